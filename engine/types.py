@@ -1,0 +1,151 @@
+"""What goes into the engine and what comes out: frozen values, no torch.
+
+Everybody may import this module (it costs nothing); it knows neither tokens' ids nor LSP. All of it may be
+used from any thread: the only mutable thing here, `CancelToken`, is thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Finish = Literal["stable", "steps", "deadline"]
+"""Why denoising ended: the drafts settled, the step budget was spent, or the deadline struck."""
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the encoder reads beside the canvas; constant while the user types inside the region.
+
+    `above` and `below` are the file's text outside the canvas, in file order; the engine shortens them to the
+    prompt's budget (the end of `above` and the start of `below` stay). `path` is shown to the model as it is.
+    """
+
+    path: str = ""
+    language: str = ""
+    above: str = ""
+    below: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """Text that stands in the canvas and cannot change."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A place in the canvas that the model fills.
+
+    `min_tokens` and `max_tokens` bound its length; which length in between is the hole policy's affair.
+    `draft` starts the hole from existing text of which the share `strength` (0 < strength <= 1) is renoised;
+    without a draft the hole starts as pure noise. The fill ends before the first `stop`, if one is given.
+    """
+
+    min_tokens: int = 1
+    max_tokens: int = 32
+    draft: str | None = None
+    strength: float = 1.0
+    stop: str | None = None
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.min_tokens <= self.max_tokens:
+            raise ValueError(f"a hole needs 1 <= min_tokens <= max_tokens, not {self.min_tokens}..{self.max_tokens}")
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"a hole's strength lies in (0, 1], not {self.strength}")
+        if self.stop == "":
+            raise ValueError("a hole's stop is a non-empty text or None")
+
+
+Segment = Pinned | Hole
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one request. None: the model's own number of steps; no deadline.
+
+    `deadline_ms` counts from the start of `Engine.infill`, prefill included; at least one step is always taken.
+    """
+
+    max_steps: int | None = None
+    deadline_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InfillRequest:
+    """One canvas to denoise. Segments stand in text order; at least one is a `Hole`.
+
+    The same seed, request, device and cache state give the same text.
+    """
+
+    context: Context
+    segments: Sequence[Segment]
+    limits: Limits = Limits()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", tuple(self.segments))
+        if not any(isinstance(segment, Hole) for segment in self.segments):
+            raise ValueError("an infill request needs at least one Hole among its segments")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One hole at one step: `"".join(pieces) == text`; `entropies` in nats, one a piece, low is certain."""
+
+    text: str
+    pieces: tuple[str, ...]
+    entropies: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One denoising step: ascending `index` from 1, a draft a hole, mean `entropy` of the hole positions in nats."""
+
+    index: int
+    drafts: tuple[Draft, ...]
+    entropy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds spent on the prompt (`prefill_ms`) and in the loop (`denoise_ms`)."""
+
+    prefill_ms: float
+    denoise_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Infill:
+    """The answer: a text and a confidence (0 to 1) a hole, in segment order.
+
+    `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
+    KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
+    """
+
+    texts: tuple[str, ...]
+    confidences: tuple[float, ...]
+    steps: int
+    finish: Finish
+    timings: Timings
+    prompt_tokens: int
+    prefilled_tokens: int
+    canvas_tokens: int
+    hole_tokens: int
+
+
+@dataclass(slots=True)
+class CancelToken:
+    """Asks a running request to end; read by the engine at every step. Thread-safe, cannot be undone."""
+
+    _event: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def cancel(self) -> None:
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()
