@@ -180,7 +180,7 @@ def _kind_of(spec: dict[str, Any], path: Path) -> Kind:
         if "ByteLevel" in _types_in(spec.get("decoder")) | _types_in(spec.get("pre_tokenizer")):
             return "byte-level"
     raise UnsupportedModel(
-        f"{path} is neither byte-level BPE nor SentencePiece-style BPE with byte fallback; other kinds are not supported"
+        f"{path} is neither byte-level BPE nor SentencePiece-style BPE with byte fallback; no other kind works"
     )
 
 
