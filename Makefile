@@ -1,0 +1,56 @@
+# Everything a person does with a checkout. `make` alone lists the targets.
+# Needs make and a Python 3.11 to 3.13; pip's settings (index, proxy, find-links) are the user's own.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(VENV)/.contributor  ## make .venv/bin/dgls, with ruff, mypy, lint-imports and pytest beside it
+
+demo: $(VENV)/.runtime  ## watch the embedded model fill the holes of three files
+	@$(BIN)/python -P -m dgls demo
+
+test: $(VENV)/.contributor  ## run the tests
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.contributor  ## lint, formatting, types, layers
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(VENV)/.contributor  ## measure; each program's last line is JSON
+	$(BIN)/python bench/denoise.py
+	$(BIN)/python bench/latency.py
+
+clean:  ## remove what builds and checks left behind; .venv stays
+	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# A stamp is newer than what it was made from, so a second call does nothing. Byte-compiling all that torch brings
+# takes longer than the demo: what is imported gets compiled when it is imported.
+$(VENV)/.runtime: pyproject.toml constraints.txt | $(VENV)/.python
+	@echo "Installing dgls and what it needs into $(VENV); the first time this takes minutes ..."
+	@$(PIP_INSTALL) --no-compile --editable .
+	@touch $@
+
+$(VENV)/.contributor: pyproject.toml constraints.txt | $(VENV)/.python
+	@echo "Installing dgls, what it needs and a contributor's tools into $(VENV); the first time this takes minutes ..."
+	@$(PIP_INSTALL) --no-compile --editable '.[dev]'
+	@touch $(VENV)/.runtime $@
+
+# An environment that works is kept. 3.11 comes first of the others: it is the version that is tested most. A version
+# manager's shim may exist and not run.
+FITS := -c 'import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null
+$(VENV)/.python:
+	@if $(BIN)/python $(FITS); then touch $@; exit; fi; \
+	for python in python3.11 python3.12 python3.13 python3 python; do \
+	    if $$python $(FITS); then $$python -m venv --clear $(VENV) && touch $@; exit; fi; \
+	done; \
+	echo "dgls needs Python 3.11, 3.12 or 3.13 (with its venv module) on PATH; install one and run make again." >&2; exit 1
