@@ -1,0 +1,76 @@
+"""The training commands, in their order: corpus, tokenizer, train, export. Everything lands in one run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import torch
+import typer
+
+from engine.tokenizer import Tokenizer
+from engine.training import corpus as corpora
+from engine.training import export as exporting
+from engine.training.architecture import Architecture
+from engine.training.examples import Sizes
+from engine.training.tokenizer import train_tokenizer
+from engine.training.train import Plan, Trainer
+
+app = typer.Typer(no_args_is_help=True, help=__doc__)
+Run = Annotated[Path, typer.Option(help="The run's folder.")]
+
+
+@app.command()
+def corpus(run: Run = Path("runs/embedded"), seed: int = 0) -> None:
+    """Gather this machine's permissively licensed Python into training and held-out files."""
+    run.mkdir(parents=True, exist_ok=True)
+    training, held_out = corpora.gather(seed)
+    for name, sources in (("training", training), ("held_out", held_out)):
+        corpora.save(sources, run / f"{name}.jsonl")
+        print(f"{name}: {len(sources)} files, {sum(len(source.text) for source in sources) / 1e6:.1f} MB")
+
+
+@app.command()
+def tokenizer(run: Run = Path("runs/embedded"), size: int = 4096) -> None:
+    """Train the tokenizer on the gathered corpus."""
+    train_tokenizer(corpora.load(run / "training.jsonl"), size, run / "tokenizer")
+
+
+@app.command()
+def train(
+    minutes: Annotated[float, typer.Option(help="Minutes to train, all resumptions together.")],
+    run: Run = Path("runs/embedded"),
+    device: str = "cpu",
+    threads: int = 1,
+    batch: int = 16,
+    hidden: int = 192,
+    layers: int = 5,
+    seed: int = 0,
+) -> None:
+    """Train, or go on from the run's checkpoint."""
+    torch.set_num_threads(threads)
+    reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
+    shape = Architecture(
+        vocabulary=reader.size,
+        hidden=hidden,
+        layers=layers,
+        head_dim=hidden // 4,
+        mlp=2 * hidden,
+        expert_width=hidden // 2,
+    )
+    trainer = Trainer(run, Plan(minutes, batch=batch, seed=seed), shape, Sizes(), reader, device)
+    trainer.resume()
+    trainer.run(corpora.load(run / "training.jsonl"), corpora.load(run / "held_out.jsonl"))
+
+
+@app.command()
+def export(
+    run: Run = Path("runs/embedded"),
+    to: Annotated[Path, typer.Option(help="The folder the loader opens.")] = Path("engine/models/embedded"),
+) -> None:
+    """Write the run's last checkpoint where the engine finds it."""
+    exporting.export(exporting.trained_model(run), run / "tokenizer", to, exporting.PROFILE)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,81 @@
+"""The embedded model's shape, and the empty model of that shape.
+
+The same architecture as google/diffusiongemma-26B-A4B-it, three orders of magnitude smaller: sliding layers and a
+global one whose values are its keys, a dense MLP beside routed experts, soft-capped logits, tied embeddings,
+self-conditioning. Knows neither text nor training.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
+from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    """Sizes in features and counts; `canvas_length` and `sliding_window` in tokens."""
+
+    vocabulary: int = 4096
+    hidden: int = 192
+    layers: int = 5
+    heads: int = 4
+    kv_heads: int = 2
+    head_dim: int = 48
+    mlp: int = 384
+    experts: int = 1
+    expert_width: int = 96
+    sliding_window: int = 512
+    canvas_length: int = 128
+
+    @classmethod
+    def of(cls, vocabulary: int, hidden: int, layers: int) -> Architecture:
+        """The usual proportions at a width and a depth."""
+        return cls(vocabulary, hidden, layers, head_dim=hidden // 4, mlp=2 * hidden, expert_width=hidden // 2)
+
+    def config(self) -> DiffusionGemmaConfig:
+        text = DiffusionGemmaTextConfig(
+            vocab_size=self.vocabulary,
+            hidden_size=self.hidden,
+            intermediate_size=self.mlp,
+            num_hidden_layers=self.layers,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.kv_heads,
+            head_dim=self.head_dim,
+            global_head_dim=self.head_dim,
+            num_global_key_value_heads=1,
+            layer_types=["sliding_attention"] * (self.layers - 1) + ["full_attention"],
+            sliding_window=self.sliding_window,
+            num_experts=self.experts,
+            top_k_experts=1,
+            moe_intermediate_size=self.expert_width,
+            max_position_embeddings=2048,
+            pad_token_id=0,
+            eos_token_id=1,
+            bos_token_id=None,
+        )
+        # The architecture always declares a vision tower; ours is the smallest there can be, and has no weights.
+        vision = Gemma4VisionConfig(
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=1,
+            num_key_value_heads=1,
+            head_dim=16,
+        )
+        return DiffusionGemmaConfig(
+            text_config=text,
+            vision_config=vision,
+            canvas_length=self.canvas_length,
+            architectures=["DiffusionGemmaForBlockDiffusion"],
+        )
+
+
+def new_model(architecture: Architecture, seed: int) -> DiffusionGemmaForBlockDiffusion:
+    """A freshly initialised float32 model without its vision tower."""
+    torch.manual_seed(seed)
+    model = DiffusionGemmaForBlockDiffusion(architecture.config())
+    del model.model.encoder.vision_tower, model.model.encoder.embed_vision
+    return model

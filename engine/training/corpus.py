@@ -1,0 +1,129 @@
+"""The training corpus: permissively licensed Python from the standard library and installed packages.
+
+Chosen by package, so that whole packages can be held out: `HELD_OUT` is never trained on, nor is any copy of it
+that another package vendors. Files are deduplicated by hash and by the shingles of their lines; generated,
+vendored and test files are dropped. Reads the running interpreter's own files only; no network.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import random
+import re
+import sysconfig
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+HELD_OUT = frozenset(
+    [
+        *("anyio", "attrs", "cattrs", "click", "filelock", "h11", "httpcore", "httpcore2", "httpx", "httpx2", "idna"),
+        *("iniconfig", "jinja2", "packaging", "pathspec", "platformdirs", "pluggy", "psutil", "pygls", "pytest-lsp"),
+        *("rich", "shellingham", "tqdm", "typer"),
+    ]
+)
+"""Distributions kept for evaluation (normalised names): the packages that people's own code resembles."""
+
+PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Zlib|0BSD|CC0)\b", re.IGNORECASE)
+COPYLEFT = re.compile(r"\b(GPL|LGPL|AGPL|MPL|Mozilla|EUPL|CDDL)\b", re.IGNORECASE)
+DROPPED = re.compile(r"(^|/)(_?vendor(ed)?|_?vendored_packages|third_party|extern|externals?|_click|tests?|testing|"
+                     r"idlelib/idle_test|lib2to3/tests|encodings|lexers|unicode_data|site-packages)(/|$)")  # fmt: skip
+GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated", re.IGNORECASE)
+PACKAGE_LIMIT = 8_000_000
+"""Bytes of one package at most, so that no single house style dominates."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One kept file. `package` is a distribution's name, or `python` for the standard library."""
+
+    package: str
+    licence: str
+    path: str
+    text: str
+
+
+def gather(seed: int) -> tuple[list[Source], list[Source]]:
+    """All (training, held-out) sources on this machine, deduplicated, each package up to its limit."""
+    seen_hashes: set[str] = set()
+    seen_shingles: set[int] = set()
+    kept: dict[bool, list[Source]] = {True: [], False: []}
+    # Held-out files come first, so that a copy of one elsewhere is the duplicate that goes.
+    for held_out in (True, False):
+        by_package: defaultdict[str, list[Source]] = defaultdict(list)
+        for source in _candidates(held_out):
+            by_package[source.package].append(source)
+        for package in sorted(by_package):
+            kept[held_out] += _distinct(by_package[package], seen_hashes, seen_shingles, seed)
+    return kept[False], kept[True]
+
+
+def save(sources: list[Source], path: Path) -> None:
+    """One JSON object a line."""
+    with path.open("w", encoding="utf-8") as file:
+        for source in sources:
+            record = {"package": source.package, "licence": source.licence, "path": source.path, "text": source.text}
+            file.write(json.dumps(record) + "\n")
+
+
+def load(path: Path) -> list[Source]:
+    with path.open(encoding="utf-8") as file:
+        return [Source(**json.loads(line)) for line in file]
+
+
+def _candidates(held_out: bool) -> Iterator[Source]:
+    if not held_out:
+        root = Path(sysconfig.get_paths()["stdlib"])
+        for path in sorted(root.rglob("*.py")):
+            yield from _read("python", "PSF-2.0", root, path)
+    root = Path(sysconfig.get_paths()["purelib"])
+    for distribution in sorted(importlib.metadata.distributions(), key=lambda found: found.name.lower()):
+        name = re.sub(r"[-_.]+", "-", distribution.name).lower()
+        licence = _licence(distribution)
+        if (name in HELD_OUT) is not held_out or not PERMISSIVE.search(licence) or COPYLEFT.search(licence):
+            continue
+        for file in distribution.files or ():
+            if file.suffix == ".py":
+                yield from _read(name, licence, root, root / file)
+
+
+def _licence(distribution: importlib.metadata.Distribution) -> str:
+    metadata = distribution.metadata
+    declared = metadata.get("License-Expression") or metadata.get("License") or ""
+    classifiers = [line for line in metadata.get_all("Classifier") or [] if line.startswith("License")]
+    return declared if 0 < len(declared) <= 120 else "; ".join(line.split(" :: ")[-1] for line in classifiers)
+
+
+def _read(package: str, licence: str, root: Path, path: Path) -> Iterator[Source]:
+    try:
+        relative = path.relative_to(root).as_posix()
+        if DROPPED.search(relative) or not 400 <= path.stat().st_size <= 300_000:
+            return
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError):  # not under the root, not there, or no UTF-8
+        return
+    lines = text.splitlines()
+    if GENERATED.search(text[:3000]) or not lines or len(text) / len(lines) > 100:
+        return
+    yield Source(package, licence, relative, text)
+
+
+def _distinct(sources: list[Source], hashes: set[str], shingles: set[int], seed: int) -> list[Source]:
+    """Drop exact copies, and files most of whose runs of 5 code lines were seen already."""
+    kept, size = [], 0
+    random.Random(seed).shuffle(sources)
+    for source in sources:
+        digest = hashlib.sha256(source.text.encode()).hexdigest()
+        lines = [line.strip() for line in source.text.splitlines() if line.strip() and not line.strip().startswith("#")]
+        own = {hash(tuple(lines[i : i + 5])) for i in range(len(lines) - 4)}
+        if digest in hashes or (own and len(own & shingles) > 0.5 * len(own)):
+            continue
+        hashes.add(digest)
+        shingles |= own
+        if size + len(source.text) <= PACKAGE_LIMIT:
+            size += len(source.text)
+            kept.append(source)
+    return kept

@@ -1,0 +1,31 @@
+"""From a run's checkpoint to the folder the loader opens: bfloat16 safetensors, configs, tokenizer, profile."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import torch
+from transformers import DiffusionGemmaForBlockDiffusion
+
+from engine.profile import Profile
+
+PROFILE = Profile(
+    prompt_format="raw",
+    hole_policy="pad",
+    canvas_length=128,
+    max_prompt_tokens=128,
+    before_tokens=44,
+    after_tokens=32,
+    max_steps=12,
+)
+"""How to infill with the embedded model: its prompt and canvas are those it was trained on."""
+
+
+def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
+    """Write a complete checkpoint into `folder`; what was there of an earlier one is overwritten."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="15MB")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copyfile(tokenizer_folder / name, folder / name)
+    profile.save(folder)

@@ -1,0 +1,170 @@
+"""The training loop: one process, CPU or one CUDA device, resumable, its length given in minutes.
+
+The learning rate warms up, stays, and falls over the last 40 % of the minutes, so a run can be prolonged by
+resuming it with more of them. Muon (Jordan 2024) steps the hidden matrices, AdamW all else.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DiffusionGemmaForBlockDiffusion
+
+from engine.tokenizer import Tokenizer
+from engine.training.architecture import Architecture, new_model
+from engine.training.corpus import Source
+from engine.training.examples import Batch, Cutter, Example, Sizes, collate
+from engine.training.objective import Objective, encode_prompt, predict, random_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run. `minutes` counts over all resumptions; rates are the peaks of the schedule."""
+
+    minutes: float
+    batch: int = 16
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+    seed: int = 0
+    report_every: int = 100
+    save_every_minutes: float = 4.0
+    held_out_examples: int = 128
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a resumption needs beside weights and optimizers. Tokens: prompt and canvas together."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+
+
+class Trainer:
+    """Owns the model, the optimizers and the progress; `run` trains until the minutes are spent."""
+
+    def __init__(
+        self, folder: Path, plan: Plan, architecture: Architecture, sizes: Sizes, tokenizer: Tokenizer, device: str
+    ) -> None:
+        self._folder, self._plan, self._sizes = folder, plan, sizes
+        self._tokenizer = tokenizer
+        self._device = torch.device(device)
+        self._objective = Objective()
+        self.model = new_model(architecture, plan.seed).to(self._device)
+        self._optimizers = _optimizers(self.model, plan)
+        self._progress = Progress()
+
+    def resume(self) -> bool:
+        """Go on from the folder's last checkpoint, if it has one."""
+        path = self._folder / "checkpoint.pt"
+        if not path.exists():
+            return False
+        state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        self._progress = Progress(**state["progress"])
+        return True
+
+    def run(self, training: list[Source], held_out: list[Source]) -> None:
+        cutter = Cutter(training, self._tokenizer, self._sizes)
+        watched = self._watched(held_out)
+        rng = random.Random(f"{self._plan.seed} {self._progress.step}")
+        generator = torch.Generator().manual_seed(self._plan.seed + self._progress.step)
+        began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
+        while self._progress.seconds < 60 * self._plan.minutes:
+            examples = [cutter.draw(rng) for _ in range(self._plan.batch)]
+            losses.append(self._step(self._batch(examples), generator))
+            self._progress.step += 1
+            self._progress.tokens += sum(len(example.prompt) + len(example.canvas) for example in examples)
+            self._progress.seconds = time.monotonic() - began
+            if self._progress.step % self._plan.report_every == 0:
+                self._report(sum(losses) / len(losses), watched)
+                losses = []
+            if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
+                saved = self._progress.seconds
+                self._save()
+        self._save()
+
+    def _step(self, batch: Batch, generator: torch.Generator) -> float:
+        factor = _schedule(self._progress.seconds / (60 * self._plan.minutes), self._progress.step)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+        with torch.autocast(self._device.type, torch.bfloat16):
+            loss = self._objective.loss(self.model, batch, generator)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def _batch(self, examples: list[Example]) -> Batch:
+        batch = collate(examples, self._sizes, self._tokenizer.pad_id)
+        return Batch(*(getattr(batch, name).to(self._device) for name in Batch.__slots__))
+
+    def _watched(self, held_out: list[Source]) -> list[Example]:
+        cutter, rng = Cutter(held_out, self._tokenizer, self._sizes), random.Random(1)
+        return [cutter.draw(rng, "rest-of-line") for _ in range(self._plan.held_out_examples)]
+
+    def _report(self, training_loss: float, watched: list[Example]) -> None:
+        loss, exact = one_pass(self.model, self._batch(watched), self._tokenizer.pad_id)
+        record = asdict(self._progress) | {
+            "training_loss": round(training_loss, 4),
+            "held_out_loss": round(loss, 4),
+            "held_out_exact_one_pass": round(exact, 4),
+        }
+        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        print(json.dumps(record), flush=True)
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "progress": asdict(self._progress),
+        }
+        partial = self._folder / "checkpoint.partial"
+        torch.save(state, partial)
+        partial.replace(self._folder / "checkpoint.pt")
+
+
+@torch.no_grad()
+def one_pass(model: DiffusionGemmaForBlockDiffusion, batch: Batch, pad: int) -> tuple[float, float]:
+    """Held-out (loss, exact match) of a single decoder pass over pure noise: cheap, and rises with the real thing."""
+    generator = torch.Generator().manual_seed(0)
+    noise = random_ids(batch, model.config.text_config.vocab_size, generator).to(batch.canvas.device)
+    canvas = torch.where(batch.free, noise, batch.canvas)
+    predicted = predict(model, batch, canvas, None, encode_prompt(model, batch))
+    target = batch.canvas[batch.free]
+    real = target != pad
+    loss = torch.nn.functional.cross_entropy(predicted[real], target[real]).item()
+    guess = batch.canvas.masked_fill(batch.free, pad)
+    guess[batch.free] = predicted.argmax(dim=-1)
+    return loss, (guess == batch.canvas).all(dim=1).float().mean().item()
+
+
+def _optimizers(model: DiffusionGemmaForBlockDiffusion, plan: Plan) -> list[torch.optim.Optimizer]:
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        hidden = parameter.ndim == 2 and "embed" not in name and "router" not in name
+        (matrices if hidden else others).append(parameter)
+    muon = torch.optim.Muon([{"params": matrices, "peak": plan.muon_rate}], lr=plan.muon_rate, weight_decay=0.02)
+    adam = torch.optim.AdamW(
+        [{"params": others, "peak": plan.adam_rate}], lr=plan.adam_rate, betas=(0.9, 0.98), weight_decay=0.0
+    )
+    return [muon, adam]
+
+
+def _schedule(done: float, step: int) -> float:
+    """Share of the peak rate: 100 steps of warm-up, then flat, then linear to 2 % over the last 40 %."""
+    return min((step + 1) / 100, 1.0, max(0.02, (1.0 - done) / 0.4))
