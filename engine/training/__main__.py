@@ -47,7 +47,7 @@ def train(
     layers: int = 5,
     seed: int = 0,
 ) -> None:
-    """Train, or go on from the run's checkpoint."""
+    """Train, or go on from the run's checkpoint (whose width and depth then count)."""
     torch.set_num_threads(threads)
     reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
     shape = Architecture(

@@ -7,7 +7,9 @@ self-conditioning. Knows neither text nor training.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
@@ -34,6 +36,13 @@ class Architecture:
     def of(cls, vocabulary: int, hidden: int, layers: int) -> Architecture:
         """The usual proportions at a width and a depth."""
         return cls(vocabulary, hidden, layers, head_dim=hidden // 4, mlp=2 * hidden, expert_width=hidden // 2)
+
+    def save(self, path: Path) -> None:
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Architecture:
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def config(self) -> DiffusionGemmaConfig:
         text = DiffusionGemmaTextConfig(

@@ -9,6 +9,7 @@ import torch
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine.profile import Profile
+from engine.training.architecture import Architecture, new_model
 
 PROFILE = Profile(
     prompt_format="raw",
@@ -20,6 +21,13 @@ PROFILE = Profile(
     max_steps=12,
 )
 """How to infill with the embedded model: its prompt and canvas are those it was trained on."""
+
+
+def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
+    """The model of a run's last checkpoint, float32, on the CPU."""
+    model = new_model(Architecture.load(run / "architecture.json"), seed=0)
+    model.load_state_dict(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["model"])
+    return model.eval()
 
 
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
