@@ -61,7 +61,8 @@ class Tokenizer:
         # Marks as special what only the config calls so; then their spelling in a text is read as plain text.
         self._backend.add_special_tokens([AddedToken(name, special=True) for name in self._special_names])
         self._backend.encode_special_tokens = True
-        self._pad_name = next((spelling for role, spelling in named if role == "pad_token"), None)
+        self.roles = {role: spelling for role, spelling in named if role.endswith("_token")}
+        """What the config calls special tokens (`bos_token`, `pad_token`, ...), for a chat template."""
         self._byte_ids = self._find_bytes()
 
     @property
@@ -72,12 +73,16 @@ class Tokenizer:
     @cached_property
     def pad_id(self) -> int:
         """The id that fills what a text leaves of a canvas."""
-        if self._pad_name is not None:
-            return self.id_of(self._pad_name)
+        if "pad_token" in self.roles:
+            return self.id_of(self.roles["pad_token"])
         for name, id in self._special_names.items():
             if name.strip("<|>[]").lower() == "pad":
                 return id
         raise BrokenCheckpoint(f"{self.path} names no padding token; its tokenizer_config.json should")
+
+    def has(self, special_name: str) -> bool:
+        """Whether there is a special token of this spelling."""
+        return special_name in self._special_names
 
     def id_of(self, special_name: str) -> int:
         """The id of a special token by its spelling. Raises `BrokenCheckpoint` if there is none."""

@@ -8,7 +8,9 @@ weights, and for the chat one a vision tower and a chat template.
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -19,10 +21,11 @@ from engine.profile import Profile
 
 RAW_SPECIALS = ("<|pad|>", "<|below|>", "<|above|>")
 CHAT_SPECIALS = ("<pad>", "<eos>", "<bos>", "<unk>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>")
-WORDS = (
+WORDS = re.findall(
+    r"\w+",
     "def return self import from class if else for in while not and or None True False print range len int str "
-    "value name data result item items list dict add sub total count index key file path open read write main"
-).split()
+    "value name data result item items list dict add sub total count index key file path open read write main",
+)
 
 SLIDING_WINDOW = 16
 
@@ -48,7 +51,8 @@ def raw_checkpoint(
 ) -> Path:
     """A model prompted in the `raw` format, with its `infill.json`, as the embedded one is. Returns `folder`.
 
-    `sharpness` scales the tied embedding, so the logits: at 1 they are nearly flat, at 100 each row has a clear favourite.
+    `sharpness` scales the tied embedding, so the logits: at 1 they are nearly flat, at 60 each row
+    has clear favourites.
     """
     _save(byte_level_tokenizer(), folder, {"pad_token": "<|pad|>"})
     _save_model(folder, seed, sharpness, canvas_length, dtype, vision=False)
@@ -152,27 +156,27 @@ def _save_model(
 
 
 def _config(vocabulary: int, canvas_length: int) -> DiffusionGemmaConfig:
-    text = DiffusionGemmaTextConfig(
-        vocab_size=vocabulary,
-        hidden_size=32,
-        intermediate_size=48,
-        moe_intermediate_size=16,
-        num_experts=4,
-        top_k_experts=2,
-        num_hidden_layers=3,
-        layer_types=["sliding_attention", "sliding_attention", "full_attention"],
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=8,
-        global_head_dim=16,
-        num_global_key_value_heads=1,
-        sliding_window=SLIDING_WINDOW,
-        max_position_embeddings=4096,
-        final_logit_softcapping=30.0,
-        pad_token_id=0,
-        eos_token_id=1,
-        bos_token_id=2,
-    )
+    text: dict[str, Any] = {
+        "vocab_size": vocabulary,
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "moe_intermediate_size": 16,
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "num_hidden_layers": 3,
+        "layer_types": ["sliding_attention", "sliding_attention", "full_attention"],
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 8,
+        "global_head_dim": 16,
+        "num_global_key_value_heads": 1,
+        "sliding_window": SLIDING_WINDOW,
+        "max_position_embeddings": 4096,
+        "final_logit_softcapping": 30.0,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "bos_token_id": 2,
+    }
     vision = Gemma4VisionConfig(
         hidden_size=16,
         intermediate_size=16,
@@ -183,7 +187,9 @@ def _config(vocabulary: int, canvas_length: int) -> DiffusionGemmaConfig:
         position_embedding_size=16,
         patch_size=4,
     )
-    return DiffusionGemmaConfig(text_config=text, vision_config=vision, canvas_length=canvas_length)
+    return DiffusionGemmaConfig(
+        text_config=DiffusionGemmaTextConfig(**text), vision_config=vision, canvas_length=canvas_length
+    )
 
 
 def _write_generation_config(folder: Path, chat: bool) -> None:

@@ -1,0 +1,202 @@
+"""The encoder's prompt: what a model reads beside the canvas, as token ids.
+
+Two formats, by the profile. `raw` is the embedded model's own: the text below the canvas, then the text above it,
+each behind its special token. `chat` is an instruction-tuned model's: its chat template, thinking off, around an
+instruction that shows the same two texts. The text below comes first in both, because what changes while a user
+works stands mostly above the canvas and near it: a change leaves the tokens before it, and so their keys and
+values, as they were. For the same reason texts are shortened in coarse steps and not token by token.
+
+The user's text is only ever tokenised as plain text, so nothing in it can end a turn or open another one. Knows
+tokens, no tensors; runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Any, Protocol
+
+from engine.errors import BrokenCheckpoint, UnsupportedModel
+from engine.profile import Profile, read_json
+from engine.tokenizer import Tokenizer
+from engine.types import Context
+
+BELOW, ABOVE = "<|below|>", "<|above|>"
+"""The special tokens of the `raw` format."""
+
+THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
+"""What opens and closes a thought in Gemma's vocabulary, unless the tokenizer's config names others."""
+
+_STEPS = 8
+"""A text is shortened in steps of this part of its budget."""
+
+_CHARACTERS_PER_TOKEN = 6
+"""More than code has on average: how much text is worth tokenising for a budget."""
+
+
+class Prompt(Protocol):
+    """A model's prompt format. `canvas_end` are the ids that close the canvas' text (padding follows)."""
+
+    @property
+    def canvas_end(self) -> tuple[int, ...]: ...
+
+    def encode(self, context: Context) -> list[int]:
+        """The prompt's ids for this context, at most the profile's `max_prompt_tokens`."""
+        ...
+
+
+def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
+    """The prompt format of the checkpoint in `folder`. Raises `BrokenCheckpoint` or `UnsupportedModel` if its
+    tokenizer or its template cannot make the prompts that the profile names."""
+    if profile.prompt_format == "raw":
+        return RawPrompt(tokenizer, profile.max_prompt_tokens)
+    return ChatPrompt(tokenizer, profile.max_prompt_tokens, read_template(folder))
+
+
+class RawPrompt:
+    """`<|below|>` text below `<|above|>` text above; the canvas follows and ends in padding alone."""
+
+    canvas_end: tuple[int, ...] = ()
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        self._below, self._above = tokenizer.id_of(BELOW), tokenizer.id_of(ABOVE)
+        self._budget = _room(max_tokens, 2)
+
+    def encode(self, context: Context) -> list[int]:
+        below, above = fit(self._tokenizer, context, self._budget)
+        return [self._below, *below, self._above, *above]
+
+
+class ChatPrompt:
+    """One user turn in the model's own template, and the model's turn opened behind an empty thought.
+
+    The thought belongs to the prompt even where the template leaves it out: a model that finds none would write
+    one into the canvas.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, template: str) -> None:
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
+        head, tail = _render(template, tokenizer, generation=True)
+        thought = _empty_thought(tokenizer)
+        self._head = tokenizer.encode_scaffold(head)
+        self._tail = tokenizer.encode_scaffold(tail if thought in tail else tail + thought)
+        _, closing = _render(template, tokenizer, generation=False)
+        ends = [id for id in tokenizer.encode_scaffold(closing) if id in tokenizer.special_ids]
+        if not ends:
+            raise UnsupportedModel("the chat template ends a turn without a special token, so a canvas cannot be ended")
+        self.canvas_end: tuple[int, ...] = (ends[0],)
+
+    def encode(self, context: Context) -> list[int]:
+        tokenizer = self._tokenizer
+        where = f"File: {context.path}\n" if context.path else ""
+        where += f"Language: {context.language}\n" if context.language else ""
+        opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}\nText below the region:\n<below>\n")
+        middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
+        closing = tokenizer.encode("\n</above>\n\nWrite the region.")
+        scaffold = sum(map(len, (self._head, opening, middle, closing, self._tail)))
+        below, above = fit(tokenizer, context, _room(self._max_tokens, scaffold))
+        return [*self._head, *opening, *below, *middle, *above, *closing, *self._tail]
+
+
+_INSTRUCTION = (
+    "A region in the middle of a file is missing. You are shown the text below it and the text above it. Reply with "
+    "exactly the text of the region, from its first character to its last, with its indentation: no explanation, no "
+    "code fence, nothing repeated from above or below."
+)
+
+
+def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int], list[int]]:
+    """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines.
+
+    Above may take two thirds and leaves the rest, in steps, to below. Its cut moves only when it has grown by a
+    step, so most of its ids stay the same while text is added at its end.
+    """
+    window = _window(context.above, budget)
+    above = tokenizer.encode(window)
+    step = max(1, budget // _STEPS)
+    above_budget = min(budget - budget // 3, _up_to_step(len(above), step))
+    above = _keep_end(tokenizer, above, above_budget, step)
+    below_budget = budget - above_budget
+    below = tokenizer.encode(context.below[: below_budget * _CHARACTERS_PER_TOKEN])
+    if len(below) > below_budget or len(context.below) > below_budget * _CHARACTERS_PER_TOKEN:
+        below = _keep_start(tokenizer, below, below_budget)
+    return below, above
+
+
+def _window(text: str, budget: int) -> str:
+    """The end of a text that is worth tokenising; starts on a line, and moves in steps as the text grows."""
+    most = budget * _CHARACTERS_PER_TOKEN
+    if len(text) <= most:
+        return text
+    start = _up_to_step(len(text) - most, max(1, most // _STEPS))
+    line = text.find("\n", start - 1) + 1
+    return text[line or start :]
+
+
+def _keep_end(tokenizer: Tokenizer, ids: list[int], budget: int, step: int) -> list[int]:
+    if len(ids) <= budget:
+        return ids
+    start = min(len(ids), _up_to_step(len(ids) - budget, step))
+    borders = (at for at in range(start, len(ids)) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
+    return ids[next(borders, start) :]
+
+
+def _keep_start(tokenizer: Tokenizer, ids: list[int], budget: int) -> list[int]:
+    end = min(len(ids), budget)
+    borders = (at for at in range(end, 0, -1) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
+    return ids[: next(borders, end)]
+
+
+def _up_to_step(count: int, step: int) -> int:
+    return -(-count // step) * step
+
+
+def _room(max_tokens: int, scaffold: int) -> int:
+    if scaffold > max_tokens:
+        raise BrokenCheckpoint(f"the profile's max_prompt_tokens must be at least {scaffold}, it is {max_tokens}")
+    return max_tokens - scaffold
+
+
+def read_template(folder: Path) -> str:
+    """The checkpoint's chat template: `chat_template.jinja`, or where older checkpoints keep it."""
+    try:
+        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError) as error:
+        raise BrokenCheckpoint(f"{folder / 'chat_template.jinja'} cannot be read ({error})") from None
+    for name in ("chat_template.json", "tokenizer_config.json"):
+        if (folder / name).is_file():
+            template = read_json(folder / name).get("chat_template")
+            if isinstance(template, str):
+                return template
+    raise UnsupportedModel(f"{folder} has no chat template; take an instruction-tuned checkpoint")
+
+
+def _render(template: str, tokenizer: Tokenizer, generation: bool) -> tuple[str, str]:
+    """What the template writes before and after a user's message.
+
+    The message is a random word: the template, run in transformers' sandbox, never sees the user's text.
+    """
+    from transformers.utils.chat_template_utils import render_jinja_template
+
+    word = secrets.token_hex(16)
+    values: dict[str, Any] = {**tokenizer.roles, "enable_thinking": False}
+    try:
+        rendered: list[str] = render_jinja_template(
+            [[{"role": "user", "content": word}]], chat_template=template, add_generation_prompt=generation, **values
+        )[0]
+    except Exception as error:  # whatever a stranger's template raises
+        raise UnsupportedModel(f"the model's chat template cannot be used: {error}") from error
+    parts = rendered[0].split(word)
+    if len(parts) != 2:
+        raise UnsupportedModel(f"the model's chat template shows a user's message {len(parts) - 1} times, not once")
+    return parts[0], parts[1]
+
+
+def _empty_thought(tokenizer: Tokenizer) -> str:
+    """The block that says "no thinking"; empty for a vocabulary that has no such thing."""
+    opens = tokenizer.roles.get("soc_token", THOUGHT_OPENS)
+    closes = tokenizer.roles.get("eoc_token", THOUGHT_CLOSES)
+    return f"{opens}thought\n{closes}" if tokenizer.has(opens) and tokenizer.has(closes) else ""
