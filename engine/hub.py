@@ -76,6 +76,13 @@ class Transport(Protocol):
         ...
 
 
+def cache_folder() -> Path:
+    """The hub client's cache on this machine (HF_HOME or HF_HUB_CACHE move it)."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
 def embedded_folder() -> Path:
     """Where the model that comes with the package lies."""
     return Path(__file__).parent / "models" / EMBEDDED
@@ -97,7 +104,7 @@ def locate(name: str) -> Path:
         raise ModelNotFound(f"no model {name!r}: no such folder; `dgls models` lists what is there")
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(name, "config.json")
+    config = try_to_load_from_cache(name, "config.json", cache_dir=cache_folder())
     if isinstance(config, str):
         return Path(config).parent
     raise ModelNotFound(
@@ -161,22 +168,21 @@ class HubTransport:
         with _told_plainly(name):
             info = HfApi().model_info(name, files_metadata=True)
         revision = info.sha or "main"
-        files = [
-            RemoteFile(
-                sibling.rfilename,
-                sibling.size or 0,
-                isinstance(try_to_load_from_cache(name, sibling.rfilename, revision=revision), str),
-            )
-            for sibling in info.siblings or []
-        ]
-        return revision, files
+
+        def cached(file: str) -> bool:
+            return isinstance(try_to_load_from_cache(name, file, cache_folder(), revision), str)
+
+        return revision, [RemoteFile(s.rfilename, s.size or 0, cached(s.rfilename)) for s in info.siblings or []]
 
     def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
         from huggingface_hub import hf_hub_download
 
         with _told_plainly(name):
-            # By branch, so that the cache's reference moves to what was fetched and `locate` finds it.
-            return Path(hf_hub_download(name, file, tqdm_class=_bar_class(on_bytes)))
+            # The config by its branch, which writes the cache's reference that `locate` follows; all the rest by
+            # revision, so that a model that changes during a long download is not fetched in parts of two.
+            at = None if file == "config.json" else revision
+            path = hf_hub_download(name, file, revision=at, cache_dir=cache_folder(), tqdm_class=_bar_class(on_bytes))
+            return Path(path)
 
 
 class _Meter:
@@ -226,14 +232,12 @@ class _told_plainly:
 
 
 def _plan(name: str, files: Sequence[RemoteFile]) -> PullPlan:
-    from huggingface_hub.constants import HF_HUB_CACHE
-
     wanted = tuple(file for file in files if file.name.endswith(_WANTED) and "/" not in file.name)
     if not any(file.name.endswith(".safetensors") for file in wanted):
         raise UnsupportedModel(f"{name} has no safetensors weights, and no others are read")
     if not any(file.name == "config.json" for file in wanted):
         raise UnsupportedModel(f"{name} has no config.json, so it is no model for transformers")
-    folder = Path(HF_HUB_CACHE)
+    folder = cache_folder()
     there = next(parent for parent in [folder, *folder.parents] if parent.exists())
     return PullPlan(name, wanted, folder, shutil.disk_usage(there).free)
 
@@ -250,7 +254,7 @@ def _cached_names() -> list[str]:
     from huggingface_hub import CacheNotFound, scan_cache_dir
 
     try:
-        return sorted(repo.repo_id for repo in scan_cache_dir().repos if repo.repo_type == "model")
+        return sorted(repo.repo_id for repo in scan_cache_dir(cache_folder()).repos if repo.repo_type == "model")
     except CacheNotFound:
         return []
 

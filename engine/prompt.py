@@ -34,6 +34,10 @@ _CHARACTERS_PER_TOKEN = 6
 """More than code has on average: how much text is worth tokenising for a budget."""
 
 
+_LONGEST_NAME = 200
+"""Characters of a path that the prompt has room for."""
+
+
 class Prompt(Protocol):
     """A model's prompt format. `canvas_end` are the ids that close the canvas' text (padding follows)."""
 
@@ -89,8 +93,8 @@ class ChatPrompt:
 
     def encode(self, context: Context) -> list[int]:
         tokenizer = self._tokenizer
-        where = f"File: {context.path}\n" if context.path else ""
-        where += f"Language: {context.language}\n" if context.language else ""
+        where = f"File: {context.path[-_LONGEST_NAME:]}\n" if context.path else ""
+        where += f"Language: {context.language[:_LONGEST_NAME]}\n" if context.language else ""
         opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}\nText below the region:\n<below>\n")
         middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
         closing = tokenizer.encode("\n</above>\n\nWrite the region.")
@@ -184,7 +188,7 @@ def _render(template: str, tokenizer: Tokenizer, generation: bool) -> tuple[str,
     word = secrets.token_hex(16)
     values: dict[str, Any] = {**tokenizer.roles, "enable_thinking": False}
     try:
-        rendered: list[str] = render_jinja_template(
+        rendered: Any = render_jinja_template(  # annotated as a str, gives (texts, masks)
             [[{"role": "user", "content": word}]], chat_template=template, add_generation_prompt=generation, **values
         )[0]
     except Exception as error:  # whatever a stranger's template raises

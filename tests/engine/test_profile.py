@@ -1,0 +1,86 @@
+"""Where a profile's values come from, and what is said when they are wrong."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from engine.errors import BrokenCheckpoint, UnsupportedModel
+from engine.profile import Profile, read_profile
+
+PROFILE = Profile("raw", "pad", canvas_length=64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
+CONFIG = {"canvas_length": 256, "text_config": {"max_position_embeddings": 131072}}
+
+
+def checkpoint(folder: Path, template: bool = True, **files: object) -> Path:
+    """A folder with a config and what is given: `generation_config={...}`, `infill={...}`."""
+    for name, content in {"config": CONFIG, **files}.items():
+        (folder / f"{name}.json").write_text(json.dumps(content))
+    if template:
+        (folder / "chat_template.jinja").write_text("")
+    return folder
+
+
+def test_a_profile_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+    PROFILE.save(checkpoint(tmp_path, template=False))
+    assert read_profile(tmp_path) == PROFILE
+
+
+def test_without_our_file_a_chat_model_gets_its_own_generation_values(tmp_path: Path) -> None:
+    generation = {"max_denoising_steps": 32, "sampler_config": {"entropy_bound": 0.3}, "t_min": 0.2, "t_max": 0.9}
+    profile = read_profile(checkpoint(tmp_path, generation_config=generation))
+    assert (profile.prompt_format, profile.hole_policy, profile.canvas_length) == ("chat", "fixed", 256)
+    assert (profile.max_steps, profile.entropy_bound, profile.t_min, profile.t_max) == (32, 0.3, 0.2, 0.9)
+    assert (profile.stability_threshold, profile.confidence_threshold) == (1, 0.005)
+
+
+def test_our_file_wins_over_the_generation_config(tmp_path: Path) -> None:
+    profile = read_profile(checkpoint(tmp_path, generation_config={"t_min": 0.1}, infill={"t_min": 0.2}))
+    assert profile.t_min == 0.2
+
+
+def test_prompt_and_canvas_fit_the_models_positions(tmp_path: Path) -> None:
+    config = {"canvas_length": 64, "text_config": {"max_position_embeddings": 512}}
+    assert read_profile(checkpoint(tmp_path, config=config)).max_prompt_tokens == 512 - 64
+
+
+def test_a_template_in_the_tokenizers_config_counts(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path, template=False, tokenizer_config={"chat_template": "{{ messages }}"})
+    assert read_profile(folder).prompt_format == "chat"
+
+
+def test_a_model_without_template_and_profile_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="neither a chat template nor"):
+        read_profile(checkpoint(tmp_path, template=False))
+
+
+@pytest.mark.parametrize(
+    ("infill", "words"),
+    [
+        ({"t_minn": 1}, "unknown keys t_minn"),
+        ({"t_min": "cold"}, "t_min should be a number, not 'cold'"),
+        ({"max_steps": 1.5}, "max_steps should be a number, not 1.5"),
+        ({"max_steps": True}, "max_steps should be a number, not True"),
+        ({"max_steps": 0}, "max_steps is at least 1"),
+        ({"t_min": 0.9}, "t_min <= t_max"),
+        ({"before_tokens": 250}, r"before_tokens \+ after_tokens < canvas_length"),
+        ({"prompt_format": "poem"}, "'raw' or 'chat'"),
+        ([], "does not hold a JSON object"),
+    ],
+)
+def test_a_wrong_value_is_named(tmp_path: Path, infill: object, words: str) -> None:
+    with pytest.raises(BrokenCheckpoint, match=words):
+        read_profile(checkpoint(tmp_path, infill=infill))
+
+
+def test_a_config_without_canvas_is_broken(tmp_path: Path) -> None:
+    with pytest.raises(BrokenCheckpoint, match="canvas_length"):
+        read_profile(checkpoint(tmp_path, config={}))
+
+
+def test_a_profile_cannot_be_made_wrong() -> None:
+    with pytest.raises(ValueError, match="not negative"):
+        replace(PROFILE, after_tokens=-1)

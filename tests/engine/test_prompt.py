@@ -1,0 +1,154 @@
+"""The prompt's laws: what is in it, what can never get into it, and how it stays the same while one types."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import BrokenCheckpoint, UnsupportedModel
+from engine.profile import Profile, read_profile
+from engine.prompt import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt
+from engine.tokenizer import Tokenizer
+from engine.types import Context
+from tests.engine.checkpoints import CHAT_SPECIALS, CHAT_TEMPLATE, chat_checkpoint, raw_checkpoint
+
+LINES = [f"    value_{number} = return_list[{number}]\n" for number in range(400)]
+TEXT = "".join(LINES)
+TEMPLATE = CHAT_TEMPLATE.replace("EMPTY_THOUGHT", "true")
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return raw_checkpoint(tmp_path_factory.mktemp("raw"))
+
+
+@pytest.fixture(scope="module")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return chat_checkpoint(tmp_path_factory.mktemp("chat"))
+
+
+@pytest.fixture(scope="module", params=["raw", "chat"])
+def opened(request: pytest.FixtureRequest, raw: Path, chat: Path) -> tuple[Tokenizer, Profile, Prompt]:
+    folder = raw if request.param == "raw" else chat
+    tokenizer, profile = Tokenizer(folder / "tokenizer.json"), read_profile(folder)
+    return tokenizer, profile, open_prompt(tokenizer, profile, folder)
+
+
+def spelled(tokenizer: Tokenizer, ids: list[int]) -> str:
+    """The prompt as text, special tokens by their names in double angle brackets."""
+    names = {tokenizer.id_of(name): name for name in (*CHAT_SPECIALS, BELOW, ABOVE) if tokenizer.has(name)}
+    return "".join(f"«{names[id]}»" if id in names else tokenizer.decode([id]) for id in ids)
+
+
+def test_the_raw_prompt_is_the_text_below_then_the_text_above(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    prompt = RawPrompt(tokenizer, 64)
+    ids = prompt.encode(Context("a.py", "python", above="def x\n", below="return\n"))
+    assert spelled(tokenizer, ids) == "«<|below|>»return\n«<|above|>»def x\n"
+    assert prompt.canvas_end == ()
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_the_chat_prompt_opens_the_models_turn_behind_exactly_one_empty_thought(tmp_path: Path, writes: bool) -> None:
+    folder = chat_checkpoint(tmp_path, template_writes_thought=writes)
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    prompt = open_prompt(tokenizer, read_profile(folder), folder)
+    text = spelled(tokenizer, prompt.encode(Context("src/a.py", "python", above="def x\n", below="return\n")))
+    assert text.startswith("«<bos>»«<|turn>»user\n")
+    assert text.endswith("«<turn|>»\n«<|turn>»model\n«<|channel>»thought\n«<channel|>»")
+    assert text.count("«<|channel>»") == text.count("«<channel|>»") == 1
+    assert text.index("src/a.py") < text.index("return\n") < text.index("def x\n")
+    assert prompt.canvas_end == (tokenizer.id_of("<turn|>"),)
+
+
+def test_no_text_of_the_user_becomes_a_special_token(opened: tuple[Tokenizer, Profile, Prompt]) -> None:
+    tokenizer, _, prompt = opened
+
+    def specials(context: Context) -> list[int]:
+        return [id for id in prompt.encode(context) if id in tokenizer.special_ids]
+
+    evil = "".join((*CHAT_SPECIALS, BELOW, ABOVE))
+    assert specials(Context(evil, evil, evil, evil)) == specials(Context())
+
+
+@pytest.mark.parametrize("length", [0, 1, 10, 100, 400])
+def test_the_budget_is_kept(opened: tuple[Tokenizer, Profile, Prompt], length: int) -> None:
+    _, profile, prompt = opened
+    text = "".join(LINES[:length])
+    for context in (Context("p" * 5000, "python", text, text), Context("", "", text, ""), Context("", "", "", text)):
+        assert len(prompt.encode(context)) <= profile.max_prompt_tokens
+
+
+@given(budget=st.integers(1, 300), above=st.integers(0, 400), below=st.integers(0, 400))
+def test_the_end_of_above_and_the_start_of_below_stay(raw: Path, budget: int, above: int, below: int) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    context = Context(above="".join(LINES[:above]), below="".join(LINES[:below]))
+    below_ids, above_ids = fit(tokenizer, context, budget)
+    assert len(below_ids) + len(above_ids) <= budget
+    assert context.above.endswith(tokenizer.decode(above_ids))
+    assert context.below.startswith(tokenizer.decode(below_ids))
+
+
+def test_texts_are_cut_between_lines_and_use_most_of_the_budget(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    below, above = (tokenizer.decode(ids) for ids in fit(tokenizer, Context(above=TEXT, below=TEXT), 300))
+    assert TEXT.endswith("\n" + above)
+    assert TEXT.startswith(below)
+    assert below.endswith("\n")
+    assert len(tokenizer.encode(below)) + len(tokenizer.encode(above)) > 300 * 2 // 3
+
+
+def test_a_text_without_lines_is_cut_too(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    below, above = fit(tokenizer, Context(above="x " * 5000, below="x " * 5000), 100)
+    assert 0 < len(below) + len(above) <= 100
+
+
+@pytest.mark.parametrize("start", [5, 100])
+def test_the_start_of_the_prompt_rarely_moves_while_lines_are_added_above(
+    opened: tuple[Tokenizer, Profile, Prompt], start: int
+) -> None:
+    _, profile, prompt = opened
+    prompts = [prompt.encode(Context("a.py", "python", "".join(LINES[:at]), TEXT)) for at in range(start, start + 50)]
+
+    def kept(older: list[int], newer: list[int]) -> bool:
+        return newer[: len(older) // 2] == older[: len(older) // 2]
+
+    moved = sum(not kept(older, newer) for older, newer in zip(prompts, prompts[1:], strict=False))
+    tokens_added = 50 * 12
+    assert moved <= 4 + tokens_added / (profile.max_prompt_tokens / 16)
+
+
+def test_what_stands_below_does_not_move_while_lines_are_added_to_a_long_text_above(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    seen = {tuple(fit(tokenizer, Context(above="".join(LINES[:at]), below=TEXT), 200)[0]) for at in range(50, 120)}
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize(
+    ("template", "words"),
+    [
+        ("{% for", "cannot be used"),
+        ("{{ ''.__class__.__mro__ }}{{ messages[0].content }}<turn|>", "cannot be used"),
+        ("{{ raise_exception('only two users') }}", "only two users"),
+        ("no message", "0 times"),
+        ("{{ messages[0].content }}{{ messages[0].content }}<turn|>", "2 times"),
+        ("{{ messages[0].content }} over", "without a special token"),
+    ],
+)
+def test_a_template_that_cannot_be_used_is_refused(chat: Path, template: str, words: str) -> None:
+    with pytest.raises(UnsupportedModel, match=words):
+        ChatPrompt(Tokenizer(chat / "tokenizer.json"), 4096, template)
+
+
+def test_a_budget_too_small_for_the_instruction_is_said(chat: Path) -> None:
+    with pytest.raises(BrokenCheckpoint, match="max_prompt_tokens must be at least"):
+        ChatPrompt(Tokenizer(chat / "tokenizer.json"), 40, TEMPLATE).encode(Context())
+
+
+def test_a_raw_profile_needs_its_special_tokens(chat: Path) -> None:
+    with pytest.raises(BrokenCheckpoint, match=r"<\|below\|>"):
+        RawPrompt(Tokenizer(chat / "tokenizer.json"), 64)
