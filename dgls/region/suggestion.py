@@ -1,0 +1,265 @@
+"""From the model's infill to an edit worth showing, or the reason to drop it.
+
+A model of this kind errs in few ways: it goes on past the hole and repeats the code after it, closes a bracket twice,
+misses the indentation of a blank line, or says one thing over and over. Each has a small function here. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dgls.document import Document, Span
+from dgls.region.brackets import balance
+from dgls.region.indentation import closes_body, indentation, line_above, line_below, opens_body, unit, width
+from dgls.region.languages import Language, language_of
+from dgls.region.plan import Region
+from dgls.region.syntax import Syntax, parse
+
+_STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
+_FOLLOWING = 8  # lines after the hole that a fill is compared with
+
+
+class Rejection(StrEnum):
+    """Why an infill became no suggestion."""
+
+    EMPTY = "nothing but whitespace"
+    REPEATS_AFTER = "repeats the code after it"
+    REPEATS_ITSELF = "repeats itself or the line above"
+    BREAKS_SYNTAX = "breaks a file that parsed"
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An edit of one version of a document: `new_text` replaces `span`. Confidence from 0 to 1."""
+
+    uri: str
+    version: int
+    span: Span
+    new_text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Site:
+    """What stands around the hole: the rest of its line, and the nearest lines that are not blank."""
+
+    language: Language
+    unit: str
+    left: str
+    right: str
+    above: tuple[str, ...]
+    below: tuple[str, ...]
+
+    @property
+    def blank(self) -> bool:
+        return not self.left.strip() and not self.right.strip()
+
+
+def suggest(
+    document: Document,
+    region: Region,
+    infill: str,
+    confidence: float = 1.0,
+    syntax: Syntax | None = None,
+    check_ms: float = 30,
+) -> Suggestion | Rejection:
+    """The infill of `region` (planned in this `document`) made fit to show.
+
+    With the document's `syntax`, a suggestion that breaks a text that parsed is rejected; the check is left out
+    where it takes longer than `check_ms`.
+    """
+    assert region.version == document.version, "the region was planned in another version"
+    site = _site(document, region)
+    fill = infill.rstrip("\ufffd\0").replace("\r\n", "\n").replace("\r", "\n")
+    fill = _indented(fill, region, site)
+    if region.stop is not None:
+        fill = fill.split(region.stop, 1)[0]
+    if not fill.strip():
+        return Rejection.EMPTY
+    fill = _cut_at_dedent(fill, region, site)
+    fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
+    fill = _without_following_lines(fill, site)
+    fill = _without_rest_of_line(_without_closers(fill, site), site)
+    fill = _trimmed(fill, site)
+    if not fill.strip():
+        return Rejection.REPEATS_AFTER
+    if _repeats_itself(fill, site):
+        return Rejection.REPEATS_ITSELF
+    new_text = fill.replace("\n", document.newline)
+    if syntax is not None and _breaks(document, region, new_text, syntax, check_ms, site):
+        return Rejection.BREAKS_SYNTAX
+    return Suggestion(document.uri, document.version, region.span, new_text, confidence)
+
+
+def _site(document: Document, region: Region) -> _Site:
+    language = language_of(document.language, document.uri)
+    line = document.line_at(region.span.start)
+    above: list[str] = []
+    at = line_above(document, line)
+    while at is not None and len(above) < 2:
+        above.append(document.line_text(at).strip())
+        at = line_above(document, at)
+    below: list[str] = []
+    at = line_below(document, line)
+    while at is not None and len(below) < _FOLLOWING:
+        below.append(document.line_text(at).rstrip())
+        at = line_below(document, at)
+    return _Site(
+        language=language,
+        unit=unit(document, line, language),
+        left=document.text[document.line_start(line) : region.span.start],
+        right=document.text[region.span.end : document.line_end(line)],
+        above=tuple(reversed(above)),
+        below=tuple(below),
+    )
+
+
+def _indented(fill: str, region: Region, site: _Site) -> str:
+    """The first line of code at an indentation it may have, the others moved along where they need it."""
+    if site.blank:
+        leading = re.match(r"(?:[ \t]*\n)+", fill)
+        code = fill[leading.end() :] if leading else site.left + fill
+        lines = [_in_style(line, site.unit) for line in code.split("\n")]
+        lines = _shifted(lines, region.indents)
+        return "\n".join(lines)[len(site.left) :]
+    first, newline, rest = fill.partition("\n")
+    if first.strip() or not rest:
+        return fill
+    leading = re.match(r"(?:[ \t]*\n)+", rest)
+    rest = rest[leading.end() :] if leading else rest
+    lines = [_in_style(line, site.unit) for line in rest.split("\n")]
+    if width(indentation(lines[0])) > width(indentation(site.left)):
+        lines = _shifted(lines, region.indents)
+    return first + newline + "\n".join(lines)
+
+
+def _in_style(line: str, unit: str) -> str:
+    """A line indented with tabs where the file is, with spaces where it is."""
+    indent = indentation(line)
+    if unit == "\t":
+        return indent.replace("    ", "\t") + line[len(indent) :]
+    return indent.replace("\t", unit) + line[len(indent) :]
+
+
+def _shifted(lines: list[str], indents: tuple[str, ...]) -> list[str]:
+    """If the first line's indentation is none of `indents` it gets the first of them."""
+    wrong = indentation(lines[0])
+    if wrong in indents or not lines[0].strip():
+        return lines
+    right = indents[0]
+    others = [width(indentation(line)) for line in lines[1:] if line.strip()]
+    first = right + lines[0].lstrip(" \t")
+    if others and min(others) >= width(right) > width(wrong):  # only the first line missed it
+        return [first, *lines[1:]]
+    return [first, *(_moved(line, wrong, right) for line in lines[1:])]
+
+
+def _moved(line: str, wrong: str, right: str) -> str:
+    indent = indentation(line)
+    if indent.startswith(wrong):
+        return right + line[len(wrong) :]
+    return line
+
+
+def _cut_at_dedent(fill: str, region: Region, site: _Site) -> str:
+    """Only what belongs to the cursor's own body; a bracket or `end` that closes a body opened here may stay."""
+    if region.kind == "line":
+        return fill
+    lines = (site.left + fill).split("\n")
+    floor = width(indentation(lines[0]) if site.blank else region.indents[0])
+    for index, line in enumerate(lines[1:], 1):
+        if not line.strip() or width(indentation(line)) >= floor:
+            continue
+        keep = index + 1 if _closes_own_body(line, site) else index
+        return "\n".join(lines[:keep])[len(site.left) :]
+    return fill
+
+
+def _closes_own_body(line: str, site: _Site) -> bool:
+    if site.blank or site.language.offside or not closes_body(line, site.language):
+        return False
+    indent = indentation(site.left)
+    closed_below = bool(site.below) and closes_body(site.below[0], site.language)
+    closed = closes_body(site.right, site.language) or (closed_below and indentation(site.below[0]) == indent)
+    return indentation(line) == indent and not closed
+
+
+def _without_following_lines(fill: str, site: _Site) -> str:
+    """Up to where the fill starts to write the lines below once more."""
+    if not site.below:
+        return fill
+    lines = (site.left + fill).split("\n")
+    following = site.below[0]
+    for index, line in enumerate(lines):
+        again = line.rstrip() == following
+        begun = index == len(lines) - 1 > 0 and len(line.strip()) > 2 and following.startswith(line)
+        if (again or begun) and (index or site.blank):
+            return "\n".join(lines[:index])[len(site.left) :]
+    return fill
+
+
+def _without_closers(fill: str, site: _Site) -> str:
+    """Up to the first bracket that the code to the right (or, at the line's end, below) closes already."""
+    right = site.right if site.right.strip() else _leading_closers(site.below)
+    waiting = [right[at] for at in balance(right, site.language).closers]
+    spare = len(balance(site.left, site.language).openers) - len(waiting)
+    for at in balance(fill, site.language).closers:
+        if spare <= 0 and fill[at] in waiting:
+            return fill[:at]
+        spare -= 1
+    return fill
+
+
+def _leading_closers(below: tuple[str, ...]) -> str:
+    found = re.match(r"\s*([\])]+)", below[0]) if below else None
+    return found[1] if found else ""
+
+
+def _without_rest_of_line(fill: str, site: _Site) -> str:
+    """Without an end that repeats how the line goes on, unless that leaves a bracket or quote open."""
+    right = site.right.rstrip()
+
+    def left_open(fill: str) -> tuple[int, bool]:
+        line = balance(site.left + fill + right, site.language)
+        return len(line.openers), bool(line.quote)
+
+    for length in range(min(len(right), len(fill)), 0, -1):
+        if not fill.endswith(right[:length]) or (length < len(right) and length < 3):
+            continue
+        if left_open(fill[:-length]) <= left_open(fill):
+            return fill[:-length]
+    return fill
+
+
+def _trimmed(fill: str, site: _Site) -> str:
+    """No trailing whitespace, save what the text on the right needs: a space, or its own line after a body."""
+    if not site.right.strip():
+        return fill.rstrip()
+    if "\n" in fill:
+        return fill.rstrip() + "\n" + indentation(site.left)
+    return fill
+
+
+def _repeats_itself(fill: str, site: _Site) -> bool:
+    """A stutter within a line, one line three times on end, or a few lines over and over."""
+    lines = [line.strip() for line in (site.left + fill).split("\n") if line.strip()]
+    words = [line for line in lines if re.search(r"\w", line)]
+    if any(re.search(r"\w", match[1]) for match in _STUTTER.finditer(fill[:2000])):
+        return True
+    run = [*site.above, *lines]
+    if any(a == b == c and c in words for a, b, c in zip(run, run[1:], run[2:], strict=False)):
+        return run[-1] in words
+    return len(words) >= 4 and len(set(words)) * 2 <= len(words)
+
+
+def _breaks(document: Document, region: Region, new_text: str, syntax: Syntax, check_ms: float, site: _Site) -> bool:
+    """Did the text parse, and does it no longer? What opens a body or bracket is given the time to close it."""
+    if syntax.has_error or opens_body(new_text, site.language):
+        return False
+    if len(balance(new_text, site.language).openers) > len(balance(site.right, site.language).closers):
+        return False
+    text = document.text[: region.span.start] + new_text + document.text[region.span.end :]
+    filled = parse(text, site.language, check_ms, previous=syntax)
+    return filled is not None and filled.has_error

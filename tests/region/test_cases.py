@@ -1,0 +1,45 @@
+"""The planner's decisions, case by case: see fixtures/region/README.md."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgls.document import Document
+from dgls.region.languages import language_of
+from dgls.region.plan import Budget, Quiet, plan
+from dgls.region.syntax import parse
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "region"
+CASES = [
+    pytest.param(path.stem, case, id=f"{path.stem}: {case['name']}")
+    for path in sorted(FIXTURES.glob("*.toml"))
+    for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"]
+]
+
+
+@pytest.mark.parametrize(("language", "case"), CASES)
+def test_a_case(language: str, case: dict[str, Any]) -> None:
+    left, right = case["text"].split("<CURSOR>")
+    document = Document("untitled:1", 1, language, left + right)
+    before, after = case.get("budget", (96, 64))
+    found = plan(
+        document,
+        len(left),
+        Budget(before_tokens=before, after_tokens=after),
+        parse(document.text, language_of(language), budget_ms=5000),
+        invoked=case.get("invoked", False),
+    )
+    if "quiet" in case:
+        assert found is Quiet[case["quiet"]]
+        return
+    assert not isinstance(found, Quiet)
+    assert found.kind == case["kind"]
+    assert found.stop == ("\n" if found.kind == "line" else None)
+    assert list(found.indents) == case.get("indents", list(found.indents))
+    assert document.text[found.span.start : found.span.end] == case.get("span", "")
+    assert found.before.startswith(case.get("before_starts", ""))
+    assert found.before.endswith(case.get("before_ends", ""))
+    assert found.after.startswith(case.get("after_starts", ""))
+    assert found.below.startswith(case.get("below_starts", ""))

@@ -1,0 +1,61 @@
+"""From infill to suggestion, case by case (see fixtures/region/README.md), and its laws for any infill."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgls.document import Document
+from dgls.region.languages import language_of
+from dgls.region.plan import Budget, Quiet, Region, plan
+from dgls.region.suggestion import Rejection, Suggestion, suggest
+from dgls.region.syntax import Syntax, parse
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "region" / "suggestions"
+CASES = [
+    pytest.param(path.stem, case, id=f"{path.stem}: {case['name']}")
+    for path in sorted(FIXTURES.glob("*.toml"))
+    for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"]
+]
+
+
+def planned(text: str, language: str, invoked: bool = False) -> tuple[Document, Syntax | None, Region]:
+    left, right = text.split("<CURSOR>")
+    document = Document("untitled:1", 1, language, left + right)
+    syntax = parse(document.text, language_of(language), budget_ms=5000)
+    region = plan(document, len(left), Budget(), syntax, invoked=invoked)
+    assert not isinstance(region, Quiet)
+    return document, syntax, region
+
+
+@pytest.mark.parametrize(("language", "case"), CASES)
+def test_a_case(language: str, case: dict[str, Any]) -> None:
+    document, syntax, region = planned(case["text"], language, case.get("invoked", False))
+    found = suggest(document, region, case["infill"], 0.5, syntax, check_ms=5000)
+    if "rejected" in case:
+        assert found is Rejection[case["rejected"]]
+        return
+    assert isinstance(found, Suggestion)
+    text, span = document.text, found.span
+    assert text[: span.start] + found.new_text + "<END>" + text[span.end :] == case["result"]
+    assert (found.uri, found.version, found.confidence) == (document.uri, document.version, 0.5)
+
+
+CODE = st.text(alphabet="ab (){}[]\"'`:;,=\n\r\t.\\#/\U0001f600\u2028", max_size=60)
+
+
+@given(CODE, CODE, CODE, st.sampled_from(["python", "javascript", "go", "lua", "plaintext"]))
+def test_any_infill_gives_a_suggestion_for_the_span_or_a_reason(
+    left: str, right: str, infill: str, language: str
+) -> None:
+    document = Document("untitled:1", 1, language, left + right)
+    region = plan(document, len(left), Budget(), invoked=True)
+    assert isinstance(region, Region)
+    found = suggest(document, region, infill)
+    if isinstance(found, Suggestion):
+        assert found.span == region.span
+        assert found.new_text.strip()
+        assert region.kind == "block" or "\n" not in found.new_text
