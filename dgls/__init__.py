@@ -1,0 +1,1 @@
+"""The language server: knows LSP and text, never tensors."""

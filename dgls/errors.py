@@ -1,0 +1,20 @@
+"""The language server's errors. Each message says what happened and what to do next, in one line.
+
+    DglsError
+    |-- BrokenFrame          what the client sends is not the protocol; the connection can't go on
+    `-- PortUnavailable      the TCP port can't be listened on
+
+Errors of the engine are a tree of their own (`engine.errors`).
+"""
+
+
+class DglsError(Exception):
+    """Base of all errors of the server; `str(error)` is fit to be shown to a user."""
+
+
+class BrokenFrame(DglsError):
+    pass
+
+
+class PortUnavailable(DglsError):
+    pass

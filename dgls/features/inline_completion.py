@@ -1,0 +1,166 @@
+"""textDocument/inlineCompletion: a suggestion at the cursor, as the user types or because they asked.
+
+A newer request for a document supersedes the older one, whether or not the client cancels it. What was typed of a
+suggestion is served without the engine. Whatever fails is logged and nothing suggested; a user who asked is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dgls.document import Change, Document, Position
+from dgls.region.cache import TypedThrough, rebase
+from dgls.region.plan import Budget, Quiet, Region, plan
+from dgls.region.suggestion import Suggestion, suggest
+from dgls.session import Session
+from dgls.settings import InlineCompletionSettings
+from engine.errors import Cancelled, EngineError
+from engine.profile import ModelInfo
+from engine.types import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The text and the cursor at the time of the request. With a completion `selected` in the editor's menu, they
+    are those that accepting it would give, and what is suggested must go on from there."""
+
+    document: Document
+    offset: int
+    invoked: bool
+    selected: types.SelectedCompletionInfo | None
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    # Without explicit options pygls does not advertise the feature.
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        session.supersede(params.text_document.uri)
+        snapshot = _snapshot(session, params)
+        if snapshot is None:
+            return types.InlineCompletionList(items=[])
+        try:
+            suggestions = _typed_through(session, snapshot) or await _infilled(session, snapshot)
+        except Cancelled:  # a newer request took this one's place
+            suggestions = ()
+        except Exception as error:
+            suggestions = ()
+            logger.error("No inline completion: %s", error, exc_info=not isinstance(error, EngineError))
+            if snapshot.invoked:
+                message = f"dgls has no suggestion: {error}"
+                server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
+        items = [item for found in suggestions if (item := _render(session, snapshot, found)) is not None]
+        return types.InlineCompletionList(items=items)
+
+
+def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapshot | None:
+    """None where there is nothing to do: no such document, or unasked when off or not ready."""
+    invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+    document = session.documents.get(params.text_document.uri)
+    if document is None or not (invoked or (session.ready and session.settings.inline_completion.enabled)):
+        return None
+    encoding, selected = session.client.encoding, params.context.selected_completion_info
+    if selected is None:
+        return Snapshot(document, document.offset(_position(params.position), encoding), invoked, None)
+    start, end = _position(selected.range.start), _position(selected.range.end)
+    offset = document.offset(start, encoding) + len(selected.text)
+    accepted = document.apply([Change(selected.text, start, end)], document.version, encoding)
+    return Snapshot(accepted, offset, invoked, selected)
+
+
+def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
+    kept = session.suggested.get(snapshot.document.uri)
+    if kept is None or snapshot.invoked:
+        return ()
+    return kept.at(snapshot.document, snapshot.offset)[:1]
+
+
+async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
+    """One suggestion for an automatic request, up to as many as the settings say for an invoked one."""
+    document, settings = snapshot.document, session.settings.inline_completion
+    with session.in_flight(document.uri) as cancel:
+        info = await session.model()
+        region = _plan(session, snapshot, settings, info)
+        if isinstance(region, Quiet):
+            logger.debug("Quiet: %s", region)
+            return ()
+        found: list[Suggestion] = []
+        for seed in range(settings.candidates if snapshot.invoked else 1):
+            suggestion = await _candidate(session, snapshot, region, seed, cancel)
+            if suggestion is not None and suggestion.new_text not in [other.new_text for other in found]:
+                found.append(suggestion)
+    if not snapshot.invoked:
+        found = [suggestion for suggestion in found if suggestion.confidence >= settings.min_confidence]
+    if found:
+        session.suggested[document.uri] = TypedThrough(document, tuple(found))
+    return tuple(found)
+
+
+def _plan(session: Session, snapshot: Snapshot, settings: InlineCompletionSettings, info: ModelInfo) -> Region | Quiet:
+    before, after = info.canvas_length * 3 // 8, info.canvas_length // 4
+    hole = min(settings.max_tokens, info.canvas_length - before - after)
+    budget = Budget(before, after, min(hole, Budget().line_tokens), hole, settings.max_lines)
+    lines = 1 if settings.max_lines == 1 else None
+    syntax = session.syntax(snapshot.document)
+    return plan(snapshot.document, snapshot.offset, budget, syntax, invoked=snapshot.invoked, max_lines=lines)
+
+
+async def _candidate(
+    session: Session, snapshot: Snapshot, region: Region, seed: int, cancel: CancelToken
+) -> Suggestion | None:
+    if cancel.cancelled:  # superseded between two candidates: the worker's slot is the newer request's
+        raise Cancelled("A newer request took this one's place.")
+    document = snapshot.document
+    request = InfillRequest(
+        Context(_shown_path(document.uri, session.client.folders), document.language, region.above, region.below),
+        [Pinned(region.before), Hole(max_tokens=region.max_tokens, stop=region.stop), Pinned(region.after)],
+        Limits(deadline_ms=session.settings.inline_completion.deadline_ms),
+        seed,
+    )
+    infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key=document.uri))
+    found = suggest(document, region, infill.texts[0], infill.confidences[0], session.syntax(document))
+    if isinstance(found, Suggestion):
+        return found
+    logger.debug("Rejected: %s", found)
+    return None
+
+
+def _render(session: Session, snapshot: Snapshot, suggestion: Suggestion) -> types.InlineCompletionItem | None:
+    """The suggestion as it stands in the text that the editor has now; None where it no longer fits.
+
+    The range is empty at the cursor (a longer one hides the text right of it in some editors), save where it takes
+    trailing whitespace or the editor's own selected completion in.
+    """
+    now = session.documents.get(suggestion.uri)
+    if now is None:
+        return None
+    if snapshot.selected is not None:
+        fits = now.version == snapshot.document.version and suggestion.span.start == suggestion.span.end
+        text = snapshot.selected.text + suggestion.new_text
+        return types.InlineCompletionItem(text, range=snapshot.selected.range) if fits else None
+    current = suggestion if now.version == suggestion.version else rebase(suggestion, snapshot.document, now)
+    if current is None:
+        return None
+    start = now.position(current.span.start, session.client.encoding)
+    end = now.position(current.span.end, session.client.encoding)
+    span = types.Range(types.Position(start.line, start.character), types.Position(end.line, end.character))
+    return types.InlineCompletionItem(current.new_text, range=span)
+
+
+def _position(position: types.Position) -> Position:
+    return Position(position.line, position.character)
+
+
+def _shown_path(uri: str, folders: tuple[str, ...]) -> str:
+    """What the model is told of the path: the part inside the workspace, else the name alone."""
+    for folder in folders:
+        if uri.startswith(folder.rstrip("/") + "/"):
+            return unquote(uri[len(folder.rstrip("/")) + 1 :])
+    return unquote(uri.rsplit("/", 1)[-1])

@@ -1,0 +1,55 @@
+"""Tells the client what the server is doing: `dgls/status` on each change, `$/progress` while the model loads."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from uuid import uuid4
+
+from lsprotocol import types
+from pygls.exceptions import JsonRpcException
+from pygls.lsp.server import LanguageServer
+
+from dgls.session import Session, Status
+
+STATUS = "dgls/status"
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    progress = LoadProgress(server)
+
+    def tell(status: Status) -> None:
+        server.protocol.notify(STATUS, asdict(status))
+        if session.client.progress:
+            progress.follow(status)
+
+    session.listeners.append(tell)
+
+
+class LoadProgress:
+    """A progress bar from the begin of a load to its end."""
+
+    def __init__(self, server: LanguageServer) -> None:
+        self._server = server
+        self._loaded: asyncio.Future[Status] | None = None
+        self._shown: set[asyncio.Task[None]] = set()
+
+    def follow(self, status: Status) -> None:
+        if status.state == "loading" and self._loaded is None:
+            self._loaded = asyncio.get_running_loop().create_future()
+            task = asyncio.create_task(self._show(status, self._loaded))
+            self._shown.add(task)
+            task.add_done_callback(self._shown.discard)
+        elif status.state != "loading" and self._loaded is not None:
+            self._loaded.set_result(status)
+            self._loaded = None
+
+    async def _show(self, status: Status, loaded: asyncio.Future[Status]) -> None:
+        token, progress = f"dgls-{uuid4()}", self._server.work_done_progress
+        try:
+            await progress.create_async(token)
+        except JsonRpcException:  # the client wants none
+            return
+        progress.begin(token, types.WorkDoneProgressBegin(title="dgls", message=status.message))
+        end = await loaded
+        progress.end(token, types.WorkDoneProgressEnd(message=end.message or f"{end.model} is {end.state}."))

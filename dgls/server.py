@@ -1,0 +1,106 @@
+"""Builds the language server and runs it over stdio or TCP. No logic: that is in the features.
+
+Importing this module loads no torch; `initialize` is answered before a weight is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import cast
+
+from pygls.exceptions import JsonRpcException, PyglsError
+from pygls.lsp.server import LanguageServer
+
+from dgls.features import configuration, inline_completion, lifecycle, status, text_sync
+from dgls.protocol import Protocol
+from dgls.session import OpenEngine, Session
+from dgls.settings import Settings
+from dgls.transport import claim_stdio, serve_stdio, serve_tcp
+from engine.worker import EngineLike
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 0.5
+"""How long the engine thread may take to end before the process ends without it."""
+
+
+class Server(LanguageServer):
+    """pygls' server with our protocol and one session."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("dgls", _version(), protocol_cls=Protocol)
+        self.session = session
+        for feature in (lifecycle, text_sync, configuration, status, inline_completion):
+            feature.register(self, session)
+
+    @property
+    def conversation(self) -> Protocol:
+        return cast(Protocol, self.protocol)
+
+    def report_server_error(self, error: Exception, source: type[PyglsError] | type[JsonRpcException]) -> None:
+        """Requests carry their errors in the reply; the rest belongs in the log, not in the user's face."""
+        logger.error("%s: %s", source.__name__, error)
+
+
+def open_engine(settings: Settings) -> EngineLike:
+    """The engine that the settings choose; torch is imported here, on the engine thread.
+
+    Unless the user sets it, the number of threads leaves the editor a core.
+    """
+    import psutil
+
+    from engine import Engine
+
+    cores: int = psutil.cpu_count(logical=False) or 1
+    return Engine.open(settings.model, settings.device, settings.dtype, settings.threads or max(1, cores - 1))
+
+
+def build(open_engine: OpenEngine = open_engine) -> Server:
+    """A server for one client, not yet connected."""
+    return Server(Session(open_engine))
+
+
+def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> int:
+    """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), and return the exit code.
+
+    Raises `DglsError` when the port can't be had or the client doesn't speak LSP. May end the process itself: an
+    engine thread deep in an import or a load can't be stopped, and nobody waits for it.
+    """
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        code, idle = asyncio.run(_serve(tcp, open_engine))
+    except KeyboardInterrupt:
+        code, idle = 130, False
+    if not idle:
+        sys.stderr.flush()
+        os._exit(code)
+    return code
+
+
+async def _serve(tcp: int | None, open_engine: OpenEngine) -> tuple[int, bool]:
+    server = build(open_engine)
+    protocol = server.conversation
+    try:
+        if tcp is None:
+            await serve_stdio(protocol, protocol.ended, *claim_stdio())
+        else:
+            await serve_tcp(protocol, protocol.ended, tcp, _listening)
+    finally:
+        idle = server.session.close(CLOSE_SECONDS)
+    return protocol.exit_code, idle
+
+
+def _listening(port: int) -> None:
+    sys.stderr.write(f"dgls listens on 127.0.0.1:{port}\n")
+    sys.stderr.flush()
+
+
+def _version() -> str:
+    try:
+        return version("dgls")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"

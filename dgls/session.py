@@ -1,0 +1,225 @@
+"""One client's session: the only mutable state of the server.
+
+Owns the settings, the engine's worker, the open documents, the requests in flight and the cache of suggestions.
+It knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it; the worker's
+thread only ever posts a wake-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, get_args
+
+from dgls.document import Document, PositionEncoding
+from dgls.region.cache import TypedThrough
+from dgls.region.languages import language_of
+from dgls.region.syntax import Syntax, parse
+from dgls.settings import Problem, Settings, merge, read_settings
+from engine.errors import EngineError
+from engine.profile import ModelInfo
+from engine.types import CancelToken
+from engine.worker import EngineLike, Worker
+
+PARSE_MS = 20
+"""How long the loop may stand still for a parse after an edit; past that the planner goes by lines alone."""
+FIRST_PARSE_MS = 150
+"""The same for a document's first parse, on which the later ones build."""
+
+OpenEngine = Callable[[Settings], EngineLike]
+State = Literal["loading", "ready", "working", "paused", "failed"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What a user may want to know; after a failure `message` says what to do. None: not known (yet)."""
+
+    state: State
+    model: str
+    device: str | None = None
+    message: str = ""
+    percent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """What the client can do, and where it works: `folders` are the URIs of its workspace folders."""
+
+    encoding: PositionEncoding = "utf-16"
+    configuration: bool = False
+    progress: bool = False
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Session:
+    """`open_engine` is called on the engine thread, with the settings that a model was chosen by."""
+
+    open_engine: OpenEngine
+    client: Client = Client()
+    settings: Settings = field(default_factory=Settings)
+    documents: dict[str, Document] = field(default_factory=dict)
+    suggested: dict[str, TypedThrough] = field(default_factory=dict)
+    listeners: list[Callable[[Status], None]] = field(default_factory=list)
+    _worker: Worker | None = None
+    _syntaxes: dict[str, Syntax] = field(default_factory=dict)
+    _in_flight: dict[str, CancelToken] = field(default_factory=dict)
+    _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    _problems: tuple[Problem, ...] = ()
+    _opened: bool = False
+    _told: Status | None = None
+    _waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
+    @property
+    def worker(self) -> Worker:
+        """The engine's worker; asking for it starts it."""
+        if self._worker is None:
+            self._start(replaced=None)
+        assert self._worker is not None
+        return self._worker
+
+    @property
+    def ready(self) -> bool:
+        return self._worker is not None and self._worker.state == "ready"
+
+    async def model(self) -> ModelInfo:
+        """Wait until the model is open; asking for it starts that. Raises the error of opening."""
+        while (info := self.worker.info) is None:
+            if self.worker.error is not None:
+                raise self.worker.error
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            await turn
+        return info
+
+    def syntax(self, document: Document) -> Syntax | None:
+        """The document's tree, from the last one of its URI where that helps; None where parsing takes too long."""
+        previous = self._syntaxes.get(document.uri)
+        budget = FIRST_PARSE_MS if previous is None else PARSE_MS
+        syntax = parse(document.text, language_of(document.language, document.uri), budget, previous)
+        if syntax is not None:
+            self._syntaxes[document.uri] = syntax
+        return syntax
+
+    def configure(
+        self, layer: Literal["initialization", "configuration"], options: Mapping[str, Any]
+    ) -> tuple[Problem, ...]:
+        """Take one layer of options (the configuration lies over what came with initialization) into the settings.
+
+        Returns what could not be used, unless the user was told just that before. A model that is open already is
+        replaced when the settings choose another.
+        """
+        self._layers[layer] = options
+        before, told = self.settings, self._problems
+        self.settings, self._problems = read_settings(
+            merge(self._layers.get("initialization", {}), self._layers.get("configuration", {}))
+        )
+        if self._worker is not None and _choice(before) != _choice(self.settings):
+            self._start(replaced=self._worker)
+        self.tell()
+        return self._problems if self._problems != told else ()
+
+    def open(self) -> None:
+        """Load the model in the background, unless nothing is to be suggested before the user asks for it.
+
+        From here on the listeners are told the status; before, the client may not be ready to hear of it.
+        """
+        self._opened = True
+        if self._worker is None and self.settings.inline_completion.enabled:
+            self._start(replaced=None)
+        self.tell()
+
+    def move(self, folders: tuple[str, ...]) -> None:
+        """The client works in other workspace folders now."""
+        self.client = replace(self.client, folders=folders)
+
+    def supersede(self, uri: str) -> None:
+        """Cancel what runs for a document."""
+        if (older := self._in_flight.pop(uri, None)) is not None:
+            older.cancel()
+            self.tell()
+
+    @contextmanager
+    def in_flight(self, uri: str) -> Iterator[CancelToken]:
+        """The one request that may run for a document: an older one is cancelled by the token that it holds."""
+        self.supersede(uri)
+        token = self._in_flight[uri] = CancelToken()
+        self.tell()
+        try:
+            yield token
+        finally:
+            token.cancel()  # whatever made it end, nothing may go on working for it
+            if self._in_flight.get(uri) is token:
+                del self._in_flight[uri]
+                self.tell()
+
+    def forget(self, uri: str) -> None:
+        """The document was closed: nothing about it is kept."""
+        self.documents.pop(uri, None)
+        self.suggested.pop(uri, None)
+        self._syntaxes.pop(uri, None)
+        self.supersede(uri)
+
+    def status(self) -> Status:
+        worker, model = self._worker, self.settings.model
+        if worker is not None and worker.state == "failed":
+            return Status("failed", model, message=_advice(worker.error))
+        enabled = self.settings.inline_completion.enabled
+        if worker.state == "loading" if worker is not None else enabled:
+            return Status("loading", model, message=f"Loading the model {model}.")
+        info = worker.info if worker is not None else None
+        name, device = (info.name, info.device) if info is not None else (model, None)
+        if self._in_flight:
+            return Status("working", name, device)
+        if not enabled:
+            return Status("paused", name, device, "Automatic suggestions are off: set dgls.inlineCompletion.enabled.")
+        return Status("ready", name, device)
+
+    def tell(self) -> None:
+        """Wake who waits for a change, and tell the listeners the status, if it is another one."""
+        waiting, self._waiting = self._waiting, []
+        for turn in waiting:
+            if not turn.done():
+                turn.set_result(None)
+        status = self.status()
+        if self._opened and status != self._told:
+            self._told = status
+            for listener in self.listeners:
+                listener(status)
+
+    def close(self, timeout: float) -> bool:
+        """Cancel all work and close the engine; False if its thread did not end within `timeout` seconds."""
+        for token in self._in_flight.values():
+            token.cancel()
+        return self._worker is None or self._worker.close(timeout)
+
+    def _start(self, replaced: Worker | None) -> None:
+        settings, loop = self.settings, asyncio.get_running_loop()
+
+        def open_engine() -> EngineLike:
+            if replaced is not None:  # its memory first: two models may not fit
+                replaced.close(None)
+            return self.open_engine(settings)
+
+        def wake(_: Worker) -> None:
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                loop.call_soon_threadsafe(self.tell)
+
+        if replaced is not None:
+            replaced.close(0)
+        self._worker = Worker(open_engine, wake)
+        self.tell()
+
+
+def _choice(settings: Settings) -> tuple[str, str, str, int]:
+    """What an open model depends on."""
+    return settings.model, settings.device, settings.dtype, settings.threads
+
+
+def _advice(error: Exception | None) -> str:
+    if isinstance(error, EngineError):
+        return str(error)
+    return f"The engine could not start ({error!r}). Run `dgls doctor` to see what is missing."

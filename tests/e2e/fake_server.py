@@ -1,0 +1,103 @@
+"""The real server with a scripted engine in place of the model: `python -P fake_server.py SCRIPT [--tcp PORT]`.
+
+SCRIPT is JSON, see `Script`. With a `journal`, one JSON object a line tells what reached the engine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dgls.server import serve
+from dgls.settings import Settings
+from engine.errors import Cancelled, ModelNotFound
+from engine.profile import ModelInfo
+from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Pinned, Step, Timings
+
+
+@dataclass(frozen=True)
+class Script:
+    """The fill for seed n is `texts[n % len(texts)]`; a `gate` file holds the load until it exists."""
+
+    texts: list[str] = field(default_factory=lambda: ["filled"])
+    confidence: float = 0.9
+    steps: int = 2
+    step_ms: float = 1.0
+    gate: str = ""
+    fails: str = ""
+    chatty: bool = False
+    journal: str = ""
+
+    def note(self, **entry: object) -> None:
+        if self.journal:
+            with Path(self.journal).open("a", encoding="utf-8") as journal:
+                journal.write(json.dumps(entry) + "\n")
+
+
+class FakeEngine:
+    """Takes its time step by step and looks at the cancel token as the real engine does."""
+
+    def __init__(self, script: Script, settings: Settings) -> None:
+        self._script = script
+        self.info = ModelInfo(
+            name=f"fake {settings.model}",
+            parameters=1,
+            weight_bytes=4,
+            device="cpu",
+            device_name="cpu",
+            dtype="float32",
+            prompt_format="raw",
+            hole_policy="pad",
+            canvas_length=256,
+            load_ms=0.0,
+        )
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        script = self._script
+        script.note(event="infill", seed=request.seed, path=request.context.path, segments=_shown(request))
+        text = script.texts[request.seed % len(script.texts)]
+        if script.chatty:
+            print("a stray print")
+            os.system("echo a stray child")
+            os.write(1, b"a stray write\n")
+        for index in range(1, script.steps + 1):
+            time.sleep(script.step_ms / 1000)
+            if cancel is not None and cancel.cancelled:
+                script.note(event="cancelled", step=index)
+                raise Cancelled("cancelled")
+            yield Step(index, (Draft(text, (text,), (0.1,)),), 0.1)
+        script.note(event="done", seed=request.seed)
+        yield Infill((text,), (script.confidence,), script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+
+    def close(self) -> None:
+        self._script.note(event="closed")
+
+
+def _shown(request: InfillRequest) -> list[object]:
+    def show(segment: Pinned | Hole) -> object:
+        return segment.text if isinstance(segment, Pinned) else {"max": segment.max_tokens, "stop": segment.stop}
+
+    return [show(segment) for segment in request.segments]
+
+
+def main() -> int:
+    script = Script(**json.loads(sys.argv[1]))
+
+    def open_engine(settings: Settings) -> FakeEngine:
+        script.note(event="open", model=settings.model, torch="torch" in sys.modules)
+        while script.gate and not Path(script.gate).exists():
+            time.sleep(0.005)
+        if script.fails:
+            raise ModelNotFound(script.fails)
+        return FakeEngine(script, settings)
+
+    return serve(int(sys.argv[3]) if "--tcp" in sys.argv else None, open_engine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

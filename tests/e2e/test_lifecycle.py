@@ -1,0 +1,187 @@
+"""From process start to exit, over real pipes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="function")
+
+URI = "file:///project/a.py"
+QUICK = 3.0
+"""Seconds that count as quick on a slow, shared machine; what is forbidden takes far longer or for ever."""
+
+
+async def test_initialize_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-P",
+        "-X",
+        "importtime",
+        "-c",
+        "from dgls.server import serve; raise SystemExit(serve())",
+    ]
+    async with serving(command) as server:
+        result = await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
+        assert result["capabilities"]["inlineCompletionProvider"] is not None
+        assert result["capabilities"]["textDocumentSync"]["change"] == 2
+        assert result["serverInfo"]["name"] == "dgls"
+        await server.wire.request("shutdown")
+        server.wire.notify("exit")
+        await server.exit_code(PATIENCE)
+        imported = server.stderr.decode()
+        assert "pygls" in imported
+        assert not [line for line in imported.splitlines() if line.endswith((" torch", " transformers", " numpy"))]
+
+
+async def test_model_loads_in_the_background_and_says_so(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with serving(fake_command({"gate": str(gate)})) as server:
+        wire = server.wire
+        await wire.initialize()
+        await wire.status("loading")
+        assert not [message for message in wire.heard if message["method"] == "dgls/status" and "id" in message]
+        await wire.until(lambda: any(message["method"] == "$/progress" for message in wire.heard))
+        gate.touch()
+        await wire.status("ready")
+        await wire.until(lambda: len([m for m in wire.heard if m["method"] == "$/progress"]) == 2)
+        told = [m["params"] for m in wire.heard if m["method"] == "dgls/status"][-1]
+        assert told == {"state": "ready", "model": "fake embedded", "device": "cpu", "message": "", "percent": None}
+        kinds = [m["params"]["value"]["kind"] for m in wire.heard if m["method"] == "$/progress"]
+        assert kinds == ["begin", "end"]
+
+
+async def test_nothing_but_messages_is_said_before_the_client_is_initialized() -> None:
+    async with serving(fake_command({})) as server:
+        await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
+        await asyncio.sleep(0.2)
+        assert server.wire.heard == []
+
+
+async def test_client_without_progress_gets_none(tmp_path: Path) -> None:
+    async with serving(fake_command({})) as server:
+        await server.wire.initialize({"capabilities": {}})
+        await server.wire.status("ready")
+        assert {message["method"] for message in server.wire.heard} == {"dgls/status"}
+
+
+async def test_failed_load_says_what_to_do() -> None:
+    async with serving(fake_command({"fails": "No model x: run `dgls models pull x`."})) as server:
+        await server.wire.initialize()
+        await server.wire.status("failed")
+        assert server.wire.heard[-1]["params"]["message"] == "No model x: run `dgls models pull x`."
+
+
+@pytest.mark.parametrize("busy", [False, True])
+async def test_shutdown_and_exit_are_quick_and_clean(busy: bool, tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    async with serving(fake_command({"steps": 100, "step_ms": 100, "journal": str(journal)})) as server:
+        wire = server.wire
+        await wire.initialize()
+        await wire.status("ready")
+        if busy:
+            for name in "abcdefghijkl":
+                wire.open(f"file:///{name}.py", "x = \n")
+                wire.ask("textDocument/inlineCompletion", completion(f"file:///{name}.py", 0, 4))
+            await wire.status("working")
+        begun = time.monotonic()
+        assert await wire.request("shutdown") is None
+        wire.notify("exit")
+        assert await server.exit_code(QUICK) == 0
+        assert time.monotonic() - begun < QUICK
+        assert server.stderr == b""
+        assert '"closed"' in journal.read_text()
+
+
+async def test_exit_during_a_load_waits_for_nobody(tmp_path: Path) -> None:
+    async with serving(fake_command({"gate": str(tmp_path / "never")})) as server:
+        await server.wire.initialize()
+        await server.wire.status("loading")
+        await server.wire.request("shutdown")
+        server.wire.notify("exit")
+        assert await server.exit_code(QUICK) == 0
+
+
+async def test_exit_without_shutdown_is_an_error() -> None:
+    async with serving(fake_command({})) as server:
+        await server.wire.initialize()
+        server.wire.notify("exit")
+        assert await server.exit_code(QUICK) == 1
+
+
+async def test_end_of_stdin_ends_the_process(tmp_path: Path) -> None:
+    async with serving(fake_command({"gate": str(tmp_path / "never")})) as server:
+        await server.wire.initialize()
+        await server.wire.status("loading")
+        assert server.process.stdin is not None
+        server.process.stdin.close()
+        assert await server.exit_code(QUICK) == 1
+
+
+async def test_client_that_stops_reading_ends_the_process() -> None:
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(*fake_command({}), stdin=asyncio.subprocess.PIPE, stdout=writing)
+    os.close(writing)
+    os.close(reading)
+    assert process.stdin is not None
+    process.stdin.write(frame({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"capabilities": {}}}))
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 1
+
+
+async def test_folders_named_as_our_packages_are_never_imported(tmp_path: Path) -> None:
+    for name in ("dgls", "engine", "pygls", "lsprotocol", "torch"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('the workspace was imported: {name}')\n")
+    async with serving([sys.executable, "-P", "-m", "dgls", "serve"], cwd=tmp_path) as server:
+        params = {"rootUri": tmp_path.as_uri(), "capabilities": {}, "processId": None}
+        assert (await server.wire.request("initialize", params))["serverInfo"]["name"] == "dgls"
+        server.wire.notify("initialized", {})
+        await server.wire.until(lambda: server.wire.statuses()[-1:] in (["ready"], ["failed"]))
+        assert "the workspace was imported" not in str(server.wire.heard)
+        assert b"the workspace was imported" not in server.stderr
+
+
+async def test_tcp_serves_one_client_on_loopback() -> None:
+    async with serving([*fake_command({}), "--tcp", "0"]) as server:
+        await wait_for(server, b"listens on 127.0.0.1:")
+        port = int(server.stderr.split(b"127.0.0.1:")[1].split()[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        wire = Wire(reader, writer.write)
+        await wire.initialize()
+        await wire.status("ready")
+        turned_away, unused = await asyncio.open_connection("127.0.0.1", port)
+        assert await turned_away.read() == b""
+        unused.close()
+        await wire.request("shutdown")
+        wire.notify("exit")
+        assert await server.exit_code(QUICK) == 0
+        writer.close()
+        await writer.wait_closed()
+
+
+async def wait_for(server: object, text: bytes) -> None:
+    for _ in range(int(PATIENCE / 0.02)):
+        if text in server.stderr:  # type: ignore[attr-defined]
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError(f"{text!r} never came")
+
+
+async def test_initialize_is_answered_within_two_seconds_of_process_start() -> None:
+    """The best of three: the machine may be busy with something else."""
+
+    async def seconds() -> float:
+        begun = time.perf_counter()
+        command = [sys.executable, "-P", "-c", "from dgls.server import serve; raise SystemExit(serve())"]
+        async with serving(command, cwd=REPO / "docs") as server:
+            await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
+            return time.perf_counter() - begun
+
+    assert min([await seconds() for _ in range(3)]) < 2.0
