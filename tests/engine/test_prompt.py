@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -117,7 +118,7 @@ def test_the_start_of_the_prompt_rarely_moves_while_lines_are_added_above(
     def kept(older: list[int], newer: list[int]) -> bool:
         return newer[: len(older) // 2] == older[: len(older) // 2]
 
-    moved = sum(not kept(older, newer) for older, newer in zip(prompts, prompts[1:], strict=False))
+    moved = sum(not kept(older, newer) for older, newer in pairwise(prompts))
     tokens_added = 50 * 12
     assert moved <= 4 + tokens_added / (profile.max_prompt_tokens / 16)
 
