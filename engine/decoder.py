@@ -11,7 +11,7 @@ trainer's). Shapes: B batch, P prompt, C canvas, D hidden, V vocabulary.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -25,6 +25,9 @@ AttentionMasks = dict[str, Tensor | None]
 
 SLIDING, FULL = "sliding_attention", "full_attention"
 
+NO_MASKS: AttentionMasks = {FULL: None, SLIDING: None}
+"""For a decoder that sees a prompt `within_reach`: everything in it."""
+
 
 def encoder_masks(start: int, end: int, window: int, device: torch.device) -> AttentionMasks:
     """Causal masks for prompt tokens `start..end` over a full-length cache of `end` tokens.
@@ -37,29 +40,17 @@ def encoder_masks(start: int, end: int, window: int, device: torch.device) -> At
     return {FULL: causal[None, None], SLIDING: (causal & (query - key < window))[None, None]}
 
 
-def decoder_masks(prompt: int, canvas: int, window: int, device: torch.device) -> AttentionMasks:
-    """Bidirectional masks for a canvas behind `prompt` cached tokens.
-
-    Every canvas row sees the whole canvas; on sliding layers also the last `window - 1` prompt tokens, as in
-    transformers, whose sliding cache keeps just those.
-    """
-    hidden_prompt = prompt - (window - 1)
-    if hidden_prompt <= 0:
-        return {FULL: None, SLIDING: None}
-    allowed = torch.arange(prompt + canvas, device=device) >= hidden_prompt
-    return {FULL: None, SLIDING: allowed.expand(1, 1, canvas, prompt + canvas)}
-
-
 def within_reach(model: DiffusionGemmaForBlockDiffusion, cache: DynamicCache) -> DynamicCache:
     """What the decoder sees of a full-length `cache`: views, whose sliding layers hold the last `window - 1` tokens.
 
     `decode` on these needs no mask and copies less: a step takes two thirds of the time once the prompt is twice
     as long as the window (and the same numbers come out, but for float rounding).
     """
-    text = model.config.text_config
+    text = model.model.decoder.text_config
+    layers: list[Any] = cache.layers
     seen = DynamicCache()
-    for kind, layer in zip(text.layer_types, cache.layers, strict=True):
-        view = DynamicLayer()
+    for kind, layer in zip(text.layer_types, layers, strict=True):
+        view: Any = DynamicLayer()  # type: ignore[no-untyped-call]
         first = max(0, layer.keys.shape[-2] - (text.sliding_window - 1)) if kind == SLIDING else 0
         view.lazy_initialization(layer.keys, layer.values)
         view.keys, view.values = layer.keys[..., first:, :], layer.values[..., first:, :]

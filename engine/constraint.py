@@ -1,0 +1,64 @@
+"""Which tokens may stand in which hole row: what the model wants is sampled, what cannot be text never is.
+
+Special tokens never stand in a hole, PAD only where the length policy lets it, and the first token of a healed
+hole begins with the freed bytes. Works on logits, so sampling, entropy, draft and self-conditioning all see it.
+Runs on the engine thread. Shapes: H hole rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from engine.canvas import Canvas
+from engine.tokenizer import Tokenizer
+
+
+class Vocabulary:
+    """The tokenizer's ids as a model's logits want them; made once per open model. `size` is V."""
+
+    def __init__(self, tokenizer: Tokenizer, size: int, device: torch.device) -> None:
+        self.size = size
+        self.device = device
+        self.pad_id = tokenizer.pad_id
+        silent = [id for id in range(size) if not tokenizer.token_bytes(id)]
+        self.silent = torch.tensor(silent, device=device)
+        """Ids that stand for no text, PAD among them."""
+        self.silent_but_pad = torch.tensor([id for id in silent if id != tokenizer.pad_id], device=device)
+        self._tokenizer = tokenizer
+        # Few seams cover most typing: line starts, a space, the first letters of names.
+        self.not_extending = lru_cache(maxsize=64)(self._not_extending)
+
+    def _not_extending(self, prefix: bytes) -> Tensor:
+        """bool [V], True for the ids whose bytes do not start with `prefix`."""
+        others = torch.ones(self.size, dtype=torch.bool)
+        others[torch.tensor(self._tokenizer.extending(prefix))] = False
+        return others.to(self.device)
+
+
+class Constraint:
+    """The rules of one canvas. `pads`: whether PAD may end a hole's text."""
+
+    def __init__(self, canvas: Canvas, vocabulary: Vocabulary, pads: bool) -> None:
+        self._never = vocabulary.silent_but_pad if pads else vocabulary.silent
+        self._pad_id = vocabulary.pad_id
+        self._held: list[tuple[int, Tensor]] = []
+        unpadded: list[int] = []
+        row = 0
+        for hole in canvas.holes:
+            if hole.freed:
+                self._held.append((row, vocabulary.not_extending(hole.freed)))
+            unpadded += range(row, row + hole.min_tokens) if pads else ()
+            row += len(hole)
+        self._unpadded = torch.tensor(unpadded, dtype=torch.long, device=vocabulary.device)
+
+    def apply(self, logits: Tensor) -> Tensor:
+        """`logits` [H, V] with minus infinity, in place, for what may not stand."""
+        logits.index_fill_(1, self._never, -math.inf)
+        logits[self._unpadded, self._pad_id] = -math.inf
+        for row, others in self._held:
+            logits[row].masked_fill_(others, -math.inf)
+        return logits

@@ -1,0 +1,72 @@
+"""Which of a step's tokens are kept, and what stands in the other positions at the next step.
+
+Entropy-bound unmasking (Ben-Hamu et al., arXiv 2505.24857) for uniform diffusion: noise is a random token, there is
+no mask token. Knows hole rows only, in canvas order: no pins, no text, no model. Runs on the engine thread.
+Shapes: H hole rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Linear temperature: `t_max` at the first step, falling towards `t_min`. Steps ascend from 1 to `max_steps`."""
+
+    max_steps: int
+    t_min: float
+    t_max: float
+
+    def temperature(self, index: int) -> float:
+        remaining = self.max_steps + 1 - index  # this step included: transformers' `cur_step`
+        return self.t_min + (self.t_max - self.t_min) * remaining / self.max_steps
+
+
+class Sampler:
+    """Draws tokens with `generator`, one stream a request, in the order in which transformers' sampler draws them."""
+
+    def __init__(self, vocabulary: int, entropy_bound: float, generator: torch.Generator) -> None:
+        self._vocabulary = vocabulary
+        self._entropy_bound = entropy_bound
+        self._generator = generator
+
+    def noise(self, rows: int) -> Tensor:
+        """Uniformly random ids [H]; the whole vocabulary, special tokens too, as the models were trained."""
+        return torch.randint(self._vocabulary, (rows,), generator=self._generator, device=self._generator.device)
+
+    def choose(self, rows: int, share: float) -> Tensor:
+        """A random `share` of `rows` positions, at least one: bool [H]."""
+        chosen = torch.zeros(rows, dtype=torch.bool, device=self._generator.device)
+        order = torch.randperm(rows, generator=self._generator, device=self._generator.device)
+        chosen[order[: max(1, round(share * rows))]] = True
+        return chosen
+
+    def advance(self, ids: Tensor, probabilities: Tensor, entropies: Tensor, kept: Tensor | None) -> Tensor:
+        """The next ids [H] of the hole rows, from `ids` [H], `probabilities` [H, V] and their `entropies` [H].
+
+        Accepted rows take a token drawn from `probabilities`; the others become noise again, but for those `kept`
+        [H] (the part of a draft that was not renoised), which stay as they are.
+        """
+        drawn = torch.multinomial(probabilities, 1, generator=self._generator)[:, 0]
+        noise = self.noise(len(ids))
+        others = noise if kept is None else torch.where(kept, ids, noise)
+        return torch.where(accepted(entropies, self._entropy_bound), drawn, others)
+
+
+def accepted(entropies: Tensor, bound: float) -> Tensor:
+    """The k surest rows [H] such that the sum of their entropies less the largest of them is within `bound`.
+
+    That difference bounds the rows' mutual information (arXiv 2505.24857): tokens drawn apart then go together.
+    """
+    ascending, order = torch.sort(entropies)
+    return torch.zeros_like(order, dtype=torch.bool).scatter(0, order, ascending.cumsum(0) - ascending <= bound)
+
+
+def entropy(probabilities: Tensor) -> Tensor:
+    """Entropies [H] in nats of `probabilities` [H, V]."""
+    nats: Tensor = torch.special.entr(probabilities).sum(-1)
+    return nats

@@ -1,0 +1,47 @@
+"""When to stop denoising: the drafts no longer change and the model is sure of them; or time is up.
+
+Reads the holes alone: the pinned positions' entropy is zero and would only dilute the mean. Plain numbers, no
+tensors. One object serves one request, on the engine thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from itertools import chain
+
+
+class StableAndSure:
+    """Stops when the draft equalled those of the `stability` steps before and mean entropy is under `confidence`.
+
+    The rule of transformers' `StableAndConfidentStoppingCriteria`, but over what counts of a draft: what stands
+    behind a hole's end (its first PAD, its stop) never reaches the user, so it need not settle. `counted` names
+    those rows, in ranges; without it all rows count.
+    """
+
+    def __init__(
+        self, stability: int, confidence: float, counted: Callable[[Sequence[int]], Sequence[range]] | None = None
+    ) -> None:
+        self._confidence = confidence
+        self._counted = counted or (lambda draft: [range(len(draft))])
+        self._recent: deque[list[tuple[int, int]]] = deque(maxlen=stability)
+
+    def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
+        """Takes one step's ids and entropies (nats) of the hole rows."""
+        rows = list(chain.from_iterable(self._counted(draft)))
+        tokens = [(row, draft[row]) for row in rows]
+        stable = len(self._recent) == self._recent.maxlen and all(earlier == tokens for earlier in self._recent)
+        self._recent.append(tokens)
+        return stable and sum(entropies[row] for row in rows) < self._confidence * len(rows)
+
+
+class Deadline:
+    """`seconds` from its making, by `clock`; None: never."""
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.now = clock
+        self._end = None if seconds is None else clock() + seconds
+
+    def strikes_within(self, seconds: float) -> bool:
+        return self._end is not None and self.now() + seconds > self._end

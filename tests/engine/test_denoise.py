@@ -1,0 +1,106 @@
+"""The loop against transformers' own `generate`, which stays the reference of every optimization."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
+
+from engine.canvas import Canvas, Span
+from engine.denoise import Progress, Prompt, denoise
+from engine.encoder import Encoder
+from engine.loader import LoadedModel
+from engine.sampler import Sampler, Schedule
+from engine.stopping import Deadline, StableAndSure
+from engine.types import CancelToken
+from tests.engine.checkpoints import SLIDING_WINDOW
+
+SHORT, LONG = SLIDING_WINDOW // 2, SLIDING_WINDOW * 4
+
+SETTINGS: dict[str, dict[str, Any]] = {
+    "as published": {"steps": 8, "bound": 0.1, "t": (0.4, 0.8), "stability": 1, "confidence": 0.005},
+    "accepts much": {"steps": 6, "bound": 20.0, "t": (0.1, 1.5), "stability": 2, "confidence": 0.05},
+    "accepts little": {"steps": 5, "bound": 0.001, "t": (0.5, 0.6), "stability": 0, "confidence": 0.01},
+    "runs on": {"steps": 24, "bound": 1.0, "t": (0.2, 0.7), "stability": 3, "confidence": 0.5},
+}
+
+
+class Drafts:
+    """A streamer that keeps what transformers drafts at each step."""
+
+    def __init__(self) -> None:
+        self.seen: list[list[int]] = []
+
+    def put(self, value: Tensor) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
+    def put_draft(self, value: Tensor) -> None:
+        self.seen.append(value[0].tolist())
+
+
+def stock(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, Any]) -> tuple[list[list[int]], list[int]]:
+    """transformers' drafts, and its answer."""
+    torch.manual_seed(seed)
+    drafts = Drafts()
+    length = loaded.profile.canvas_length
+    output = loaded.model.generate(
+        torch.tensor([prompt]),
+        streamer=drafts,
+        max_new_tokens=length,
+        max_denoising_steps=setting["steps"],
+        sampler_config=EntropyBoundSamplerConfig(entropy_bound=setting["bound"]),
+        t_min=setting["t"][0],
+        t_max=setting["t"][1],
+        stability_threshold=setting["stability"],
+        confidence_threshold=setting["confidence"],
+    )
+    return drafts.seen, output.sequences[0, -length:].tolist()
+
+
+def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, Any]) -> list[Progress]:
+    """Our loop over a canvas that is one hole, without any policy."""
+    encoder = Encoder(loaded.model, chunk=SLIDING_WINDOW - 3)
+    encoder.prefill(prompt)
+    length = loaded.profile.canvas_length
+    canvas = Canvas(torch.zeros(length, dtype=torch.long), torch.zeros(length, dtype=torch.bool), (Span(0, length),))
+    vocabulary = loaded.model.config.text_config.vocab_size
+    return list(
+        denoise(
+            loaded.model,
+            Prompt(encoder.seen(), len(prompt)),
+            canvas,
+            sampler=Sampler(vocabulary, setting["bound"], torch.Generator().manual_seed(seed)),
+            schedule=Schedule(setting["steps"], *setting["t"]),
+            stop=StableAndSure(setting["stability"], setting["confidence"]),
+            constrain=lambda logits: logits,
+            deadline=Deadline(None),
+            cancel=CancelToken(),
+        )
+    )
+
+
+def prompt_of(loaded: LoadedModel, tokens: int, seed: int) -> list[int]:
+    generator = torch.Generator().manual_seed(1000 + seed)
+    size = loaded.model.config.text_config.vocab_size
+    return torch.randint(3, size, (tokens,), generator=generator).tolist()
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")  # torch's own, in `generate`
+@pytest.mark.parametrize("tokens", [SHORT, LONG], ids=["within the window", "past the window"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
+def test_law_3_without_pins_every_draft_is_that_of_transformers(
+    loaded: LoadedModel, setting: dict[str, Any], seed: int, tokens: int
+) -> None:
+    prompt = prompt_of(loaded, tokens, seed)
+    drafts, answer = stock(loaded, prompt, seed, setting)
+    progress = ours(loaded, prompt, seed, setting)
+    assert [step.draft for step in progress] == drafts
+    assert progress[-1].draft == answer
+    assert progress[-1].finish == ("steps" if len(drafts) == setting["steps"] else "stable")
