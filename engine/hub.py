@@ -24,7 +24,7 @@ PUBLISHED = "google/diffusiongemma-26B-A4B-it"
 
 PUBLISHED_REQUIREMENTS = "50.5 GB to download; runs in bfloat16 on one device with about 53 GB of free memory"
 
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WANTED = (".safetensors", ".json", ".jinja")
 
 
@@ -98,13 +98,16 @@ def locate(name: str) -> Path:
             return embedded_folder()
         raise ModelNotFound(f"the embedded model is not in this installation ({embedded_folder()}); reinstall dgls")
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return folder
     if not _HUB_NAME.fullmatch(name):
         raise ModelNotFound(f"no model {name!r}: no such folder; `dgls models` lists what is there")
     from huggingface_hub import try_to_load_from_cache
 
-    config = try_to_load_from_cache(name, "config.json", cache_dir=cache_folder())
+    try:
+        config = try_to_load_from_cache(name, "config.json", cache_dir=cache_folder())
+    except ValueError as error:  # the client's own rules for names
+        raise ModelNotFound(f"no model {name!r}: no such folder, and no hub name ({error})".splitlines()[0]) from None
     if isinstance(config, str):
         return Path(config).parent
     raise ModelNotFound(
@@ -151,10 +154,11 @@ def pull(
         return None
     meter = _Meter(plan.total_bytes, on_progress)
     for file in sorted(plan.files, key=lambda file: (file.name != "config.json", file.bytes)):
+        meter.start(file.bytes)
         path = transport.fetch(name, revision, file.name, meter.advance)
         if file.name == "config.json":
             refuse_foreign(read_json(path), path.parent)  # before the weights, which are the long part
-        meter.finish(file.bytes)
+        meter.finish()
     read_checkpoint(path.parent)
     return path.parent
 
@@ -190,19 +194,18 @@ class _Meter:
 
     def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
         self._total, self._on_progress = total, on_progress
-        self._finished = self._current = 0
+        self._done = self._end = 0
+
+    def start(self, size: int) -> None:
+        self._end = self._done + size
 
     def advance(self, count: int) -> None:
-        self._current += count
-        self._tell(min(self._finished + self._current, self._total))
-
-    def finish(self, size: int) -> None:
-        self._finished, self._current = self._finished + size, 0
-        self._tell(self._finished)
-
-    def _tell(self, done: int) -> None:
+        self._done = min(self._done + count, self._end)
         if self._on_progress is not None:
-            self._on_progress(done, self._total)
+            self._on_progress(self._done, self._total)
+
+    def finish(self) -> None:
+        self.advance(self._end - self._done)
 
 
 class _told_plainly:
