@@ -168,7 +168,7 @@ class Session:
         if worker is not None and worker.state == "failed":
             return Status("failed", model, message=_advice(worker.error))
         enabled = self.settings.inline_completion.enabled
-        if worker.state == "loading" if worker is not None else enabled:
+        if worker.state == "loading" if worker is not None else enabled or self._in_flight:
             return Status("loading", model, message=f"Loading the model {model}.")
         info = worker.info if worker is not None else None
         name, device = (info.name, info.device) if info is not None else (model, None)

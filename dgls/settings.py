@@ -74,7 +74,7 @@ class InlineCompletionSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a user can set. `threads` bounds the CPU threads of the model; 0 leaves the choice to the engine."""
+    """All that a user can set. `threads` bounds the CPU threads of the model; 0: all cores but one, for the editor."""
 
     model: Annotated[str, _MODEL] = "embedded"
     device: Annotated[str, _DEVICE] = "auto"

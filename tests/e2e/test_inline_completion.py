@@ -13,8 +13,6 @@ import pytest
 
 from tests.e2e.wire import Message, Wire, completion, fake_command, insertion, serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="function")
-
 URI = "file:///project/pkg/a%20b.py"
 METHOD = "textDocument/inlineCompletion"
 INVOKED, AUTOMATIC = 1, 2

@@ -12,8 +12,6 @@ import pytest
 
 from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame, serving
 
-pytestmark = pytest.mark.asyncio(loop_scope="function")
-
 URI = "file:///project/a.py"
 QUICK = 3.0
 """Seconds that count as quick on a slow, shared machine; what is forbidden takes far longer or for ever."""

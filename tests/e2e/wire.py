@@ -53,7 +53,7 @@ class Wire:
 
     async def _take(self, message: Message) -> None:
         if "method" not in message:
-            self.replies[message["id"]] = message
+            self.replies[message.get("id")] = message
         elif message["method"] == "workspace/configuration":
             self.send({"id": message["id"], "result": [self.settings]})
         elif "id" in message:
@@ -145,7 +145,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(command: list[str], cwd: Path | None = None) -> AsyncIterator[Server]:
+async def serving(command: list[str], cwd: Path | None = None, wire: type[Wire] = Wire) -> AsyncIterator[Server]:
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=asyncio.subprocess.PIPE,
@@ -156,7 +156,7 @@ async def serving(command: list[str], cwd: Path | None = None) -> AsyncIterator[
     )
     assert process.stdin is not None
     assert process.stdout is not None
-    server = Server(process, Wire(process.stdout, process.stdin.write))
+    server = Server(process, wire(process.stdout, process.stdin.write))
     try:
         yield server
     finally:
