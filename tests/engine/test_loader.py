@@ -15,6 +15,7 @@ from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine import device as devices
 from engine import loader
+from engine.checkpoint import Checkpoint
 from engine.errors import BrokenCheckpoint, ModelNotFound, NotEnoughMemory, UnsupportedModel
 from engine.loader import load
 from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
@@ -278,6 +279,24 @@ def test_an_unknown_device_or_dtype_is_named(pristine: Path, device: str, dtype:
 def test_a_large_model_runs_in_bfloat16_and_a_small_one_in_full_precision() -> None:
     assert devices.pick_dtype("auto", 20_000_000) == torch.float32
     assert devices.pick_dtype("auto", 26_000_000_000) == torch.bfloat16
+
+
+def test_the_published_models_shape_is_understood(pristine: Path) -> None:
+    text = {"hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30, "vocab_size": 262144}
+    text |= {"num_attention_heads": 16, "num_key_value_heads": 8, "num_global_key_value_heads": 2, "head_dim": 256}
+    text |= {"global_head_dim": 512, "num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704}
+    config = {"text_config": text, "vision_config": {"model_type": "gemma4_vision"}, "canvas_length": 256}
+    model = loader._build_empty(Checkpoint(pristine, config, {}), torch.device("cpu"))
+    parameters = sum(tensor.numel() for _, tensor, _ in loader._places(model))
+    assert parameters == pytest.approx(25.25e9, rel=1e-3)
+
+
+def test_the_devices_here_have_memory() -> None:
+    for name in devices.available_devices():
+        device = devices.pick_device(name)
+        assert devices.free_memory(device) > 0
+        assert devices.device_name(device)
+    assert devices.pick_device().type == devices.available_devices()[0]
 
 
 @pytest.mark.gpu
