@@ -1,0 +1,69 @@
+"""The commands: parse the arguments, run the one that is asked for, and turn its errors into one line.
+
+The console script's entry. Importing it costs nothing, and each command is imported when it is called, so `dgls serve`
+waits neither for the terminal's libraries nor for torch. argparse for the same reason: others take 60 ms to import.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+from dgls.cli.arguments import build_parser
+from dgls.errors import DglsError
+from engine.errors import EngineError
+
+if TYPE_CHECKING:
+    from argparse import Namespace
+
+REFUSED, INTERRUPTED = 2, 130
+"""Exit codes: what was asked for is not possible, and Ctrl-C."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command in `arguments` (the process' own by default) and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """The exit code of the command in `arguments`; argparse itself exits after `--help` and usage errors."""
+    options = build_parser().parse_args(arguments)
+    try:
+        code = _dispatch(options)
+        sys.stdout.flush()
+        return code
+    except (DglsError, EngineError) as error:
+        print(f"dgls: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader, a pager say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+def _dispatch(options: Namespace) -> int:
+    match options.command:
+        case "serve":
+            from dgls.cli import serve
+
+            return serve.run(options)
+        case "infill":
+            from dgls.cli import infill
+
+            return infill.run(options)
+        case "demo":
+            from dgls.cli import demo
+
+            return demo.run(options)
+        case "doctor":
+            from dgls.cli import doctor
+
+            return doctor.run(options)
+        case "models":
+            from dgls.cli import models
+
+            return models.run(options)
+    raise AssertionError(f"a command without a module: {options.command}")

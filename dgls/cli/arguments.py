@@ -1,0 +1,99 @@
+"""What can be typed after `dgls`: the parser of all commands, its types, and its one-line refusals."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A place in a file as people write it: line and column count from 1, the column in characters."""
+
+    path: str
+    line: int
+    column: int
+
+
+class Parser(argparse.ArgumentParser):
+    """Refuses in one line, without the usage that argparse puts before it."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = Parser("dgls", description="Fill code in the middle of a file with a text-diffusion model.")
+    parser.add_argument("--version", action="version", version=f"dgls {_version()}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+    _serve(commands.add_parser("serve", help="run the language server"))
+    _infill(commands.add_parser("infill", help="fill the code at a place in a file"))
+    _demo(commands.add_parser("demo", help="watch the holes of three example files being filled"))
+    commands.add_parser("doctor", help="say what works here, and what to do about the rest")
+    _models(commands.add_parser("models", help="list models, or fetch one"))
+    return parser
+
+
+def _serve(parser: argparse.ArgumentParser) -> None:
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--stdio", action="store_true", help="speak over stdin and stdout (the default)")
+    where.add_argument("--tcp", type=_port, metavar="PORT", help="serve one client on this port of 127.0.0.1; 0: any")
+
+
+def _infill(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("target", type=_target, metavar="FILE:LINE:COL", help="where; both count from 1")
+    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object on the last line")
+    parser.add_argument("--seed", type=_whole(0), metavar="N", help="the same seed gives the same text; no deadline")
+    parser.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    parser.add_argument("--max-tokens", type=_whole(1), metavar="N", help="how long the fill may be")
+    parser.add_argument("--lines", type=_whole(1), metavar="N", help="how many lines the fill may have")
+    parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    parser.add_argument("--apply", action="store_true", help="write the fill into the file")
+
+
+def _demo(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--svg", metavar="FILE", help="write a picture of this run")
+
+
+def _models(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
+    pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
+    pull.add_argument("name", metavar="NAME", help="such as google/diffusiongemma-26B-A4B-it")
+
+
+def _target(text: str) -> Target:
+    """Split from the right: a path may hold colons itself."""
+    path, *numbers = text.rsplit(":", 2)
+    if not path or len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
+        raise argparse.ArgumentTypeError(f"{text!r} is no place in a file; write FILE:LINE:COL, such as app.py:12:5")
+    line, column = (int(number) for number in numbers)
+    if line < 1 or column < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: lines and columns count from 1")
+    return Target(path, line, column)
+
+
+class _whole:
+    """An argument's type: a whole number, `least` or more."""
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def __call__(self, text: str) -> int:
+        if text.isascii() and text.isdecimal() and self._least <= int(text[:10]) and len(text) < 10:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self._least} up")
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdecimal() and len(text) < 6 and int(text) < 1 << 16:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no port; take one from 0 to 65535")
+
+
+def _version() -> str:
+    try:
+        return version("dgls")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"

@@ -1,0 +1,167 @@
+"""`dgls demo`: watch the embedded model fill the holes of three example files.
+
+What is drawn are the drafts as the engine gave them, step by step, with the tokens that the model was least sure of
+dimmed. Where nothing can be redrawn (no terminal, or a picture) the steps are listed instead.
+"""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.padding import Padding
+from rich.text import Text
+
+from dgls.cli.marked import MarkedSource
+from dgls.cli.printable import printable
+from dgls.document import Document
+from dgls.errors import DglsError
+from dgls.region.languages import language_of
+from dgls.region.window import after_end, before_start, estimate_tokens
+from engine import Context, Draft, Engine, Hole, Infill, InfillRequest, Pinned, Step
+from engine.profile import ModelInfo, Profile
+
+EXAMPLES = ("ticket.py", "weather.py", "trails.py")
+SEED = 1
+HOLE_TOKENS = 16
+"""Generous for what the examples leave out: the rest the model pads."""
+
+PINNED = "default"
+SURE, LIKELY, UNSURE = "bold green", "green", "dim green"
+PAUSE = 0.06
+"""Seconds a drawn step stays at least, or nobody sees it. The times shown do not count it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A finished example: its steps, its answer, and the milliseconds that the engine took."""
+
+    steps: tuple[Step, ...]
+    infill: Infill
+    ms: float
+
+
+def run(options: Namespace) -> int:
+    picture = Path(options.svg) if options.svg else None
+    if picture is not None and not picture.parent.is_dir():
+        raise DglsError(f"{picture.parent} is no folder; choose where the picture goes")
+    console = Console(highlight=False, record=picture is not None, width=96 if picture is not None else None)
+    animated = console.is_terminal and not console.is_dumb_terminal and picture is None
+    with console.status("Loading the model ...") if animated else nullcontext():
+        engine = Engine.open()
+    with engine:
+        for source in examples():
+            play(engine, source, console, animated)
+    if picture is not None:
+        console.save_svg(str(picture), title="dgls demo")
+    return 0
+
+
+def examples() -> tuple[MarkedSource, ...]:
+    folder = files("dgls.cli") / "examples"
+    return tuple(MarkedSource.parse(name, (folder / name).read_text(encoding="utf-8")) for name in EXAMPLES)
+
+
+def play(engine: Engine, source: MarkedSource, console: Console, animated: bool) -> Played:
+    """Fill one example on the console; `animated` redraws it at each step."""
+    console.rule(f"[bold]{source.name}", align="left", style="dim")
+    noise = tuple(Draft("\u2026", ("\u2026",), (float("inf"),)) for _ in source.authored)
+    with Live(_frame(source, noise), console=console, auto_refresh=False) if animated else nullcontext() as live:
+        steps: list[Step] = []
+        spent = 0.0
+        events = engine.infill(_request(source, engine.profile))
+        while True:
+            started = time.perf_counter()
+            event = next(events)
+            spent += time.perf_counter() - started
+            if isinstance(event, Infill):
+                break
+            steps.append(event)
+            if live is not None:
+                live.update(_frame(source, event.drafts), refresh=True)
+                time.sleep(PAUSE)
+        if live is not None:
+            live.update(_frame(source, _final(steps[-1], event)), refresh=True)
+    played = Played(tuple(steps), event, spent * 1000)
+    if not animated:
+        console.print(_frame(source, _final(steps[-1], event)))
+        console.print(_listing(played.steps))
+    console.print(_summary(source, played, engine.info))
+    return played
+
+
+def _request(source: MarkedSource, profile: Profile) -> InfillRequest:
+    """The whole example in one request: what does not fit the canvas around the holes goes into the prompt."""
+    document = Document(source.name, 0, "python", source.filled(source.authored))
+    language = language_of("python")
+    first = len(source.pinned[0])
+    last = len(document.text) - len(source.pinned[-1])
+    start = before_start(document, first, language, profile.before_tokens, estimate_tokens)
+    end = after_end(document, last, language, profile.after_tokens, estimate_tokens)
+    text = document.text
+    pinned = [text[start:first], *source.pinned[1:-1], text[last:end]]
+    hole = Hole(max_tokens=HOLE_TOKENS, stop="\n")
+    segments = [segment for text in pinned for segment in (Pinned(text), hole)][:-1]
+    return InfillRequest(Context(source.name, "python", text[:start], text[end:]), segments, seed=SEED)
+
+
+def _final(last: Step, infill: Infill) -> tuple[Draft, ...]:
+    """The last drafts, held to what the engine answered."""
+    return tuple(
+        draft if draft.text == text else Draft(text, (text,), (0.0,))
+        for draft, text in zip(last.drafts, infill.texts, strict=True)
+    )
+
+
+def _frame(source: MarkedSource, drafts: tuple[Draft, ...]) -> Padding:
+    text = Text(source.pinned[0], PINNED)
+    for draft, pinned in zip(drafts, source.pinned[1:], strict=True):
+        text.append_text(_draft(draft)).append(pinned, PINNED)
+    text.rstrip()
+    return Padding(text, (0, 0, 0, 2), expand=False)
+
+
+def _draft(draft: Draft) -> Text:
+    text = Text()
+    for piece, nats in zip(draft.pieces, draft.entropies, strict=True):
+        text.append(printable(piece), SURE if nats < 0.1 else LIKELY if nats < 1.0 else UNSURE)
+    return text
+
+
+def _listing(steps: tuple[Step, ...]) -> Padding:
+    """One line a step: its drafts, hole by hole."""
+    lines = Text("\n", no_wrap=True, overflow="ellipsis")
+    for step in steps:
+        lines.append(f"step {step.index:2}  {step.entropy:5.2f} nats  ", "dim")
+        for index, draft in enumerate(step.drafts):
+            lines.append(" | " if index else "", "dim")
+            lines.append_text(_one_line(draft))
+        lines.append("\n")
+    lines.rstrip()
+    return Padding(lines, (0, 0, 0, 2), expand=False)
+
+
+def _one_line(draft: Draft) -> Text:
+    shown = Draft(draft.text, tuple(piece.replace("\n", "\u21b5") for piece in draft.pieces), draft.entropies)
+    return _draft(shown)
+
+
+def _summary(source: MarkedSource, played: Played, info: ModelInfo) -> Padding:
+    infill = played.infill
+    holes = [
+        f"{confidence:.2f} sure, the author wrote {authored!r}"
+        for confidence, authored in zip(infill.confidences, source.authored, strict=True)
+    ]
+    text = Text.assemble(
+        ("\n".join(f"hole {number}: {hole}" for number, hole in enumerate(holes, 1)), "dim"),
+        "\n",
+        (f"{infill.steps} steps", "bold"),
+        f", {played.ms:.0f} ms, {info.name} model ({info.parameters / 1e6:.1f} M parameters), {info.device_name}",
+    )
+    return Padding(text, (1, 0, 1, 2), expand=False)

@@ -1,0 +1,137 @@
+"""`dgls doctor`: what works on this machine, and what to do about the rest. Looks, changes nothing."""
+
+from __future__ import annotations
+
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+
+from rich.console import Console
+
+from dgls.cli.models import size
+from dgls.region.languages import LANGUAGES
+from dgls.region.syntax import grammar_of
+from dgls.settings import Settings
+from engine.errors import EngineError
+from engine.hub import PUBLISHED, installed, locate
+from engine.profile import read_profile
+
+EDITORS = {
+    "nvim": "Neovim",
+    "code": "VS Code",
+    "codium": "VSCodium",
+    "code-server": "code-server",
+    "hx": "Helix",
+    "emacs": "Emacs",
+    "kate": "Kate",
+    "subl": "Sublime Text",
+    "zed": "Zed",
+}
+"""Command -> name of the editors we look for."""
+
+_NEOVIM_LEAST = (0, 12)
+"""The first Neovim that shows inline completions by itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report. `advice` says what to do; None where all is well."""
+
+    subject: str
+    state: str
+    advice: str | None = None
+    fatal: bool = False
+
+
+def run(_: Namespace) -> int:
+    """1 if something is missing without which nothing can be filled."""
+    console = Console(highlight=False, soft_wrap=True)
+    failed = False
+    for finding in examine():
+        failed |= finding.fatal
+        mark, style = ("ok ", "green") if finding.advice is None else ("!! ", "red" if finding.fatal else "yellow")
+        console.print(mark, style=style, end="")
+        console.print(f"{finding.subject}: {finding.state}", markup=False)
+        if finding.advice is not None:
+            console.print(f"   {finding.advice}", markup=False)
+    return 1 if failed else 0
+
+
+def examine() -> Iterator[Finding]:
+    yield Finding("Python", f"{platform.python_version()} ({sys.executable})")
+    yield from _libraries()
+    yield from _devices()
+    yield from _models()
+    yield _grammars()
+    yield from _editors()
+
+
+def _libraries() -> Iterator[Finding]:
+    for name in ("torch", "transformers"):
+        try:
+            yield Finding(name, version(name))
+        except PackageNotFoundError:
+            yield Finding(name, "not installed", f"install it with {sys.executable} -m pip install {name}", fatal=True)
+
+
+def _devices() -> Iterator[Finding]:
+    try:
+        from engine.device import available_devices, device_name, free_memory, pick_device
+    except (ImportError, OSError) as error:  # a torch that is missing, or that cannot load its own libraries
+        yield Finding("device", f"torch does not load ({error})", "install torch again", fatal=True)
+        return
+    for name in available_devices():
+        device = pick_device(name)
+        yield Finding("device", f"{name} ({device_name(device)}), {size(free_memory(device))} free")
+    if available_devices() == ["cpu"] and shutil.which("nvidia-smi"):
+        yield Finding("device", "there is an NVIDIA GPU, but this torch has no CUDA", "install PyTorch's CUDA build")
+
+
+def _models() -> Iterator[Finding]:
+    chosen = Settings().model
+    try:
+        profile = read_profile(locate(chosen))
+        why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
+        yield Finding("model", f"{chosen}, canvas of {profile.canvas_length} tokens: {why}")
+    except EngineError as error:
+        yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
+    for model in installed():
+        if model.name != chosen:
+            yield Finding("model", f"{model.name}, {size(model.bytes)}, in the local cache", model.problem)
+    if all(model.name != PUBLISHED for model in installed()):
+        yield Finding("model", f"{PUBLISHED} is not in the local cache; `dgls models` says what it needs")
+
+
+def _grammars() -> Finding:
+    missing = [language.id for language in LANGUAGES if language.grammar and grammar_of(language) is None]
+    there = len([language for language in LANGUAGES if language.grammar]) - len(missing)
+    advice = f"without: {', '.join(missing)} (served by indentation alone); reinstall dgls to get them"
+    return Finding("grammars", f"{there} languages", advice if missing else None)
+
+
+def _editors() -> Iterator[Finding]:
+    found = {command: path for command in EDITORS if (path := shutil.which(command))}
+    for command, path in found.items():
+        if command == "nvim" and (seen := _neovim_version(path)) < _NEOVIM_LEAST:
+            old = ".".join(map(str, seen)) or "of an unknown version"
+            yield Finding("editor", f"Neovim {old} ({path})", "inline completion came with 0.12; update Neovim")
+        else:
+            yield Finding("editor", f"{EDITORS[command]} ({path})")
+    if not found:
+        yield Finding("editor", "none found on PATH", "any LSP 3.18 client can run `dgls serve`")
+
+
+def _neovim_version(path: str) -> tuple[int, ...]:
+    """(major, minor), empty if it does not tell."""
+    try:
+        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    found = re.search(r"v(\d+)\.(\d+)", told)
+    return (int(found[1]), int(found[2])) if found else ()

@@ -1,0 +1,197 @@
+"""`dgls infill`: fill the code at one place in a file, without a server.
+
+Four moves as in the server's features: read the file, plan the region, infill it, show (and write) the result.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from dgls.cli.arguments import Target
+from dgls.cli.printable import printable
+from dgls.cli.source import SourceFile, read_source
+from dgls.document import Document
+from dgls.errors import DglsError
+from dgls.region.languages import language_of
+from dgls.region.plan import Budget, Quiet, Region, plan
+from dgls.region.suggestion import Rejection, Suggestion, suggest
+from dgls.region.syntax import parse
+from engine import Context, Hole, Infill, InfillRequest, Limits, Pinned
+from engine.hub import locate
+from engine.profile import Profile, read_profile
+from engine.tokenizer import Tokenizer
+
+DEADLINE_MS = 10_000
+"""How long a fill without a seed may take, the model's loading aside."""
+
+SHOWN_ABOVE, SHOWN_BELOW = 8, 6
+"""Lines shown around the fill."""
+
+
+class UnusablePosition(DglsError):
+    """The place is not in the file; the message says what is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The fill made fit for the file, and the infill it comes from. Milliseconds of what stands outside of that."""
+
+    found: Suggestion | Rejection
+    infill: Infill
+    seed: int
+    model: str
+    device: str
+    load_ms: float
+    plan_ms: float
+
+    @property
+    def text(self) -> str:
+        return self.found.new_text if isinstance(self.found, Suggestion) else ""
+
+
+def run(options: Namespace) -> int:
+    source = read_source(options.target.path)
+    document = Document(options.target.path, 0, language_of("", options.target.path).id, source.text)
+    offset = offset_of(document, options.target)
+    region, answer = _infill(document, offset, options)
+    _show(document, region, answer)
+    applied = options.apply and isinstance(answer.found, Suggestion)
+    if applied:
+        source.write(filled(document, region, answer.text))
+    _tell(source, answer, applied)
+    if options.json:
+        print(json.dumps(as_json(answer)))
+    return 1 if options.apply and not applied else 0
+
+
+def offset_of(document: Document, target: Target) -> int:
+    """Raises `UnusablePosition` where the file has no such line or column."""
+    line, column = target.line - 1, target.column - 1
+    if line >= document.line_count:
+        raise UnusablePosition(f"{target.path} has no line {target.line}; take a line from 1 to {document.line_count}")
+    length = len(document.line_text(line))
+    if column > length:
+        raise UnusablePosition(
+            f"line {target.line} of {target.path} has {length} characters; take a column from 1 to {length + 1}"
+        )
+    return document.line_start(line) + column
+
+
+def filled(document: Document, region: Region, text: str) -> str:
+    """The whole document with `text` in the region's hole."""
+    return document.text[: region.span.start] + text + document.text[region.span.end :]
+
+
+def as_json(answer: Answer) -> dict[str, object]:
+    infill = answer.infill
+    return {
+        "text": answer.text,
+        "confidence": infill.confidences[0],
+        "model": answer.model,
+        "device": answer.device,
+        "steps": infill.steps,
+        "finish": infill.finish,
+        "ms": {
+            "load": round(answer.load_ms, 1),
+            "plan": round(answer.plan_ms, 1),
+            "prefill": round(infill.timings.prefill_ms, 1),
+            "denoise": round(infill.timings.denoise_ms, 1),
+        },
+        "prompt_tokens": infill.prompt_tokens,
+        "canvas_tokens": infill.canvas_tokens,
+        "hole_tokens": infill.hole_tokens,
+        "seed": answer.seed,
+    }
+
+
+def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region, Answer]:
+    folder = locate(options.model)
+    profile = read_profile(folder)
+    budget = _budget(profile, options.max_tokens)
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    planning = time.perf_counter()
+    syntax = parse(document.text, language_of(document.language), budget_ms=1000)
+    region = plan(
+        document,
+        offset,
+        budget,
+        syntax,
+        invoked=True,
+        max_lines=options.lines,
+        count=lambda text: len(tokenizer.encode(text)),
+    )
+    assert not isinstance(region, Quiet), "who asks gets a region"
+    loading = time.perf_counter()
+    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    request = InfillRequest(
+        Context(Path(document.uri).name, document.language, region.above, region.below),
+        [Pinned(region.before), Hole(max_tokens=region.max_tokens, stop=region.stop), Pinned(region.after)],
+        Limits(options.steps, DEADLINE_MS if options.seed is None else None),
+        seed,
+    )
+    from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+
+    with Engine.open(options.model) as engine:
+        loaded = time.perf_counter()
+        *_, infill = engine.infill(request)
+        assert isinstance(infill, Infill)
+        found = suggest(document, region, infill.texts[0], infill.confidences[0])
+        return region, Answer(
+            found,
+            infill,
+            seed,
+            engine.info.name,
+            engine.info.device,
+            load_ms=(loaded - loading) * 1000,
+            plan_ms=(loading - planning) * 1000,
+        )
+
+
+def _budget(profile: Profile, max_tokens: int | None) -> Budget:
+    """The canvas' room shared out; one token of it may close the canvas. Raises `DglsError`."""
+    room = profile.canvas_length - profile.before_tokens - profile.after_tokens - 1
+    if max_tokens is not None and max_tokens > room:
+        raise DglsError(f"this model's canvas has room for {room} tokens in a fill; take --max-tokens {room} or fewer")
+    usual = Budget()
+    return Budget(
+        profile.before_tokens,
+        profile.after_tokens,
+        line_tokens=max_tokens or min(usual.line_tokens, room),
+        block_tokens=max_tokens or min(usual.block_tokens, room),
+    )
+
+
+def _show(document: Document, region: Region, answer: Answer) -> None:
+    """The fill in its surroundings; only a terminal gets colours."""
+    start, end = region.span.start, region.span.end
+    first = document.line_start(max(0, document.line_at(start) - SHOWN_ABOVE))
+    last = document.line_end(min(document.line_count - 1, document.line_at(end) + SHOWN_BELOW))
+    shown = Text.assemble(
+        (printable(document.text[first:start]), "default"),
+        (printable(answer.text), "bold green"),
+        (printable(document.text[end:last]), "default"),
+    )
+    Console(highlight=False, soft_wrap=True).print(shown)
+
+
+def _tell(source: SourceFile, answer: Answer, applied: bool) -> None:
+    infill = answer.infill
+    spent = infill.timings.prefill_ms + infill.timings.denoise_ms
+    print(
+        f"{infill.steps} steps, {spent:.0f} ms, {answer.model} on {answer.device}, "
+        f"confidence {infill.confidences[0]:.2f}, seed {answer.seed}",
+        file=sys.stderr,
+    )
+    if isinstance(answer.found, Rejection):
+        print(f"Nothing filled in: the model's text was dropped ({answer.found}). Try another --seed.", file=sys.stderr)
+    elif applied:
+        print(f"Written to {source.path}.", file=sys.stderr)

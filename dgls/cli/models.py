@@ -1,0 +1,78 @@
+"""`dgls models`: what is on this machine, and `pull`, the only command that downloads; it asks first."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
+
+from dgls.errors import DglsError
+from engine.hub import EMBEDDED, PUBLISHED, PUBLISHED_REQUIREMENTS, PullPlan, installed, pull
+
+
+def run(options: Namespace) -> int:
+    console = Console(highlight=False, soft_wrap=True)
+    if options.action == "pull":
+        return _pull(options.name, console)
+    _list(console)
+    return 0
+
+
+def size(count: int) -> str:
+    """Bytes as people say them, in powers of ten as disks and networks count."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+
+
+def _list(console: Console) -> None:
+    found = installed()
+    for model in found:
+        console.print(model.name, style="bold", markup=False)
+        console.print(
+            f"  {model.parameters / 1e6:.1f} M parameters, {size(model.bytes)} in {model.folder}", markup=False
+        )
+        if model.problem is not None:
+            console.print(f"  cannot be used: {model.problem}", style="red", markup=False)
+        elif model.name == EMBEDDED:
+            console.print("  comes with dgls, runs on any CPU", markup=False)
+    if all(model.name != EMBEDDED for model in found):
+        console.print(f"{EMBEDDED}: missing from this installation; reinstall dgls", style="red", markup=False)
+    if all(model.name != PUBLISHED for model in found):
+        console.print(PUBLISHED, style="bold", markup=False)
+        console.print(f"  not fetched; {PUBLISHED_REQUIREMENTS}", markup=False)
+        console.print(f"  `dgls models pull {PUBLISHED}` fetches it", markup=False)
+
+
+def _pull(name: str, console: Console) -> int:
+    columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, auto_refresh=False) as progress:
+        task = progress.add_task(name, total=None, start=False, visible=False)
+
+        def confirm(plan: PullPlan) -> bool:
+            agreed = plan.missing_bytes == 0 or _agreed(plan, console)
+            progress.update(task, visible=agreed)
+            progress.start_task(task)
+            return agreed
+
+        def show(done: int, total: int) -> None:
+            progress.update(task, completed=done, total=total, refresh=True)
+
+        folder = pull(name, confirm, show)
+    if folder is None:
+        console.print("Nothing was fetched.")
+        return 1
+    console.print(f"{name} is in {folder}; use it with `--model {name}`", markup=False)
+    return 0
+
+
+def _agreed(plan: PullPlan, console: Console) -> bool:
+    have = plan.total_bytes - plan.missing_bytes
+    console.print(
+        f"{plan.name}: {size(plan.missing_bytes)} to fetch ({size(have)} are here already) into {plan.folder}, "
+        f"where {size(plan.disk_free)} are free.",
+        markup=False,
+    )
+    try:
+        return console.input("Fetch it now? \\[y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        raise DglsError("fetching a model needs your consent; run it in a terminal and answer y") from None

@@ -1,0 +1,11 @@
+"""`dgls serve`: run the language server until its client leaves."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from dgls.server import serve
+
+
+def run(options: Namespace) -> int:
+    return serve(options.tcp)

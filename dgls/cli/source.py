@@ -1,0 +1,116 @@
+"""A source file on disk: bytes to text and back, so that what is not edited stays byte for byte.
+
+Knows encodings and the file system, no code. Line breaks are never translated.
+"""
+
+from __future__ import annotations
+
+import codecs
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgls.errors import DglsError
+
+_BOMS = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF32_LE, "utf-32-le"),  # before UTF-16's, which it starts with
+    (codecs.BOM_UTF32_BE, "utf-32-be"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_DECLARED = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
+_CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
+"""What no Latin-1 text holds; tabs, breaks and the escape character it may."""
+
+
+class UnusableFile(DglsError):
+    """The file can't be read as text, or can't be written; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    path: Path
+    text: str
+    encoding: str
+    bom: bytes
+
+    def write(self, text: str) -> None:
+        """Replace the file by one with `text`, in one move: readers see the old file or the new one.
+
+        Encoding, byte order mark and mode bits stay; a symbolic link keeps pointing to the file. Raises `UnusableFile`.
+        """
+        try:
+            content = self.bom + text.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            wrong = text[error.start : error.end]
+            raise UnusableFile(
+                f"{self.path} is written in {self.encoding}, which has no {wrong!r}; convert the file to UTF-8 first"
+            ) from None
+        try:
+            _replace(self.path.resolve(), content)
+        except OSError as error:
+            raise UnusableFile(f"{self.path} cannot be written: {error.strerror or error}") from None
+
+
+def read_source(name: str) -> SourceFile:
+    """Raises `UnusableFile` for a path without a readable text file."""
+    path = Path(name)
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise UnusableFile(f"{name}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise UnusableFile(f"{name} is a folder; name a file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UnusableFile(f"{name} cannot be read: {reason}") from None
+    bom, encoding = next(((bom, encoding) for bom, encoding in _BOMS if content.startswith(bom)), (b"", ""))
+    body = content[len(bom) :]
+    if not bom and b"\0" in body:
+        raise UnusableFile(f"{name} is a binary file; name a text file")
+    for candidate in [encoding] if bom else ["utf-8", *_declared(body), "latin-1"]:
+        text = _decode(body, candidate)
+        if text is not None:
+            return SourceFile(path, text, candidate, bom)
+    raise UnusableFile(f"{name} is neither UTF-8 nor Latin-1 text; convert it to UTF-8, or name a text file")
+
+
+def _declared(body: bytes) -> list[str]:
+    """The encoding that a comment in the first two lines names, if Python knows it."""
+    found = _DECLARED.search(b"\n".join(body.split(b"\n", 2)[:2]))
+    try:
+        return [codecs.lookup(found[1].decode("ascii")).name] if found else []
+    except (LookupError, ValueError):
+        return []
+
+
+def _decode(body: bytes, encoding: str) -> str | None:
+    """The text if `encoding` gives these bytes back unchanged, and it looks like text."""
+    try:
+        text = body.decode(encoding)
+        if text.encode(encoding) != body:
+            return None
+    except (UnicodeError, LookupError):
+        return None
+    return None if encoding == "latin-1" and _CONTROLS.search(text) else text
+
+
+def _replace(path: Path, content: bytes) -> None:
+    mode = path.stat().st_mode & 0o7777
+    if not os.access(path, os.W_OK):
+        raise PermissionError(None, "permission denied")
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    fresh = Path(name)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.chmod(mode)
+        fresh.replace(path)
+    except BaseException:
+        fresh.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,108 @@
+"""The other commands, and what all of them share."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import dgls.cli.doctor
+import dgls.cli.models
+from dgls import cli
+from engine.hub import Installed, PullPlan, RemoteFile
+from tests.cli.conftest import Run
+
+PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False),), Path("/cache"), 10**12)
+
+
+def test_help_names_every_command(run: Run) -> None:
+    outcome = run("--help")
+    assert outcome.code == 0
+    for command in ("serve", "infill", "demo", "doctor", "models"):
+        assert command in outcome.out
+
+
+@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "--tcp", "70000"], ["infill"], ["models", "push"]])
+def test_usage_errors_are_one_line(run: Run, arguments: list[str]) -> None:
+    outcome = run(*arguments)
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+    assert "--help" in outcome.err
+
+
+def test_ctrl_c_is_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_dispatch", interrupt)
+    outcome = run("doctor")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    program = "import sys; from dgls import cli; sys.stdout.close(); sys.stdout = open(1, 'w'); cli.main(['doctor'])"
+    done = subprocess.run(
+        ["bash", "-c", f'"{sys.executable}" -c "{program}" | head -c 1'], capture_output=True, text=True, check=True
+    )
+    assert "Traceback" not in done.stderr
+
+
+def test_the_doctor_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fake = tmp_path / "nvim"
+    fake.write_text("#!/bin/sh\necho NVIM v0.9.1\n".replace("#!/bin/sh", f"#!{shutil.which('sh', path='/bin')}"))
+    fake.chmod(0o755)
+    outcome = run("doctor")
+    assert "Neovim 0.9" in outcome.out
+    assert "update Neovim" in outcome.out
+    assert "torch: " in outcome.out
+    assert "grammars: " in outcome.out
+
+
+def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("engine.hub.embedded_folder", lambda: tmp_path / "gone")
+    outcome = run("doctor")
+    assert outcome.code == 1
+    assert "reinstall dgls" in outcome.out
+
+
+def test_models_lists_what_is_there_and_what_could_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = Installed("some/model", Path("/cache/some"), 5_000_000, 0, "weights are missing")
+    monkeypatch.setattr(dgls.cli.models, "installed", lambda: [broken])
+    outcome = run("models")
+    assert "5.0 MB" in outcome.out
+    assert "cannot be used: weights are missing" in outcome.out
+    assert "google/diffusiongemma-26B-A4B-it" in outcome.out
+    assert "50.5 GB" in outcome.out
+
+
+@pytest.mark.parametrize(("typed", "fetched"), [("y", True), ("n", False), ("", False)])
+def test_pull_asks_first(run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, fetched: bool) -> None:
+    def pull(name: str, confirm: object, on_progress: object) -> Path | None:
+        assert callable(confirm)
+        assert callable(on_progress)
+        if not confirm(PLAN):
+            return None
+        on_progress(3_000_000_000, 3_000_000_000)
+        return Path("/cache/some")
+
+    monkeypatch.setattr(dgls.cli.models, "pull", pull)
+    monkeypatch.setattr("builtins.input", lambda *_: typed)
+    outcome = run("models", "pull", "some/model")
+    assert "3.0 GB to fetch" in outcome.out
+    assert outcome.code == (0 if fetched else 1)
+    assert ("/cache/some;" in outcome.out) == fetched
+
+
+def test_pull_without_anybody_to_ask_fetches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(*_: object) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(dgls.cli.models, "pull", lambda name, confirm, on_progress: confirm(PLAN))
+    monkeypatch.setattr("builtins.input", nobody)
+    outcome = run("models", "pull", "some/model")
+    assert outcome.code == 2
+    assert "consent" in outcome.err

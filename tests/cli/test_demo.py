@@ -1,0 +1,60 @@
+"""The demo draws what the engine did, and its examples are what they say."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from dgls.cli import demo
+from dgls.cli.marked import MarkedSource
+from engine import Engine
+
+
+@pytest.fixture(scope="module")
+def engine(model: Path) -> Iterator[Engine]:
+    with Engine.open(model) as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("example", demo.examples(), ids=lambda example: example.name)
+def test_an_example_is_python_once_its_holes_are_filled(example: MarkedSource) -> None:
+    ast.parse(example.filled(example.authored))
+
+
+def test_one_example_has_several_holes_in_one_canvas() -> None:
+    assert sorted(len(example.authored) for example in demo.examples()) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("example", demo.examples(), ids=lambda example: example.name)
+def test_without_a_terminal_the_steps_are_listed(
+    example: MarkedSource, engine: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    played = demo.play(engine, example, Console(width=200, highlight=False), animated=False)
+    out = capsys.readouterr().out
+    assert re.findall(r"step +(\d+) ", out) == [str(step.index) for step in played.steps]
+    assert f"{played.infill.steps} steps, {played.ms:.0f} ms" in out
+    assert "\x1b" not in out
+    assert played.steps[-1].drafts == demo._final(played.steps[-1], played.infill)
+
+
+def test_a_terminal_sees_every_step(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PAUSE", 0)
+    console = Console(width=200, height=50, force_terminal=True, file=StringIO())
+    drawn: list[object] = []
+    frame = demo._frame
+    monkeypatch.setattr(demo, "_frame", lambda source, drafts: drawn.append(drafts) or frame(source, drafts))
+    played = demo.play(engine, demo.examples()[0], console, animated=True)
+    assert drawn[1:-1] == [step.drafts for step in played.steps]
+
+
+def test_same_engine_same_demo(engine: Engine) -> None:
+    console = Console(quiet=True)
+    example = demo.examples()[0]
+    first, second = (demo.play(engine, example, console, animated=False) for _ in range(2))
+    assert first.infill.texts == second.infill.texts

@@ -1,0 +1,31 @@
+"""What an import must not load. The order of the layers themselves is import-linter's affair (`make check`)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+TENSORS = ("torch", "transformers")
+TERMINAL = (*TENSORS, "rich", "typer", "tree_sitter", "pygls")
+
+
+@pytest.mark.parametrize(
+    ("module", "unwanted"),
+    [
+        ("dgls.server", TENSORS),
+        ("dgls.cli", TERMINAL),
+        ("dgls.cli.serve", (*TENSORS, "rich", "typer")),
+        ("dgls.cli.infill", TENSORS),
+        ("engine", TENSORS),
+        ("engine.worker", TENSORS),
+        ("engine.errors", TENSORS),
+        ("engine.hub", TENSORS),
+        ("engine.profile", TENSORS),
+    ],
+)
+def test_importing_stays_cheap(module: str, unwanted: tuple[str, ...]) -> None:
+    program = f"import sys, {module}; print(*(set(sys.modules) & {set(unwanted)!r}))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
