@@ -1,0 +1,159 @@
+"""What is passed to the loop: sampler, schedule, stop rule, constraint; and how a draft is renoised."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine import decoder
+from engine.canvas import Canvas, lay_out
+from engine.constraint import Constraint, Vocabulary
+from engine.denoise import Progress, Prompt, denoise
+from engine.encoder import Encoder
+from engine.length import Pad
+from engine.loader import LoadedModel
+from engine.sampler import Sampler, Schedule, accepted, entropy
+from engine.stopping import Deadline, StableAndSure
+from engine.types import CancelToken, Hole, Pinned
+
+
+def vocabulary_of(loaded: LoadedModel) -> Vocabulary:
+    return Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
+
+
+def laid_out(loaded: LoadedModel, *segments: Hole | Pinned) -> Canvas:
+    return lay_out(segments, loaded.tokenizer, loaded.profile, Pad().positions)
+
+
+def run(loaded: LoadedModel, canvas: Canvas, steps: int = 4, **options: Any) -> list[Progress]:
+    encoder = Encoder(loaded.model)
+    encoder.prefill([1, 2, 30, 40])
+    vocabulary = vocabulary_of(loaded)
+    return list(
+        denoise(
+            loaded.model,
+            Prompt(encoder.seen(), 4),
+            canvas,
+            sampler=Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
+            schedule=Schedule(steps, 0.4, 0.8),
+            stop=StableAndSure(1, 0.0),
+            constrain=Constraint(canvas, vocabulary, pads=True).apply,
+            deadline=Deadline(None),
+            cancel=CancelToken(),
+            **options,
+        )
+    )
+
+
+def test_the_temperature_falls_as_in_transformers() -> None:
+    schedule = Schedule(max_steps=4, t_min=0.4, t_max=0.8)
+    assert [schedule.temperature(index) for index in (1, 2, 3, 4)] == pytest.approx([0.8, 0.7, 0.6, 0.5])
+
+
+def test_tokens_are_accepted_while_their_entropies_less_the_largest_stay_within_the_bound() -> None:
+    entropies = torch.tensor([0.5, 0.04, 0.03, 2.0, 0.05])
+    assert accepted(entropies, 0.1).tolist() == [False, True, True, False, True]
+    assert accepted(entropies, 0.0).tolist() == [False, False, True, False, False]
+    assert accepted(entropies, 10.0).all()
+
+
+def test_entropy_is_that_of_the_definition_and_knows_zero() -> None:
+    probabilities = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
+    assert entropy(probabilities).tolist() == pytest.approx([0.0, math.log(2)])
+
+
+@pytest.mark.parametrize("stability", [0, 1, 2])
+def test_stable_means_equal_to_as_many_steps_before(stability: int) -> None:
+    rule = StableAndSure(stability, 0.1)
+    sure = [0.01, 0.01]
+    answers = [rule.settled(draft, sure) for draft in ([1, 2], [1, 3], [1, 3], [1, 3])]
+    assert answers == {0: [True] * 4, 1: [False, False, True, True], 2: [False, False, False, True]}[stability]
+
+
+def test_a_stable_draft_must_be_sure_too() -> None:
+    rule = StableAndSure(1, 0.1)
+    assert [rule.settled([1], [nats]) for nats in (0.01, 0.1, 0.09)] == [False, False, True]
+
+
+def test_rows_behind_the_end_need_not_settle() -> None:
+    rule = StableAndSure(1, 0.1, counted=lambda draft: [range(0, 2)])
+    assert not rule.settled([1, 2, 7], [0.01, 0.01, 5.0])
+    assert rule.settled([1, 2, 8], [0.01, 0.01, 5.0])
+
+
+def test_a_text_that_grows_shorter_is_not_stable() -> None:
+    ends = iter([2, 1])
+    rule = StableAndSure(1, 0.1, counted=lambda draft: [range(0, next(ends))])
+    assert not rule.settled([1, 2], [0.0, 0.0])
+    assert not rule.settled([1, 2], [0.0, 0.0])
+
+
+def test_a_deadline_strikes_before_a_step_that_would_miss_it() -> None:
+    now = [5.0]
+    deadline = Deadline(1.0, clock=lambda: now[0])
+    assert [deadline.strikes_within(seconds) for seconds in (0.5, 1.0, 1.1)] == [False, False, True]
+    now[0] = 5.8
+    assert deadline.strikes_within(0.3)
+    assert not Deadline(None).strikes_within(math.inf)
+
+
+def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: LoadedModel) -> None:
+    canvas = laid_out(flat, Pinned("pri"), Hole(min_tokens=2, max_tokens=4), Pinned("\n"), Hole(max_tokens=2))
+    vocabulary = vocabulary_of(flat)
+    allowed = Constraint(canvas, vocabulary, pads=True).apply(torch.zeros(6, vocabulary.size)).isfinite()
+    pad, tokenizer = flat.tokenizer.pad_id, flat.tokenizer
+    assert allowed[0].nonzero()[:, 0].tolist() == tokenizer.extending(b"pri")
+    assert allowed[:, pad].tolist() == [False, False, True, True, False, True]
+    assert not allowed[:, [id for id in tokenizer.special_ids if id != pad]].any()
+    assert allowed[1:, tokenizer.encode("x")].all()
+    unpadded = Constraint(canvas, vocabulary, pads=False).apply(torch.zeros(6, vocabulary.size)).isfinite()
+    assert not unpadded[:, pad].any()
+
+
+def test_only_the_share_of_a_draft_is_renoised(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest stands until the model is sure of something else: a flat model accepts one token a step."""
+    draft = "value = index + count"
+    canvas = laid_out(flat, Pinned("\n"), Hole(max_tokens=12, draft=draft, strength=0.25), Pinned("\n"))
+    seen = recorded(monkeypatch)
+    run(flat, canvas)
+    rows = canvas.rows
+    changed = [int((ids[rows] != canvas.ids[rows]).sum()) for ids in seen]
+    assert 1 <= changed[0] <= 3
+    assert all(count <= 3 + step for step, count in enumerate(changed))
+    seen.clear()
+    run(flat, replace(canvas, holes=tuple(replace(hole, strength=1.0) for hole in canvas.holes)))
+    assert int((seen[0][rows] != canvas.ids[rows]).sum()) >= 11
+
+
+@pytest.mark.parametrize("feed_pins", [True, False])
+def test_pinned_rows_feed_their_own_embedding_or_nothing(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch, feed_pins: bool
+) -> None:
+    canvas = laid_out(flat, Pinned("def f"), Hole(max_tokens=4), Pinned("\n"))
+    signals = recorded(monkeypatch, argument=2)
+    run(flat, canvas, feed_pins=feed_pins)
+    own = decoder.embed(flat.model, canvas.ids[canvas.pinned]).detach()
+    first, *rest = signals
+    assert first is None
+    assert len(rest) == 3
+    for signal in rest:
+        assert torch.equal(signal[0][canvas.pinned], own if feed_pins else torch.zeros_like(own))
+        assert signal[0][~canvas.pinned].any()
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, argument: int = 1) -> list[Any]:
+    """One argument of each decoder pass: 1 the canvas' ids [C], 2 the self-conditioning signal."""
+    seen: list[Any] = []
+    original = decoder.decode
+
+    def decode(*given: Any) -> Tensor:
+        seen.append(given[1][0].clone() if argument == 1 else given[argument])
+        return original(*given)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    return seen
