@@ -1,0 +1,160 @@
+"""Laws of the training pipeline, on a corpus of one made-up file and a model of a few thousand parameters."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+from engine.decoder import NO_MASKS, decode, encode, encoder_masks, within_reach
+from engine.tokenizer import Tokenizer
+from engine.training import corpus
+from engine.training.architecture import Architecture, new_model
+from engine.training.corpus import Source
+from engine.training.evaluate import Case, cases, previous_line, score
+from engine.training.examples import KINDS, Cutter, Sizes, collate
+from engine.training.objective import Objective, encode_prompt, predict
+from engine.training.tokenizer import train_tokenizer
+from engine.training.train import Plan, Trainer
+
+SIZES = Sizes(prompt=48, canvas=64, hole=32)
+
+
+@pytest.fixture(scope="module")
+def sources() -> list[Source]:
+    """A few hundred regular lines, and one of all that is awkward."""
+    functions = [
+        f"def add_{i}(left, right):\n    total = left + right * {i}\n    return total, 'é{i}'\n\n" for i in range(80)
+    ]
+    return [Source("made-up", "MIT", "made_up.py", "".join(functions) + "emoji = '\U0001f600\t'\r\n")]
+
+
+@pytest.fixture(scope="module")
+def folder(sources: list[Source], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    train_tokenizer(sources, 400, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(folder: Path) -> Tokenizer:
+    return Tokenizer(folder / "tokenizer.json")
+
+
+def tiny(tokenizer: Tokenizer) -> Architecture:
+    return Architecture.of(tokenizer.size, hidden=32, layers=2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_example_is_its_text(kind: str, sources: list[Source], tokenizer: Tokenizer) -> None:
+    cutter, rng = Cutter(sources, tokenizer, SIZES), random.Random(3)
+    for _ in range(50):
+        example = cutter.draw(rng, kind)  # type: ignore[arg-type]
+        assert len(example.prompt) <= SIZES.prompt and len(example.canvas) <= SIZES.canvas
+        hole = example.canvas[example.hole_start : example.hole_end]
+        if kind == "whole-canvas":
+            assert len(hole) == SIZES.canvas or sources[0].text.endswith(example.answer)
+            continue
+        content = [id for id in hole if id != tokenizer.pad_id]
+        assert hole == content + [tokenizer.pad_id] * (len(hole) - len(content)), "PAD stands only at the hole's end"
+        assert tokenizer.decode(content).endswith(example.answer)
+        before, after = example.canvas[: example.hole_start], example.canvas[example.hole_end :]
+        assert tokenizer.decode([*before, *content, *after]) in sources[0].text
+
+
+def test_a_padded_batch_predicts_what_the_example_alone_does(sources: list[Source], tokenizer: Tokenizer) -> None:
+    model = new_model(tiny(tokenizer), seed=0).eval()
+    rng = random.Random(0)
+    cutter = Cutter(sources, tokenizer, SIZES)
+    examples = [cutter.draw(rng, "rest-of-line") for _ in range(4)]
+    examples[0] = replace(examples[0], prompt=examples[0].prompt[:3])
+    batch = collate(examples, SIZES, tokenizer.pad_id)
+    with torch.no_grad():
+        together = predict(model, batch, batch.canvas, None, encode_prompt(model, batch))
+        rows = []
+        for example in examples:
+            prompt, canvas, cache = torch.tensor([example.prompt]), torch.tensor([example.canvas]), DynamicCache()
+            size, window = prompt.shape[1], model.config.text_config.sliding_window
+            encode(model, prompt, cache, encoder_masks(0, size, window, prompt.device))
+            hidden = decode(model, canvas, None, within_reach(model, cache), NO_MASKS, size)
+            rows.append(model.lm_head(hidden[0, example.hole_start : example.hole_end]))
+    cap = model.final_logit_softcapping
+    torch.testing.assert_close(together, torch.tanh(torch.cat(rows) / cap) * cap, atol=1e-4, rtol=1e-4)
+
+
+def test_the_objective_learns_one_batch(sources: list[Source], tokenizer: Tokenizer) -> None:
+    model = new_model(tiny(tokenizer), seed=0)
+    rng = random.Random(0)
+    cutter = Cutter(sources, tokenizer, SIZES)
+    batch = collate([cutter.draw(rng) for _ in range(4)], SIZES, tokenizer.pad_id)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    generator, losses = torch.Generator().manual_seed(0), []
+    for _ in range(40):
+        loss = Objective().loss(model, batch, generator)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        losses.append(loss.item())
+    assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
+
+
+def test_a_run_resumes_where_it_was_saved(
+    sources: list[Source], tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def trainer(minutes: float) -> Trainer:
+        plan = Plan(minutes, batch=2, report_every=1, held_out_examples=4)
+        return Trainer(tmp_path, plan, tiny(tokenizer), SIZES, tokenizer, "cpu")
+
+    first = trainer(0.005)
+    assert not first.resume()
+    first.run(sources, sources)
+    steps = len((tmp_path / "log.jsonl").read_text().splitlines())
+    assert steps >= 1
+    second = trainer(0.01)
+    assert second.resume()
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    second.run(sources, sources)
+    assert f'"step": {steps + 1},' in (tmp_path / "log.jsonl").read_text()
+    assert "held_out_loss" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "path, dropped",
+    [
+        ("pip/_vendor/rich/box.py", True),
+        ("setuptools/_vendor/packaging/tags.py", True),
+        ("typer/_click/core.py", True),
+        ("numpy/linalg/tests/test_linalg.py", True),
+        ("email/message.py", False),
+        ("sympy/core/expr.py", False),
+    ],
+)
+def test_copies_and_tests_stay_out_of_the_corpus(path: str, dropped: bool) -> None:
+    assert bool(corpus.DROPPED.search(path)) is dropped
+
+
+def test_near_copies_are_dropped(sources: list[Source]) -> None:
+    [original] = sources
+    near = replace(original, path="copy.py", text=original.text + "x = 1\n")
+    other = replace(original, path="other.py", text="\n".join(f"y{i} = f({i})" for i in range(60)))
+    kept = corpus._distinct([original, near, other], set(), set(), seed=0)
+    assert len(kept) == 2 and any(source.path == "other.py" for source in kept)
+
+
+def test_scores_tell_right_from_wrong(sources: list[Source]) -> None:
+    held_out = cases(sources, 20, seed=0)
+    for case in held_out:
+        assert case.prefix + case.answer in sources[0].text and case.suffix.startswith(("\n", "\r\n"))
+    right = score(held_out, [case.answer for case in held_out])
+    assert (right.exact_match, right.edit_similarity, right.whole_line, right.rest_of_line) == (1.0, 1.0, 1.0, 1.0)
+    assert score(held_out, ["" for _ in held_out]).exact_match == 0.0
+
+
+def test_the_copying_floor_goes_on_where_the_line_stands() -> None:
+    assert previous_line(Case("a = one()\n\na =", " two()", "\n", False)) == " one()"
+    assert previous_line(Case("a = one()\n\n", "two()", "\n", True)) == "a = one()"
