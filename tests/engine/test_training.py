@@ -54,7 +54,8 @@ def test_an_example_is_its_text(kind: str, sources: list[Source], tokenizer: Tok
     cutter, rng = Cutter(sources, tokenizer, SIZES), random.Random(3)
     for _ in range(50):
         example = cutter.draw(rng, kind)  # type: ignore[arg-type]
-        assert len(example.prompt) <= SIZES.prompt and len(example.canvas) <= SIZES.canvas
+        assert len(example.prompt) <= SIZES.prompt
+        assert len(example.canvas) <= SIZES.canvas
         hole = example.canvas[example.hole_start : example.hole_end]
         if kind == "whole-canvas":
             assert len(hole) == SIZES.canvas or sources[0].text.endswith(example.answer)
@@ -124,7 +125,7 @@ def test_a_run_resumes_where_it_was_saved(
 
 
 @pytest.mark.parametrize(
-    "path, dropped",
+    ("path", "dropped"),
     [
         ("pip/_vendor/rich/box.py", True),
         ("setuptools/_vendor/packaging/tags.py", True),
@@ -143,13 +144,15 @@ def test_near_copies_are_dropped(sources: list[Source]) -> None:
     near = replace(original, path="copy.py", text=original.text + "x = 1\n")
     other = replace(original, path="other.py", text="\n".join(f"y{i} = f({i})" for i in range(60)))
     kept = corpus._distinct([original, near, other], set(), set(), seed=0)
-    assert len(kept) == 2 and any(source.path == "other.py" for source in kept)
+    assert len(kept) == 2
+    assert any(source.path == "other.py" for source in kept)
 
 
 def test_scores_tell_right_from_wrong(sources: list[Source]) -> None:
     held_out = cases(sources, 20, seed=0)
     for case in held_out:
-        assert case.prefix + case.answer in sources[0].text and case.suffix.startswith(("\n", "\r\n"))
+        assert case.prefix + case.answer in sources[0].text
+        assert case.suffix.startswith(("\n", "\r\n"))
     right = score(held_out, [case.answer for case in held_out])
     assert (right.exact_match, right.edit_similarity, right.whole_line, right.rest_of_line) == (1.0, 1.0, 1.0, 1.0)
     assert score(held_out, ["" for _ in held_out]).exact_match == 0.0
