@@ -31,9 +31,7 @@ class EngineLike(Protocol):
     @property
     def info(self) -> ModelInfo: ...
 
-    def infill(
-        self, request: InfillRequest, cancel: CancelToken | None = None
-    ) -> Iterator[Step | Infill]: ...
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
 
     def close(self) -> None: ...
 
@@ -72,9 +70,7 @@ class Worker:
         self._state: WorkerState = "loading"
         self._error: Exception | None = None
         self._info: ModelInfo | None = None
-        self._thread = threading.Thread(
-            target=self._run, name="dgls-engine", daemon=True
-        )
+        self._thread = threading.Thread(target=self._run, name="dgls-engine", daemon=True)
         self._thread.start()
 
     @property
@@ -105,11 +101,7 @@ class Worker:
         """
         job = _Job(request, cancel, key, on_step, Future())
         with self._changed:
-            refusal = (
-                EngineClosed("The engine was closed: start it again.")
-                if self._closing
-                else self._error
-            )
+            refusal = EngineClosed("The engine was closed: start it again.") if self._closing else self._error
             older = [] if refusal else self._supersede(key)
             if not refusal:
                 self._queue.append(job)
@@ -142,9 +134,7 @@ class Worker:
                 self._running.cancel.cancel()
             self._changed.notify_all()
         for job in dropped:
-            job.fail(
-                EngineClosed("The engine was closed before this request could run.")
-            )
+            job.fail(EngineClosed("The engine was closed before this request could run."))
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()

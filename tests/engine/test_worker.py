@@ -47,9 +47,7 @@ class ScriptedEngine:
         self.steps_after_cancel = 0
         self.closed_on = ""
 
-    def infill(
-        self, request: InfillRequest, cancel: CancelToken | None = None
-    ) -> Iterator[Step | Infill]:
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         self.served.append(request.context.path)
         if request.context.path == "broken":
             raise RuntimeError("a bug")
@@ -128,9 +126,7 @@ def test_error_of_opening_reaches_earlier_and_later_requests() -> None:
     assert isinstance(worker.error, ModelNotFound)
 
 
-def test_queued_request_is_dropped_by_a_newer_one_of_its_key(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_queued_request_is_dropped_by_a_newer_one_of_its_key(worker: Worker, engine: ScriptedEngine) -> None:
     first = worker.submit(request("first"), CancelToken(), key="other")
     assert engine.stepping.wait(WAIT)
     older = worker.submit(request("older"), CancelToken(), key="doc")
@@ -142,9 +138,7 @@ def test_queued_request_is_dropped_by_a_newer_one_of_its_key(
     assert engine.served == ["first", "newer"]
 
 
-def test_running_request_is_cancelled_by_a_newer_one_of_its_key(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_running_request_is_cancelled_by_a_newer_one_of_its_key(worker: Worker, engine: ScriptedEngine) -> None:
     older = worker.submit(request("older"), CancelToken(), key="doc")
     assert engine.stepping.wait(WAIT)
     newer = worker.submit(request("newer"), CancelToken(), key="doc")
@@ -153,9 +147,7 @@ def test_running_request_is_cancelled_by_a_newer_one_of_its_key(
     assert newer.result(WAIT).texts == ("newer",)
 
 
-def test_other_keys_leave_a_running_request_alone(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_other_keys_leave_a_running_request_alone(worker: Worker, engine: ScriptedEngine) -> None:
     one = worker.submit(request("one"), CancelToken(), key="one")
     assert engine.stepping.wait(WAIT)
     two = worker.submit(request("two"), CancelToken(), key="two")
@@ -163,9 +155,7 @@ def test_other_keys_leave_a_running_request_alone(
     assert (one.result(WAIT).texts, two.result(WAIT).texts) == (("one",), ("two",))
 
 
-def test_cancel_of_a_running_request_ends_it(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_cancel_of_a_running_request_ends_it(worker: Worker, engine: ScriptedEngine) -> None:
     cancel = CancelToken()
     future = worker.submit(request("a"), cancel, key="a")
     assert engine.stepping.wait(WAIT)
@@ -173,9 +163,7 @@ def test_cancel_of_a_running_request_ends_it(
     assert isinstance(outcome(future), Cancelled)
 
 
-def test_cancelled_queued_request_never_reaches_the_engine(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_cancelled_queued_request_never_reaches_the_engine(worker: Worker, engine: ScriptedEngine) -> None:
     cancel = CancelToken()
     worker.submit(request("first"), CancelToken(), key="first")
     assert engine.stepping.wait(WAIT)
@@ -185,31 +173,21 @@ def test_cancelled_queued_request_never_reaches_the_engine(
     assert by_future.cancel()
     engine.go.set()
     assert isinstance(outcome(by_token), Cancelled)
-    assert worker.submit(request("last"), CancelToken(), key="c").result(
-        WAIT
-    ).texts == ("last",)
+    assert worker.submit(request("last"), CancelToken(), key="c").result(WAIT).texts == ("last",)
     assert engine.served == ["first", "last"]
 
 
 def test_steps_are_passed_on(worker: Worker, engine: ScriptedEngine) -> None:
     steps: list[Step] = []
     engine.go.set()
-    worker.submit(request("a"), CancelToken(), key="a", on_step=steps.append).result(
-        WAIT
-    )
+    worker.submit(request("a"), CancelToken(), key="a", on_step=steps.append).result(WAIT)
     assert [step.index for step in steps] == [1, 2, 3]
 
 
-def test_failing_request_leaves_the_worker_alive(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_failing_request_leaves_the_worker_alive(worker: Worker, engine: ScriptedEngine) -> None:
     engine.go.set()
-    assert isinstance(
-        outcome(worker.submit(request("broken"), CancelToken(), key="a")), RuntimeError
-    )
-    assert worker.submit(request("fine"), CancelToken(), key="a").result(
-        WAIT
-    ).texts == ("fine",)
+    assert isinstance(outcome(worker.submit(request("broken"), CancelToken(), key="a")), RuntimeError)
+    assert worker.submit(request("fine"), CancelToken(), key="a").result(WAIT).texts == ("fine",)
 
 
 def test_close_cancels_the_running_drops_the_queued_and_refuses_the_rest(
@@ -250,15 +228,10 @@ def settle_from_many_threads(worker: Worker, count: int) -> list[Future[Infill]]
 
     def submit_some(name: str) -> Callable[[], None]:
         return lambda: futures.extend(
-            worker.submit(
-                request(name), CancelToken(), key=name if turn % 2 else "shared"
-            )
-            for turn in range(count)
+            worker.submit(request(name), CancelToken(), key=name if turn % 2 else "shared") for turn in range(count)
         )
 
-    threads = [
-        threading.Thread(target=submit_some(f"thread {index}")) for index in range(4)
-    ]
+    threads = [threading.Thread(target=submit_some(f"thread {index}")) for index in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -266,9 +239,7 @@ def settle_from_many_threads(worker: Worker, count: int) -> list[Future[Infill]]
     return futures
 
 
-def test_every_future_settles_under_contention(
-    worker: Worker, engine: ScriptedEngine
-) -> None:
+def test_every_future_settles_under_contention(worker: Worker, engine: ScriptedEngine) -> None:
     engine.go.set()
     futures = settle_from_many_threads(worker, 50)
     outcomes = [outcome(future) for future in futures]
@@ -279,7 +250,5 @@ def test_every_future_settles_under_contention(
 
 def test_importing_the_worker_loads_no_torch() -> None:
     code = "import sys, engine.worker; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

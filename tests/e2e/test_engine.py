@@ -1,0 +1,61 @@
+"""The server with the real engine, on a small random checkpoint: settings choose it, it loads, and an answer comes."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.wire import Wire, completion, serving
+from tests.engine.checkpoints import raw_checkpoint
+
+METHOD = "textDocument/inlineCompletion"
+URI = "file:///a.py"
+SERVER = [sys.executable, "-P", "-m", "dgls", "serve", "--stdio"]
+
+
+def last_status(wire: Wire) -> Any:
+    return [message["params"] for message in wire.heard if message["method"] == "dgls/status"][-1]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return raw_checkpoint(tmp_path_factory.mktemp("checkpoint"), sharpness=60.0)
+
+
+async def test_real_engine_answers(checkpoint: Path) -> None:
+    async with serving(SERVER) as server:
+        wire = server.wire
+        wire.settings = {"model": str(checkpoint), "device": "cpu", "threads": 1}
+        await wire.initialize()
+        wire.open(URI, "def add(a, b):\n    return \n")
+        result = await wire.request(METHOD, completion(URI, 1, 11, kind=1))  # waits for the model
+        assert all(item["insertText"].strip() for item in result["items"])
+        await wire.status("ready")
+        assert last_status(wire)["device"] == "cpu"
+        assert wire.statuses() == ["loading", "working", "ready"]
+        assert [message for message in wire.heard if message["method"] == "window/showMessage"] == []
+        assert await wire.request("shutdown") is None
+        wire.notify("exit")
+        assert await server.exit_code(5) == 0
+        assert b"Traceback" not in server.stderr
+
+
+async def test_model_that_is_not_there_fails_with_advice(tmp_path: Path) -> None:
+    async with serving(SERVER) as server:
+        server.wire.settings = {"model": str(tmp_path / "nothing here")}
+        await server.wire.initialize()
+        await server.wire.status("failed")
+        assert "nothing here" in last_status(server.wire)["message"]
+        await server.wire.request("shutdown")
+
+
+async def test_exit_in_the_middle_of_the_import_of_torch_is_quick() -> None:
+    async with serving(SERVER) as server:
+        await server.wire.initialize()
+        await server.wire.status("loading")
+        await server.wire.request("shutdown")
+        server.wire.notify("exit")
+        assert await server.exit_code(3) == 0
