@@ -1,0 +1,285 @@
+"""From a keystroke to the suggestion, over LSP, as an editor would wait for it.
+
+    python bench/latency.py [--model M]
+
+Types a function into a file letter by letter; each letter is a didChange and an automatic inline completion, and the
+next comes when the answer is there. Four figures: how long that takes with the model, how long the server alone takes
+in a file of 10,000 lines (its engine answers at once), how many prompt tokens each keystroke makes the encoder read
+again, and how soon `initialize` is answered. The last line is JSON. The server runs in a process of its own, which
+this same file starts, with an engine that keeps a journal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from dgls.server import serve
+from dgls.settings import Settings
+from engine.profile import ModelInfo
+from engine.types import CancelToken, Infill, InfillRequest, Step, Timings
+from engine.worker import EngineLike
+
+URI = "file:///bench/ledger.py"
+INSTANT = "none"
+"""The model name of the engine that answers at once."""
+
+TYPED = """\
+def summary(entries, currency):
+    totals = {}
+    for entry in entries:
+        if entry.currency != currency:
+            continue
+        totals[entry.account] = totals.get(entry.account, 0) + entry.amount
+    return sorted(totals.items())
+"""
+
+FUNCTION = '''\
+def balance_{n}(entries, account):
+    """The balance of an account after {n} entries."""
+    total = 0
+    for entry in entries[:{n}]:
+        if entry.account == account:
+            total += entry.amount
+    return total
+
+
+'''
+
+
+class JournalEngine:
+    """Another engine, and a line in the journal for each request that it finished."""
+
+    def __init__(self, engine: EngineLike, journal: Path) -> None:
+        self._engine, self._journal = engine, journal
+        self.info = engine.info
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        started = time.perf_counter()
+        for event in self._engine.infill(request, cancel):
+            if isinstance(event, Infill):
+                entry = {
+                    "ms": (time.perf_counter() - started) * 1000,
+                    "prompt_tokens": event.prompt_tokens,
+                    "prefilled_tokens": event.prefilled_tokens,
+                    "steps": event.steps,
+                }
+                with self._journal.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(entry) + "\n")
+            yield event
+
+    def close(self) -> None:
+        self._engine.close()
+
+
+class InstantEngine:
+    """Answers at once, never the same text twice, so that nothing is served from the server's cache."""
+
+    def __init__(self) -> None:
+        self.info = ModelInfo(INSTANT, 0, 0, "cpu", "no device", "float32", "raw", "pad", 128, 0.0)
+        self._count = 0
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        self._count += 1
+        yield Infill((f"answer_{self._count}",), (1.0,), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+
+    def close(self) -> None:
+        pass
+
+
+class Client:
+    """The least an editor must say, one request at a time, over the server's pipes."""
+
+    def __init__(self, model: str, journal: Path) -> None:
+        # As an editor starts it: whatever torch prints must not end up in the measurement's output.
+        command = [sys.executable, "-P", __file__, "--serve", str(journal), "--model", model]
+        started = time.perf_counter()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._in: IO[bytes] = self._process.stdin
+        self._out = os.fdopen(os.dup(self._process.stdout.fileno()), "rb")
+        self._id = 0
+        options = {"model": "embedded" if model == INSTANT else model}
+        self.request(
+            "initialize", {"processId": None, "rootUri": None, "capabilities": {}, "initializationOptions": options}
+        )
+        self.initialize_ms = (time.perf_counter() - started) * 1000
+        self.notify("initialized", {})
+        while (status := self._read()).get("params", {}).get("state") != "ready":
+            if status.get("params", {}).get("state") == "failed":
+                raise SystemExit(status["params"]["message"])
+        self.ready_ms = (time.perf_counter() - started) * 1000
+
+    def request(self, method: str, params: object) -> Any:
+        self._id += 1
+        self._write({"id": self._id, "method": method, "params": params})
+        while True:
+            message = self._read()
+            if message.get("id") == self._id:
+                if "error" in message:
+                    raise SystemExit(f"{method}: {message['error']}")
+                return message["result"]
+
+    def notify(self, method: str, params: object) -> None:
+        self._write({"method": method, "params": params})
+
+    def close(self) -> None:
+        self.request("shutdown", None)
+        self.notify("exit", None)
+        self._process.wait(10)
+        self._out.close()
+
+    def _write(self, message: dict[str, object]) -> None:
+        body = json.dumps({"jsonrpc": "2.0", **message}).encode()
+        self._in.write(b"Content-Length: %d\r\n\r\n%s" % (len(body), body))
+
+    def _read(self) -> dict[str, Any]:
+        length = 0
+        while (line := self._out.readline()) != b"\r\n":
+            if not line:
+                raise SystemExit("the server ended; run `dgls serve` by hand to see why")
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        message: dict[str, Any] = json.loads(self._out.read(length))
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class Keystroke:
+    """Milliseconds from sending the letter to its answer; `engine` is what the engine did for it, if it was asked."""
+
+    ms: float
+    answered: bool
+    engine: dict[str, Any] | None
+
+
+def replay(client: Client, journal: Path, functions: int, rounds: int) -> list[Keystroke]:
+    """Type `TYPED` into the middle of a file of `functions` functions, `rounds` times."""
+    half = "".join(FUNCTION.format(n=n) for n in range(functions // 2))
+    keystrokes: list[Keystroke] = []
+    for _ in range(rounds):
+        document = {"uri": URI, "languageId": "python", "version": 0, "text": half + "\n\n" + half}
+        client.notify("textDocument/didOpen", {"textDocument": document})
+        keystrokes += _type(client, journal, half.count("\n"))
+        client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+    return keystrokes
+
+
+def _type(client: Client, journal: Path, line: int) -> Iterator[Keystroke]:
+    column, seen = 0, _lines(journal)
+    for version, letter in enumerate(TYPED, 1):
+        at = {"line": line, "character": column}
+        change = {"range": {"start": at, "end": at}, "text": letter}
+        line, column = (line + 1, 0) if letter == "\n" else (line, column + 1)
+        started = time.perf_counter()
+        client.notify(
+            "textDocument/didChange",
+            {"textDocument": {"uri": URI, "version": version}, "contentChanges": [change]},
+        )
+        answer = client.request(
+            "textDocument/inlineCompletion",
+            {
+                "textDocument": {"uri": URI},
+                "position": {"line": line, "character": column},
+                "context": {"triggerKind": 2},
+            },
+        )
+        ms = (time.perf_counter() - started) * 1000
+        entries = _lines(journal)
+        asked = json.loads(entries[-1]) if len(entries) > len(seen) else None
+        seen = entries
+        yield Keystroke(ms, bool(answer["items"]), asked)
+
+
+def _lines(journal: Path) -> list[str]:
+    return journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
+
+
+def percentile(values: Sequence[float], share: int) -> float | None:
+    """None of nothing; of a single value that value."""
+    if len(values) < 2:
+        return round(values[0], 2) if values else None
+    return round(statistics.quantiles(values, n=100, method="inclusive")[share - 1], 2)
+
+
+def with_model(model: str, journal: Path) -> dict[str, object]:
+    client = Client(model, journal)
+    keystrokes = replay(client, journal, functions=24, rounds=1)
+    client.close()
+    asked = [keystroke for keystroke in keystrokes if keystroke.engine is not None]
+    entries = [keystroke.engine for keystroke in asked if keystroke.engine is not None]
+    return {
+        "model": model,
+        "initialize_ms": round(client.initialize_ms),
+        "ready_ms": round(client.ready_ms),
+        "keystrokes": len(keystrokes),
+        "engine_requests": len(asked),
+        "suggestions": sum(keystroke.answered for keystroke in keystrokes),
+        "keystroke_to_answer_ms": {
+            "p50": percentile([keystroke.ms for keystroke in asked], 50),
+            "p90": percentile([keystroke.ms for keystroke in asked], 90),
+        },
+        "of_which_engine": round(sum(entry["ms"] for entry in entries) / max(1e-9, sum(k.ms for k in asked)), 3),
+        "prompt_tokens_p50": percentile([entry["prompt_tokens"] for entry in entries], 50),
+        "first_prefilled_tokens": entries[0]["prefilled_tokens"] if entries else None,
+        "prefilled_tokens_per_keystroke": {
+            "mean": round(statistics.fmean(entry["prefilled_tokens"] for entry in entries[1:]), 2),
+            "share_with_none": round(statistics.fmean(entry["prefilled_tokens"] == 0 for entry in entries[1:]), 3),
+        }
+        if len(entries) > 1
+        else None,
+    }
+
+
+def without_model(journal: Path) -> dict[str, object]:
+    client = Client(INSTANT, journal)
+    keystrokes = replay(client, journal, functions=1112, rounds=3)
+    client.close()
+    times = [keystroke.ms for keystroke in keystrokes if keystroke.engine is not None]
+    lines = 1112 // 2 * 2 * FUNCTION.count("\n")
+    return {"lines": lines, "requests": len(times)} | {f"p{share}": percentile(times, share) for share in (50, 90, 99)}
+
+
+def run_server(model: str, journal: Path) -> int:
+    def open_engine(settings: Settings) -> EngineLike:
+        if model == INSTANT:
+            return JournalEngine(InstantEngine(), journal)
+        from engine import Engine
+
+        return JournalEngine(Engine.open(settings.model, settings.device, settings.dtype), journal)
+
+    return serve(None, open_engine)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--serve", type=Path, metavar="JOURNAL", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve is not None:
+        return run_server(options.model, options.serve)
+    with tempfile.TemporaryDirectory() as folder:
+        result = with_model(options.model, Path(folder) / "model.jsonl")
+        for name, value in result.items():
+            print(f"{name}: {value}")
+        server = without_model(Path(folder) / "server.jsonl")
+        print(f"server_share_ms: {server}")
+        print(json.dumps(result | {"server_share_ms": server}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
