@@ -25,9 +25,9 @@ class Vocabulary:
         self.device = device
         self.pad_id = tokenizer.pad_id
         silent = [id for id in range(size) if not tokenizer.token_bytes(id)]
-        self.silent = torch.tensor(silent, device=device)
+        self.silent = torch.tensor(silent, dtype=torch.long, device=device)
         """Ids that stand for no text, PAD among them."""
-        self.silent_but_pad = torch.tensor([id for id in silent if id != tokenizer.pad_id], device=device)
+        self.silent_but_pad = self.silent[self.silent != tokenizer.pad_id]
         self._tokenizer = tokenizer
         # Few seams cover most typing: line starts, a space, the first letters of names.
         self.not_extending = lru_cache(maxsize=64)(self._not_extending)

@@ -54,9 +54,9 @@ def stock(
     return drafts.seen, output.sequences[0, -length:].tolist()
 
 
-def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, Any]) -> list[Progress]:
-    """Our loop over a canvas that is one hole, without any policy."""
-    encoder = Encoder(loaded.model, chunk=13)
+def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, Any], chunk: int = 13) -> list[Progress]:
+    """Our loop over a canvas that is one hole, without any policy; the prompt prefilled in chunks."""
+    encoder = Encoder(loaded.model, chunk)
     encoder.prefill(prompt)
     length = loaded.profile.canvas_length
     canvas = Canvas(torch.zeros(length, dtype=torch.long), torch.zeros(length, dtype=torch.bool), (Span(0, length),))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,8 +67,6 @@ def test_a_stop_ends_the_text(engine: Engine) -> None:
 
 
 def test_a_fixed_policy_fills_every_position(flat: LoadedModel) -> None:
-    from dataclasses import replace
-
     engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="fixed")))
     steps, _ = run(engine, ask(Pinned("x = "), HOLE, Pinned("\n")))
     assert all(len(draft.pieces) == 6 for step in steps for draft in step.drafts)

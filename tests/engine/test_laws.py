@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from engine.canvas import Span, lay_out
 from engine.errors import Cancelled
 from engine.fill import Fill, read
 from engine.length import Pad
-from engine.loader import LoadedModel
+from engine.loader import LoadedModel, load
 from engine.stopping import StableAndSure
 from engine.tokenizer import Tokenizer
 from tests.engine.checkpoints import SLIDING_WINDOW
@@ -114,6 +115,17 @@ def test_law_3_without_pins_every_draft_is_that_of_transformers(
     progress = ours(loaded, prompt, seed, setting)
     assert [step.draft for step in progress] == expected
     assert progress[-1].draft == answer
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_law_3_holds_in_the_published_models_shape_and_dtype(chat_folder: Path, dtype: str) -> None:
+    """In bfloat16 the rounding of a prefill in chunks would show: this one is in one piece, as in transformers."""
+    loaded = load(chat_folder, "cpu", dtype)
+    setting = SETTINGS["as published"]
+    prompt = prompt_of(loaded, 4 * SLIDING_WINDOW, seed=0)
+    expected, _ = stock(loaded, prompt, 0, setting)
+    assert [step.draft for step in ours(loaded, prompt, 0, setting, chunk=len(prompt))] == expected
 
 
 @pytest.mark.parametrize("seed", range(3))
