@@ -26,7 +26,7 @@ class Length(Protocol):
 class Pad:
     """One generous hole; the model fills with PAD what it does not need, so no length has to be searched for.
 
-    DreamOn (Wu et al., 2025) reports 88-92 % on single lines from any initial length between 4 and 64 this way.
+    DreamOn reports 88-92 % on single lines from any initial length between 4 and 64 this way.
     """
 
     pads = True
