@@ -173,7 +173,6 @@ class Worker:
     def _next(self) -> _Job | None:
         """Wait for a job and mark it running; None when the worker is closing."""
         with self._changed:
-            self._running = None
             while not self._queue and not self._closing:
                 self._changed.wait()
             if self._closing:
@@ -183,11 +182,21 @@ class Worker:
 
     def _serve(self, engine: EngineLike, job: _Job) -> None:
         if not job.future.set_running_or_notify_cancel():
+            with self._changed:
+                self._running = None
             return
+        outcome: Infill | Exception
         try:
-            job.future.set_result(self._infill(engine, job))
+            outcome = self._infill(engine, job)
         except Exception as error:
-            job.future.set_exception(error)
+            outcome = error
+        # No longer running once it is settled: whoever waits may at once submit another with the same cancel token.
+        with self._changed:
+            self._running = None
+        if isinstance(outcome, Infill):
+            job.future.set_result(outcome)
+        else:
+            job.future.set_exception(outcome)
 
     @staticmethod
     def _infill(engine: EngineLike, job: _Job) -> Infill:

@@ -177,6 +177,22 @@ def test_cancelled_queued_request_never_reaches_the_engine(worker: Worker, engin
     assert engine.served == ["first", "last"]
 
 
+def test_settled_request_is_not_running_any_more(worker: Worker, engine: ScriptedEngine) -> None:
+    """Several candidates share a key and a cancel token, and each is submitted as soon as the one before is there."""
+    engine.go.set()
+    cancel = CancelToken()
+    done: list[Future[Infill]] = []
+
+    def submit_next(_: object = None) -> None:
+        if len(done) < 20:
+            done.append(worker.submit(request("a"), cancel, key="doc"))
+            done[-1].add_done_callback(submit_next)
+
+    submit_next()
+    for index in range(20):
+        assert done[index].result(WAIT).texts == ("a",)
+
+
 def test_steps_are_passed_on(worker: Worker, engine: ScriptedEngine) -> None:
     steps: list[Step] = []
     engine.go.set()
