@@ -43,6 +43,19 @@ async def test_real_engine_answers(checkpoint: Path) -> None:
         assert b"Traceback" not in server.stderr
 
 
+async def test_embedded_model_answers_by_default() -> None:
+    async with serving(SERVER) as server:
+        wire = server.wire
+        wire.settings = {"threads": 1, "inlineCompletion": {"candidates": 1, "deadlineMs": 20_000}}
+        await wire.initialize()
+        wire.open(URI, "import os\n\nfor name in os.listdir(path):\n    print()\n")
+        result = await wire.request(METHOD, completion(URI, 3, 10, kind=1))
+        await wire.status("ready")
+        assert last_status(wire)["message"] == ""
+        (item,) = result["items"]
+        assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}
+
+
 async def test_model_that_is_not_there_fails_with_advice(tmp_path: Path) -> None:
     async with serving(SERVER) as server:
         server.wire.settings = {"model": str(tmp_path / "nothing here")}
