@@ -26,7 +26,9 @@ from engine.training.tokenizer import ABOVE, BELOW
 
 Kind = Literal["rest-of-line", "inside-line", "lines", "whole-canvas"]
 KINDS: tuple[Kind, ...] = ("rest-of-line", "inside-line", "lines", "whole-canvas")
-KIND_WEIGHTS = (0.45, 0.2, 0.2, 0.15)
+HOLES_FIRST, HOLES_LAST = (0.15, 0.07, 0.08, 0.7), (0.45, 0.2, 0.2, 0.15)
+"""Weights of the kinds at the start and at the end of a run: a whole canvas teaches five times as many tokens a
+pass as a hole does, which is what a young model needs; holes are what it will be asked for."""
 EXACT_SHARE = 0.25
 """Share of the holes that are just as long as their text; the others end in PAD."""
 
@@ -76,11 +78,12 @@ class Cutter:
         self._below, self._above = tokenizer.id_of(BELOW), tokenizer.id_of(ABOVE)
         self._newline = tokenizer.encode("\n")[0]
 
-    def draw(self, rng: random.Random, kind: Kind | None = None) -> Example:
-        """The next usable example; of one `kind`, or of any."""
+    def draw(self, rng: random.Random, kind: Kind | None = None, done: float = 1.0) -> Example:
+        """The next usable example; of one `kind`, or of any as befits a run of which the share `done` is over."""
+        weights = HOLES_FIRST if done < 0.5 else HOLES_LAST
         while True:
             text = self._texts[bisect_right(self._ends, rng.randrange(self._ends[-1]))]
-            chosen = kind or rng.choices(KINDS, KIND_WEIGHTS)[0]
+            chosen = kind or rng.choices(KINDS, weights)[0]
             span = _span(text, chosen, rng)
             example = span and self._lay_out(text, *span, chosen, rng)
             if example:

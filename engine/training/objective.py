@@ -21,9 +21,12 @@ from engine.training.examples import Batch
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Shares and weights of the loss; `self_conditioning_temperature` is about the sampler's at run time."""
+    """Shares and weights of the loss. A canvas with pins starts as pure noise with `pure_noise_share`; one without
+    has at most the share `most_unpinned_noise` of its tokens noised, as there is nothing else to go by.
+    `self_conditioning_temperature` is about the sampler's at run time."""
 
     pure_noise_share: float = 0.4
+    most_unpinned_noise: float = 0.7
     pad_weight: float = 0.2
     next_token_weight: float = 0.5
     self_conditioning_share: float = 0.5
@@ -56,6 +59,8 @@ class Objective:
         rows = len(batch.canvas)
         share = torch.rand(rows, 1, generator=generator)
         share[torch.rand(rows, generator=generator) < self.pure_noise_share] = 1.0
+        unpinned = (batch.free == batch.canvas_valid).all(dim=1)
+        share[unpinned] = self.most_unpinned_noise * torch.rand(int(unpinned.sum()), 1, generator=generator)
         hit = batch.free & (torch.rand(batch.canvas.shape, generator=generator) < share)
         return torch.where(hit, random_ids(batch, vocabulary, generator), batch.canvas)
 

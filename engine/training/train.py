@@ -80,7 +80,8 @@ class Trainer:
         generator = torch.Generator().manual_seed(self._plan.seed + self._progress.step)
         began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
         while self._progress.seconds < 60 * self._plan.minutes:
-            examples = [cutter.draw(rng) for _ in range(self._plan.batch)]
+            done = self._progress.seconds / (60 * self._plan.minutes)
+            examples = [cutter.draw(rng, done=done) for _ in range(self._plan.batch)]
             losses.append(self._step(self._batch(examples), generator))
             self._progress.step += 1
             self._progress.tokens += sum(len(example.prompt) + len(example.canvas) for example in examples)
