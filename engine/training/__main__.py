@@ -46,6 +46,7 @@ def train(
     hidden: int = 192,
     layers: int = 5,
     seed: int = 0,
+    weights: Annotated[Path | None, typer.Option(help="Exported weights to begin a new run with.")] = None,
 ) -> None:
     """Train, or go on from the run's checkpoint (whose width and depth then count)."""
     torch.set_num_threads(threads)
@@ -59,7 +60,8 @@ def train(
         expert_width=hidden // 2,
     )
     trainer = Trainer(run, Plan(minutes, batch=batch, seed=seed), shape, Sizes(), reader, device)
-    trainer.resume()
+    if not trainer.resume() and weights is not None:
+        trainer.start_from(weights)
     trainer.run(corpora.load(run / "training.jsonl"), corpora.load(run / "held_out.jsonl"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
@@ -45,6 +46,7 @@ class Architecture:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def config(self) -> DiffusionGemmaConfig:
+        of_global_layers: dict[str, Any] = {"global_head_dim": self.head_dim, "num_global_key_value_heads": 1}
         text = DiffusionGemmaTextConfig(
             vocab_size=self.vocabulary,
             hidden_size=self.hidden,
@@ -53,8 +55,7 @@ class Architecture:
             num_attention_heads=self.heads,
             num_key_value_heads=self.kv_heads,
             head_dim=self.head_dim,
-            global_head_dim=self.head_dim,
-            num_global_key_value_heads=1,
+            **of_global_layers,
             layer_types=["sliding_attention"] * (self.layers - 1) + ["full_attention"],
             sliding_window=self.sliding_window,
             num_experts=self.experts,

@@ -91,9 +91,9 @@ def _candidates(held_out: bool) -> Iterator[Source]:
 
 
 def _licence(distribution: importlib.metadata.Distribution) -> str:
-    metadata = distribution.metadata
-    declared = metadata.get("License-Expression") or metadata.get("License") or ""
-    classifiers = [line for line in metadata.get_all("Classifier") or [] if line.startswith("License")]
+    fields = distribution.metadata.json
+    declared = str(fields.get("license_expression") or fields.get("license") or "")
+    classifiers = [line for line in fields.get("classifier", ()) if line.startswith("License")]
     return declared if 0 < len(declared) <= 120 else "; ".join(line.split(" :: ")[-1] for line in classifiers)
 
 

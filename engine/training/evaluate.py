@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from engine.engine import Engine
 from engine.training.corpus import Source
-from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned
+from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment
 
 CHARACTERS_A_TOKEN = 3
 """Of Python under the embedded tokenizer (3.2 measured on held-out code)."""
@@ -76,7 +76,7 @@ def fill(engine: Engine, case: Case, before_tokens: int, after_tokens: int, seed
     """What the engine puts into the hole, pinned code on both sides cut at line borders."""
     above, before = _split_last(case.prefix, before_tokens * CHARACTERS_A_TOKEN)
     after, below = _split_first(case.suffix, after_tokens * CHARACTERS_A_TOKEN)
-    segments = [Pinned(before), Hole(max_tokens=32, stop="\n"), Pinned(after)]
+    segments: list[Segment] = [Pinned(before), Hole(max_tokens=32, stop="\n"), Pinned(after)]
     request = InfillRequest(Context(language="python", above=above, below=below), segments, Limits(), seed)
     *_, last = engine.infill(request)
     assert isinstance(last, Infill)

@@ -27,13 +27,15 @@ def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
     """The model of a run's last checkpoint, float32, on the CPU."""
     model = new_model(Architecture.load(run / "architecture.json"), seed=0)
     model.load_state_dict(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["model"])
-    return model.eval()
+    model.train(False)
+    return model
 
 
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
     """Write a complete checkpoint into `folder`; what was there of an earlier one is overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="15MB")
+    model.to(dtype=torch.bfloat16)
+    model.save_pretrained(folder, max_shard_size="15MB")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer_folder / name, folder / name)
     profile.save(folder)

@@ -35,7 +35,7 @@ class Objective:
     def loss(self, model: DiffusionGemmaForBlockDiffusion, batch: Batch, generator: torch.Generator) -> Tensor:
         """The scalar loss of one batch, in nats a token."""
         cache = DynamicCache()
-        vocabulary = model.config.text_config.vocab_size
+        vocabulary = model.model.decoder.vocab_size
         masks = _encoder_masks(batch)
         states = encode(model, batch.prompt, cache, masks)
         following = batch.prompt_valid[:, :-1] & batch.prompt_valid[:, 1:]
@@ -44,29 +44,32 @@ class Objective:
 
         noised = self._noise(batch, vocabulary, generator)
         soft = None
-        if torch.rand((), generator=generator) < self.self_conditioning_share:
+        if torch.rand((), generator=generator, device=generator.device) < self.self_conditioning_share:
             with torch.no_grad():
                 first = predict(model, batch, noised, None, cache)
                 soft = embed(model, noised)
                 soft[batch.free] = soft_embeddings(model, first / self.self_conditioning_temperature).to(soft.dtype)
         predicted = predict(model, batch, noised, soft, cache)
         target = batch.canvas[batch.free]
-        weight = torch.where(target == model.config.text_config.pad_token_id, self.pad_weight, 1.0)
+        weight = torch.where(target.eq(model.model.decoder.padding_idx), self.pad_weight, 1.0)
         losses = cross_entropy(predicted, target, reduction="none")
         return (losses * weight).sum() / weight.sum() + self.next_token_weight * next_loss
 
     def _noise(self, batch: Batch, vocabulary: int, generator: torch.Generator) -> Tensor:
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, device=generator.device)
+
         rows = len(batch.canvas)
-        share = torch.rand(rows, 1, generator=generator)
-        share[torch.rand(rows, generator=generator) < self.pure_noise_share] = 1.0
-        unpinned = (batch.free == batch.canvas_valid).all(dim=1)
-        share[unpinned] = self.most_unpinned_noise * torch.rand(int(unpinned.sum()), 1, generator=generator)
-        hit = batch.free & (torch.rand(batch.canvas.shape, generator=generator) < share)
+        share = torch.where(uniform(rows, 1) < self.pure_noise_share, 1.0, uniform(rows, 1))
+        unpinned = (batch.free == batch.canvas_valid).all(dim=1, keepdim=True)
+        share = torch.where(unpinned, self.most_unpinned_noise * uniform(rows, 1), share)
+        hit = batch.free & (uniform(*batch.canvas.shape) < share)
         return torch.where(hit, random_ids(batch, vocabulary, generator), batch.canvas)
 
 
 def random_ids(batch: Batch, vocabulary: int, generator: torch.Generator) -> Tensor:
-    return torch.randint(0, vocabulary, batch.canvas.shape, generator=generator)
+    """Noise [B, C], on the generator's device: the whole vocabulary, special tokens too, as at run time."""
+    return torch.randint(0, vocabulary, batch.canvas.shape, generator=generator, device=generator.device)
 
 
 def predict(
@@ -85,9 +88,9 @@ def encode_prompt(model: DiffusionGemmaForBlockDiffusion, batch: Batch) -> Dynam
 
 def _encoder_masks(batch: Batch) -> AttentionMasks:
     size = batch.prompt.shape[1]
-    causal = torch.ones(size, size, dtype=torch.bool).tril()
+    causal = torch.ones(size, size, dtype=torch.bool, device=batch.prompt.device).tril()
     # A padded row sees itself: a row that sees nothing has no softmax.
-    allowed = (causal & batch.prompt_valid[:, None, :]) | torch.eye(size, dtype=torch.bool)
+    allowed = (causal & batch.prompt_valid[:, None, :]) | torch.eye(size, dtype=torch.bool, device=batch.prompt.device)
     return {FULL: allowed[:, None], SLIDING: allowed[:, None]}
 
 

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
+from engine.loader import load
 from engine.tokenizer import Tokenizer
 from engine.training.architecture import Architecture, new_model
 from engine.training.corpus import Source
@@ -57,7 +58,8 @@ class Trainer:
         self._tokenizer = tokenizer
         self._device = torch.device(device)
         self._objective = Objective()
-        self.model = new_model(architecture, plan.seed).to(self._device)
+        self.model = new_model(architecture, plan.seed)
+        self.model.to(device)  # type: ignore[arg-type]  # transformers' annotation of `to` is wrong
         self._optimizers = _optimizers(self.model, plan)
         self._progress = Progress()
 
@@ -73,11 +75,16 @@ class Trainer:
         self._progress = Progress(**state["progress"])
         return True
 
+    def start_from(self, exported: Path) -> None:
+        """Take over an exported checkpoint's weights; the optimizers begin anew, so the rate warms up again."""
+        loaded = load(exported, device="cpu", dtype="float32").model
+        self.model.load_state_dict(loaded.state_dict())
+
     def run(self, training: list[Source], held_out: list[Source]) -> None:
         cutter = Cutter(training, self._tokenizer, self._sizes)
         watched = self._watched(held_out)
         rng = random.Random(f"{self._plan.seed} {self._progress.step}")
-        generator = torch.Generator().manual_seed(self._plan.seed + self._progress.step)
+        generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
         began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
         while self._progress.seconds < 60 * self._plan.minutes:
             done = self._progress.seconds / (60 * self._plan.minutes)
@@ -101,7 +108,7 @@ class Trainer:
                 group["lr"] = group["peak"] * factor
         with torch.autocast(self._device.type, torch.bfloat16):
             loss = self._objective.loss(self.model, batch, generator)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         for optimizer in self._optimizers:
             optimizer.step()
@@ -141,8 +148,8 @@ class Trainer:
 @torch.no_grad()
 def one_pass(model: DiffusionGemmaForBlockDiffusion, batch: Batch, pad: int) -> tuple[float, float]:
     """Held-out (loss, exact match) of a single decoder pass over pure noise: cheap, and rises with the real thing."""
-    generator = torch.Generator().manual_seed(0)
-    noise = random_ids(batch, model.config.text_config.vocab_size, generator).to(batch.canvas.device)
+    generator = torch.Generator(batch.canvas.device).manual_seed(0)
+    noise = random_ids(batch, model.model.decoder.vocab_size, generator)
     canvas = torch.where(batch.free, noise, batch.canvas)
     predicted = predict(model, batch, canvas, None, encode_prompt(model, batch))
     target = batch.canvas[batch.free]

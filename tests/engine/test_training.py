@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import random
 from dataclasses import replace
 from pathlib import Path
@@ -11,12 +12,14 @@ import torch
 from transformers import DynamicCache
 
 from engine.decoder import NO_MASKS, decode, encode, encoder_masks, within_reach
+from engine.engine import Engine
 from engine.tokenizer import Tokenizer
 from engine.training import corpus
 from engine.training.architecture import Architecture, new_model
 from engine.training.corpus import Source
-from engine.training.evaluate import Case, cases, previous_line, score
+from engine.training.evaluate import Case, cases, fill, previous_line, score
 from engine.training.examples import KINDS, Cutter, Sizes, collate
+from engine.training.export import PROFILE, export
 from engine.training.objective import Objective, encode_prompt, predict
 from engine.training.tokenizer import train_tokenizer
 from engine.training.train import Plan, Trainer
@@ -122,6 +125,19 @@ def test_a_run_resumes_where_it_was_saved(
     second.run(sources, sources)
     assert f'"step": {steps + 1},' in (tmp_path / "log.jsonl").read_text()
     assert "held_out_loss" in capsys.readouterr().out
+
+
+def test_exported_weights_fill_holes_and_start_a_new_run(
+    sources: list[Source], tokenizer: Tokenizer, folder: Path, tmp_path: Path
+) -> None:
+    first = Trainer(tmp_path, Plan(1, seed=1), tiny(tokenizer), SIZES, tokenizer, "cpu")
+    export(copy.deepcopy(first.model), folder, tmp_path / "exported", PROFILE)
+    second = Trainer(tmp_path, Plan(1, seed=2), tiny(tokenizer), SIZES, tokenizer, "cpu")
+    second.start_from(tmp_path / "exported")
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=0.0, rtol=2**-8)  # bfloat16 on disk
+    with Engine.open(tmp_path / "exported", "cpu") as engine:
+        assert isinstance(fill(engine, cases(sources, 1, seed=0)[0], 20, 10), str)
 
 
 @pytest.mark.parametrize(
