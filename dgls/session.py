@@ -65,7 +65,7 @@ class Session:
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     _worker: Worker | None = None
-    _syntaxes: dict[str, Syntax] = field(default_factory=dict)
+    _syntaxes: dict[str, Syntax | None] = field(default_factory=dict)
     _in_flight: dict[str, CancelToken] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
@@ -98,10 +98,9 @@ class Session:
     def syntax(self, document: Document) -> Syntax | None:
         """The document's tree, from the last one of its URI where that helps; None where parsing takes too long."""
         previous = self._syntaxes.get(document.uri)
-        budget = FIRST_PARSE_MS if previous is None else PARSE_MS
+        budget = PARSE_MS if document.uri in self._syntaxes else FIRST_PARSE_MS
         syntax = parse(document.text, language_of(document.language, document.uri), budget, previous)
-        if syntax is not None:
-            self._syntaxes[document.uri] = syntax
+        self._syntaxes[document.uri] = syntax or previous
         return syntax
 
     def configure(

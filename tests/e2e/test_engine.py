@@ -50,7 +50,6 @@ async def test_embedded_model_answers_by_default() -> None:
         await wire.initialize()
         wire.open(URI, "import os\n\nfor name in os.listdir(path):\n    print()\n")
         result = await wire.request(METHOD, completion(URI, 3, 10, kind=1))
-        await wire.status("ready")
         assert last_status(wire)["message"] == ""
         (item,) = result["items"]
         assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}

@@ -1,0 +1,76 @@
+"""The session's own promises, on the loop but without a client."""
+
+from __future__ import annotations
+
+import pytest
+
+from dgls.document import Change, Document, Position
+from dgls.session import FIRST_PARSE_MS, PARSE_MS, Session
+from dgls.settings import Settings
+from engine.errors import Cancelled
+from engine.worker import EngineLike
+
+
+def never(settings: Settings) -> EngineLike:
+    raise AssertionError("no model is needed here")
+
+
+def document(text: str, version: int = 1) -> Document:
+    return Document("file:///a.py", version, "python", text)
+
+
+def test_newer_request_cancels_the_older_one_of_its_document_only() -> None:
+    session = Session(never)
+    with session.in_flight("a") as older, session.in_flight("b") as other:
+        with session.in_flight("a") as newer:
+            assert (older.cancelled, newer.cancelled, other.cancelled) == (True, False, False)
+        assert newer.cancelled, "what has ended may leave nothing running"
+
+
+@pytest.mark.parametrize("error", [Cancelled("x"), KeyboardInterrupt()])
+def test_request_that_ends_badly_is_cancelled_and_forgotten(error: BaseException) -> None:
+    session = Session(never)
+
+    def fail() -> None:
+        with session.in_flight("a") as token:
+            tokens.append(token)
+            raise error
+
+    tokens: list[object] = []
+    with pytest.raises(type(error)):
+        fail()
+    assert tokens[0].cancelled  # type: ignore[attr-defined]
+    assert session.status().state == "loading"
+
+
+def test_only_the_first_parse_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    budgets: list[float] = []
+
+    def give_up(text: str, language: object, budget_ms: float, previous: object) -> None:
+        budgets.append(budget_ms)
+
+    monkeypatch.setattr("dgls.session.parse", give_up)
+    session = Session(never)
+    for version in range(3):
+        assert session.syntax(document("x = 1\n" * version, version)) is None
+    assert budgets == [FIRST_PARSE_MS, PARSE_MS, PARSE_MS]
+
+
+def test_tree_of_a_document_follows_its_text() -> None:
+    session = Session(never)
+    old = document("def f():\n    return (\n")
+    first = session.syntax(old)
+    new = old.apply([Change(")", Position(1, 12), Position(1, 12))], 2, "utf-16")
+    second = session.syntax(new)
+    assert first is not None
+    assert second is not None
+    assert (first.has_error, second.has_error) == (True, False)
+
+
+def test_closed_document_leaves_nothing_behind() -> None:
+    session = Session(never)
+    session.documents["file:///a.py"] = document("x = 1\n")
+    first = session.syntax(session.documents["file:///a.py"])
+    session.forget("file:///a.py")
+    assert session.documents == {}
+    assert session.syntax(document("x = 1\n")) is not first
