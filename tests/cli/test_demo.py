@@ -14,6 +14,7 @@ from rich.console import Console
 from dgls.cli import demo
 from dgls.cli.marked import MarkedSource
 from engine import Engine
+from tests.cli.conftest import Run
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,18 @@ def test_same_engine_same_demo(engine: Engine) -> None:
     example = demo.examples()[0]
     first, second = (demo.play(engine, example, console, animated=False) for _ in range(2))
     assert first.infill.texts == second.infill.texts
+
+
+def test_the_command_plays_every_example_with_the_embedded_model(run: Run, tmp_path: Path) -> None:
+    picture = tmp_path / "demo.svg"
+    outcome = run("demo", "--svg", picture)
+    assert outcome.code == 0
+    assert re.findall(r"^(\w+\.py) ", outcome.out, re.MULTILINE) == list(demo.EXAMPLES)
+    assert len(re.findall(r"\d+ steps, \d+ ms, embedded model \(.* M parameters\), \w+", outcome.out)) == 3
+    assert picture.read_text(encoding="utf-8").startswith("<svg")
+
+
+def test_a_picture_needs_a_folder(run: Run, tmp_path: Path) -> None:
+    outcome = run("demo", "--svg", tmp_path / "gone" / "demo.svg")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
