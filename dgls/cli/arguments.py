@@ -75,15 +75,17 @@ def _target(text: str) -> Target:
 
 
 class _whole:
-    """An argument's type: a whole number, `least` or more."""
+    """An argument's type: a whole number from `least` to `MOST`."""
+
+    MOST = 10**9
 
     def __init__(self, least: int) -> None:
         self._least = least
 
     def __call__(self, text: str) -> int:
-        if text.isascii() and text.isdecimal() and self._least <= int(text[:10]) and len(text) < 10:
+        if text.isascii() and text.isdecimal() and len(text) < 20 and self._least <= int(text) <= self.MOST:
             return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self._least} up")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self._least} to {self.MOST}")
 
 
 def _port(text: str) -> int:

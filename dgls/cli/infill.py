@@ -131,7 +131,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     )
     assert not isinstance(region, Quiet), "who asks gets a region"
     loading = time.perf_counter()
-    seed = secrets.randbelow(2**31) if options.seed is None else options.seed
+    seed = secrets.randbelow(10**9) if options.seed is None else options.seed
     request = InfillRequest(
         Context(Path(document.uri).name, document.language, region.above, region.below),
         [Pinned(region.before), Hole(max_tokens=region.max_tokens, stop=region.stop), Pinned(region.after)],
