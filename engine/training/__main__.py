@@ -1,17 +1,22 @@
-"""The training commands, in their order: corpus, tokenizer, train, export. Everything lands in one run folder."""
+"""The training commands, in their order: corpus, tokenizer, train, export, evaluate. All works in one run's folder."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import torch
 import typer
 
+from engine.engine import Engine
 from engine.tokenizer import Tokenizer
 from engine.training import corpus as corpora
+from engine.training import evaluate as evaluating
 from engine.training import export as exporting
-from engine.training.architecture import Architecture
+from engine.training.architecture import Architecture, new_model
+from engine.training.card import write_card
 from engine.training.examples import Sizes
 from engine.training.tokenizer import train_tokenizer
 from engine.training.train import Plan, Trainer
@@ -72,6 +77,27 @@ def export(
 ) -> None:
     """Write the run's last checkpoint where the engine finds it."""
     exporting.export(exporting.trained_model(run), run / "tokenizer", to, exporting.PROFILE)
+
+
+@app.command()
+def evaluate(
+    run: Run = Path("runs/embedded"),
+    model: Annotated[Path, typer.Option(help="The exported folder; its card is written anew.")] = Path(
+        "engine/models/embedded"
+    ),
+    holes: int = 500,
+    seed: int = 0,
+    threads: int = 1,
+) -> None:
+    """Fill held-out holes with an exported model; print the figures and write them into its card."""
+    training, held_out = corpora.load(run / "training.jsonl"), corpora.load(run / "held_out.jsonl")
+    with TemporaryDirectory() as empty, Engine.open(model, "cpu", threads=threads) as engine:
+        untrained = new_model(Architecture.load(run / "architecture.json"), seed=0)
+        exporting.export(untrained, run / "tokenizer", Path(empty), engine.profile)
+        with Engine.open(Path(empty), "cpu") as floor:
+            report = evaluating.report(engine, floor, evaluating.cases(held_out, holes, seed))
+        write_card(model, run, training, held_out, report, engine)
+    print(json.dumps(report.as_json()))
 
 
 if __name__ == "__main__":

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import difflib
 import random
+import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from engine.engine import Engine
 from engine.training.corpus import Source
-from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment
+from engine.types import Context, Hole, Infill, InfillRequest, Pinned, Segment
 
 CHARACTERS_A_TOKEN = 3
 """Of Python under the embedded tokenizer (3.2 measured on held-out code)."""
@@ -38,6 +39,19 @@ class Score:
     edit_similarity: float
     whole_line: float
     rest_of_line: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Scores by filler; the trained model's median steps and milliseconds a hole, and the device they were taken on."""
+
+    scores: dict[str, Score]
+    steps_p50: float
+    ms_p50: float
+    device: str
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self)
 
 
 def cases(sources: Sequence[Source], count: int, seed: int) -> list[Case]:
@@ -72,15 +86,16 @@ def score(cases: Sequence[Case], fills: Iterable[str]) -> Score:
     return Score(len(cases), *(round(sum(part) / max(1, len(part)), 4) for part in (exact, similar, whole, rest)))
 
 
-def fill(engine: Engine, case: Case, before_tokens: int, after_tokens: int, seed: int = 0) -> str:
+def fill(engine: Engine, case: Case, seed: int = 0) -> Infill:
     """What the engine puts into the hole, pinned code on both sides cut at line borders."""
-    above, before = _split_last(case.prefix, before_tokens * CHARACTERS_A_TOKEN)
-    after, below = _split_first(case.suffix, after_tokens * CHARACTERS_A_TOKEN)
+    profile = engine.profile
+    above, before = _split_last(case.prefix, profile.before_tokens * CHARACTERS_A_TOKEN)
+    after, below = _split_first(case.suffix, profile.after_tokens * CHARACTERS_A_TOKEN)
     segments: list[Segment] = [Pinned(before), Hole(max_tokens=32, stop="\n"), Pinned(after)]
-    request = InfillRequest(Context(language="python", above=above, below=below), segments, Limits(), seed)
-    *_, last = engine.infill(request)
+    context = Context(language="python", above=above, below=below)
+    *_, last = engine.infill(InfillRequest(context, segments, seed=seed))
     assert isinstance(last, Infill)
-    return last.texts[0]
+    return last
 
 
 def previous_line(case: Case) -> str:
@@ -90,18 +105,18 @@ def previous_line(case: Case) -> str:
     return next((line for line in reversed(lines[:-1]) if line), "")[typed:]
 
 
-def report(engine: Engine, untrained: Engine, cases: Sequence[Case]) -> dict[str, dict[str, float]]:
-    """Scores of the model, of the same model untrained and of copying, on the same cases."""
-    fills = {
-        "trained": [fill(engine, case, *_budget(engine)) for case in cases],
-        "untrained": [fill(untrained, case, *_budget(untrained)) for case in cases],
-        "previous line": [previous_line(case) for case in cases],
+def report(engine: Engine, untrained: Engine, cases: Sequence[Case]) -> Report:
+    """The model, the same model untrained, and copying, on the same cases."""
+    infills = [fill(engine, case) for case in cases]
+    scores = {
+        "trained": score(cases, [infill.texts[0] for infill in infills]),
+        "untrained": score(cases, [fill(untrained, case).texts[0] for case in cases]),
+        "previous line": score(cases, map(previous_line, cases)),
     }
-    return {name: asdict(score(cases, texts)) for name, texts in fills.items()}
-
-
-def _budget(engine: Engine) -> tuple[int, int]:
-    return engine.profile.before_tokens, engine.profile.after_tokens
+    spent = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
+    return Report(
+        scores, statistics.median(infill.steps for infill in infills), statistics.median(spent), engine.info.device_name
+    )
 
 
 def _split_last(text: str, size: int) -> tuple[str, str]:

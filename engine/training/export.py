@@ -34,7 +34,8 @@ def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
     """Write a complete checkpoint into `folder`; what was there of an earlier one is overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
-    model.to(dtype=torch.bfloat16)
+    module: torch.nn.Module = model  # transformers' own annotation of `to` is wrong
+    module.to(torch.bfloat16)
     model.save_pretrained(folder, max_shard_size="15MB")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(tokenizer_folder / name, folder / name)

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
+from engine.device import device_name
 from engine.loader import load
 from engine.tokenizer import Tokenizer
 from engine.training.architecture import Architecture, new_model
@@ -59,7 +60,8 @@ class Trainer:
         self._device = torch.device(device)
         self._objective = Objective()
         self.model = new_model(architecture, plan.seed)
-        self.model.to(device)  # type: ignore[arg-type]  # transformers' annotation of `to` is wrong
+        module: torch.nn.Module = self.model  # transformers' own annotation of `to` is wrong
+        module.to(self._device)
         self._optimizers = _optimizers(self.model, plan)
         self._progress = Progress()
 
@@ -129,6 +131,7 @@ class Trainer:
             "training_loss": round(training_loss, 4),
             "held_out_loss": round(loss, 4),
             "held_out_exact_one_pass": round(exact, 4),
+            "device": device_name(self._device),
         }
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")

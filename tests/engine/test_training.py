@@ -137,7 +137,7 @@ def test_exported_weights_fill_holes_and_start_a_new_run(
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=0.0, rtol=2**-8)  # bfloat16 on disk
     with Engine.open(tmp_path / "exported", "cpu") as engine:
-        assert isinstance(fill(engine, cases(sources, 1, seed=0)[0], 20, 10), str)
+        assert fill(engine, cases(sources, 1, seed=0)[0]).steps >= 1
 
 
 @pytest.mark.parametrize(
