@@ -23,11 +23,13 @@ from engine.training.examples import Batch
 class Objective:
     """Shares and weights of the loss. A canvas with pins starts as pure noise with `pure_noise_share`; one without
     has at most the share `most_unpinned_noise` of its tokens noised, as there is nothing else to go by.
+    Tokens that were not noised weigh `kept_weight`: they are easily copied, and would teach little else.
     `self_conditioning_temperature` is about the sampler's at run time."""
 
     pure_noise_share: float = 0.4
     most_unpinned_noise: float = 0.7
     pad_weight: float = 0.2
+    kept_weight: float = 0.2
     next_token_weight: float = 0.5
     self_conditioning_share: float = 0.5
     self_conditioning_temperature: float = 0.6
@@ -51,7 +53,8 @@ class Objective:
                 soft[batch.free] = soft_embeddings(model, first / self.self_conditioning_temperature).to(soft.dtype)
         predicted = predict(model, batch, noised, soft, cache)
         target = batch.canvas[batch.free]
-        weight = torch.where(target.eq(model.model.decoder.padding_idx), self.pad_weight, 1.0)
+        weight = torch.where(noised[batch.free] == target, self.kept_weight, 1.0)
+        weight = torch.where(target.eq(model.model.decoder.padding_idx), self.pad_weight, weight)
         losses = cross_entropy(predicted, target, reduction="none")
         return (losses * weight).sum() / weight.sum() + self.next_token_weight * next_loss
 

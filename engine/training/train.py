@@ -83,8 +83,14 @@ class Trainer:
         self.model.load_state_dict(loaded.state_dict())
 
     def run(self, training: list[Source], held_out: list[Source]) -> None:
-        cutter = Cutter(training, self._tokenizer, self._sizes)
-        watched = self._watched(held_out)
+        """Train until the minutes are spent, or until Ctrl-C; either way the progress is saved."""
+        try:
+            self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out))
+        except KeyboardInterrupt:
+            print("interrupted; run again to go on", flush=True)
+        self._save()
+
+    def _run(self, cutter: Cutter, watched: list[Example]) -> None:
         rng = random.Random(f"{self._plan.seed} {self._progress.step}")
         generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
         began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
@@ -101,7 +107,6 @@ class Trainer:
             if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
                 saved = self._progress.seconds
                 self._save()
-        self._save()
 
     def _step(self, batch: Batch, generator: torch.Generator) -> float:
         factor = _schedule(self._progress.seconds / (60 * self._plan.minutes), self._progress.step)
