@@ -42,7 +42,8 @@ class Hole:
 
     `min_tokens` and `max_tokens` bound its length; which length in between is the hole policy's affair.
     `draft` starts the hole from existing text of which the share `strength` (0 < strength <= 1) is renoised;
-    without a draft the hole starts as pure noise. The fill ends before the first `stop`, if one is given.
+    without a draft the hole starts as pure noise. A draft longer than `max_tokens` widens the hole. The fill ends
+    before the first `stop`, if one is given.
     """
 
     min_tokens: int = 1
