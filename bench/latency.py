@@ -26,13 +26,14 @@ from typing import IO, Any
 
 from dgls.server import serve
 from dgls.settings import Settings
-from engine.profile import ModelInfo
+from engine.profile import ModelInfo, Profile
 from engine.types import CancelToken, Infill, InfillRequest, Step, Timings
 from engine.worker import EngineLike
 
 URI = "file:///bench/ledger.py"
 INSTANT = "none"
 """The model name of the engine that answers at once."""
+PROFILE = Profile("raw", "pad", 128, max_prompt_tokens=128, before_tokens=44, after_tokens=32)
 
 TYPED = """\
 def summary(entries, currency):
@@ -86,7 +87,7 @@ class InstantEngine:
     """Answers at once, never the same text twice, so that nothing is served from the server's cache."""
 
     def __init__(self) -> None:
-        self.info = ModelInfo(INSTANT, 0, 0, "cpu", "no device", "float32", "raw", "pad", 128, 0.0)
+        self.info = ModelInfo(INSTANT, 0, 0, "cpu", "no device", "float32", 0.0, PROFILE)
         self._count = 0
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:

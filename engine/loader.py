@@ -73,10 +73,8 @@ def load(
         device=str(where),
         device_name=device_name(where),
         dtype=str(kind).removeprefix("torch."),
-        prompt_format=profile.prompt_format,
-        hole_policy=profile.hole_policy,
-        canvas_length=profile.canvas_length,
         load_ms=(time.perf_counter() - start) * 1000,
+        profile=profile,
     )
     return LoadedModel(empty, tokenizer, profile, where, kind, info, checkpoint.folder)
 

@@ -54,11 +54,16 @@ class Profile:
             )
             >= 0,
             "the budgets are not negative": min(self.max_prompt_tokens, self.before_tokens, self.after_tokens) >= 0,
-            "before_tokens + after_tokens < canvas_length": self.before_tokens + self.after_tokens < self.canvas_length,
+            "before_tokens + after_tokens leave room for a hole": self.hole_tokens >= 1,
         }
         for law, holds in checks.items():
             if not holds:
                 raise ValueError(f"a profile needs: {law}")
+
+    @property
+    def hole_tokens(self) -> int:
+        """What the pinned code leaves of the canvas; one more token may close it."""
+        return self.canvas_length - self.before_tokens - self.after_tokens - 1
 
     def save(self, folder: Path) -> None:
         """Write `infill.json` into a checkpoint's folder; `read_profile` gives the same profile back."""
@@ -75,10 +80,8 @@ class ModelInfo:
     device: str
     device_name: str
     dtype: str
-    prompt_format: PromptFormat
-    hole_policy: HolePolicy
-    canvas_length: int
     load_ms: float
+    profile: Profile
 
 
 def read_profile(folder: Path) -> Profile:

@@ -158,16 +158,12 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
 
 def _budget(profile: Profile, max_tokens: int | None) -> Budget:
     """The canvas' room shared out; one token of it may close the canvas. Raises `DglsError`."""
-    room = profile.canvas_length - profile.before_tokens - profile.after_tokens - 1
-    if max_tokens is not None and max_tokens > room:
+    if max_tokens is None:
+        return Budget.of(profile)
+    room = profile.hole_tokens
+    if max_tokens > room:
         raise DglsError(f"this model's canvas has room for {room} tokens in a fill; take --max-tokens {room} or fewer")
-    usual = Budget()
-    return Budget(
-        profile.before_tokens,
-        profile.after_tokens,
-        line_tokens=max_tokens or min(usual.line_tokens, room),
-        block_tokens=max_tokens or min(usual.block_tokens, room),
-    )
+    return Budget(profile.before_tokens, profile.after_tokens, max_tokens, max_tokens)
 
 
 def _show(document: Document, region: Region, answer: Answer) -> None:

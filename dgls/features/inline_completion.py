@@ -104,9 +104,7 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
 
 
 def _plan(session: Session, snapshot: Snapshot, settings: InlineCompletionSettings, info: ModelInfo) -> Region | Quiet:
-    before, after = info.canvas_length * 3 // 8, info.canvas_length // 4
-    hole = min(settings.max_tokens, info.canvas_length - before - after)
-    budget = Budget(before, after, min(hole, Budget().line_tokens), hole, settings.max_lines)
+    budget = Budget.of(info.profile, settings.max_tokens, settings.max_lines)
     lines = 1 if settings.max_lines == 1 else None
     syntax = session.syntax(snapshot.document)
     return plan(snapshot.document, snapshot.offset, budget, syntax, invoked=snapshot.invoked, max_lines=lines)

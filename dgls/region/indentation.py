@@ -76,8 +76,8 @@ def first_indents(document: Document, line: int, left: str, language: Language) 
     expected = _expected(document, line, above, opened, language)
     if opened:
         return (expected,) if expected.startswith(left) else (left,)
-    levels = tuple(_levels(document, above)) if above is not None else ()
-    if left and (left in levels or not expected.startswith(left)):
+    enclosing = tuple(levels(document, above)) if above is not None else ()
+    if left and (left in enclosing or not expected.startswith(left)):
         return (left,)
     if not language.offside:
         return (expected,)
@@ -85,7 +85,7 @@ def first_indents(document: Document, line: int, left: str, language: Language) 
     floor = 0 if below is None else width(indentation(document.line_text(below)))
     return (
         expected,
-        *(level for level in levels if level.startswith(left) and floor <= width(level) < width(expected)),
+        *(level for level in enclosing if level.startswith(left) and floor <= width(level) < width(expected)),
     )
 
 
@@ -108,7 +108,7 @@ def _expected(document: Document, line: int, above: int | None, opened: bool, la
     return indent
 
 
-def _levels(document: Document, line: int) -> Iterator[str]:
+def levels(document: Document, line: int) -> Iterator[str]:
     """The indentations of `line` and of the lines that enclose it, innermost first."""
     level = indentation(document.line_text(line))
     yield level

@@ -18,9 +18,14 @@ from dgls.region.indentation import body_is_empty, first_indents, indentation, o
 from dgls.region.languages import Language, language_of
 from dgls.region.syntax import Syntax
 from dgls.region.window import CountTokens, after_end, before_start, estimate_tokens
+from engine.profile import Profile
 
 Kind = Literal["line", "block"]
 
+LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
+"""How long a hole is where nobody says otherwise."""
+
+_SCANNED = 2000  # characters of a line that are scanned for an open quote; only generated lines are longer
 _CLOSING = frozenset(")]}>\"'`;:, \t")
 
 
@@ -39,9 +44,15 @@ class Budget:
 
     before_tokens: int = 96
     after_tokens: int = 64
-    line_tokens: int = 32
-    block_tokens: int = 64
-    block_lines: int = 12
+    line_tokens: int = LINE_TOKENS
+    block_tokens: int = BLOCK_TOKENS
+    block_lines: int = BLOCK_LINES
+
+    @classmethod
+    def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
+        """What a model's canvas has room for, within what the user allows a fill."""
+        hole = min(max_tokens, profile.hole_tokens)
+        return cls(profile.before_tokens, profile.after_tokens, min(hole, LINE_TOKENS), hole, max_lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +168,7 @@ def _literal(cursor: _Cursor, syntax: Syntax | None) -> Quiet | None:
         found = _literal_node(cursor, syntax)
         if found is not None or not syntax.has_error:
             return found if isinstance(found, Quiet) else None
-    open_at_cursor = balance(cursor.left, cursor.language)
+    open_at_cursor = balance(cursor.left[-_SCANNED:], cursor.language)
     if open_at_cursor.comment:
         return Quiet.COMMENT
     return Quiet.STRING if open_at_cursor.quote else None

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from dgls.document import Document, Span
 from dgls.region.brackets import balance
-from dgls.region.indentation import closes_body, indentation, line_above, line_below, opens_body, unit, width
+from dgls.region.indentation import closes_body, indentation, levels, line_above, line_below, opens_body, unit, width
 from dgls.region.languages import Language, language_of
 from dgls.region.plan import Region
 from dgls.region.syntax import Syntax, parse
@@ -43,7 +43,7 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class _Site:
-    """What stands around the hole: the rest of its line, and the nearest lines that are not blank."""
+    """What stands around the hole: its line as far as it is in the canvas, and the nearest lines that are not blank."""
 
     language: Language
     unit: str
@@ -51,6 +51,7 @@ class _Site:
     right: str
     above: tuple[str, ...]
     below: tuple[str, ...]
+    levels: tuple[str, ...]  # indentations of the line above and of what encloses it
 
     @property
     def blank(self) -> bool:
@@ -76,9 +77,9 @@ def suggest(
     fill = _indented(fill, region, site)
     if region.stop is not None:
         fill = fill.split(region.stop, 1)[0]
+    fill = _cut_at_dedent(fill, region, site)
     if not fill.strip():
         return Rejection.EMPTY
-    fill = _cut_at_dedent(fill, region, site)
     fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
     fill = _without_following_lines(fill, site)
     fill = _without_rest_of_line(_without_closers(fill, site), site)
@@ -95,9 +96,11 @@ def suggest(
 
 def _site(document: Document, region: Region) -> _Site:
     language = language_of(document.language, document.uri)
-    line = document.line_at(region.span.start)
+    start, end = region.span.start, region.span.end
+    line = document.line_at(start)
     above: list[str] = []
     at = line_above(document, line)
+    enclosing = tuple(levels(document, at)) if at is not None else ()
     while at is not None and len(above) < 2:
         above.append(document.line_text(at).strip())
         at = line_above(document, at)
@@ -109,10 +112,11 @@ def _site(document: Document, region: Region) -> _Site:
     return _Site(
         language=language,
         unit=unit(document, line, language),
-        left=document.text[document.line_start(line) : region.span.start],
-        right=document.text[region.span.end : document.line_end(line)],
+        left=document.text[max(document.line_start(line), start - len(region.before)) : start],
+        right=document.text[end : min(document.line_end(line), end + len(region.after))],
         above=tuple(reversed(above)),
         below=tuple(below),
+        levels=enclosing,
     )
 
 
@@ -122,7 +126,7 @@ def _indented(fill: str, region: Region, site: _Site) -> str:
         leading = re.match(r"(?:[ \t]*\n)+", fill)
         code = fill[leading.end() :] if leading else site.left + fill
         lines = [_in_style(line, site.unit) for line in code.split("\n")]
-        lines = _shifted(lines, region.indents)
+        lines = _shifted(lines, region.indents, site)
         return "\n".join(lines)[len(site.left) :]
     first, newline, rest = fill.partition("\n")
     if first.strip() or not rest:
@@ -131,7 +135,7 @@ def _indented(fill: str, region: Region, site: _Site) -> str:
     rest = rest[leading.end() :] if leading else rest
     lines = [_in_style(line, site.unit) for line in rest.split("\n")]
     if width(indentation(lines[0])) > width(indentation(site.left)):
-        lines = _shifted(lines, region.indents)
+        lines = _shifted(lines, region.indents, site)
     return first + newline + "\n".join(lines)
 
 
@@ -143,9 +147,14 @@ def _in_style(line: str, unit: str) -> str:
     return indent.replace("\t", unit) + line[len(indent) :]
 
 
-def _shifted(lines: list[str], indents: tuple[str, ...]) -> list[str]:
-    """If the first line's indentation is none of `indents` it gets the first of them."""
+def _shifted(lines: list[str], indents: tuple[str, ...], site: _Site) -> list[str]:
+    """If the first line's indentation is none of `indents` it gets the first of them.
+
+    A line that ends the body above (`else`, a bracket) may stand where that body's head does.
+    """
     wrong = indentation(lines[0])
+    if closes_body(lines[0], site.language) and wrong in site.levels[1:]:
+        return lines
     if wrong in indents or not lines[0].strip():
         return lines
     right = indents[0]

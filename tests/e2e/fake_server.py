@@ -16,7 +16,7 @@ from pathlib import Path
 from dgls.server import serve
 from dgls.settings import Settings
 from engine.errors import Cancelled, ModelNotFound
-from engine.profile import ModelInfo
+from engine.profile import ModelInfo, Profile
 from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Pinned, Step, Timings
 
 
@@ -51,10 +51,8 @@ class FakeEngine:
             device="cpu",
             device_name="cpu",
             dtype="float32",
-            prompt_format="raw",
-            hole_policy="pad",
-            canvas_length=256,
             load_ms=0.0,
+            profile=Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64),
         )
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:

@@ -118,7 +118,7 @@ def test_open_reads_a_folder_and_sets_the_threads(chat_folder: Path) -> None:
     try:
         with Engine.open(str(chat_folder), device="cpu", threads=1) as engine:
             assert torch.get_num_threads() == 1
-            assert (engine.info.device, engine.info.prompt_format) == ("cpu", "chat")
+            assert (engine.info.device, engine.info.profile.prompt_format) == ("cpu", "chat")
             assert run(engine, ask(HOLE, max_steps=1))[1].steps == 1
     finally:
         torch.set_num_threads(before)
