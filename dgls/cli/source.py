@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import os
 import re
+import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,25 +41,33 @@ class SourceFile:
     def write(self, text: str) -> None:
         """Replace the file by one with `text`, in one move: readers see the old file or the new one.
 
-        Encoding, byte order mark and mode bits stay; a symbolic link keeps pointing to the file. Raises `UnusableFile`.
+        Encoding, byte order mark and mode bits stay; a symbolic link keeps pointing to the file. Raises `UnusableFile`,
+        also if the file is no longer what was read: a model takes long enough for somebody to save it.
         """
         try:
-            content = self.bom + text.encode(self.encoding)
+            content = self._bytes_of(text)
         except UnicodeEncodeError as error:
             wrong = text[error.start : error.end]
             raise UnusableFile(
                 f"{self.path} is written in {self.encoding}, which has no {wrong!r}; convert the file to UTF-8 first"
             ) from None
         try:
+            if self.path.read_bytes() != self._bytes_of(self.text):
+                raise UnusableFile(f"{self.path} has changed since it was read, and stays as it is now; try again")
             _replace(self.path.resolve(), content)
         except OSError as error:
             raise UnusableFile(f"{self.path} cannot be written: {error.strerror or error}") from None
+
+    def _bytes_of(self, text: str) -> bytes:
+        return self.bom + text.encode(self.encoding)
 
 
 def read_source(name: str) -> SourceFile:
     """Raises `UnusableFile` for a path without a readable text file."""
     path = Path(name)
     try:
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device: it may never end
+            raise UnusableFile(f"{name} is no regular file; name a text file")
         content = path.read_bytes()
     except FileNotFoundError:
         raise UnusableFile(f"{name}: no such file; check the path") from None

@@ -43,6 +43,22 @@ def test_what_the_encoding_has_not_is_not_written(tmp_path: Path) -> None:
     assert path.read_bytes() == b"caf\xe9\n"
 
 
+def test_what_somebody_saved_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "shared.py"
+    path.write_text("old\n")
+    found = read_source(str(path))
+    path.write_text("theirs\n")
+    with pytest.raises(UnusableFile, match="has changed"):
+        found.write("ours\n")
+    assert path.read_text() == "theirs\n"
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UnusableFile, match="no regular file"):
+        read_source(str(tmp_path / "pipe"))
+
+
 def test_a_link_keeps_pointing_to_its_file(tmp_path: Path) -> None:
     real, link = tmp_path / "real.py", tmp_path / "link.py"
     real.write_text("a\n")
