@@ -6,6 +6,7 @@ waits neither for the terminal's libraries nor for torch. argparse for the same 
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -29,6 +30,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """The exit code of the command in `arguments`; argparse itself exits after `--help` and usage errors."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # code holds what an ASCII or Latin-1 terminal cannot show
+            stream.reconfigure(errors="replace")
     options = build_parser().parse_args(arguments)
     try:
         code = _dispatch(options)

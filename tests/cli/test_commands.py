@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 import subprocess
 import sys
@@ -31,6 +32,19 @@ def test_usage_errors_are_one_line(run: Run, arguments: list[str]) -> None:
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert "--help" in outcome.err
+
+
+def test_a_terminal_that_cannot_show_a_character_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.BytesIO()
+
+    def show(_: object) -> int:
+        print("caf\xe9")
+        return 0
+
+    monkeypatch.setattr(cli, "_dispatch", show)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert cli.run(["doctor"]) == 0
+    assert written.getvalue() == b"caf?\n"
 
 
 def test_ctrl_c_is_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
