@@ -18,6 +18,7 @@ from dgls.cli.models import size
 from dgls.region.languages import LANGUAGES
 from dgls.region.syntax import grammar_of
 from dgls.settings import Settings
+from engine.checkpoint import read_checkpoint
 from engine.errors import EngineError
 from engine.hub import PUBLISHED, installed, locate
 from engine.profile import read_profile
@@ -96,15 +97,16 @@ def _devices() -> Iterator[Finding]:
 def _models() -> Iterator[Finding]:
     chosen = Settings().model
     try:
-        profile = read_profile(locate(chosen))
+        profile = read_profile(read_checkpoint(locate(chosen)).folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
         yield Finding("model", f"{chosen}, canvas of {profile.canvas_length} tokens: {why}")
     except EngineError as error:
         yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
-    for model in installed():
+    found = installed()
+    for model in found:
         if model.name != chosen:
             yield Finding("model", f"{model.name}, {size(model.bytes)}, in the local cache", model.problem)
-    if all(model.name != PUBLISHED for model in installed()):
+    if all(model.name != PUBLISHED for model in found):
         yield Finding("model", f"{PUBLISHED} is not in the local cache; `dgls models` says what it needs")
 
 

@@ -26,6 +26,7 @@ from dgls.region.plan import Budget, Quiet, Region, plan
 from dgls.region.suggestion import Rejection, Suggestion, suggest
 from dgls.region.syntax import parse
 from engine import Context, Hole, Infill, InfillRequest, Limits, Pinned
+from engine.checkpoint import read_checkpoint
 from engine.hub import locate
 from engine.profile import Profile, read_profile
 from engine.tokenizer import Tokenizer
@@ -114,7 +115,7 @@ def as_json(answer: Answer) -> dict[str, object]:
 
 
 def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region, Answer]:
-    folder = locate(options.model)
+    folder = read_checkpoint(locate(options.model)).folder
     profile = read_profile(folder)
     budget = _budget(profile, options.max_tokens)
     tokenizer = Tokenizer(folder / "tokenizer.json")

@@ -123,6 +123,11 @@ def test_options_that_make_no_sense(run: Run, sums: Path, options: list[str], ex
     refused(run("infill", f"{sums}:2:12", *options), expected)
 
 
+def test_a_model_of_another_kind_is_named(run: Run, sums: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}')
+    refused(run("infill", f"{sums}:2:12", "--model", tmp_path), "is a LlamaForCausalLM")
+
+
 def test_a_fill_longer_than_the_canvas(run: Run, sums: Path, model: Path) -> None:
     refused(run("infill", f"{sums}:2:12", "--model", model, "--max-tokens", 500), "--max-tokens")
 
