@@ -5,6 +5,8 @@ Knows torch's devices, no model. Runs on the thread that opens the engine; `dgls
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -78,13 +80,28 @@ def require_memory(device: torch.device, weight_bytes: int) -> None:
         )
 
 
-def _cgroup_free() -> int:
-    """What a container's limit leaves, which the system's own figure does not show."""
-    root = Path("/sys/fs/cgroup")
+@contextmanager
+def told_of_exhaustion(device: torch.device) -> Iterator[None]:
+    """Turns an allocation that fails on `device` into `NotEnoughMemory`."""
     try:
-        limit, used = (root / "memory.max").read_text(), (root / "memory.current").read_text()
-        return int(limit) - int(used)
-    except (OSError, ValueError):  # no cgroup, or its limit is "max"
+        yield
+    except torch.OutOfMemoryError as error:
+        raise NotEnoughMemory(
+            f"{device_name(device)} ran out of memory, {_gigabytes(free_memory(device))} are free now; "
+            "close what else uses that memory, or take a smaller model (the embedded one runs anywhere)"
+        ) from error
+
+
+def _cgroup_free(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a container's limit leaves, which the system's own figure does not show.
+
+    Cached file pages count as used there, a model's own files among them, but give way to whoever needs memory.
+    """
+    try:
+        limit, used = (int((root / name).read_text()) for name in ("memory.max", "memory.current"))
+        kinds = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+        return limit - used + int(kinds["inactive_file"]) + int(kinds["active_file"])
+    except (OSError, ValueError, KeyError):  # no cgroup, or its limit is "max"
         return 2**63
 
 

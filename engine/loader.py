@@ -24,7 +24,7 @@ from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, 
 from transformers.models.diffusion_gemma import modeling_diffusion_gemma as parts
 
 from engine.checkpoint import Checkpoint, listed, read_checkpoint
-from engine.device import device_name, pick_device, pick_dtype, require_memory
+from engine.device import device_name, pick_device, pick_dtype, require_memory, told_of_exhaustion
 from engine.errors import BrokenCheckpoint
 from engine.hub import locate
 from engine.profile import ModelInfo, Profile, read_profile
@@ -65,7 +65,8 @@ def load(
     kind = pick_dtype(dtype, parameters)
     weight_bytes = parameters * kind.itemsize
     require_memory(where, weight_bytes)
-    _fill(empty, checkpoint, slots, where, kind, on_progress)
+    with told_of_exhaustion(where):
+        _fill(empty, checkpoint, slots, where, kind, on_progress)
     info = ModelInfo(
         name=str(model),
         parameters=parameters,

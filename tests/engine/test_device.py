@@ -1,0 +1,56 @@
+"""What there is to compute with, and what is said when it is too little."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from engine import Engine, Hole, InfillRequest, decoder
+from engine import device as devices
+from engine.errors import NotEnoughMemory
+from engine.types import Context
+
+CPU = torch.device("cpu")
+
+
+def test_a_large_model_runs_in_bfloat16_and_a_small_one_in_full_precision() -> None:
+    assert devices.pick_dtype("auto", 20_000_000) == torch.float32
+    assert devices.pick_dtype("auto", 26_000_000_000) == torch.bfloat16
+
+
+def test_the_devices_here_have_memory() -> None:
+    for name in devices.available_devices():
+        device = devices.pick_device(name)
+        assert devices.free_memory(device) > 0
+        assert devices.device_name(device)
+    assert devices.pick_device().type == devices.available_devices()[0]
+
+
+@pytest.mark.parametrize(
+    ("limit", "free"), [("1000", 1000 - 700 + 300 + 50), ("max", 2**63)], ids=["a limit", "no limit"]
+)
+def test_a_containers_cached_file_pages_count_as_free(tmp_path: Path, limit: str, free: int) -> None:
+    (tmp_path / "memory.max").write_text(f"{limit}\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.stat").write_text("anon 350\nfile 350\ninactive_file 300\nactive_file 50\n")
+    assert devices._cgroup_free(tmp_path) == free
+
+
+def test_without_a_container_nothing_is_limited(tmp_path: Path) -> None:
+    assert devices._cgroup_free(tmp_path) == 2**63
+
+
+def test_memory_that_runs_out_while_filling_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = InfillRequest(Context(), [Hole(max_tokens=3)])
+
+    def exhausted(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(decoder, "decode", exhausted)
+        with pytest.raises(NotEnoughMemory, match="ran out of memory"):
+            next(engine.infill(asked))
+    assert list(engine.infill(asked))
