@@ -4,7 +4,7 @@
 
 Turns requests into tokens and steps into text; everything in between lives in the modules it puts together. Not
 thread-safe: one thread opens an engine and makes all calls (`engine.worker` is such a thread). All that outlives a
-request are the encoder's keys and values, and those are right after every request, a cancelled one too.
+request are the last prompt's tokens, keys and values, and those are right after every request, a cancelled one too.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ import torch
 from engine.canvas import Canvas, lay_out
 from engine.constraint import Constraint, Vocabulary
 from engine.denoise import Progress, Prompt, denoise
+from engine.device import told_of_exhaustion
 from engine.encoder import Encoder
 from engine.errors import Cancelled, EngineClosed, EngineError
 from engine.fill import Reader
@@ -44,6 +46,8 @@ class Engine:
         self._tokenizer = loaded.tokenizer
         self._length = length_policy(loaded.profile.hole_policy)
         self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
+        # Typing inside the region leaves the context as it is, and tokenising a prompt of 4,096 takes some 20 ms.
+        self._encode = lru_cache(maxsize=1)(self._prompt.encode)
         self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
         self._encoder = Encoder(loaded.model)
 
@@ -64,16 +68,21 @@ class Engine:
         """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.
 
         Nothing happens before the first `next`. Raises `RequestTooLarge`, `EngineError` for limits that make no
-        sense, `EngineClosed`, and `Cancelled` at most one denoising step after `cancel` is set.
+        sense, `EngineClosed`, `NotEnoughMemory`, and `Cancelled` at most one denoising step after `cancel` is set.
         """
         deadline = _deadline(request.limits, self._clock)
         schedule = _schedule(request.limits, self.profile)
-        cancel = cancel or CancelToken()
         loaded = self._open()
+        with told_of_exhaustion(loaded.device):
+            yield from self._infill(loaded, request, deadline, schedule, cancel or CancelToken())
+
+    def _infill(
+        self, loaded: LoadedModel, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
+    ) -> Iterator[Step | Infill]:
         canvas = self._lay_out(request, loaded.device)
 
         started = self._clock()
-        ids = self._prompt.encode(request.context)
+        ids = self._encode(request.context)
         prefilled = self._encoder.prefill(ids, cancel)
         denoising = self._clock()
 

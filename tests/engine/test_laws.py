@@ -199,6 +199,12 @@ def test_law_6_typing_inside_the_region_encodes_nothing(loaded: LoadedModel, eng
     assert not encoded
 
 
+def test_law_6_typing_inside_the_region_tokenises_no_prompt(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(engine, request("def read(path):\n    pri", max_steps=1))
+    monkeypatch.setattr("engine.prompt.fit", lambda *_: pytest.fail("tokenised the prompt"))
+    run(engine, request("def read(path):\n    print", max_steps=1))
+
+
 def test_law_6_outside_it_only_from_the_first_changed_token_on(loaded: LoadedModel, engine: Engine) -> None:
     above = "import path\n"
     run(engine, request(above=above, max_steps=1))
@@ -281,6 +287,7 @@ def plain(text: str) -> bytes:
 def test_law_8_the_first_token_is_held_to_the_typed_letters(
     engine: Engine, monkeypatch: pytest.MonkeyPatch, before: str
 ) -> None:
+    """In every hole: the second stands behind the text that the first does."""
     firsts: list[tuple[bytes, bytes]] = []
 
     def recorded(span: Span, ids: Any, tokenizer: Tokenizer) -> Fill:
@@ -288,9 +295,9 @@ def test_law_8_the_first_token_is_held_to_the_typed_letters(
         return read(span, ids, tokenizer)
 
     monkeypatch.setattr("engine.fill.read", recorded)
-    asked = InfillRequest(Context(), [Pinned(before), Hole(max_tokens=4), Pinned("\n")], Limits(max_steps=3))
-    steps, _ = run(engine, asked)
-    assert len(firsts) >= len(steps)
+    twice = [Pinned(before), Hole(max_tokens=3), Pinned("\n" + before), Hole(max_tokens=4), Pinned("\n")]
+    steps, _ = run(engine, InfillRequest(Context(), twice, Limits(max_steps=3)))
+    assert len(firsts) >= 2 * len(steps)
     for freed, first in firsts:
         assert plain(before).endswith(freed)
         assert first.startswith(freed)
