@@ -51,20 +51,16 @@ def train(
     hidden: int = 192,
     layers: int = 5,
     seed: int = 0,
+    workers: Annotated[int, typer.Option(help="Processes that draw examples; a GPU wants about ten.")] = 0,
     weights: Annotated[Path | None, typer.Option(help="Exported weights to begin a new run with.")] = None,
 ) -> None:
     """Train, or go on from the run's checkpoint (whose width and depth then count)."""
     torch.set_num_threads(threads)
     reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
-    shape = Architecture(
-        vocabulary=reader.size,
-        hidden=hidden,
-        layers=layers,
-        head_dim=hidden // 4,
-        mlp=2 * hidden,
-        expert_width=hidden // 2,
-    )
-    trainer = Trainer(run, Plan(minutes, batch=batch, seed=seed), shape, Sizes(), reader, device)
+    if not (run / "architecture.json").exists():
+        Architecture.of(reader.size, hidden, layers).save(run / "architecture.json")
+    shape = Architecture.load(run / "architecture.json")
+    trainer = Trainer(run, Plan(minutes, batch=batch, seed=seed, workers=workers), shape, Sizes(), reader, device)
     if not trainer.resume() and weights is not None:
         trainer.start_from(weights)
     trainer.run(corpora.load(run / "training.jsonl"), corpora.load(run / "held_out.jsonl"))

@@ -9,12 +9,16 @@ from __future__ import annotations
 import json
 import random
 import time
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing import Value
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine.device import device_name
@@ -22,7 +26,7 @@ from engine.loader import load
 from engine.tokenizer import Tokenizer
 from engine.training.architecture import Architecture, new_model
 from engine.training.corpus import Source
-from engine.training.examples import Batch, Cutter, Example, Sizes, collate
+from engine.training.examples import Batch, Cutter, Sizes, collate
 from engine.training.objective import Objective, encode_prompt, predict, random_ids
 
 
@@ -38,6 +42,7 @@ class Plan:
     report_every: int = 100
     save_every_minutes: float = 4.0
     held_out_examples: int = 128
+    workers: int = 0
 
 
 @dataclass(slots=True)
@@ -64,6 +69,8 @@ class Trainer:
         module.to(self._device)
         self._optimizers = _optimizers(self.model, plan)
         self._progress = Progress()
+        # Shared with the processes that draw examples: what they draw depends on how far the run is.
+        self._done = Value("d", 0.0)
 
     def resume(self) -> bool:
         """Go on from the folder's last checkpoint, if it has one."""
@@ -75,6 +82,7 @@ class Trainer:
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._progress = Progress(**state["progress"])
+        self._done.value = self._progress.seconds / (60 * self._plan.minutes)
         return True
 
     def start_from(self, exported: Path) -> None:
@@ -90,26 +98,31 @@ class Trainer:
             print("interrupted; run again to go on", flush=True)
         self._save()
 
-    def _run(self, cutter: Cutter, watched: list[Example]) -> None:
-        rng = random.Random(f"{self._plan.seed} {self._progress.step}")
+    def _run(self, cutter: Cutter, watched: Batch) -> None:
         generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
         began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
-        while self._progress.seconds < 60 * self._plan.minutes:
-            done = self._progress.seconds / (60 * self._plan.minutes)
-            examples = [cutter.draw(rng, done=done) for _ in range(self._plan.batch)]
-            losses.append(self._step(self._batch(examples), generator))
+        for batch in self._batches(cutter):
+            losses.append(self._step(self._placed(batch), generator))
             self._progress.step += 1
-            self._progress.tokens += sum(len(example.prompt) + len(example.canvas) for example in examples)
+            self._progress.tokens += int(batch.prompt_valid.sum() + batch.canvas_valid.sum())
             self._progress.seconds = time.monotonic() - began
+            self._done.value = self._progress.seconds / (60 * self._plan.minutes)
             if self._progress.step % self._plan.report_every == 0:
                 self._report(sum(losses) / len(losses), watched)
                 losses = []
             if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
                 saved = self._progress.seconds
                 self._save()
+            if self._done.value >= 1.0:
+                return
+
+    def _batches(self, cutter: Cutter) -> Iterator[Batch]:
+        """Endless; drawn by `plan.workers` other processes, or by this one if there are none."""
+        stream = _Stream(cutter, self._plan, self._sizes, self._tokenizer.pad_id, self._progress.step, self._done)
+        yield from DataLoader(stream, batch_size=None, num_workers=self._plan.workers)
 
     def _step(self, batch: Batch, generator: torch.Generator) -> float:
-        factor = _schedule(self._progress.seconds / (60 * self._plan.minutes), self._progress.step)
+        factor = _schedule(self._done.value, self._progress.step)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
@@ -122,16 +135,16 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    def _batch(self, examples: list[Example]) -> Batch:
-        batch = collate(examples, self._sizes, self._tokenizer.pad_id)
+    def _placed(self, batch: Batch) -> Batch:
         return Batch(*(getattr(batch, name).to(self._device) for name in Batch.__slots__))
 
-    def _watched(self, held_out: list[Source]) -> list[Example]:
+    def _watched(self, held_out: list[Source]) -> Batch:
         cutter, rng = Cutter(held_out, self._tokenizer, self._sizes), random.Random(1)
-        return [cutter.draw(rng, "rest-of-line") for _ in range(self._plan.held_out_examples)]
+        examples = [cutter.draw(rng, "rest-of-line") for _ in range(self._plan.held_out_examples)]
+        return self._placed(collate(examples, self._sizes, self._tokenizer.pad_id))
 
-    def _report(self, training_loss: float, watched: list[Example]) -> None:
-        loss, exact = one_pass(self.model, self._batch(watched), self._tokenizer.pad_id)
+    def _report(self, training_loss: float, watched: Batch) -> None:
+        loss, exact = one_pass(self.model, watched, self._tokenizer.pad_id)
         record = asdict(self._progress) | {
             "training_loss": round(training_loss, 4),
             "held_out_loss": round(loss, 4),
@@ -151,6 +164,22 @@ class Trainer:
         partial = self._folder / "checkpoint.partial"
         torch.save(state, partial)
         partial.replace(self._folder / "checkpoint.pt")
+
+
+class _Stream(IterableDataset[Batch]):
+    """Batches without end, other ones in each process that draws and after each resumption."""
+
+    def __init__(
+        self, cutter: Cutter, plan: Plan, sizes: Sizes, pad: int, step: int, done: Synchronized[float]
+    ) -> None:
+        self._cutter, self._plan, self._sizes, self._pad, self._step, self._done = cutter, plan, sizes, pad, step, done
+
+    def __iter__(self) -> Iterator[Batch]:
+        worker = get_worker_info()
+        rng = random.Random(f"{self._plan.seed} {self._step} {worker.id if worker else 0}")
+        while True:
+            examples = [self._cutter.draw(rng, done=self._done.value) for _ in range(self._plan.batch)]
+            yield collate(examples, self._sizes, self._pad)
 
 
 @torch.no_grad()
