@@ -51,6 +51,8 @@ def run(options: Namespace) -> int:
     picture = Path(options.svg) if options.svg else None
     if picture is not None and not picture.parent.is_dir():
         raise DglsError(f"{picture.parent} is no folder; choose where the picture goes")
+    if picture is not None and picture.is_dir():
+        raise DglsError(f"{picture} is a folder; name the picture's file")
     console = Console(highlight=False, record=picture is not None, width=96 if picture is not None else None)
     animated = console.is_terminal and not console.is_dumb_terminal and picture is None
     with console.status("Loading the model ...") if animated else nullcontext():

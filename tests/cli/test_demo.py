@@ -70,7 +70,8 @@ def test_the_command_plays_every_example_with_the_embedded_model(run: Run, tmp_p
     assert picture.read_text(encoding="utf-8").startswith("<svg")
 
 
-def test_a_picture_needs_a_folder(run: Run, tmp_path: Path) -> None:
-    outcome = run("demo", "--svg", tmp_path / "gone" / "demo.svg")
+@pytest.mark.parametrize("place", ["gone/demo.svg", "."])
+def test_a_picture_needs_a_folder_and_a_name(run: Run, tmp_path: Path, place: str) -> None:
+    outcome = run("demo", "--svg", tmp_path / place)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
