@@ -107,13 +107,14 @@ class Trainer:
             self._progress.tokens += int(batch.prompt_valid.sum() + batch.canvas_valid.sum())
             self._progress.seconds = time.monotonic() - began
             self._done.value = self._progress.seconds / (60 * self._plan.minutes)
-            if self._progress.step % self._plan.report_every == 0:
+            over = self._done.value >= 1.0
+            if over or self._progress.step % self._plan.report_every == 0:
                 self._report(sum(losses) / len(losses), watched)
                 losses = []
             if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
                 saved = self._progress.seconds
                 self._save()
-            if self._done.value >= 1.0:
+            if over:
                 return
 
     def _batches(self, cutter: Cutter) -> Iterator[Batch]:
