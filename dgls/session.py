@@ -8,12 +8,12 @@ thread only ever posts a wake-up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
-from dgls.document import Document, PositionEncoding
+from dgls.document import Change, Document, PositionEncoding
 from dgls.region.cache import TypedThrough
 from dgls.region.languages import language_of
 from dgls.region.syntax import Syntax, parse
@@ -66,6 +66,7 @@ class Session:
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     _worker: Worker | None = None
     _syntaxes: dict[str, Syntax | None] = field(default_factory=dict)
+    _deleted_at: dict[str, int] = field(default_factory=dict)
     _in_flight: dict[str, CancelToken] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
@@ -155,11 +156,24 @@ class Session:
                 del self._in_flight[uri]
                 self.tell()
 
+    def edit(self, uri: str, changes: Sequence[Change], version: int) -> None:
+        """An open document changed; where a deletion was the last of `changes` is remembered until the next edit."""
+        document = self.documents[uri] = self.documents[uri].apply(changes, version, self.client.encoding)
+        self._deleted_at.pop(uri, None)
+        last = changes[-1] if changes else None
+        if last is not None and last.start is not None and last.start != last.end and not last.text:
+            self._deleted_at[uri] = document.offset(last.start, self.client.encoding)
+
+    def deleted_at(self, uri: str, offset: int) -> bool:
+        """Did the user just delete text here? Then they want less of it, not more."""
+        return self._deleted_at.get(uri) == offset
+
     def forget(self, uri: str) -> None:
         """The document was closed: nothing about it is kept."""
         self.documents.pop(uri, None)
         self.suggested.pop(uri, None)
         self._syntaxes.pop(uri, None)
+        self._deleted_at.pop(uri, None)
         self.supersede(uri)
 
     def status(self) -> Status:

@@ -85,6 +85,9 @@ def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ..
 async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
     """One suggestion for an automatic request, up to as many as the settings say for an invoked one."""
     document, settings = snapshot.document, session.settings.inline_completion
+    if not snapshot.invoked and session.deleted_at(document.uri, snapshot.offset):
+        logger.debug("Quiet: after a deletion")
+        return ()
     with session.in_flight(document.uri) as cancel:
         info = await session.model()
         region = _plan(session, snapshot, settings, info)
@@ -141,7 +144,7 @@ def _render(session: Session, snapshot: Snapshot, suggestion: Suggestion) -> typ
         return None
     if snapshot.selected is not None:
         fits = now.version == snapshot.document.version and suggestion.span.start == suggestion.span.end
-        text = snapshot.selected.text + suggestion.new_text
+        text = snapshot.selected.text + _with_plain_breaks(suggestion.new_text)
         return types.InlineCompletionItem(text, range=snapshot.selected.range) if fits else None
     current = suggestion if now.version == suggestion.version else rebase(suggestion, snapshot.document, now)
     if current is None:
@@ -149,7 +152,12 @@ def _render(session: Session, snapshot: Snapshot, suggestion: Suggestion) -> typ
     start = now.position(current.span.start, session.client.encoding)
     end = now.position(current.span.end, session.client.encoding)
     span = types.Range(types.Position(start.line, start.character), types.Position(end.line, end.character))
-    return types.InlineCompletionItem(current.new_text, range=span)
+    return types.InlineCompletionItem(_with_plain_breaks(current.new_text), range=span)
+
+
+def _with_plain_breaks(text: str) -> str:
+    """Every client turns \\n into its buffer's line break; Neovim would write the \\r of \\r\\n into the line."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _position(position: types.Position) -> Position:

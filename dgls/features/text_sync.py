@@ -23,12 +23,10 @@ def register(server: LanguageServer, session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
     def did_change(params: types.DidChangeTextDocumentParams) -> None:
         uri, version = params.text_document.uri, params.text_document.version
-        document = session.documents.get(uri)
-        if document is None:
+        if uri not in session.documents:
             logger.warning("A change to %s, which is not open, is ignored", uri)
             return
-        changes = [_change(change) for change in params.content_changes]
-        session.documents[uri] = document.apply(changes, version, session.client.encoding)
+        session.edit(uri, [_change(change) for change in params.content_changes], version)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CLOSE)
     def did_close(params: types.DidCloseTextDocumentParams) -> None:

@@ -227,6 +227,35 @@ async def test_form_feed_and_unicode_separators_end_no_line(tmp_path: Path) -> N
         assert journal.entries("infill")[0]["segments"][0] == text.rstrip("\n") + "2 + "
 
 
+async def test_line_breaks_go_out_plain_whatever_the_file_has(tmp_path: Path) -> None:
+    async with ready(tmp_path, texts=["\n    a = 1\n    return a"]) as (wire, _):
+        wire.open(URI, "def f():\r\n")
+        assert texts(await wire.request(METHOD, completion(URI, 0, 8))) == ["\n    a = 1\n    return a"]
+
+
+async def test_deletion_is_followed_by_no_suggestion_until_something_is_typed_or_asked(tmp_path: Path) -> None:
+    async with ready(tmp_path, texts=["1"]) as (wire, _):
+        wire.open(URI, "x = abc\ny = \n")
+        deleted = {"range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 7}}, "text": ""}
+        change = {"textDocument": {"uri": URI, "version": 2}, "contentChanges": [deleted]}
+        wire.notify("textDocument/didChange", change)
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4))) == []
+        assert texts(await wire.request(METHOD, completion(URI, 1, 4))) == ["1"]
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1"]
+        wire.notify("textDocument/didChange", insertion(URI, 3, 0, 4, "2 + "))
+        assert texts(await wire.request(METHOD, completion(URI, 0, 8))) == ["1"]
+
+
+async def test_what_is_left_of_a_suggestion_is_served_after_a_deletion_too(tmp_path: Path) -> None:
+    async with ready(tmp_path, texts=["value"]) as (wire, _):
+        wire.open(URI, "x = \n")
+        await wire.request(METHOD, completion(URI, 0, 4))
+        wire.notify("textDocument/didChange", insertion(URI, 2, 0, 4, "vam"))
+        deleted = {"range": {"start": {"line": 0, "character": 6}, "end": {"line": 0, "character": 7}}, "text": ""}
+        wire.notify("textDocument/didChange", {"textDocument": {"uri": URI, "version": 3}, "contentChanges": [deleted]})
+        assert texts(await wire.request(METHOD, completion(URI, 0, 6))) == ["lue"]
+
+
 async def test_selected_completion_is_what_the_suggestion_goes_on_from(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["(x)"]) as (wire, journal):
         wire.open(URI, "y = pri\n")

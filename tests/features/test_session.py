@@ -67,6 +67,28 @@ def test_tree_of_a_document_follows_its_text() -> None:
     assert (first.has_error, second.has_error) == (True, False)
 
 
+@pytest.mark.parametrize(
+    ("changes", "deleted_at"),
+    [
+        ([Change("", Position(0, 4), Position(0, 6))], 4),
+        ([Change("", Position(0, 6), Position(1, 0))], 6),
+        ([Change("z", Position(0, 6), Position(0, 6)), Change("", Position(0, 6), Position(0, 7))], 6),
+        ([Change("", Position(0, 4), Position(0, 6)), Change("z", Position(0, 4), Position(0, 4))], None),
+        ([Change("z", Position(0, 4), Position(0, 6))], None),
+        ([Change("")], None),
+        ([], None),
+    ],
+    ids=["letters", "a line break", "last of two", "typed over", "replaced", "all text sent", "nothing changed"],
+)
+def test_place_of_a_deletion_is_remembered_until_the_next_edit(changes: list[Change], deleted_at: int | None) -> None:
+    session = Session(never)
+    session.documents["file:///a.py"] = document("x = yz\nb = 1\n")
+    session.edit("file:///a.py", changes, 2)
+    assert [at for at in range(14) if session.deleted_at("file:///a.py", at)] == [deleted_at][: deleted_at is not None]
+    session.edit("file:///a.py", [Change("z", Position(0, 0), Position(0, 0))], 3)
+    assert not any(session.deleted_at("file:///a.py", at) for at in range(15))
+
+
 def test_closed_document_leaves_nothing_behind() -> None:
     session = Session(never)
     session.documents["file:///a.py"] = document("x = 1\n")
