@@ -10,7 +10,7 @@ import logging
 import os
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import cast
+from typing import NoReturn, cast
 
 from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
@@ -64,24 +64,22 @@ def build(open_engine: OpenEngine = open_engine) -> Server:
     return Server(Session(open_engine))
 
 
-def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> int:
-    """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), and return the exit code.
+def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoReturn:
+    """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), then end the process.
 
-    Raises `DglsError` when the port can't be had or the client doesn't speak LSP. May end the process itself: an
-    engine thread deep in an import or a load can't be stopped, and nobody waits for it.
+    Raises `DglsError` when the port can't be had or the client doesn't speak LSP. The process ends without the
+    interpreter's teardown: that takes torch a second or two, and an engine thread deep in a load can't be stopped.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
-        code, idle = asyncio.run(_serve(tcp, open_engine))
+        code = asyncio.run(_serve(tcp, open_engine))
     except KeyboardInterrupt:
-        code, idle = 130, False
-    if not idle:
-        sys.stderr.flush()
-        os._exit(code)
-    return code
+        code = 130
+    sys.stderr.flush()
+    os._exit(code)
 
 
-async def _serve(tcp: int | None, open_engine: OpenEngine) -> tuple[int, bool]:
+async def _serve(tcp: int | None, open_engine: OpenEngine) -> int:
     server = build(open_engine)
     protocol = server.conversation
     try:
@@ -90,8 +88,8 @@ async def _serve(tcp: int | None, open_engine: OpenEngine) -> tuple[int, bool]:
         else:
             await serve_tcp(protocol, protocol.ended, tcp, _listening)
     finally:
-        idle = server.session.close(CLOSE_SECONDS)
-    return protocol.exit_code, idle
+        server.session.close(CLOSE_SECONDS)
+    return protocol.exit_code
 
 
 def _listening(port: int) -> None:
