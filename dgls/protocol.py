@@ -127,7 +127,9 @@ class Protocol(LanguageServerProtocol):
         return self._converter.structure(wanted, fallback)
 
     def _settle(self, data: dict[str, Any]) -> None:
-        """Hand the client's answer to whoever asked."""
+        """Hand the client's answer to whoever asked; after `shutdown` nobody waits, and pygls would warn of it."""
+        if self._shutdown:
+            return
         try:
             self.handle_message(self.structure_message(data))
         except JsonRpcException:

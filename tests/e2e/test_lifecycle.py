@@ -98,6 +98,17 @@ async def test_shutdown_and_exit_are_quick_and_clean(busy: bool, tmp_path: Path)
         assert '"closed"' in journal.read_text()
 
 
+async def test_answer_that_comes_after_shutdown_is_no_trouble() -> None:
+    async with serving(fake_command({})) as server:
+        wire = server.wire
+        await wire.initialize()
+        await wire.request("shutdown")
+        wire.send({"id": "late", "result": None})
+        wire.notify("exit")
+        assert await server.exit_code(QUICK) == 0
+        assert server.stderr == b""
+
+
 async def test_exit_during_a_load_waits_for_nobody(tmp_path: Path) -> None:
     async with serving(fake_command({"gate": str(tmp_path / "never")})) as server:
         await server.wire.initialize()
