@@ -150,12 +150,11 @@ def _in_style(line: str, unit: str) -> str:
 def _shifted(lines: list[str], indents: tuple[str, ...], site: _Site) -> list[str]:
     """If the first line's indentation is none of `indents` it gets the first of them.
 
-    A line that ends the body above (`else`, a bracket) may stand where that body's head does.
+    Not so a line that ends the body above (`else`, a bracket), one that heads the lines below, and one that goes on
+    in a bracket opened above, at whatever depth.
     """
     wrong = indentation(lines[0])
-    if closes_body(lines[0], site.language) and wrong in site.levels[1:]:
-        return lines
-    if wrong in indents or not lines[0].strip():
+    if wrong in indents or not lines[0].strip() or _stands_apart(lines, wrong, site):
         return lines
     right = indents[0]
     others = [width(indentation(line)) for line in lines[1:] if line.strip()]
@@ -163,6 +162,15 @@ def _shifted(lines: list[str], indents: tuple[str, ...], site: _Site) -> list[st
     if others and min(others) >= width(right) > width(wrong):  # only the first line missed it
         return [first, *lines[1:]]
     return [first, *(_moved(line, wrong, right) for line in lines[1:])]
+
+
+def _stands_apart(lines: list[str], indent: str, site: _Site) -> bool:
+    if indent not in site.levels[1:]:
+        bracketed = bool(site.above) and bool(balance(site.above[-1], site.language).openers)
+        return bracketed and width(indent) > width(site.levels[0])
+    alone = not any(line.strip() for line in lines[1:])
+    deeper_below = bool(site.below) and width(indent) < width(indentation(site.below[0]))
+    return closes_body(lines[0], site.language) or (alone and deeper_below and opens_body(lines[0], site.language))
 
 
 def _moved(line: str, wrong: str, right: str) -> str:

@@ -59,3 +59,25 @@ def test_any_infill_gives_a_suggestion_for_the_span_or_a_reason(
         assert found.span == region.span
         assert found.new_text.strip()
         assert region.kind == "block" or "\n" not in found.new_text
+
+
+OWN_SOURCES = sorted((Path(__file__).parents[2] / "dgls" / "region").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", OWN_SOURCES, ids=lambda path: path.stem)
+def test_the_right_code_is_never_rejected_or_changed(path: Path) -> None:
+    """The rest of each line, from its first blank on, given back as the infill."""
+    text = path.read_text(encoding="utf-8")
+    lines = Document("untitled:1", 1, "python", text)
+    for line in range(lines.line_count):
+        code = lines.line_text(line).strip()
+        if " " not in code:
+            continue
+        cursor, end = text.index(" ", text.index(code, lines.line_start(line))) + 1, lines.line_end(line)
+        document, language = Document("untitled:1", 1, "python", text[:cursor] + text[end:]), language_of("python")
+        syntax = parse(document.text, language, budget_ms=5000)
+        region = plan(document, cursor, Budget(), syntax)
+        if isinstance(region, Region):
+            found = suggest(document, region, text[cursor:end] + "\n", 1.0, syntax, check_ms=5000)
+            assert isinstance(found, Suggestion), (found, code)
+            assert found.new_text == text[cursor:end]
