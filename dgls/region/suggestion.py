@@ -82,7 +82,7 @@ def suggest(
         return Rejection.EMPTY
     fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
     fill = _without_following_lines(fill, site)
-    fill = _without_rest_of_line(_without_closers(fill, site), site)
+    fill = _without_rest_of_line(_without_closers(fill, region, site), site)
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER
@@ -217,21 +217,25 @@ def _without_following_lines(fill: str, site: _Site) -> str:
     return fill
 
 
-def _without_closers(fill: str, site: _Site) -> str:
-    """Up to the first bracket that the code to the right (or, at the line's end, below) closes already."""
-    right = site.right if site.right.strip() else _leading_closers(site.below)
-    waiting = [right[at] for at in balance(right, site.language).closers]
-    spare = len(balance(site.left, site.language).openers) - len(waiting)
+def _without_closers(fill: str, region: Region, site: _Site) -> str:
+    """Up to the first bracket that is closed already: on the right, or, where the line ends, below.
+
+    On the right, what the line itself opened counts. Below, as many brackets must be closed as are open in the
+    canvas before the hole: with more or fewer its borders cut through them, and nothing can be said.
+    """
+    if site.right.strip():
+        waiting = [site.right[at] for at in balance(site.right, site.language).closers]
+        spare = len(balance(site.left, site.language).openers) - len(waiting)
+    else:
+        waiting = [region.after[at] for at in balance(region.after, site.language).closers]
+        spare = len(balance(region.before, site.language).openers) - len(waiting)
+        if spare != 0:
+            return fill
     for at in balance(fill, site.language).closers:
         if spare <= 0 and fill[at] in waiting:
             return fill[:at]
         spare -= 1
     return fill
-
-
-def _leading_closers(below: tuple[str, ...]) -> str:
-    found = re.match(r"\s*([\])]+)", below[0]) if below else None
-    return found[1] if found else ""
 
 
 def _without_rest_of_line(fill: str, site: _Site) -> str:
