@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Literal
 
@@ -52,10 +52,11 @@ class Document:
     version: int
     language: str
     text: str
-    _starts: list[int] = field(init=False, repr=False, compare=False)
+    _starts: list[int] = field(default_factory=list, repr=False, compare=False, kw_only=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_starts", _line_starts(self.text))
+        if not self._starts:
+            object.__setattr__(self, "_starts", _line_starts(self.text))
 
     @property
     def line_count(self) -> int:
@@ -120,17 +121,27 @@ class Document:
         """The document after `changes`, each of which speaks of the text that the one before it left."""
         document = self
         for change in changes:
-            document = document._changed(change, version, encoding)
-        return document if document.version == version else Document(self.uri, version, self.language, self.text)
+            document = document._changed(change, encoding)
+        return replace(document, version=version)
 
-    def _changed(self, change: Change, version: int, encoding: PositionEncoding) -> Document:
+    def _changed(self, change: Change, encoding: PositionEncoding) -> Document:
         if change.start is None or change.end is None:
-            text = change.text
-        else:
-            start = self.offset(change.start, encoding)
-            end = max(start, self.offset(change.end, encoding))
-            text = self.text[:start] + change.text + self.text[end:]
-        return Document(self.uri, version, self.language, text)
+            return Document(self.uri, self.version, self.language, change.text)
+        start = self.offset(change.start, encoding)
+        end = max(start, self.offset(change.end, encoding))
+        text = self.text[:start] + change.text + self.text[end:]
+        return replace(self, text=text, _starts=self._starts_after(text, start, end))
+
+    def _starts_after(self, text: str, start: int, end: int) -> list[int]:
+        """The line starts of `text`, which differs between `start` and `end`: only the lines there are read again."""
+        first = self.line_at(max(0, start - 1))  # a \r before the change may become half of a \r\n
+        last = self.line_at(end)
+        grown, top = len(text) - len(self.text), self._starts[first]
+        lines = [top + at for at in _line_starts(text[top : self.next_line(last) + grown])]
+        below = self._starts[last + 1 :]
+        if below:
+            lines.pop()  # the next line's start
+        return [*self._starts[:first], *lines, *([at + grown for at in below] if grown else below)]
 
 
 def _line_starts(text: str) -> list[int]:
