@@ -28,7 +28,7 @@ figures before you trust it.
 | canvas | {profile.canvas_length} tokens; {profile.before_tokens} before the holes, {profile.after_tokens} after |
 | hole policy | `{profile.hole_policy}`: PAD fills what is left of a generous hole |
 | trained on | {trained_on}, {minutes:.0f} minutes, {steps:,} steps, {tokens:.1f} M tokens, prompts included |
-| corpus | {files:,} files, {corpus_megabytes:.0f} MB; fewer tokens than it holds were drawn from it |
+| corpus | {files:,} files, {corpus_megabytes:.0f} MB |
 
 ## Held-out figures
 

@@ -28,7 +28,7 @@ HELD_OUT = frozenset(
 """Distributions kept for evaluation (normalised names): the packages that people's own code resembles."""
 
 PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Zlib|0BSD|CC0)\b", re.IGNORECASE)
-COPYLEFT = re.compile(r"\b(GPL|LGPL|AGPL|MPL|Mozilla|EUPL|CDDL)\b", re.IGNORECASE)
+COPYLEFT = re.compile(r"\b([AL]?GPL|MPL|Mozilla|EUPL|CDDL)", re.IGNORECASE)
 DROPPED = re.compile(r"(^|/)(_?vendor(ed)?|_?vendored_packages|third_party|extern|externals?|_click|tests?|testing|"
                      r"idlelib/idle_test|lib2to3/tests|encodings|lexers|unicode_data|site-packages)(/|$)")  # fmt: skip
 GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated", re.IGNORECASE)

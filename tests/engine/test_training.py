@@ -155,6 +155,14 @@ def test_copies_and_tests_stay_out_of_the_corpus(path: str, dropped: bool) -> No
     assert bool(corpus.DROPPED.search(path)) is dropped
 
 
+@pytest.mark.parametrize(
+    ("licence", "taken"),
+    [("MIT", True), ("BSD-3-Clause AND Zlib", True), ("MIT AND GPLv2+", False), ("LGPLv3", False), ("MPL-2.0", False)],
+)
+def test_only_permissive_licences_are_taken(licence: str, taken: bool) -> None:
+    assert bool(corpus.PERMISSIVE.search(licence) and not corpus.COPYLEFT.search(licence)) is taken
+
+
 def test_near_copies_are_dropped(sources: list[Source]) -> None:
     [original] = sources
     near = replace(original, path="copy.py", text=original.text + "x = 1\n")
