@@ -1,8 +1,8 @@
 """How much of the file around the cursor goes into the canvas: the borders of `before` and `after`.
 
 A border that moves makes the engine read its whole prompt again, so it must stay put while the user types. Hence
-borders depend only on whole lines above and below the cursor's, and are chosen in slots, stretches of a third of
-the budget counted from the file's start (for `before`) or its end (for `after`): typing moves a border only once
+borders depend only on whole lines above and below the cursor's, and are chosen in slots, stretches of a quarter
+of the budget counted from the file's start (for `before`) or its end (for `after`): typing moves a border only once
 in a slot's worth of new text. In its slot a border goes before the least indented line, which is where a
 definition or statement begins; a tree would say the same, but comes apart while a line is half typed.
 """
@@ -34,7 +34,7 @@ def before_start(document: Document, offset: int, language: Language, tokens: in
     room = _room(own, tokens, count)
     if room < 0:
         return _cut_left(document.text, line_start, offset, tokens, count)
-    slot_size = max(1, room * _CHARS // 3)
+    slot_size = _slot_size(tokens)
     slot = max(0, -(-(line_start - room * _CHARS) // slot_size))
     while slot * slot_size < line_start:
         start = slot * slot_size
@@ -54,7 +54,7 @@ def after_end(document: Document, offset: int, language: Language, tokens: int, 
     room = _room(text[offset:next_line], tokens, count)
     if room < 0:
         return _cut_right(text, offset, next_line, tokens, count)
-    slot_size = max(1, room * _CHARS // 3)
+    slot_size = _slot_size(tokens)
     slot = max(0, -(-(len(text) - next_line - room * _CHARS) // slot_size))
     while slot * slot_size < len(text) - next_line:
         end = len(text) - slot * slot_size
@@ -73,6 +73,11 @@ def _room(own: str, tokens: int, count: CountTokens) -> int:
     return tokens - max(count(own), tokens // 4)
 
 
+def _slot_size(tokens: int) -> int:
+    """Characters. It depends on the budget alone: with the room left it would change as the cursor's line grows."""
+    return max(1, tokens * _CHARS * 3 // 8)
+
+
 def _border(document: Document, lines: Iterable[int], language: Language) -> int | None:
     """The start of the line among `lines` that a definition or statement most likely begins with."""
 
@@ -87,7 +92,7 @@ def _border(document: Document, lines: Iterable[int], language: Language) -> int
 
 def _cut_left(text: str, line_start: int, offset: int, tokens: int, count: CountTokens) -> int:
     """A border inside a line too long for the budget; in slots as well."""
-    slot_size = max(1, tokens * _CHARS // 3)
+    slot_size = max(1, tokens * _CHARS * 3 // 8)
     start = max(line_start, line_start - (-(offset - line_start - tokens * _CHARS) // slot_size) * slot_size)
     start = min(start, offset)
     while count(text[start:offset]) > tokens:

@@ -78,6 +78,19 @@ def test_typing_a_function_moves_the_borders_rarely() -> None:
     assert len({region.below for region in regions}) == 1
 
 
+@pytest.mark.parametrize("tokens", [24, 44, 96])
+def test_typing_on_never_moves_a_border_back(tokens: int) -> None:
+    """However long a line gets: a border that goes to and fro makes the engine read its prompt twice."""
+    at = FILE.index("    def method_20(")
+    typed = "    def sort(self):\n        return sorted(self.values, key=lambda value: value.account_number)\n\n"
+    budget = Budget(tokens, tokens)
+    regions = [
+        region_at(FILE[:at] + typed[:length] + FILE[at:], at + length, budget=budget) for length in range(len(typed))
+    ]
+    assert all(len(old.above) <= len(new.above) for old, new in pairwise(regions))
+    assert len({region.below for region in regions}) == 1
+
+
 def test_borders_sit_before_definitions() -> None:
     at = FILE.index("    def method_20(") - 1
     region = region_at(FILE, at, budget=Budget(before_tokens=160, after_tokens=160))  # a slot holds a method
