@@ -1,4 +1,7 @@
-"""Tells the client what the server is doing: `dgls/status` on each change, `$/progress` while the model loads."""
+"""Tells the client what the server is doing: `dgls/status` on each change, `$/progress` while the model loads.
+
+A model that can't be opened is an error message, too: a client that ignores the rest would just stay quiet.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,9 @@ def register(server: LanguageServer, session: Session) -> None:
         server.protocol.notify(STATUS, asdict(status))
         if session.client.progress:
             progress.follow(status)
+        if status.state == "failed":
+            message = f"dgls has no model: {status.message}"
+            server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
 
     session.listeners.append(tell)
 

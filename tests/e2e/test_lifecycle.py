@@ -74,7 +74,8 @@ async def test_failed_load_says_what_to_do() -> None:
     async with serving(fake_command({"fails": "No model x: run `dgls models pull x`."})) as server:
         await server.wire.initialize()
         await server.wire.status("failed")
-        assert server.wire.heard[-1]["params"]["message"] == "No model x: run `dgls models pull x`."
+        status = [message["params"] for message in server.wire.heard if message["method"] == "dgls/status"][-1]
+        assert status["message"] == "No model x: run `dgls models pull x`."
 
 
 @pytest.mark.parametrize("busy", [False, True])
