@@ -15,18 +15,12 @@ from typing import Any, Literal, get_args
 
 from dgls.document import Change, Document, PositionEncoding
 from dgls.region.cache import TypedThrough
-from dgls.region.languages import language_of
 from dgls.region.syntax import Syntax, parse
 from dgls.settings import Problem, Settings, merge, read_settings
 from engine.errors import EngineError
 from engine.profile import ModelInfo
 from engine.types import CancelToken
 from engine.worker import EngineLike, Worker
-
-PARSE_MS = 20
-"""How long the loop may stand still for a parse after an edit; past that the planner goes by lines alone."""
-FIRST_PARSE_MS = 150
-"""The same for a document's first parse, on which the later ones build."""
 
 OpenEngine = Callable[[Settings], EngineLike]
 State = Literal["loading", "ready", "working", "paused", "failed"]
@@ -65,7 +59,7 @@ class Session:
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     _worker: Worker | None = None
-    _syntaxes: dict[str, Syntax | None] = field(default_factory=dict)
+    _syntaxes: dict[str, Syntax] = field(default_factory=dict)
     _deleted_at: dict[str, int] = field(default_factory=dict)
     _in_flight: dict[str, CancelToken] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -96,12 +90,11 @@ class Session:
             await turn
         return info
 
-    def syntax(self, document: Document) -> Syntax | None:
-        """The document's tree, from the last one of its URI where that helps; None where parsing takes too long."""
-        previous = self._syntaxes.get(document.uri)
-        budget = PARSE_MS if document.uri in self._syntaxes else FIRST_PARSE_MS
-        syntax = parse(document.text, language_of(document.language, document.uri), budget, previous)
-        self._syntaxes[document.uri] = syntax or previous
+    def syntax(self, document: Document, offset: int) -> Syntax | None:
+        """The tree around `offset`, from the last one of the document's URI where that helps; None without one."""
+        syntax = parse(document, offset, self._syntaxes.get(document.uri))
+        if syntax is not None:
+            self._syntaxes[document.uri] = syntax
         return syntax
 
     def configure(

@@ -120,7 +120,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     budget = _budget(profile, options.max_tokens)
     tokenizer = Tokenizer(folder / "tokenizer.json")
     planning = time.perf_counter()
-    syntax = parse(document.text, language_of(document.language), budget_ms=1000)
+    syntax = parse(document, offset)
     region = plan(
         document,
         offset,

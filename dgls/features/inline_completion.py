@@ -109,7 +109,7 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
 def _plan(session: Session, snapshot: Snapshot, settings: InlineCompletionSettings, info: ModelInfo) -> Region | Quiet:
     budget = Budget.of(info.profile, settings.max_tokens, settings.max_lines)
     lines = 1 if settings.max_lines == 1 else None
-    syntax = session.syntax(snapshot.document)
+    syntax = session.syntax(snapshot.document, snapshot.offset)
     return plan(snapshot.document, snapshot.offset, budget, syntax, invoked=snapshot.invoked, max_lines=lines)
 
 
@@ -126,7 +126,8 @@ async def _candidate(
         seed,
     )
     infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key=document.uri))
-    found = suggest(document, region, infill.texts[0], infill.confidences[0], session.syntax(document))
+    syntax = session.syntax(document, region.span.start)
+    found = suggest(document, region, infill.texts[0], infill.confidences[0], syntax)
     if isinstance(found, Suggestion):
         return found
     logger.debug("Rejected: %s", found)

@@ -92,6 +92,11 @@ class _Cursor:
         return not self.left.strip() and not self.right.strip()
 
     @property
+    def span(self) -> Span:
+        """What the fill replaces: nothing, or the whitespace that ends a blank line."""
+        return Span(self.offset, self.offset + (len(self.right) if self.on_blank_line else 0))
+
+    @property
     def closed_on_the_right(self) -> bool:
         return _CLOSING.issuperset(self.right)
 
@@ -112,17 +117,17 @@ def plan(
 ) -> Region | Quiet:
     """The region around `offset` (clamped to the text).
 
-    `syntax` is the document's tree, or None. `invoked`: the user asked, so there is no reason to be quiet.
+    `syntax` is the tree around `offset`, or None. `invoked`: the user asked, so there is no reason to be quiet.
     `max_lines` overrides the choice of line or block. `count` counts tokens; `before` and `after` keep to their
     budgets as it counts.
     """
-    assert syntax is None or syntax.text == document.text, "the tree belongs to another text"
+    assert syntax is None or document.text.startswith(syntax.text, syntax.start), "the tree belongs to another text"
     cursor = _cursor(document, min(max(0, offset), len(document.text)))
     quiet = None if invoked else _quiet(cursor, syntax)
     if quiet is not None:
         return quiet
     kind = _kind(cursor, syntax) if max_lines is None else "line" if max_lines == 1 else "block"
-    span = Span(cursor.offset, cursor.offset + (len(cursor.right) if cursor.on_blank_line else 0))
+    span = cursor.span
     start = before_start(document, span.start, cursor.language, budget.before_tokens, count)
     end = after_end(document, span.end, cursor.language, budget.after_tokens, count)
     text = document.text
@@ -166,7 +171,7 @@ def _literal(cursor: _Cursor, syntax: Syntax | None) -> Quiet | None:
     """Is the cursor inside a comment or string? The tree knows, except on a line that is being typed."""
     if syntax is not None:
         found = _literal_node(cursor, syntax)
-        if found is not None or not syntax.has_error:
+        if found is not None or not syntax.has_error(cursor.span):
             return found if isinstance(found, Quiet) else None
     open_at_cursor = balance(cursor.left[-_SCANNED:], cursor.language)
     if open_at_cursor.comment:
@@ -180,9 +185,9 @@ def _literal_node(cursor: _Cursor, syntax: Syntax) -> Quiet | Literal["code"] | 
     for node in syntax.around(cursor.offset):
         if node.type in language.interpolations:
             return "code"
-        if node.type in language.strings and node.start_byte < at < node.end_byte:
+        if node.type in language.strings and node.start_byte < at < node.end_byte and syntax.is_sure_of(node):
             return Quiet.STRING
-        if node.type in language.comments and node.start_byte < at:
+        if node.type in language.comments and node.start_byte < at and syntax.is_sure_of(node):
             marker = language.line_comment
             to_line_end = marker is not None and syntax.source.startswith(marker.encode(), node.start_byte)
             same_line = b"\n" not in syntax.source[node.start_byte : at]
@@ -200,7 +205,7 @@ def _kind(cursor: _Cursor, syntax: Syntax | None) -> Kind:
 
 
 def _in_body(cursor: _Cursor, syntax: Syntax | None) -> bool:
-    if syntax is not None and not syntax.has_error:
+    if syntax is not None and not syntax.has_error(cursor.span):
         innermost = next(syntax.around(cursor.offset))
         if innermost.type in cursor.language.bodies and innermost.parent is not None:
             return True

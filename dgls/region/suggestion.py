@@ -15,7 +15,7 @@ from dgls.region.brackets import balance
 from dgls.region.indentation import closes_body, indentation, levels, line_above, line_below, opens_body, unit, width
 from dgls.region.languages import Language, language_of
 from dgls.region.plan import Region
-from dgls.region.syntax import Syntax, parse
+from dgls.region.syntax import Syntax
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _FOLLOWING = 8  # lines after the hole that a fill is compared with
@@ -64,12 +64,10 @@ def suggest(
     infill: str,
     confidence: float = 1.0,
     syntax: Syntax | None = None,
-    check_ms: float = 30,
 ) -> Suggestion | Rejection:
     """The infill of `region` (planned in this `document`) made fit to show.
 
-    With the document's `syntax`, a suggestion that breaks a text that parsed is rejected; the check is left out
-    where it takes longer than `check_ms`.
+    With the `syntax` around the region, a suggestion that breaks code that parsed is rejected.
     """
     assert region.version == document.version, "the region was planned in another version"
     site = _site(document, region)
@@ -89,7 +87,7 @@ def suggest(
     if _repeats_itself(fill, site):
         return Rejection.REPEATS_ITSELF
     new_text = fill.replace("\n", document.newline)
-    if syntax is not None and _breaks(document, region, new_text, syntax, check_ms, site):
+    if syntax is not None and _breaks(region, new_text, syntax, site):
         return Rejection.BREAKS_SYNTAX
     return Suggestion(document.uri, document.version, region.span, new_text, confidence)
 
@@ -275,12 +273,10 @@ def _repeats_itself(fill: str, site: _Site) -> bool:
     return len(words) >= 4 and len(set(words)) * 2 <= len(words)
 
 
-def _breaks(document: Document, region: Region, new_text: str, syntax: Syntax, check_ms: float, site: _Site) -> bool:
-    """Did the text parse, and does it no longer? What opens a body or bracket is given the time to close it."""
-    if syntax.has_error or opens_body(new_text, site.language):
+def _breaks(region: Region, new_text: str, syntax: Syntax, site: _Site) -> bool:
+    """Did the code parse, and does it no longer? What opens a body or bracket is given the time to close it."""
+    if opens_body(new_text, site.language):
         return False
     if len(balance(new_text, site.language).openers) > len(balance(site.right, site.language).closers):
         return False
-    text = document.text[: region.span.start] + new_text + document.text[region.span.end :]
-    filled = parse(text, site.language, check_ms, previous=syntax)
-    return filled is not None and filled.has_error
+    return syntax.breaks(region.span, new_text)

@@ -1,14 +1,18 @@
-"""A parsed text: which nodes lie around an offset, and does it parse.
+"""The tree of the code around an offset: which nodes lie there, and does it parse.
 
-tree-sitter counts UTF-8 bytes; everything that goes in or comes out here counts code points. A parse that takes
-longer than its budget is given up and None returned, as it is for a language without a grammar: callers then go by
-lines and indentation. Pure but for the clock; grammars are imported on first use.
+Parsing takes time by the length of the text, and many times as much behind an unclosed bracket. So a window around
+the offset is parsed, not the file: its borders are chosen as those of the canvas are, before definitions and in slots
+in which they stay put while one types. What is cut at a border may make an error there; hence errors are asked for
+by place.
+
+tree-sitter counts UTF-8 bytes; everything that goes in or comes out here counts the document's code points. None
+stands for a tree that is not to be had (no grammar, a line too long): callers then go by lines and indentation. Pure;
+grammars are imported on first use.
 """
 
 from __future__ import annotations
 
 import importlib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,63 +20,101 @@ from functools import cache
 from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Tree
 
-from dgls.region.languages import Language
+from dgls.document import Document, Span
+from dgls.region.languages import Language, language_of
+from dgls.region.window import after_end, before_start, estimate_tokens
+
+WINDOW_TOKENS = 5400
+"""Of code on either side of the offset, as `estimate_tokens` counts: some 300 lines, parsed in a millisecond or two."""
+_LONGEST = 50_000  # characters of a window; only a line of generated text makes one longer
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """A text and its tree. `source` is the text in UTF-8; lone surrogates take three bytes."""
+    """A window of a document and its tree. `text` starts at `start` in the document; `source` is it in UTF-8, in
+    which lone surrogates take three bytes."""
 
+    language: Language
+    start: int
     text: str
     source: bytes
     tree: Tree
 
-    @property
-    def has_error(self) -> bool:
-        return self.tree.root_node.has_error
+    def has_error(self, span: Span) -> bool:
+        """Is there an error in the innermost body around `span`? The text's borders count as the body of all."""
+        return self._body(span).has_error
+
+    def breaks(self, span: Span, new_text: str) -> bool:
+        """Does the body around `span` parse, and does it no longer with `new_text` there?"""
+        body = self._body(span)
+        if body.has_error:
+            return False
+        start, end = span.start - self.start, span.end - self.start
+        filled = _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
+        if filled is None:
+            return False
+        again = filled._body(Span(span.start, span.start + len(new_text)), body)
+        before = body if again.parent is not None else self.tree.root_node
+        return again.has_error and not before.has_error
 
     def around(self, offset: int) -> Iterator[Node]:
         """The nodes that hold the character before `offset`, innermost first; the root alone at the start."""
-        end = self.byte(offset)
-        start = self.byte(offset - 1) if offset else 0
-        node = self.tree.root_node.named_descendant_for_byte_range(start, end)
+        yield from self._holding(max(self.start, offset - 1), offset)
+
+    def is_sure_of(self, literal: Node) -> bool:
+        """Is this a string or comment? Not for sure where the window may start in one: what stands between two
+        strings then looks like one. Such a window has an error above, as prose is no code."""
+        if self.start == 0 or literal.start_point.row == literal.end_point.row:
+            return True
+        node = self.tree.root_node
+        while not node.is_error and (child := next((child for child in node.children if child.has_error), None)):
+            node = child
+        return not node.has_error or node.start_byte >= literal.start_byte
+
+    def byte(self, offset: int) -> int:
+        """The byte of `source` at which the document's code point at `offset` starts."""
+        if len(self.source) == len(self.text):
+            return offset - self.start
+        return len(self.text[: offset - self.start].encode("utf-8", "surrogatepass"))
+
+    def _holding(self, start: int, end: int) -> Iterator[Node]:
+        node = self.tree.root_node.named_descendant_for_byte_range(self.byte(start), self.byte(end))
         while node is not None:
             yield node
             node = node.parent
 
-    def byte(self, offset: int) -> int:
-        """The byte at which the code point at `offset` starts."""
-        if len(self.source) == len(self.text):
-            return offset
-        return len(self.text[:offset].encode("utf-8", "surrogatepass"))
+    def _body(self, span: Span, before: Node | None = None) -> Node:
+        """The innermost body that holds `span`, or the one that stood there `before` an edit; else the root."""
+        for node in self._holding(span.start, span.end):
+            if node.type in self.language.bodies and (before is None or node.start_byte == before.start_byte):
+                return node
+        return self.tree.root_node
 
 
-def parse(text: str, language: Language, budget_ms: float, previous: Syntax | None = None) -> Syntax | None:
-    """Parse `text`, reusing what it shares with `previous` (of the same language); None past `budget_ms`."""
+def parse(document: Document, offset: int, previous: Syntax | None = None) -> Syntax | None:
+    """Parse the code around `offset` (clamped to the text), reusing what it shares with `previous`."""
+    language = language_of(document.language, document.uri)
+    line = document.line_at(max(0, offset))
+    start, end = document.line_start(line), document.line_end(line)
+    start = before_start(document, start, language, WINDOW_TOKENS, estimate_tokens)
+    end = after_end(document, end, language, WINDOW_TOKENS, estimate_tokens)
+    if end - start > _LONGEST:
+        return None
+    return _parsed(language, start, document.text[start:end], previous)
+
+
+def _parsed(language: Language, start: int, text: str, previous: Syntax | None) -> Syntax | None:
     grammar = grammar_of(language)
     if grammar is None:
         return None
-    if previous is not None and previous.text == text:
+    if previous is not None and previous.language is not language:
+        previous = None
+    elif previous is not None and (previous.start, previous.text) == (start, text):
         return previous
     source = text.encode("utf-8", "surrogatepass")
-    view = memoryview(source)
-    deadline = time.perf_counter() + budget_ms / 1000
-
-    def read(at: int, _point: object) -> memoryview:
-        return view[at:]
-
-    def late(_at: int, _error: bool) -> bool:
-        return time.perf_counter() > deadline
-
     parser = Parser(grammar)
-    try:
-        if previous is None:
-            tree = parser.parse(read, progress_callback=late)
-        else:
-            tree = parser.parse(read, _edited(previous, source), progress_callback=late)
-    except ValueError:  # how the binding says that the callback stopped it
-        return None
-    return Syntax(text, source, tree)
+    tree = parser.parse(source) if previous is None else parser.parse(source, _edited(previous, source))
+    return Syntax(language, start, text, source, tree)
 
 
 def grammar_of(language: Language) -> Grammar | None:

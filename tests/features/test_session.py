@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dgls.document import Change, Document, Position
-from dgls.session import FIRST_PARSE_MS, PARSE_MS, Session
+from dgls.session import Session
 from dgls.settings import Settings
 from engine.errors import Cancelled
 from engine.worker import EngineLike
@@ -43,28 +43,15 @@ def test_request_that_ends_badly_is_cancelled_and_forgotten(error: BaseException
     assert session.status().state == "loading"
 
 
-def test_only_the_first_parse_may_take_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    budgets: list[float] = []
-
-    def give_up(text: str, language: object, budget_ms: float, previous: object) -> None:
-        budgets.append(budget_ms)
-
-    monkeypatch.setattr("dgls.session.parse", give_up)
-    session = Session(never)
-    for version in range(3):
-        assert session.syntax(document("x = 1\n" * version, version)) is None
-    assert budgets == [FIRST_PARSE_MS, PARSE_MS, PARSE_MS]
-
-
 def test_tree_of_a_document_follows_its_text() -> None:
     session = Session(never)
     old = document("def f():\n    return (\n")
-    first = session.syntax(old)
+    first = session.syntax(old, 0)
     new = old.apply([Change(")", Position(1, 12), Position(1, 12))], 2, "utf-16")
-    second = session.syntax(new)
+    second = session.syntax(new, 0)
     assert first is not None
     assert second is not None
-    assert (first.has_error, second.has_error) == (True, False)
+    assert [syntax.tree.root_node.has_error for syntax in (first, second)] == [True, False]
 
 
 @pytest.mark.parametrize(
@@ -92,7 +79,7 @@ def test_place_of_a_deletion_is_remembered_until_the_next_edit(changes: list[Cha
 def test_closed_document_leaves_nothing_behind() -> None:
     session = Session(never)
     session.documents["file:///a.py"] = document("x = 1\n")
-    first = session.syntax(session.documents["file:///a.py"])
+    first = session.syntax(session.documents["file:///a.py"], 0)
     session.forget("file:///a.py")
     assert session.documents == {}
-    assert session.syntax(document("x = 1\n")) is not first
+    assert session.syntax(document("x = 1\n"), 0) is not first

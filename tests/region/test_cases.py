@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from dgls.document import Document
-from dgls.region.languages import language_of
 from dgls.region.plan import Budget, Quiet, plan
 from dgls.region.syntax import parse
 
@@ -28,7 +27,7 @@ def test_a_case(language: str, case: dict[str, Any]) -> None:
         document,
         len(left),
         Budget(before_tokens=before, after_tokens=after),
-        parse(document.text, language_of(language), budget_ms=5000),
+        parse(document, len(left)),
         invoked=case.get("invoked", False),
     )
     if "quiet" in case:

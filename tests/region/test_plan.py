@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls.document import Document
-from dgls.region.languages import language_of
 from dgls.region.plan import Budget, Region, plan
 from dgls.region.syntax import parse
 from dgls.region.window import estimate_tokens
@@ -19,7 +18,7 @@ BUDGETS = st.builds(Budget, before_tokens=st.integers(1, 20), after_tokens=st.in
 
 def region_at(text: str, offset: int, language: str = "python", budget: Budget | None = None) -> Region:
     document = Document("untitled:1", 3, language, text)
-    syntax = parse(text, language_of(language), budget_ms=5000)
+    syntax = parse(document, offset)
     region = plan(document, offset, budget or Budget(), syntax, invoked=True)
     assert isinstance(region, Region)
     return region

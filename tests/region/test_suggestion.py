@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls.document import Document
-from dgls.region.languages import language_of
 from dgls.region.plan import Budget, Quiet, Region, plan
 from dgls.region.suggestion import Rejection, Suggestion, suggest
 from dgls.region.syntax import Syntax, parse
@@ -25,7 +24,7 @@ CASES = [
 def planned(text: str, language: str, invoked: bool = False) -> tuple[Document, Syntax | None, Region]:
     left, right = text.split("<CURSOR>")
     document = Document("untitled:1", 1, language, left + right)
-    syntax = parse(document.text, language_of(language), budget_ms=5000)
+    syntax = parse(document, len(left))
     region = plan(document, len(left), Budget(), syntax, invoked=invoked)
     assert not isinstance(region, Quiet)
     return document, syntax, region
@@ -34,7 +33,7 @@ def planned(text: str, language: str, invoked: bool = False) -> tuple[Document, 
 @pytest.mark.parametrize(("language", "case"), CASES)
 def test_a_case(language: str, case: dict[str, Any]) -> None:
     document, syntax, region = planned(case["text"], language, case.get("invoked", False))
-    found = suggest(document, region, case["infill"], 0.5, syntax, check_ms=5000)
+    found = suggest(document, region, case["infill"], 0.5, syntax)
     if "rejected" in case:
         assert found is Rejection[case["rejected"]]
         return
@@ -74,10 +73,10 @@ def test_the_right_code_is_never_rejected_or_changed(path: Path) -> None:
         if " " not in code:
             continue
         cursor, end = text.index(" ", text.index(code, lines.line_start(line))) + 1, lines.line_end(line)
-        document, language = Document("untitled:1", 1, "python", text[:cursor] + text[end:]), language_of("python")
-        syntax = parse(document.text, language, budget_ms=5000)
+        document = Document("untitled:1", 1, "python", text[:cursor] + text[end:])
+        syntax = parse(document, cursor)
         region = plan(document, cursor, Budget(), syntax)
         if isinstance(region, Region):
-            found = suggest(document, region, text[cursor:end] + "\n", 1.0, syntax, check_ms=5000)
+            found = suggest(document, region, text[cursor:end] + "\n", 1.0, syntax)
             assert isinstance(found, Suggestion), (found, code)
             assert found.new_text == text[cursor:end]
