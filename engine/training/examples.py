@@ -26,7 +26,7 @@ from engine.training.tokenizer import ABOVE, BELOW
 
 Kind = Literal["rest-of-line", "inside-line", "lines", "whole-canvas"]
 KINDS: tuple[Kind, ...] = ("rest-of-line", "inside-line", "lines", "whole-canvas")
-HOLES_FIRST, HOLES_LAST = (0.15, 0.07, 0.08, 0.7), (0.45, 0.2, 0.2, 0.15)
+HOLES_FIRST, HOLES_LAST = (0.15, 0.07, 0.08, 0.7), (0.6, 0.2, 0.1, 0.1)
 """Weights of the kinds at the start and at the end of a run: a whole canvas teaches five times as many tokens a
 pass as a hole does, which is what a young model needs; holes are what it will be asked for."""
 EXACT_SHARE = 0.25
