@@ -18,6 +18,7 @@ from dgls.region.plan import Region
 from dgls.region.syntax import Syntax
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
+_NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
 _FOLLOWING = 8  # lines after the hole that a fill is compared with
 
 
@@ -25,6 +26,7 @@ class Rejection(StrEnum):
     """Why an infill became no suggestion."""
 
     EMPTY = "nothing but whitespace"
+    NO_TEXT = "bytes that are no text"
     REPEATS_AFTER = "repeats the code after it"
     REPEATS_ITSELF = "repeats itself or the line above"
     BREAKS_SYNTAX = "breaks a file that parsed"
@@ -84,6 +86,8 @@ def suggest(
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER
+    if not _NO_TEXT.isdisjoint(fill):
+        return Rejection.NO_TEXT
     if _repeats_itself(fill, site):
         return Rejection.REPEATS_ITSELF
     new_text = fill.replace("\n", document.newline)
