@@ -9,10 +9,10 @@ definition or statement begins; a tree would say the same, but comes apart while
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from dgls.document import Document
-from dgls.region.indentation import closes_body, indentation, width
+from dgls.region.indentation import closes_body, indentation, opens_body, width
 from dgls.region.languages import Language
 
 CountTokens = Callable[[str], int]
@@ -75,24 +75,29 @@ def _room(own: str, tokens: int, count: CountTokens) -> int:
 
 def _slot_size(tokens: int) -> int:
     """Characters. It depends on the budget alone: with the room left it would change as the cursor's line grows."""
-    return max(1, tokens * _CHARS * 3 // 8)
+    return max(1, tokens * _CHARS // 4)
 
 
-def _border(document: Document, lines: Iterable[int], language: Language) -> int | None:
-    """The start of the line among `lines` that a definition or statement most likely begins with."""
+def _border(document: Document, lines: range, language: Language) -> int | None:
+    """The start of the line among `lines` that a definition or statement most likely begins with.
 
-    def rank(line: int) -> tuple[bool, int, bool]:
+    A blank line and a body's head behind it are the best sign; prose in a string has blank lines, too.
+    """
+    after_blank = lines.start == 0 or not document.line_text(lines.start - 1).strip()
+    best: tuple[bool, int, bool, bool, int] | None = None
+    for line in lines:
         text = document.line_text(line)
-        after_blank = line > 0 and not document.line_text(line - 1).strip()
-        return closes_body(text, language), width(indentation(text)), not after_blank
-
-    filled = [line for line in lines if document.line_text(line).strip()]
-    return document.line_start(min(filled, key=rank)) if filled else None
+        if text.strip():
+            heads = after_blank and opens_body(text, language)
+            rank = (closes_body(text, language), width(indentation(text)), not after_blank, not heads, line)
+            best = rank if best is None else min(best, rank)
+        after_blank = not text.strip()
+    return document.line_start(best[-1]) if best is not None else None
 
 
 def _cut_left(text: str, line_start: int, offset: int, tokens: int, count: CountTokens) -> int:
     """A border inside a line too long for the budget; in slots as well."""
-    slot_size = max(1, tokens * _CHARS * 3 // 8)
+    slot_size = _slot_size(tokens)
     start = max(line_start, line_start - (-(offset - line_start - tokens * _CHARS) // slot_size) * slot_size)
     start = min(start, offset)
     while count(text[start:offset]) > tokens:

@@ -7,6 +7,7 @@ from tree_sitter import Node
 
 from dgls.document import Document, Span
 from dgls.region.languages import LANGUAGES, Language, language_of
+from dgls.region.plan import Budget, Quiet, plan
 from dgls.region.syntax import Syntax, grammar_of, parse
 
 
@@ -111,6 +112,23 @@ def test_an_error_is_one_where_it_stands() -> None:
     assert syntax.breaks(inside, "= ")
     assert not syntax.breaks(inside, "2 +")
     assert not syntax.breaks(after, "= ")
+
+
+PROSE = """
+This is a paragraph of a template, as long as the window. Don't call it code: it's none.
+  - an item (with a bracket
+
+"""
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+@pytest.mark.parametrize(("marker", "in_string"), [("return g(a, 2", False), ("def f1(", False), ("Doc of 1", True)])
+def test_a_window_that_starts_in_a_string_takes_no_code_for_one(quotes: str, marker: str, in_string: bool) -> None:
+    text = f"TEXT = {quotes}{PROSE * 400}{quotes}\n\n\n{FUNCTION.format(n=1)}{FUNCTION.format(n=2)}"
+    at = text.index(marker) + len(marker)
+    syntax = parsed(text, None, at)
+    assert syntax.text.startswith("This is"), "the window starts in the string"
+    assert (plan(document(text), at, Budget(), syntax) is Quiet.STRING) == in_string
 
 
 METHODS = {
