@@ -19,8 +19,8 @@ from dgls.region.languages import LANGUAGES
 from dgls.region.syntax import grammar_of
 from dgls.settings import Settings
 from engine.checkpoint import read_checkpoint
-from engine.errors import EngineError
-from engine.hub import PUBLISHED, installed, locate
+from engine.errors import EngineError, NotEnoughMemory
+from engine.hub import PUBLISHED, Installed, installed, locate
 from engine.profile import read_profile
 
 EDITORS = {
@@ -105,9 +105,24 @@ def _models() -> Iterator[Finding]:
     found = installed()
     for model in found:
         if model.name != chosen:
-            yield Finding("model", f"{model.name}, {size(model.bytes)}, in the local cache", model.problem)
+            yield Finding(
+                "model", f"{model.name}, {size(model.bytes)}, in the local cache", model.problem or _too_large(model)
+            )
     if all(model.name != PUBLISHED for model in found):
         yield Finding("model", f"{PUBLISHED} is not in the local cache; `dgls models` says what it needs")
+
+
+def _too_large(model: Installed) -> str | None:
+    """Why there is no memory for a model on the device that it would run on; None if there is."""
+    try:
+        from engine.device import pick_device, pick_dtype, require_memory
+    except (ImportError, OSError):  # told already, with the devices
+        return None
+    try:
+        require_memory(pick_device(), model.parameters * pick_dtype("auto", model.parameters).itemsize)
+    except NotEnoughMemory as error:
+        return str(error)
+    return None
 
 
 def _grammars() -> Finding:

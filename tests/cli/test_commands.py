@@ -76,6 +76,18 @@ def test_the_doctor_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, t
     assert "grammars: " in outcome.out
 
 
+def test_the_doctor_sees_what_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fits = Installed("some/small", tmp_path, 10, 5, None)
+    too_large = Installed("some/huge", tmp_path, 10**15, 10**15, None)
+    monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [fits, too_large])
+    small, huge = (
+        next(line for line in run("doctor").out.split("model: ") if name in line) for name in ("/small", "/huge")
+    )
+    assert "are free" not in small
+    assert "needs" in huge
+    assert "are free" in huge
+
+
 def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("engine.hub.embedded_folder", lambda: tmp_path / "gone")
     outcome = run("doctor")
