@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dgls import cli
-from tests.engine.checkpoints import raw_checkpoint
+from tests.engine.checkpoints import raw_checkpoint, speak_ascii
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture(scope="session")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return raw_checkpoint(tmp_path_factory.mktemp("model"), sharpness=60, canvas_length=96)
+    return speak_ascii(raw_checkpoint(tmp_path_factory.mktemp("model"), sharpness=60, canvas_length=96))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.wire import Wire, completion, serving
-from tests.engine.checkpoints import raw_checkpoint
+from tests.engine.checkpoints import raw_checkpoint, speak_ascii
 
 METHOD = "textDocument/inlineCompletion"
 URI = "file:///a.py"
@@ -22,7 +22,7 @@ def last_status(wire: Wire) -> Any:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return raw_checkpoint(tmp_path_factory.mktemp("checkpoint"), sharpness=60.0)
+    return speak_ascii(raw_checkpoint(tmp_path_factory.mktemp("checkpoint"), sharpness=60.0))
 
 
 async def test_real_engine_answers(checkpoint: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
 from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
@@ -65,6 +66,18 @@ def raw_checkpoint(
         after_tokens=canvas_length // 4,
         max_steps=16,
     ).save(folder)
+    return folder
+
+
+def speak_ascii(folder: Path) -> Path:
+    """Let a sharp checkpoint say no byte that is no text by itself: what has one is no suggestion. Returns `folder`."""
+    weights, tokenizer = load_file(folder / "model.safetensors"), Tokenizer.from_file(str(folder / "tokenizer.json"))
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    foreign = [id for token, id in tokenizer.get_vocab().items() if token in alphabet and not " " < token <= "~"]
+    for name, tensor in weights.items():
+        if name.endswith("decoder.embed_tokens.weight"):
+            tensor[foreign] = 0
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
     return folder
 
 
