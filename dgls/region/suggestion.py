@@ -29,7 +29,7 @@ class Rejection(StrEnum):
     NO_TEXT = "bytes that are no text"
     REPEATS_AFTER = "repeats the code after it"
     REPEATS_ITSELF = "repeats itself or the line above"
-    BREAKS_SYNTAX = "breaks a file that parsed"
+    BREAKS_SYNTAX = "breaks code that parsed"
 
 
 @dataclass(frozen=True, slots=True)
