@@ -21,12 +21,16 @@ from engine.training.examples import Batch
 
 @dataclass(frozen=True, slots=True)
 class Objective:
-    """Shares and weights of the loss. A canvas with pins starts as pure noise with `pure_noise_share`; one without
-    has at most the share `most_unpinned_noise` of its tokens noised, as there is nothing else to go by.
-    Tokens that were not noised weigh `kept_weight`: they are easily copied, and would teach little else.
-    `self_conditioning_temperature` is about the sampler's at run time."""
+    """Shares and weights of the loss.
+
+    Of the holes, `pure_noise_share` are all noise, and of those `filling_share` clean up to a random place in their
+    text. A canvas without pins has at most the share `most_unpinned_noise` of its tokens noised, as there is nothing
+    else to go by. Tokens that were not noised weigh `kept_weight`: they are easily copied, and would teach little
+    else. `self_conditioning_temperature` is about the sampler's at run time.
+    """
 
     pure_noise_share: float = 0.4
+    filling_share: float = 0.5
     most_unpinned_noise: float = 0.7
     pad_weight: float = 0.2
     kept_weight: float = 0.2
@@ -44,7 +48,7 @@ class Objective:
         next_logits = model.lm_head(states[:, :-1][following])
         next_loss = cross_entropy(next_logits.float(), batch.prompt[:, 1:][following])
 
-        noised = self._noise(batch, vocabulary, generator)
+        noised = self._noise(batch, vocabulary, model.model.decoder.padding_idx, generator)
         soft = None
         if torch.rand((), generator=generator, device=generator.device) < self.self_conditioning_share:
             with torch.no_grad():
@@ -58,7 +62,7 @@ class Objective:
         losses = cross_entropy(predicted, target, reduction="none")
         return (losses * weight).sum() / weight.sum() + self.next_token_weight * next_loss
 
-    def _noise(self, batch: Batch, vocabulary: int, generator: torch.Generator) -> Tensor:
+    def _noise(self, batch: Batch, vocabulary: int, pad: int, generator: torch.Generator) -> Tensor:
         def uniform(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator, device=generator.device)
 
@@ -66,7 +70,13 @@ class Objective:
         share = torch.where(uniform(rows, 1) < self.pure_noise_share, 1.0, uniform(rows, 1))
         unpinned = (batch.free == batch.canvas_valid).all(dim=1, keepdim=True)
         share = torch.where(unpinned, self.most_unpinned_noise * uniform(rows, 1), share)
-        hit = batch.free & (uniform(*batch.canvas.shape) < share)
+        place = uniform(*batch.canvas.shape)
+        # Of the holes of pure noise, some are clean up to a random place, as they are while they fill from the seam.
+        text = (batch.free & batch.canvas.ne(pad)).sum(dim=1, keepdim=True)
+        inside = (batch.free.cumsum(dim=1) - 1) / text.clamp(min=1)
+        filling = (share == 1.0) & (uniform(rows, 1) < self.filling_share)
+        place = torch.where(filling, 1.0 + uniform(rows, 1) - inside, place)
+        hit = batch.free & (place <= share)
         return torch.where(hit, random_ids(batch, vocabulary, generator), batch.canvas)
 
 
