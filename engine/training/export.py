@@ -14,13 +14,18 @@ from engine.training.architecture import Architecture, new_model
 PROFILE = Profile(
     prompt_format="raw",
     hole_policy="pad",
-    canvas_length=128,
+    canvas_length=96,
     max_prompt_tokens=128,
-    before_tokens=44,
-    after_tokens=32,
-    max_steps=12,
+    before_tokens=36,
+    after_tokens=20,
+    max_steps=24,
+    entropy_bound=0.5,
+    t_min=0.05,
+    t_max=0.4,
+    confidence_threshold=0.05,
 )
-"""How to infill with the embedded model: its prompt and canvas are those it was trained on."""
+"""How to infill with the embedded model. Prompt and canvas are no longer than those it was trained on (`Sizes`);
+the sampler's values were the best of a few on held-out holes (docs/log.md)."""
 
 
 def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
