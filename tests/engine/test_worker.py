@@ -183,14 +183,18 @@ def test_settled_request_is_not_running_any_more(worker: Worker, engine: Scripte
     cancel = CancelToken()
     done: list[Future[Infill]] = []
 
+    all_there = threading.Event()
+
     def submit_next(_: object = None) -> None:
-        if len(done) < 20:
-            done.append(worker.submit(request("a"), cancel, key="doc"))
-            done[-1].add_done_callback(submit_next)
+        if len(done) == 20:
+            all_there.set()
+            return
+        done.append(worker.submit(request("a"), cancel, key="doc"))
+        done[-1].add_done_callback(submit_next)
 
     submit_next()
-    for index in range(20):
-        assert done[index].result(WAIT).texts == ("a",)
+    assert all_there.wait(WAIT)  # a result may be there before its callbacks were called
+    assert [future.result(WAIT).texts for future in done] == [("a",)] * 20
 
 
 def test_steps_are_passed_on(worker: Worker, engine: ScriptedEngine) -> None:
