@@ -52,10 +52,12 @@ def train(
     layers: int = 5,
     seed: int = 0,
     workers: Annotated[int, typer.Option(help="Processes that draw examples; a GPU wants about ten.")] = 0,
-    weights: Annotated[Path | None, typer.Option(help="Exported weights to begin a new run with.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="An exported model to begin a new run with.")] = None,
 ) -> None:
     """Train, or go on from the run's checkpoint (whose width and depth then count)."""
     torch.set_num_threads(threads)
+    if weights is not None:
+        exporting.adopt(weights, run)
     reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
     if not (run / "architecture.json").exists():
         Architecture.of(reader.size, hidden, layers).save(run / "architecture.json")

@@ -8,8 +8,10 @@ from pathlib import Path
 import torch
 from transformers import DiffusionGemmaForBlockDiffusion
 
-from engine.profile import Profile
+from engine.profile import Profile, read_json
 from engine.training.architecture import Architecture, new_model
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 PROFILE = Profile(
     prompt_format="raw",
@@ -36,12 +38,28 @@ def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
     return model
 
 
+def adopt(exported: Path, run: Path) -> None:
+    """Give a new run the tokenizer and the shape of an exported model, whose weights mean nothing without them.
+
+    Raises `ValueError` if the run has another tokenizer already.
+    """
+    (run / "tokenizer").mkdir(parents=True, exist_ok=True)
+    for name in TOKENIZER_FILES:
+        own = run / "tokenizer" / name
+        if own.exists() and own.read_bytes() != (exported / name).read_bytes():
+            raise ValueError(f"{own} is not the tokenizer of {exported}; delete {own.parent}, or take another run")
+        shutil.copyfile(exported / name, own)
+    text = read_json(exported / "config.json")["text_config"]
+    shape = Architecture.of(text["vocab_size"], text["hidden_size"], text["num_hidden_layers"])
+    shape.save(run / "architecture.json")
+
+
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
     """Write a complete checkpoint into `folder`; what was there of an earlier one is overwritten."""
     folder.mkdir(parents=True, exist_ok=True)
     module: torch.nn.Module = model  # transformers' own annotation of `to` is wrong
     module.to(torch.bfloat16)
     model.save_pretrained(folder, max_shard_size="15MB")
-    for name in ("tokenizer.json", "tokenizer_config.json"):
+    for name in TOKENIZER_FILES:
         shutil.copyfile(tokenizer_folder / name, folder / name)
     profile.save(folder)

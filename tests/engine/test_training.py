@@ -19,7 +19,7 @@ from engine.training.architecture import Architecture, new_model
 from engine.training.corpus import Source
 from engine.training.evaluate import Case, cases, fill, previous_line, score
 from engine.training.examples import KINDS, Cutter, Sizes, collate
-from engine.training.export import PROFILE, export
+from engine.training.export import PROFILE, adopt, export
 from engine.training.objective import Objective, encode_prompt, predict
 from engine.training.tokenizer import train_tokenizer
 from engine.training.train import Plan, Trainer
@@ -138,6 +138,18 @@ def test_exported_weights_fill_holes_and_start_a_new_run(
         torch.testing.assert_close(one, other, atol=0.0, rtol=2**-8)  # bfloat16 on disk
     with Engine.open(tmp_path / "exported", "cpu") as engine:
         assert fill(engine, cases(sources, 1, seed=0)[0]).steps >= 1
+
+
+def test_a_run_takes_over_what_exported_weights_need(
+    sources: list[Source], tokenizer: Tokenizer, folder: Path, tmp_path: Path
+) -> None:
+    export(new_model(tiny(tokenizer), seed=0), folder, tmp_path / "exported", PROFILE)
+    adopt(tmp_path / "exported", tmp_path / "run")
+    assert Architecture.load(tmp_path / "run" / "architecture.json") == tiny(tokenizer)
+    adopt(tmp_path / "exported", tmp_path / "run")
+    train_tokenizer(sources, 300, tmp_path / "run" / "tokenizer")
+    with pytest.raises(ValueError, match="not the tokenizer of"):
+        adopt(tmp_path / "exported", tmp_path / "run")
 
 
 @pytest.mark.parametrize(
