@@ -10,12 +10,12 @@ request are the last prompt's tokens, keys and values, and those are right after
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
 
 import torch
 
@@ -32,7 +32,7 @@ from engine.profile import ModelInfo, Profile
 from engine.prompt import open_prompt
 from engine.sampler import Sampler, Schedule
 from engine.stopping import Deadline, StableAndSure
-from engine.types import CancelToken, Draft, Infill, InfillRequest, Limits, Step, Timings
+from engine.types import CancelToken, Draft, Infill, InfillRequest, Limits, Piece, Step, Timings
 
 
 class Engine:
@@ -53,16 +53,27 @@ class Engine:
 
     @classmethod
     def open(
-        cls, model: str | Path = "embedded", device: str = "auto", dtype: str = "auto", threads: int | None = None
+        cls,
+        model: str | Path = "embedded",
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+        overrides: Mapping[str, Any] = MappingProxyType({}),
     ) -> Engine:
         """Load a model: "embedded", a local folder, or a hub name from the local cache.
 
         `threads` is the number of CPU threads that torch computes with, in the whole process; None leaves it as it
-        is. Raises the errors of `engine.errors`.
+        is. `overrides` stand in for fields of the model's profile. Raises the errors of `engine.errors`, and
+        `EngineError` for overrides that make no profile.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(load(model, device, dtype))
+        loaded = load(model, device, dtype)
+        try:
+            profile = replace(loaded.profile, **overrides)
+        except (TypeError, ValueError) as error:
+            raise EngineError(f"these overrides make no profile: {error}") from None
+        return cls(replace(loaded, profile=profile, info=replace(loaded.info, profile=profile)))
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.
@@ -116,6 +127,7 @@ class Engine:
             prefilled_tokens=prefilled,
             canvas_tokens=len(canvas.ids),
             hole_tokens=len(progress.draft),
+            pieces=_pieces(progress, reader),
         )
 
     def close(self) -> None:
@@ -176,3 +188,11 @@ def _confidences(progress: Progress, counted: Sequence[range]) -> tuple[float, .
     best = progress.logits.log_softmax(-1).amax(-1).tolist()
     means = [sum(best[row] for row in rows) / len(rows) for rows in counted]
     return tuple(torch.tensor(means, dtype=torch.float64).exp().clamp(max=1.0).tolist())
+
+
+def _pieces(progress: Progress, reader: Reader) -> tuple[tuple[Piece, ...], ...]:
+    best = progress.logits.softmax(-1).amax(-1).tolist()
+    return tuple(
+        tuple(Piece(text, best[row]) for text, row in zip(fill.pieces, rows, strict=False))
+        for fill, rows in zip(reader.fills(progress.draft), reader.counted(progress.draft), strict=True)
+    )

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
+from engine.calibration import Calibration
 from engine.errors import BrokenCheckpoint, UnsupportedModel
 
 PromptFormat = Literal["raw", "chat"]
-HolePolicy = Literal["pad", "fixed"]
+HolePolicy = Literal["pad", "batch", "align", "fixed"]
 
 INFILL_FILE = "infill.json"
 CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
@@ -42,11 +43,12 @@ class Profile:
     t_max: float = 0.8
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
+    calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
         checks = {
             "prompt_format is 'raw' or 'chat'": self.prompt_format in ("raw", "chat"),
-            "hole_policy is 'pad' or 'fixed'": self.hole_policy in ("pad", "fixed"),
+            f"hole_policy is one of {', '.join(get_args(HolePolicy))}": self.hole_policy in get_args(HolePolicy),
             "max_steps is at least 1": self.max_steps >= 1,
             "0 < t_min <= t_max": 0 < self.t_min <= self.t_max,
             "entropy_bound and confidence_threshold are not negative": min(
@@ -167,10 +169,18 @@ def _checked(values: Mapping[str, Any], folder: Path) -> Profile:
                 f"the settings beside the model in {folder}: {name} should be a number, not {value!r}"
             )
     try:
-        return Profile(**cast(Any, dict(values)))
+        return Profile(**cast(Any, dict(values) | _calibration(values)))
     except (ValueError, TypeError) as error:
         raise BrokenCheckpoint(f"the settings beside the model in {folder} do not fit together: {error}") from None
 
 
+def _calibration(values: Mapping[str, Any]) -> dict[str, Calibration]:
+    """JSON has lists where a calibration has tuples."""
+    if "calibration" not in values:
+        return {}
+    own = dict(values["calibration"])
+    return {"calibration": Calibration(**own | {"points": tuple(map(tuple, own.get("points", ())))})}
+
+
 def _types() -> dict[str, str]:
-    return {field.name: str(field.type) for field in fields(Profile)}
+    return {own.name: str(own.type) for own in fields(Profile)}

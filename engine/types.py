@@ -120,9 +120,18 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of a fill: its text, and the probability (0 to 1, at temperature 1) that the model gave it."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
 class Infill:
     """The answer: a text and a confidence (0 to 1) a hole, in segment order.
 
+    `pieces` are each text's tokens, where they are known. A confidence is the model's own, not calibrated (`engine.calibration`).
     `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
     KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
     """
@@ -136,6 +145,7 @@ class Infill:
     prefilled_tokens: int
     canvas_tokens: int
     hole_tokens: int
+    pieces: tuple[tuple[Piece, ...], ...] = ()
 
 
 @dataclass(slots=True)
