@@ -131,7 +131,8 @@ class Piece:
 class Infill:
     """The answer: a text and a confidence (0 to 1) a hole, in segment order.
 
-    `pieces` are each text's tokens, where they are known. A confidence is the model's own, not calibrated (`engine.calibration`).
+    `pieces` are each text's tokens, where they are known. A confidence is the
+    model's own, not calibrated (`engine.calibration`).
     `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
     KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
     """

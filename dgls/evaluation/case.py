@@ -46,7 +46,8 @@ class Outcome:
     `tokens` is the answer's length under the model's tokenizer. `raw_confidence` is the model's own, `confidence`
     the calibrated one; `shown`: an automatic suggestion would have been shown. `parses`: the file still parses with
     `text` in it (None if it did not before). `repeats_after`: `text` repeats the code that follows;
-    `raw_repeats_after`: `raw` does. `passed`: its tests passed. Milliseconds are the engine's; `passes` are forward passes.
+    `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes;
+    `ms`: the engine's milliseconds.
     """
 
     id: str
