@@ -45,9 +45,10 @@ class Outcome:
     `raw` is the engine's text, `text` what the product makes of it ("" where `rejected`, which then says why).
     `tokens` is the answer's length under the model's tokenizer. `raw_confidence` is the model's own, `confidence`
     the calibrated one; `shown`: an automatic suggestion would have been shown. `parses`: the file still parses with
-    `text` in it (None if it did not before). `repeats_after`: `text` repeats the code that follows;
-    `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes;
-    `ms`: the engine's milliseconds.
+    `text` in it (None if the author's does not). `repeats_after`: `text` repeats the code that follows;
+    `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes over the canvas, those
+    that only score included, the prompt's not. `ms`: the engine's milliseconds, the prompt's included. Without a
+    `finish` the model was not run, as the hole did not fit its canvas.
     """
 
     id: str
@@ -70,5 +71,5 @@ class Outcome:
     steps: int
     passes: int
     ms: float
-    finish: Finish
+    finish: Finish | None
     piece_confidences: tuple[float, ...] = ()

@@ -1,0 +1,49 @@
+"""A region to the engine and back: what is asked of it, and what becomes of its answer.
+
+Written once for all who fill a region: the server, the command line, the evaluation. Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dgls.document import Document
+from dgls.region.certainty import sure_part
+from dgls.region.plan import Region
+from dgls.region.suggestion import Rejection, Suggestion, suggest
+from dgls.region.syntax import Syntax
+from engine.calibration import Calibration
+from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned
+
+
+def request_of(
+    region: Region, path: str, language: str, limits: Limits, seed: int, draft: str | None = None
+) -> InfillRequest:
+    """`path` is shown to the model as it is. A `draft` tells the hole's length where the policy keeps to one; all of
+    it is noised."""
+    return InfillRequest(
+        Context(path, language, region.above, region.below),
+        [
+            Pinned(region.before),
+            Hole(max_tokens=region.max_tokens, draft=draft, stop=region.stop),
+            Pinned(region.after),
+        ],
+        limits,
+        seed,
+    )
+
+
+def suggestion_of(
+    document: Document, region: Region, infill: Infill, calibration: Calibration, syntax: Syntax | None = None
+) -> Suggestion | Rejection:
+    """The lines that the model was sure of, made fit to show, with the calibrated confidence."""
+    text = sure_part(infill.pieces[0], calibration.keep_above) if infill.pieces else infill.texts[0]
+    found = suggest(document, region, text, syntax=syntax)
+    if isinstance(found, Rejection):
+        return found
+    return replace(found, confidence=calibration.confidence(infill.confidences[0]))
+
+
+def filled(document: Document, region: Region, text: str) -> str:
+    """The whole document with `text` in the region's hole."""
+    return document.text[: region.span.start] + text + document.text[region.span.end :]
