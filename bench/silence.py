@@ -1,0 +1,145 @@
+"""How often an automatic suggestion is shown where one is wanted, and how often there is quiet where none is.
+
+    python bench/silence.py [--held-out 300] [--seed 0]
+
+Over the cases in `fixtures/silence`, with the answer that an author would write in the model's place: the figures are
+of the rules, not of a model. `--held-out` also asks the planner at so many random places of each kind in the
+evaluation's packages: at the end of a line that is cut off (its author went on), and at the end of one that is whole,
+in a file that lacks nothing. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import random
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from dgls.document import Document
+from dgls.region.plan import Budget, Quiet, plan
+from dgls.region.suggestion import Rejection, suggest
+from dgls.region.syntax import parse
+from engine.training.corpus import HELD_OUT
+
+CASES = Path(__file__).parents[1] / "fixtures" / "silence"
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """See fixtures/silence/README.md. `infill` is what the model says: the author's answer, where one is wanted."""
+
+    name: str
+    document: Document
+    offset: int
+    wanted: bool
+    infill: str | None
+    deleted: bool
+    excluded: bool
+    known_miss: str | None
+
+
+def read_cases(folder: Path = CASES) -> Iterator[Case]:
+    for path in sorted(folder.glob("*.toml")):
+        for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"]:
+            left, right = case["text"].split("<CURSOR>")
+            uri = f"file:///project/{case.get('path', 'untitled')}"
+            yield Case(
+                name=f"{path.stem}: {case['name']}",
+                document=Document(uri, 1, path.stem, left + right),
+                offset=len(left),
+                wanted=not case.get("quiet", False),
+                infill=case.get("answer", case.get("infill")),
+                deleted=case.get("deleted", False),
+                excluded=case.get("excluded", False),
+                known_miss=case.get("known_miss"),
+            )
+
+
+def shown(case: Case) -> str | Quiet | Rejection:
+    """The text that is shown, or why there is none."""
+    syntax = parse(case.document, case.offset)
+    region = plan(case.document, case.offset, Budget(), syntax)
+    if isinstance(region, Quiet):
+        return region
+    if case.infill is None:
+        return "whatever the model says"
+    found = suggest(case.document, region, case.infill, 1.0, syntax)
+    return found if isinstance(found, Rejection) else found.new_text
+
+
+def is_right(case: Case) -> bool:
+    found = shown(case)
+    if isinstance(found, (Quiet, Rejection)):
+        return not case.wanted
+    return case.wanted and found == case.infill
+
+
+def share(right: Sequence[bool]) -> float:
+    return round(sum(right) / len(right), 4) if right else 0.0
+
+
+def held_out_places(count: int, seed: int) -> tuple[float, float]:
+    """At the ends of `count` lines each: the share of cut lines not quiet, and of whole lines quiet."""
+    texts, chance = held_out_texts(), random.Random(seed)
+    cut: list[bool] = []
+    whole: list[bool] = []
+    while len(cut) < count:
+        text = chance.choice(texts)
+        document = Document("file:///source.py", 1, "python", text)
+        line = chance.randrange(document.line_count)
+        start, end = document.line_start(line), document.line_end(line)
+        indent = len(text[start:end]) - len(text[start:end].lstrip())
+        if end - start - indent < 2 or in_literal(document, start + indent) or in_literal(document, end):
+            continue
+        at = chance.randrange(start + indent + 1, end)
+        if in_literal(document, at):
+            continue
+        shorter = Document(document.uri, 1, "python", text[:at] + text[end:])
+        cut.append(not isinstance(plan(shorter, at, Budget(), parse(shorter, at)), Quiet))
+        whole.append(isinstance(plan(document, end, Budget(), parse(document, end)), Quiet))
+    return share(cut), share(whole)
+
+
+def held_out_texts() -> list[str]:
+    """The Python files of the packages that are kept for evaluation, as far as they are installed."""
+    paths: list[Path] = []
+    for distribution in importlib.metadata.distributions():
+        if re.sub(r"[-_.]+", "-", distribution.name).lower() in HELD_OUT:
+            paths += [Path(str(file.locate())) for file in distribution.files or () if file.suffix == ".py"]
+    return [path.read_text(encoding="utf-8") for path in sorted(paths) if path.stat().st_size >= 400]
+
+
+def in_literal(document: Document, offset: int) -> bool:
+    """In a comment or string: always quiet, so such places would only flatter the figures."""
+    return plan(document, offset, Budget(), parse(document, offset)) in (Quiet.COMMENT, Quiet.STRING)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--held-out", type=int, default=0, metavar="N")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    cases = list(read_cases())
+    for case in cases:
+        if not is_right(case):
+            wanted = f"wanted: {case.infill!r}" if case.wanted else "wanted: none"
+            print(f"{case.name}\n    {wanted}\n    shown:  {shown(case)!r}")
+    figures: dict[str, float | int] = {
+        "quiet_rate": share([is_right(case) for case in cases if not case.wanted]),
+        "show_rate": share([is_right(case) for case in cases if case.wanted]),
+        "quiet_cases": sum(not case.wanted for case in cases),
+        "show_cases": sum(case.wanted for case in cases),
+    }
+    if arguments.held_out:
+        figures["cut_lines_shown"], figures["whole_lines_quiet"] = held_out_places(arguments.held_out, arguments.seed)
+        figures["held_out_places"] = arguments.held_out
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()
