@@ -7,8 +7,11 @@ imports no torch and may be used from any thread.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +32,29 @@ class Calibration:
         flat = [number for point in self.points for number in point]
         if not all(0.0 <= number <= 1.0 for number in (*flat, self.show_above, self.keep_above)):
             raise ValueError("a calibration's points and thresholds lie between 0 and 1")
+        if not math.isfinite(self.length_bias):
+            raise ValueError("a calibration's length_bias is a finite number")
         raws, shares = [point[0] for point in self.points], [point[1] for point in self.points]
         if raws != sorted(set(raws)) or shares != sorted(shares):
             raise ValueError("a calibration's points ascend")
+
+    @classmethod
+    def from_json(cls, value: object) -> Self:
+        """What `as_json` gave; what is missing keeps its default. Raises `ValueError` with what is wrong."""
+        names = [own.name for own in fields(cls)]
+        if not isinstance(value, Mapping) or not set(value) <= set(names):
+            raise ValueError(f"a calibration is an object with some of {', '.join(names)}, not {value!r}")
+        points = value.get("points", ())
+        if not isinstance(points, (list, tuple)) or not all(_is_pair(point) for point in points):
+            raise ValueError(f"a calibration's points are pairs of numbers, not {points!r}")
+        numbers = {name: number for name, number in value.items() if name != "points"}
+        wrong = [name for name, number in numbers.items() if not _is_number(number)]
+        if wrong:
+            raise ValueError(f"a calibration's {wrong[0]} is a number, not {numbers[wrong[0]]!r}")
+        return cls(points=tuple((point[0], point[1]) for point in points), **numbers)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
 
     def confidence(self, raw: float) -> float:
         """The share right of fills whose own confidence is `raw`, linear between the points."""
@@ -42,3 +65,11 @@ class Calibration:
             return self.points[min(at, len(self.points) - 1)][1]
         (left, low), (right, high) = self.points[at - 1], self.points[at]
         return low + (high - low) * (raw - left) / (right - left)
+
+
+def _is_pair(point: object) -> bool:
+    return isinstance(point, (list, tuple)) and len(point) == 2 and all(_is_number(number) for number in point)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ from engine.checkpoint import Checkpoint, listed, read_checkpoint
 from engine.device import device_name, pick_device, pick_dtype, require_memory, told_of_exhaustion
 from engine.errors import BrokenCheckpoint
 from engine.hub import locate
+from engine.own_calibration import own_calibration
 from engine.profile import ModelInfo, Profile, read_profile
 from engine.tokenizer import Tokenizer
 
@@ -56,6 +57,7 @@ def load(
     start = time.perf_counter()
     checkpoint = read_checkpoint(locate(str(model)))
     tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
+    profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
     where = pick_device(device)
     empty = _build_empty(checkpoint, where)
     slots = _match(empty, checkpoint)

@@ -175,11 +175,7 @@ def _checked(values: Mapping[str, Any], folder: Path) -> Profile:
 
 
 def _calibration(values: Mapping[str, Any]) -> dict[str, Calibration]:
-    """JSON has lists where a calibration has tuples."""
-    if "calibration" not in values:
-        return {}
-    own = dict(values["calibration"])
-    return {"calibration": Calibration(**own | {"points": tuple(map(tuple, own.get("points", ())))})}
+    return {"calibration": Calibration.from_json(values["calibration"])} if "calibration" in values else {}
 
 
 def _types() -> dict[str, str]:
