@@ -1,0 +1,242 @@
+"""Which files are kept from the model: by name, by git, by the user's globs, through links and by any URI."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dgls.context.exclusion import Excluded, Exclusion, path_of
+
+SECRETS = [
+    ".env",
+    ".env.local",
+    ".env.production",
+    "api.env",
+    ".envrc",
+    "conf/.ENV",
+    "server.pem",
+    "tls.key",
+    "old/cert.p12",
+    "ca.crt",
+    "a.jks",
+    ".netrc",
+    ".npmrc",
+    ".pypirc",
+    "id_rsa",
+    "id_rsa.bak",
+    ".ssh/config",
+    "deploy_ed25519",
+    ".aws/config",
+    ".aws/credentials",
+    "credentials.json",
+    "my-service-account-7.json",
+    "terraform.tfstate",
+    "terraform.tfstate.backup",
+    "prod.tfvars",
+    ".kube/config",
+    "kubeconfig.yaml",
+    ".git/config",
+    ".git-credentials",
+    ".docker/config.json",
+    "secrets.yaml",
+    "app-secrets.json",
+    ".streamlit/secrets.toml",
+    ".htpasswd",
+    ".bash_history",
+    ".config/gcloud/access_tokens.db",
+    ".dev.vars",
+    "release.keystore",
+    ".terraform/x.json",
+    "master.key",
+]
+PLAIN = [
+    ".env.example",
+    ".env.local.example",
+    ".env.sample",
+    "environment.py",
+    "env.py",
+    "keys.py",
+    "key.py",
+    "main.tf",
+    "secrets.py",
+    "src/credentials.py",
+    "docker-compose.yml",
+    ".gitignore",
+    "tokens.json",
+    "config.json",
+    "monkey",
+    "id_rs",
+    "pem.py",
+    ".github/workflows/ci.yml",
+    "credentials/store.py",
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secret_is_known_by_its_name_open_or_not(tmp_path: Path, name: str) -> None:
+    exclusion = Exclusion([tmp_path.as_uri()])
+    assert exclusion.of_path(tmp_path / name, opened=False) is Excluded.SECRET
+    assert exclusion.of_uri((tmp_path / name).as_uri(), opened=True) is Excluded.SECRET
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_code_about_secrets_is_code(tmp_path: Path, name: str) -> None:
+    assert Exclusion([tmp_path.as_uri()]).of_uri((tmp_path / name).as_uri(), opened=False) is None
+
+
+@pytest.mark.parametrize("name", ["poetry.lock", "web/package-lock.json", "go.sum", "Cargo.lock"])
+def test_lock_file_is_of_no_use(tmp_path: Path, name: str) -> None:
+    assert Exclusion().of_path(tmp_path / name, opened=True) is Excluded.LOCK
+
+
+@pytest.mark.parametrize(
+    ("uri", "why"),
+    [
+        ("untitled:.env", Excluded.SECRET),
+        ("untitled:Untitled-1", None),
+        ("vscode-notebook-cell:/work/.env/note.ipynb#W0sZmlsZQ", Excluded.SECRET),
+        ("vscode-notebook-cell:/work/note.ipynb#W0sZmlsZQ", None),
+        ("vscode-remote://ssh-remote+host/home/u/.ssh/config", Excluded.SECRET),
+        ("vscode-remote://host.pem/home/u/a.py", None),
+        ("file:///work/%2Eenv", Excluded.SECRET),
+        ("file:///work/a#b/.env", Excluded.SECRET),
+        ("file:///work/.env#L3", Excluded.SECRET),
+        ("file:///work/.env?x=1", Excluded.SECRET),
+        ("file:///c%3A/work/.env", Excluded.SECRET),
+        ("file:///work/a%00b.py", Excluded.SECRET),
+        ("FILE:///work/.env", Excluded.SECRET),
+        (".env", Excluded.SECRET),
+        ("a.py", None),
+        ("", None),
+        ("file://[/x", None),
+    ],
+)
+def test_any_uri_is_judged_by_name(uri: str, why: Excluded | None) -> None:
+    assert Exclusion().of_uri(uri, opened=True) is why
+
+
+def test_link_is_what_it_leads_to_and_what_it_is_called(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("A=1")
+    (tmp_path / "plain.py").write_text("")
+    (tmp_path / ".ssh").mkdir()
+    (tmp_path / "settings.py").symlink_to(tmp_path / ".env")
+    (tmp_path / "twice.py").symlink_to(tmp_path / "settings.py")
+    (tmp_path / "x.pem").symlink_to(tmp_path / "plain.py")
+    (tmp_path / "folder").symlink_to(tmp_path / ".ssh")
+    (tmp_path / "loop.py").symlink_to(tmp_path / "loop.py")
+    exclusion = Exclusion([tmp_path.as_uri()])
+    for name in ("settings.py", "twice.py", "x.pem", "folder/a.py"):
+        assert exclusion.of_path(tmp_path / name, opened=True) is Excluded.SECRET, name
+    assert exclusion.of_path(tmp_path / "plain.py", opened=True) is None
+
+
+def test_users_globs_count_from_each_workspace_folder(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    exclusion = Exclusion([one.as_uri(), two.as_uri()], ["/build", "*.csv", "!.env"])
+    chosen = ["one/build/a.py", "two/build/a.py", "one/x/a.csv", "elsewhere/a.csv"]
+    assert {exclusion.of_path(tmp_path / name, opened=True) for name in chosen} == {Excluded.CHOSEN}
+    assert exclusion.of_path(one / "x" / "build" / "a.py", opened=True) is None
+    assert exclusion.of_path(one / ".env", opened=True) is Excluded.SECRET, "nothing lifts an exclusion by name"
+
+
+def plant(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text)
+
+
+IGNORE_FILES = {
+    ".gitignore": "*.log\nbuild/\n/top.py\n!keep.log\nlogs/*\n!logs/kept.txt\n\\#odd\n!\n",
+    "a/.gitignore": "!b.log\nlocal.py\n/only.py\n",
+    "a/deep/.gitignore": "*\n!.gitignore\n!wanted.py\n",
+    ".git/info/exclude": "mine.py\n",
+}
+FILES = [
+    "x.log",
+    "keep.log",
+    "top.py",
+    "a/top.py",
+    "build/x.py",
+    "build/keep.log",
+    "a/build/x.py",
+    "a/b.log",
+    "a/c.log",
+    "a/local.py",
+    "local.py",
+    "a/only.py",
+    "a/z/only.py",
+    "a/deep/x.py",
+    "a/deep/wanted.py",
+    "a/deep/more/x.py",
+    "mine.py",
+    "a/mine.py",
+    "a/deep/mine.py",
+    "logs/kept.txt",
+    "logs/lost.txt",
+    "logs/deep/kept.txt",
+    "#odd",
+    "plain.py",
+    "src/plain.py",
+]
+
+
+def test_ignored_is_what_git_says(tmp_path: Path) -> None:
+    git = shutil.which("git")
+    if git is None:
+        pytest.skip("git is the judge here")
+    subprocess.run([git, "init", "-q", str(tmp_path)], check=True)
+    plant(tmp_path, IGNORE_FILES)
+    judged = subprocess.run(
+        [git, "-C", str(tmp_path), "-c", "core.excludesFile=", "check-ignore", "-z", "--no-index", "--stdin"],
+        input="\0".join(FILES).encode(),
+        capture_output=True,
+    )
+    ignored = set(judged.stdout.decode().rstrip("\0").split("\0"))
+    assert {"x.log", "a/only.py"} < ignored
+    exclusion = Exclusion([tmp_path.as_uri()])
+    assert {name for name in FILES if exclusion.of_path(tmp_path / name, opened=False) is Excluded.IGNORED} == ignored
+
+
+def test_open_file_may_be_ignored_by_git(tmp_path: Path) -> None:
+    plant(tmp_path, {".git/HEAD": "", ".gitignore": "local.py\n.env\n"})
+    exclusion = Exclusion([tmp_path.as_uri()])
+    uri = (tmp_path / "local.py").as_uri()
+    assert exclusion.of_uri(uri, opened=False) is Excluded.IGNORED
+    assert exclusion.of_uri(uri, opened=True) is None
+    assert exclusion.of_uri((tmp_path / ".env").as_uri(), opened=True) is Excluded.SECRET
+
+
+def test_rules_of_a_worktree_are_found(tmp_path: Path) -> None:
+    plant(tmp_path, {"main/.git/info/exclude": "mine.py\n", "main/.git/worktrees/w/commondir": "../..\n"})
+    plant(tmp_path, {"tree/.git": f"gitdir: {tmp_path / 'main/.git/worktrees/w'}\n"})
+    assert Exclusion().of_path(tmp_path / "tree/a/mine.py", opened=False) is Excluded.IGNORED
+
+
+def test_without_a_repository_the_folders_rules_count(tmp_path: Path) -> None:
+    plant(tmp_path, {"w/.gitignore": "x.py\n", ".gitignore": "y.py\n"})
+    exclusion = Exclusion([(tmp_path / "w").as_uri()])
+    judged = [exclusion.of_path(tmp_path / "w" / name, opened=False) for name in ("x.py", "y.py")]
+    assert judged == [Excluded.IGNORED, None]
+    assert exclusion.of_path(tmp_path / "x.py", opened=False) is None
+
+
+def test_changed_rules_count_at_once(tmp_path: Path) -> None:
+    plant(tmp_path, {".git/HEAD": "", ".gitignore": "a.py\n"})
+    exclusion = Exclusion([tmp_path.as_uri()])
+    assert exclusion.of_path(tmp_path / "b.py", opened=False) is None
+    (tmp_path / ".gitignore").write_text("a.py\nb.py\n")
+    assert exclusion.of_path(tmp_path / "b.py", opened=False) is Excluded.IGNORED
+    (tmp_path / ".gitignore").unlink()
+    assert exclusion.of_path(tmp_path / "a.py", opened=False) is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX paths")
+def test_path_of_a_uri_is_plain() -> None:
+    assert path_of("file:///a/../b/c%20d.py") == Path("/b/c d.py")
+    assert path_of("file://localhost/b") == Path("/b")
+    assert path_of("file://host/b") is None
+    assert path_of("untitled:x") is None
