@@ -4,7 +4,9 @@ Two formats, by the profile. `raw` is the embedded model's own: the text below t
 each behind its special token. `chat` is an instruction-tuned model's: its chat template, thinking off, around an
 instruction that shows the same two texts. The text below comes first in both, because what changes while a user
 works stands mostly above the canvas and near it: a change leaves the tokens before it, and so their keys and
-values, as they were. For the same reason texts are shortened in coarse steps and not token by token.
+values, as they were. For the same reason texts are shortened in coarse steps and not token by token. Snippets of
+other files change least: `chat` shows them first of all. `raw` has no place of its own for them, so there they
+stand at the head of the text above, as code of the same file would.
 
 The user's text is only ever tokenised as plain text, so nothing in it can end a turn or open another one. Knows
 tokens, no tensors; runs on the engine thread.
@@ -13,13 +15,14 @@ tokens, no tensors; runs on the engine thread.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from engine.errors import BrokenCheckpoint, UnsupportedModel
 from engine.profile import Profile, read_json
 from engine.tokenizer import Tokenizer
-from engine.types import Context
+from engine.types import Context, Snippet
 
 BELOW, ABOVE = "<|below|>", "<|above|>"
 """The special tokens of the `raw` format."""
@@ -29,6 +32,9 @@ THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
 
 _STEPS = 8
 """A text is shortened in steps of this part of its budget."""
+
+_SNIPPETS = 4
+"""Snippets get at most one part in so many of the budget, and no more than the file leaves."""
 
 _CHARACTERS_PER_TOKEN = 6
 """More than code has on average: how much text is worth tokenising for a budget."""
@@ -69,7 +75,9 @@ class RawPrompt:
 
     def encode(self, context: Context) -> list[int]:
         below, above = fit(self._tokenizer, context, self._budget)
-        return [self._below, *below, self._above, *above]
+        room = room_for_snippets(self._budget, len(below) + len(above))
+        snippets = fit_snippets(self._tokenizer, [snippet.text for snippet in context.snippets], room)
+        return [self._below, *below, self._above, *snippets, *above]
 
 
 class ChatPrompt:
@@ -95,12 +103,23 @@ class ChatPrompt:
         tokenizer = self._tokenizer
         where = f"File: {context.path[-_LONGEST_NAME:]}\n" if context.path else ""
         where += f"Language: {context.language[:_LONGEST_NAME]}\n" if context.language else ""
-        opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}\nText below the region:\n<below>\n")
+        opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}")
+        below_opens = tokenizer.encode("\nText below the region:\n<below>\n")
         middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
         closing = tokenizer.encode("\n</above>\n\nWrite the region.")
-        scaffold = sum(map(len, (self._head, opening, middle, closing, self._tail)))
-        below, above = fit(tokenizer, context, _room(self._max_tokens, scaffold))
-        return [*self._head, *opening, *below, *middle, *above, *closing, *self._tail]
+        scaffold = sum(map(len, (self._head, opening, below_opens, middle, closing, self._tail)))
+        budget = _room(self._max_tokens, scaffold)
+        below, above = fit(tokenizer, context, budget)
+        snippets = self._snippets(context.snippets, room_for_snippets(budget, len(below) + len(above)))
+        return [*self._head, *opening, *snippets, *below_opens, *below, *middle, *above, *closing, *self._tail]
+
+    def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
+        tokenizer = self._tokenizer
+        opens = tokenizer.encode("\nDefinitions in other files:\n<definitions>\n")
+        closes = tokenizer.encode("</definitions>\n")
+        texts = [f"File: {snippet.path[-_LONGEST_NAME:]}\n{snippet.text}" for snippet in snippets]
+        ids = fit_snippets(tokenizer, texts, room - len(opens) - len(closes))
+        return [*opens, *ids, *closes] if ids else []
 
 
 _INSTRUCTION = (
@@ -126,6 +145,28 @@ def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int],
     if len(below) > below_budget or len(context.below) > below_budget * _CHARACTERS_PER_TOKEN:
         below = _keep_start(tokenizer, below, below_budget)
     return below, above
+
+
+def room_for_snippets(budget: int, used: int) -> int:
+    """What is theirs when the file takes `used` tokens; changes in steps, as they stand before the file."""
+    return max(0, min(budget // _SNIPPETS, budget - _up_to_step(used, max(1, budget // _STEPS))))
+
+
+def fit_snippets(tokenizer: Tokenizer, texts: Sequence[str], room: int) -> list[int]:
+    """Ids of the first texts, each ended by a line break, together at most `room`; the last is cut between lines."""
+    ids: list[int] = []
+    for text in texts:
+        left = max(0, room - len(ids))
+        worth = text[: left * _CHARACTERS_PER_TOKEN]
+        whole = len(worth) == len(text)
+        own = tokenizer.encode(text.removesuffix("\n") + "\n" if whole else worth)
+        if not whole or len(own) > left:
+            ends = (
+                at for at in range(min(left, len(own)), 0, -1) if tokenizer.token_bytes(own[at - 1]).endswith(b"\n")
+            )
+            return [*ids, *own[: next(ends, 0)]]
+        ids += own
+    return ids
 
 
 def _window(text: str, budget: int) -> str:

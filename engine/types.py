@@ -16,17 +16,27 @@ Finish = Literal["stable", "steps", "deadline"]
 
 
 @dataclass(frozen=True, slots=True)
+class Snippet:
+    """Code of another file, shown so that the model knows what is there; `path` is that file's."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """What the encoder reads beside the canvas; constant while the user types inside the region.
 
     `above` and `below` are the file's text outside the canvas, in file order; the engine shortens them to the
     prompt's budget (the end of `above` and the start of `below` stay). `path` is shown to the model as it is.
+    `snippets`, the most important first, get a part of what room the file leaves.
     """
 
     path: str = ""
     language: str = ""
     above: str = ""
     below: str = ""
+    snippets: tuple[Snippet, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 
 from engine.errors import BrokenCheckpoint, UnsupportedModel
 from engine.profile import Profile, read_profile
-from engine.prompt import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt
+from engine.prompt import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt, room_for_snippets
 from engine.tokenizer import Tokenizer
-from engine.types import Context
+from engine.types import Context, Snippet
 from tests.engine.checkpoints import CHAT_SPECIALS, CHAT_TEMPLATE, chat_checkpoint, raw_checkpoint
 
 LINES = [f"    value_{number} = return_list[{number}]\n" for number in range(400)]
 TEXT = "".join(LINES)
+SNIPPETS = (Snippet("lib/one.py", "def return_one(x):\n"), Snippet("lib/two.py", "class ValueTwo:\n"))
 TEMPLATE = CHAT_TEMPLATE.replace("EMPTY_THOUGHT", "true")
 
 
@@ -72,7 +73,7 @@ def test_no_text_of_the_user_becomes_a_special_token(opened: tuple[Tokenizer, Pr
         return [id for id in prompt.encode(context) if id in tokenizer.special_ids]
 
     evil = "".join((*CHAT_SPECIALS, BELOW, ABOVE))
-    assert specials(Context(evil, evil, evil, evil)) == specials(Context())
+    assert specials(Context(evil, evil, evil, evil, (Snippet(evil, evil),))) == specials(Context())
 
 
 @pytest.mark.parametrize("length", [0, 1, 10, 100, 400])
@@ -127,6 +128,66 @@ def test_what_stands_below_does_not_move_while_lines_are_added_to_a_long_text_ab
     tokenizer = Tokenizer(raw / "tokenizer.json")
     seen = {tuple(fit(tokenizer, Context(above="".join(LINES[:at]), below=TEXT), 200)[0]) for at in range(50, 120)}
     assert len(seen) == 1
+
+
+def test_snippets_stand_first_in_chat_and_above_the_files_text_in_raw(raw: Path, chat: Path) -> None:
+    context = Context("a.py", "python", "def above\n", "return below\n", SNIPPETS)
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    text = spelled(tokenizer, RawPrompt(tokenizer, 128).encode(context))
+    assert text == "«<|below|>»return below\n«<|above|>»def return_one(x):\nclass ValueTwo:\ndef above\n"
+    tokenizer = Tokenizer(chat / "tokenizer.json")
+    text = spelled(tokenizer, open_prompt(tokenizer, read_profile(chat), chat).encode(context))
+    shown = "<definitions>\nFile: lib/one.py\ndef return_one(x):\nFile: lib/two.py\nclass ValueTwo:\n</definitions>\n"
+    assert shown in text
+    assert text.index("a.py") < text.index(shown) < text.index("return below") < text.index("def above")
+
+
+def test_snippets_take_nothing_from_the_file(opened: tuple[Tokenizer, Profile, Prompt]) -> None:
+    _, profile, prompt = opened
+    long = (Snippet("b.py", TEXT),)
+    for lines in (0, 1, 5, 20, 50, 100, 400):
+        plain = Context(above="".join(LINES[:lines]), below="".join(LINES[:lines]))
+        without = prompt.encode(plain)
+        ids = prompt.encode(Context(above=plain.above, below=plain.below, snippets=long))
+        assert len(ids) <= profile.max_prompt_tokens
+        added = len(ids) - len(without)
+        assert added <= profile.max_prompt_tokens // 4
+        at = next((at for at, pair in enumerate(zip(ids, without, strict=False)) if pair[0] != pair[1]), len(without))
+        tail = len(without) - at
+        assert not tail or ids[-tail:] == without[at:], "all of the file's tokens stay"
+
+
+def test_snippets_are_cut_between_lines_in_their_order(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    prompt = RawPrompt(tokenizer, 202)
+    text = spelled(tokenizer, prompt.encode(Context(snippets=(SNIPPETS[0], Snippet("b.py", TEXT), SNIPPETS[1]))))
+    shown = text.removeprefix("«<|below|>»«<|above|>»")
+    assert shown.startswith(SNIPPETS[0].text + LINES[0])
+    assert shown.endswith("\n")
+    assert (SNIPPETS[0].text + TEXT).startswith(shown)
+    huge = Snippet("b.py", "x = " * 1000)
+    assert prompt.encode(Context(snippets=(huge,))) == prompt.encode(Context())
+
+
+def test_room_for_snippets_moves_in_steps_as_the_file_grows() -> None:
+    rooms = [room_for_snippets(800, used) for used in range(801)]
+    assert rooms[0] == 200
+    assert rooms[-1] == 0
+    assert rooms == sorted(rooms, reverse=True)
+    assert len(set(rooms)) <= 4
+
+
+def test_prompt_before_the_text_above_stays_while_lines_are_added_to_it(
+    opened: tuple[Tokenizer, Profile, Prompt],
+) -> None:
+    tokenizer, profile, prompt = opened
+    lines = profile.max_prompt_tokens // 40
+    prompts = [prompt.encode(Context("a.py", "", "".join(LINES[:at]), "", SNIPPETS)) for at in range(1, lines)]
+    moved = 0
+    for older, newer in pairwise(prompts):
+        shared = next((at for at, pair in enumerate(zip(older, newer, strict=False)) if pair[0] != pair[1]), len(older))
+        moved += b"ValueTwo" not in b"".join(tokenizer.token_bytes(id) for id in newer[:shared])
+    assert moved <= 4
 
 
 @pytest.mark.parametrize(
