@@ -41,9 +41,9 @@ def _one_of(*names: str) -> Takes:
     )
 
 
-_SHARE = Takes(
-    "a number from 0 to 1",
-    lambda value: type(value) in (int, float) and 0 <= value <= 1,
+_SHARE_OR_NULL = Takes(
+    "a number from 0 to 1, or null",
+    lambda value: value is None or (type(value) in (int, float) and 0 <= value <= 1),
 )
 _FLAG = Takes("true or false", lambda value: type(value) is bool)
 _MODEL = Takes(
@@ -60,14 +60,14 @@ _DEVICE = Takes(
 class InlineCompletionSettings:
     """Suggestions as you type. `enabled` switches the automatic ones; invoked ones always work.
 
-    `min_confidence` hides less sure automatic suggestions; `deadline_ms` bounds one suggestion, the best draft is
-    shown when it strikes; `candidates` are made for an invoked request.
+    `min_confidence` hides less sure automatic suggestions; None leaves that to the model's calibration. `deadline_ms`
+    bounds one suggestion, the best draft is shown when it strikes; `candidates` are made for an invoked request.
     """
 
     enabled: Annotated[bool, _FLAG] = True
     max_lines: Annotated[int, _whole(1, 64)] = 8
     max_tokens: Annotated[int, _whole(1, 256)] = 48
-    min_confidence: Annotated[float, _SHARE] = 0.4
+    min_confidence: Annotated[float | None, _SHARE_OR_NULL] = None
     deadline_ms: Annotated[int, _whole(50, 60_000)] = 1500
     candidates: Annotated[int, _whole(1, 3)] = 3
 

@@ -157,7 +157,7 @@ def _one_line(draft: Draft) -> Text:
 def _summary(source: MarkedSource, played: Played, info: ModelInfo) -> Padding:
     infill = played.infill
     holes = [
-        f"{confidence:.2f} sure, the author wrote {authored!r}"
+        f"{info.profile.calibration.confidence(confidence):.2f} sure, the author wrote {authored!r}"
         for confidence, authored in zip(infill.confidences, source.authored, strict=True)
     ]
     text = Text.assemble(

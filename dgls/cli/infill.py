@@ -10,7 +10,7 @@ import secrets
 import sys
 import time
 from argparse import Namespace
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -21,11 +21,12 @@ from dgls.cli.printable import printable
 from dgls.cli.source import SourceFile, read_source
 from dgls.document import Document
 from dgls.errors import DglsError
+from dgls.region.exchange import filled, request_of, suggestion_of
 from dgls.region.languages import language_of
 from dgls.region.plan import Budget, Quiet, Region, plan
-from dgls.region.suggestion import Rejection, Suggestion, suggest
+from dgls.region.suggestion import Rejection, Suggestion
 from dgls.region.syntax import parse
-from engine import Context, Hole, Infill, InfillRequest, Limits, Pinned
+from engine import Infill, Limits
 from engine.checkpoint import read_checkpoint
 from engine.hub import locate
 from engine.profile import Profile, read_profile
@@ -44,9 +45,13 @@ class UnusablePosition(DglsError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The fill made fit for the file, and the infill it comes from. Milliseconds of what stands outside of that."""
+    """The fill made fit for the file, its calibrated confidence, and the infill that it comes from.
+
+    Milliseconds of what stands outside of that.
+    """
 
     found: Suggestion | Rejection
+    confidence: float
     infill: Infill
     seed: int
     model: str
@@ -87,16 +92,11 @@ def offset_of(document: Document, target: Target) -> int:
     return document.line_start(line) + column
 
 
-def filled(document: Document, region: Region, text: str) -> str:
-    """The whole document with `text` in the region's hole."""
-    return document.text[: region.span.start] + text + document.text[region.span.end :]
-
-
 def as_json(answer: Answer) -> dict[str, object]:
     infill = answer.infill
     return {
         "text": answer.text,
-        "confidence": infill.confidences[0],
+        "confidence": answer.confidence,
         "model": answer.model,
         "device": answer.device,
         "steps": infill.steps,
@@ -133,21 +133,18 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     assert not isinstance(region, Quiet), "who asks gets a region"
     loading = time.perf_counter()
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
-    request = InfillRequest(
-        Context(Path(document.uri).name, document.language, region.above, region.below),
-        [Pinned(region.before), Hole(max_tokens=region.max_tokens, stop=region.stop), Pinned(region.after)],
-        Limits(options.steps, DEADLINE_MS if options.seed is None else None),
-        seed,
-    )
+    limits = Limits(options.steps, DEADLINE_MS if options.seed is None else None)
+    request = request_of(region, Path(document.uri).name, document.language, limits, seed)
     from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
 
     with Engine.open(options.model) as engine:
         loaded = time.perf_counter()
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)
-        found = suggest(document, region, infill.texts[0], infill.confidences[0])
+        calibration = replace(engine.profile.calibration, keep_above=0.0)  # who asks sees the doubtful lines, too
         return region, Answer(
-            found,
+            suggestion_of(document, region, infill, calibration),
+            calibration.confidence(infill.confidences[0]),
             infill,
             seed,
             engine.info.name,
@@ -185,7 +182,7 @@ def _tell(source: SourceFile, answer: Answer, applied: bool) -> None:
     spent = infill.timings.prefill_ms + infill.timings.denoise_ms
     print(
         f"{infill.steps} steps, {spent:.0f} ms, {answer.model} on {answer.device}, "
-        f"confidence {infill.confidences[0]:.2f}, seed {answer.seed}",
+        f"confidence {answer.confidence:.2f}, seed {answer.seed}",
         file=sys.stderr,
     )
     if isinstance(answer.found, Rejection):

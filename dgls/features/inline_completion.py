@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from lsprotocol import types
@@ -16,13 +16,15 @@ from pygls.lsp.server import LanguageServer
 
 from dgls.document import Change, Document, Position
 from dgls.region.cache import TypedThrough, rebase
+from dgls.region.exchange import request_of, suggestion_of
 from dgls.region.plan import Budget, Quiet, Region, plan
-from dgls.region.suggestion import Suggestion, suggest
+from dgls.region.suggestion import Suggestion
 from dgls.session import Session
 from dgls.settings import InlineCompletionSettings
+from engine.calibration import Calibration
 from engine.errors import Cancelled, EngineError
 from engine.profile import ModelInfo
-from engine.types import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
+from engine.types import CancelToken, Limits
 
 logger = logging.getLogger(__name__)
 
@@ -96,11 +98,13 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
             return ()
         found: list[Suggestion] = []
         for seed in range(settings.candidates if snapshot.invoked else 1):
-            suggestion = await _candidate(session, snapshot, region, seed, cancel)
+            suggestion = await _candidate(session, snapshot, region, info.profile.calibration, seed, cancel)
             if suggestion is not None and suggestion.new_text not in [other.new_text for other in found]:
                 found.append(suggestion)
     if not snapshot.invoked:
-        found = [suggestion for suggestion in found if suggestion.confidence >= settings.min_confidence]
+        least = settings.min_confidence
+        least = info.profile.calibration.show_above if least is None else least
+        found = [suggestion for suggestion in found if suggestion.confidence >= least]
     if found:
         session.suggested[document.uri] = TypedThrough(document, tuple(found))
     return tuple(found)
@@ -114,20 +118,23 @@ def _plan(session: Session, snapshot: Snapshot, settings: InlineCompletionSettin
 
 
 async def _candidate(
-    session: Session, snapshot: Snapshot, region: Region, seed: int, cancel: CancelToken
+    session: Session, snapshot: Snapshot, region: Region, calibration: Calibration, seed: int, cancel: CancelToken
 ) -> Suggestion | None:
+    """Who asked sees the doubtful lines, too."""
     if cancel.cancelled:  # superseded between two candidates: the worker's slot is the newer request's
         raise Cancelled("A newer request took this one's place.")
     document = snapshot.document
-    request = InfillRequest(
-        Context(_shown_path(document.uri, session.client.folders), document.language, region.above, region.below),
-        [Pinned(region.before), Hole(max_tokens=region.max_tokens, stop=region.stop), Pinned(region.after)],
+    request = request_of(
+        region,
+        _shown_path(document.uri, session.client.folders),
+        document.language,
         Limits(deadline_ms=session.settings.inline_completion.deadline_ms),
         seed,
     )
     infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key=document.uri))
     syntax = session.syntax(document, region.span.start)
-    found = suggest(document, region, infill.texts[0], infill.confidences[0], syntax)
+    calibration = replace(calibration, keep_above=0.0) if snapshot.invoked else calibration
+    found = suggestion_of(document, region, infill, calibration, syntax)
     if isinstance(found, Suggestion):
         return found
     logger.debug("Rejected: %s", found)

@@ -15,17 +15,23 @@ from pathlib import Path
 
 from dgls.server import serve
 from dgls.settings import Settings
+from engine.calibration import Calibration
 from engine.errors import Cancelled, ModelNotFound
 from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Pinned, Step, Timings
+from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Piece, Pinned, Step, Timings
 
 
 @dataclass(frozen=True)
 class Script:
-    """The fill for seed n is `texts[n % len(texts)]`; a `gate` file holds the load until it exists."""
+    """The fill for seed n is `texts[n % len(texts)]`; a `gate` file holds the load until it exists.
+
+    `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own.
+    """
 
     texts: list[str] = field(default_factory=lambda: ["filled"])
     confidence: float = 0.9
+    doubted: str = ""
+    calibration: dict[str, object] = field(default_factory=dict)
     steps: int = 2
     step_ms: float = 1.0
     gate: str = ""
@@ -52,7 +58,13 @@ class FakeEngine:
             device_name="cpu",
             dtype="float32",
             load_ms=0.0,
-            profile=Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64),
+            profile=Profile(
+                *("raw", "pad", 256),
+                max_prompt_tokens=256,
+                before_tokens=96,
+                after_tokens=64,
+                calibration=Calibration.from_json(script.calibration),
+            ),
         )
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
@@ -70,7 +82,9 @@ class FakeEngine:
                 raise Cancelled("cancelled")
             yield Step(index, (Draft(text, (text,), (0.1,)),), 0.1)
         script.note(event="done", seed=request.seed)
-        yield Infill((text,), (script.confidence,), script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+        parts = text.partition(script.doubted) if script.doubted else (text,)
+        pieces = tuple(Piece(part, 0.0 if part == script.doubted else 1.0) for part in parts)
+        yield Infill((text,), (script.confidence,), script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0, (pieces,))
 
     def close(self) -> None:
         self._script.note(event="closed")

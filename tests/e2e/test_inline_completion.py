@@ -104,6 +104,35 @@ async def test_automatic_request_returns_one_and_only_a_confident_one(tmp_path: 
         assert texts(await wire.request(METHOD, completion(URI, 0, 4))) == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "calibration", "shown"),
+    [
+        ({}, {"show_above": 0.3}, False),
+        ({}, {"show_above": 0.1}, True),
+        ({"minConfidence": 0.1}, {"show_above": 0.3}, True),
+        ({"minConfidence": 0.3}, {"show_above": 0.1}, False),
+        ({"minConfidence": None}, {"show_above": 0.1}, True),
+    ],
+)
+async def test_the_models_own_threshold_holds_unless_the_user_sets_one(
+    tmp_path: Path, settings: dict[str, object], calibration: dict[str, object], shown: bool
+) -> None:
+    halved = {"points": [[0.0, 0.0], [1.0, 0.5]], **calibration}
+    initialize: Message = {"initializationOptions": {"inlineCompletion": settings}}
+    async with ready(tmp_path, initialize, confidence=0.4, calibration=halved) as (wire, _):
+        wire.open(URI, "x = \n")
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4))) == (["filled"] if shown else [])
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["filled"]
+
+
+async def test_automatic_suggestion_ends_before_the_first_doubted_line(tmp_path: Path) -> None:
+    body = "\n    a = 1\n    b = 2\n    return a"
+    async with ready(tmp_path, texts=[body], doubted="2") as (wire, _):
+        wire.open(URI, "def f():\n")
+        assert texts(await wire.request(METHOD, completion(URI, 0, 8))) == ["\n    a = 1"]
+        assert texts(await wire.request(METHOD, completion(URI, 0, 8, INVOKED))) == [body]
+
+
 async def test_cancel_reaches_the_engine_within_one_step(tmp_path: Path) -> None:
     async with ready(tmp_path, **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
