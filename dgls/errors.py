@@ -2,7 +2,9 @@
 
     DglsError
     |-- BrokenFrame          what the client sends is not the protocol; the connection can't go on
-    `-- PortUnavailable      the TCP port can't be listened on
+    |-- PortUnavailable      the TCP port can't be listened on
+    |-- UnusableSource       no holes can be had from this dataset or folder
+    `-- SandboxUnavailable   programs can't be run safely here
 
 Errors of the engine are a tree of their own (`engine.errors`).
 """
@@ -17,4 +19,12 @@ class BrokenFrame(DglsError):
 
 
 class PortUnavailable(DglsError):
+    pass
+
+
+class UnusableSource(DglsError):
+    pass
+
+
+class SandboxUnavailable(DglsError):
     pass
