@@ -8,7 +8,7 @@ self-conditioning. Knows neither text nor training.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -81,6 +81,25 @@ class Architecture:
             canvas_length=self.canvas_length,
             architectures=["DiffusionGemmaForBlockDiffusion"],
         )
+
+
+def used_by_peer(model: DiffusionGemmaForBlockDiffusion) -> int:
+    """Parameters that run when the model is used causally: all but the self-conditioning ones."""
+    return _count(model) - _count(model.model.decoder.self_conditioning)
+
+
+def peer_of(architecture: Architecture) -> Architecture:
+    """The shape of a causal model that uses as many parameters (within 1 %) as the denoiser of `architecture`.
+
+    What self-conditioning had goes into wider MLPs, three matrices a layer.
+    """
+    missing = _count(new_model(architecture, seed=0).model.decoder.self_conditioning)
+    wider = missing / (3 * architecture.hidden * architecture.layers)
+    return replace(architecture, mlp=8 * round((architecture.mlp + wider) / 8))
+
+
+def _count(module: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters())
 
 
 def new_model(architecture: Architecture, seed: int) -> DiffusionGemmaForBlockDiffusion:

@@ -17,9 +17,6 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
-import torch
-from torch import Tensor
-
 from engine.tokenizer import Tokenizer
 from engine.training.corpus import Source
 from engine.training.tokenizer import ABOVE, BELOW
@@ -51,20 +48,6 @@ class Example:
     hole_start: int
     hole_end: int
     answer: str
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """prompt [B, P] padded on the left, canvas [B, C] padded on the right; the masks have the same shapes.
-
-    `free` marks the positions to denoise.
-    """
-
-    prompt: Tensor
-    prompt_valid: Tensor
-    canvas: Tensor
-    canvas_valid: Tensor
-    free: Tensor
 
 
 class Cutter:
@@ -132,19 +115,6 @@ class Cutter:
         below = below[: rng.randrange(0, self._sizes.prompt // 3)]
         room = self._sizes.prompt - len(below) - 2
         return [self._below, *below, self._above, *above[max(0, len(above) - room) :]]
-
-
-def collate(examples: Sequence[Example], sizes: Sizes, pad: int) -> Batch:
-    shape_p, shape_c = (len(examples), sizes.prompt), (len(examples), sizes.canvas)
-    prompt, canvas = torch.full(shape_p, pad), torch.full(shape_c, pad)
-    prompt_valid, canvas_valid, free = (torch.zeros(s, dtype=torch.bool) for s in (shape_p, shape_c, shape_c))
-    for row, example in enumerate(examples):
-        prompt[row, sizes.prompt - len(example.prompt) :] = torch.tensor(example.prompt)
-        prompt_valid[row, sizes.prompt - len(example.prompt) :] = True
-        canvas[row, : len(example.canvas)] = torch.tensor(example.canvas)
-        canvas_valid[row, : len(example.canvas)] = True
-        free[row, example.hole_start : example.hole_end] = True
-    return Batch(prompt, prompt_valid, canvas, canvas_valid, free)
 
 
 def _hole_length(content: int, longest: int, rng: random.Random) -> int:

@@ -10,24 +10,29 @@ from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine.profile import Profile, read_json
 from engine.training.architecture import Architecture, new_model
+from engine.training.examples import Sizes
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
-PROFILE = Profile(
-    prompt_format="raw",
-    hole_policy="pad",
-    canvas_length=96,
-    max_prompt_tokens=128,
-    before_tokens=36,
-    after_tokens=20,
-    max_steps=24,
-    entropy_bound=0.5,
-    t_min=0.05,
-    t_max=0.4,
-    confidence_threshold=0.05,
-)
-"""How to infill with the embedded model. Prompt and canvas are no longer than those it was trained on (`Sizes`);
-the sampler's values were the best of a few on held-out holes (docs/log.md)."""
+
+def profile_of(sizes: Sizes) -> Profile:
+    """How to infill with a model trained at `sizes`: prompt and canvas are no longer than in training.
+
+    The sampler's values were the best of a few on held-out holes (docs/log.md).
+    """
+    return Profile(
+        prompt_format="raw",
+        hole_policy="pad",
+        canvas_length=sizes.canvas,
+        max_prompt_tokens=sizes.prompt,
+        before_tokens=sizes.canvas * 3 // 8,
+        after_tokens=sizes.canvas * 5 // 24,
+        max_steps=24,
+        entropy_bound=0.5,
+        t_min=0.05,
+        t_max=0.4,
+        confidence_threshold=0.05,
+    )
 
 
 def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:

@@ -1,7 +1,8 @@
-"""The training loop: one process, CPU or one CUDA device, resumable, its length given in minutes.
+"""The training loop: one process, CPU or one CUDA device, resumable, its length given in minutes or in tokens.
 
-The learning rate warms up, stays, and falls over the last 40 % of the minutes, so a run can be prolonged by
-resuming it with more of them. Muon (Jordan 2024) steps the hidden matrices, AdamW all else.
+What is trained for is an `Objective` passed in. The learning rate warms up, stays, and falls over the last 40 % of
+the run, so a run can be prolonged by resuming it with more. Muon (Jordan 2024) steps the hidden matrices, AdamW all
+else.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import Value
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic
 
 import torch
 from torch import Tensor
@@ -26,15 +27,17 @@ from engine.loader import load
 from engine.tokenizer import Tokenizer
 from engine.training.architecture import Architecture, new_model
 from engine.training.corpus import Source
-from engine.training.examples import Batch, Cutter, Sizes, collate
-from engine.training.objective import Objective, encode_prompt, predict, random_ids
+from engine.training.examples import Cutter, Sizes
+from engine.training.objective import B, Objective
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `minutes` counts over all resumptions; rates are the peaks of the schedule."""
+    """One run. `minutes` and `tokens` count over all resumptions, and the first to be spent ends the run; rates are
+    the peaks of the schedule."""
 
     minutes: float
+    tokens: int | None = None
     batch: int = 16
     muon_rate: float = 0.02
     adam_rate: float = 3e-3
@@ -47,23 +50,33 @@ class Plan:
 
 @dataclass(slots=True)
 class Progress:
-    """What a resumption needs beside weights and optimizers. Tokens: prompt and canvas together."""
+    """What a resumption needs beside weights and optimizers. Tokens: all that passed through, prompts included."""
 
     step: int = 0
     seconds: float = 0.0
     tokens: int = 0
 
+    def share(self, plan: Plan) -> float:
+        """How much of the run is over: 1 when it is to end."""
+        return max(self.seconds / (60 * plan.minutes), self.tokens / plan.tokens if plan.tokens else 0.0)
 
-class Trainer:
-    """Owns the model, the optimizers and the progress; `run` trains until the minutes are spent."""
+
+class Trainer(Generic[B]):
+    """Owns the model, the optimizers and the progress; `run` trains until the plan's minutes or tokens are spent."""
 
     def __init__(
-        self, folder: Path, plan: Plan, architecture: Architecture, sizes: Sizes, tokenizer: Tokenizer, device: str
+        self,
+        folder: Path,
+        plan: Plan,
+        architecture: Architecture,
+        objective: Objective[B],
+        sizes: Sizes,
+        tokenizer: Tokenizer,
+        device: str,
     ) -> None:
-        self._folder, self._plan, self._sizes = folder, plan, sizes
+        self._folder, self._plan, self._objective, self._sizes = folder, plan, objective, sizes
         self._tokenizer = tokenizer
         self._device = torch.device(device)
-        self._objective = Objective()
         self.model = new_model(architecture, plan.seed)
         module: torch.nn.Module = self.model  # transformers' own annotation of `to` is wrong
         module.to(self._device)
@@ -82,7 +95,7 @@ class Trainer:
         for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
             optimizer.load_state_dict(saved)
         self._progress = Progress(**state["progress"])
-        self._done.value = self._progress.seconds / (60 * self._plan.minutes)
+        self._done.value = self._progress.share(self._plan)
         return True
 
     def start_from(self, exported: Path) -> None:
@@ -91,22 +104,22 @@ class Trainer:
         self.model.load_state_dict(loaded.state_dict())
 
     def run(self, training: list[Source], held_out: list[Source]) -> None:
-        """Train until the minutes are spent, or until Ctrl-C; either way the progress is saved."""
+        """Train until the run is over, or until Ctrl-C; either way the progress is saved."""
         try:
             self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out))
         except KeyboardInterrupt:
             print("interrupted; run again to go on", flush=True)
         self._save()
 
-    def _run(self, cutter: Cutter, watched: Batch) -> None:
+    def _run(self, cutter: Cutter, watched: B) -> None:
         generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
         began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
         for batch in self._batches(cutter):
-            losses.append(self._step(self._placed(batch), generator))
+            losses.append(self._step(batch.to(self._device), generator))
             self._progress.step += 1
-            self._progress.tokens += int(batch.prompt_valid.sum() + batch.canvas_valid.sum())
+            self._progress.tokens += batch.tokens
             self._progress.seconds = time.monotonic() - began
-            self._done.value = self._progress.seconds / (60 * self._plan.minutes)
+            self._done.value = self._progress.share(self._plan)
             over = self._done.value >= 1.0
             if over or self._progress.step % self._plan.report_every == 0:
                 self._report(sum(losses) / len(losses), watched)
@@ -117,12 +130,12 @@ class Trainer:
             if over:
                 return
 
-    def _batches(self, cutter: Cutter) -> Iterator[Batch]:
+    def _batches(self, cutter: Cutter) -> Iterator[B]:
         """Endless; drawn by `plan.workers` other processes, or by this one if there are none."""
-        stream = _Stream(cutter, self._plan, self._sizes, self._tokenizer.pad_id, self._progress.step, self._done)
+        stream = _Stream(cutter, self._objective, self._plan, self._progress.step, self._done)
         yield from DataLoader(stream, batch_size=None, num_workers=self._plan.workers)
 
-    def _step(self, batch: Batch, generator: torch.Generator) -> float:
+    def _step(self, batch: B, generator: torch.Generator) -> float:
         factor = _schedule(self._done.value, self._progress.step)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
@@ -136,22 +149,15 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    def _placed(self, batch: Batch) -> Batch:
-        return Batch(*(getattr(batch, name).to(self._device) for name in Batch.__slots__))
-
-    def _watched(self, held_out: list[Source]) -> Batch:
+    def _watched(self, held_out: list[Source]) -> B:
         cutter, rng = Cutter(held_out, self._tokenizer, self._sizes), random.Random(1)
         examples = [cutter.draw(rng, "rest-of-line") for _ in range(self._plan.held_out_examples)]
-        return self._placed(collate(examples, self._sizes, self._tokenizer.pad_id))
+        return self._objective.collate(examples).to(self._device)
 
-    def _report(self, training_loss: float, watched: Batch) -> None:
-        loss, exact = one_pass(self.model, watched, self._tokenizer.pad_id)
-        record = asdict(self._progress) | {
-            "training_loss": round(training_loss, 4),
-            "held_out_loss": round(loss, 4),
-            "held_out_exact_one_pass": round(exact, 4),
-            "device": device_name(self._device),
-        }
+    def _report(self, training_loss: float, watched: B) -> None:
+        figures = {"training_loss": training_loss, **self._objective.figures(self.model, watched)}
+        record = asdict(self._progress) | {name: round(value, 4) for name, value in figures.items()}
+        record["device"] = device_name(self._device)
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         print(json.dumps(record), flush=True)
@@ -167,35 +173,26 @@ class Trainer:
         partial.replace(self._folder / "checkpoint.pt")
 
 
-class _Stream(IterableDataset[Batch]):
+class _Stream(IterableDataset[B]):
     """Batches without end, other ones in each process that draws and after each resumption."""
 
     def __init__(
-        self, cutter: Cutter, plan: Plan, sizes: Sizes, pad: int, step: int, done: Synchronized[float]
+        self, cutter: Cutter, objective: Objective[B], plan: Plan, step: int, done: Synchronized[float]
     ) -> None:
-        self._cutter, self._plan, self._sizes, self._pad, self._step, self._done = cutter, plan, sizes, pad, step, done
+        self._cutter, self._objective, self._plan, self._step, self._done = cutter, objective, plan, step, done
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[B]:
         worker = get_worker_info()
         rng = random.Random(f"{self._plan.seed} {self._step} {worker.id if worker else 0}")
         while True:
             examples = [self._cutter.draw(rng, done=self._done.value) for _ in range(self._plan.batch)]
-            yield collate(examples, self._sizes, self._pad)
+            yield self._objective.collate(examples)
 
 
-@torch.no_grad()
-def one_pass(model: DiffusionGemmaForBlockDiffusion, batch: Batch, pad: int) -> tuple[float, float]:
-    """Held-out (loss, exact match) of a single decoder pass over pure noise: cheap, and rises with the real thing."""
-    generator = torch.Generator(batch.canvas.device).manual_seed(0)
-    noise = random_ids(batch, model.model.decoder.vocab_size, generator)
-    canvas = torch.where(batch.free, noise, batch.canvas)
-    predicted = predict(model, batch, canvas, None, encode_prompt(model, batch))
-    target = batch.canvas[batch.free]
-    real = target != pad
-    loss = torch.nn.functional.cross_entropy(predicted[real], target[real]).item()
-    guess = batch.canvas.masked_fill(batch.free, pad)
-    guess[batch.free] = predicted.argmax(dim=-1)
-    return loss, (guess == batch.canvas).all(dim=1).float().mean().item()
+def last_record(run: Path) -> dict[str, Any]:
+    """The last line of a run's log."""
+    record: dict[str, Any] = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return record
 
 
 def _optimizers(model: DiffusionGemmaForBlockDiffusion, plan: Plan) -> list[torch.optim.Optimizer]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -17,12 +19,13 @@ from engine.tokenizer import Tokenizer
 from engine.training import corpus
 from engine.training.architecture import Architecture, new_model
 from engine.training.corpus import Source
+from engine.training.denoising import Denoising, encode_prompt, predict
 from engine.training.evaluate import Case, cases, fill, previous_line, score
-from engine.training.examples import KINDS, Cutter, Sizes, collate
-from engine.training.export import PROFILE, adopt, export
-from engine.training.objective import Objective, encode_prompt, predict
+from engine.training.examples import KINDS, Cutter, Sizes
+from engine.training.export import adopt, export, profile_of
+from engine.training.settings import Kind, Settings
 from engine.training.tokenizer import train_tokenizer
-from engine.training.train import Plan, Trainer
+from engine.training.train import Plan, Trainer, last_record
 
 SIZES = Sizes(prompt=48, canvas=64, hole=32)
 
@@ -52,6 +55,19 @@ def tiny(tokenizer: Tokenizer) -> Architecture:
     return Architecture.of(tokenizer.size, hidden=32, layers=2)
 
 
+def trainer(
+    folder: Path,
+    tokenizer: Tokenizer,
+    minutes: float = 1,
+    kind: Kind = "denoiser",
+    tokens: int | None = None,
+    seed: int = 0,
+) -> Trainer[Any]:
+    plan = Plan(minutes, tokens, batch=2, seed=seed, report_every=1, held_out_examples=4)
+    objective: Any = Settings(kind, SIZES).objective(tokenizer)
+    return Trainer(folder, plan, tiny(tokenizer), objective, SIZES, tokenizer, "cpu")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_an_example_is_its_text(kind: str, sources: list[Source], tokenizer: Tokenizer) -> None:
     cutter, rng = Cutter(sources, tokenizer, SIZES), random.Random(3)
@@ -76,7 +92,7 @@ def test_a_padded_batch_predicts_what_the_example_alone_does(sources: list[Sourc
     cutter = Cutter(sources, tokenizer, SIZES)
     examples = [cutter.draw(rng, "rest-of-line") for _ in range(4)]
     examples[0] = replace(examples[0], prompt=examples[0].prompt[:3])
-    batch = collate(examples, SIZES, tokenizer.pad_id)
+    batch = Denoising(SIZES, tokenizer.pad_id).collate(examples)
     with torch.no_grad():
         together = predict(model, batch, batch.canvas, None, encode_prompt(model, batch))
         rows = []
@@ -90,15 +106,17 @@ def test_a_padded_batch_predicts_what_the_example_alone_does(sources: list[Sourc
     torch.testing.assert_close(together, torch.tanh(torch.cat(rows) / cap) * cap, atol=1e-4, rtol=1e-4)
 
 
-def test_the_objective_learns_one_batch(sources: list[Source], tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_an_objective_learns_one_batch(kind: Kind, sources: list[Source], tokenizer: Tokenizer) -> None:
     model = new_model(tiny(tokenizer), seed=0)
     rng = random.Random(0)
     cutter = Cutter(sources, tokenizer, SIZES)
-    batch = collate([cutter.draw(rng) for _ in range(4)], SIZES, tokenizer.pad_id)
+    objective: Any = Settings(kind, SIZES).objective(tokenizer)
+    batch = objective.collate([cutter.draw(rng) for _ in range(4)])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     generator, losses = torch.Generator().manual_seed(0), []
     for _ in range(40):
-        loss = Objective().loss(model, batch, generator)
+        loss = objective.loss(model, batch, generator)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -106,19 +124,16 @@ def test_the_objective_learns_one_batch(sources: list[Source], tokenizer: Tokeni
     assert sum(losses[-5:]) < 0.5 * sum(losses[:5])
 
 
+@pytest.mark.parametrize("kind", get_args(Kind))
 def test_a_run_resumes_where_it_was_saved(
-    sources: list[Source], tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kind: Kind, sources: list[Source], tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def trainer(minutes: float) -> Trainer:
-        plan = Plan(minutes, batch=2, report_every=1, held_out_examples=4)
-        return Trainer(tmp_path, plan, tiny(tokenizer), SIZES, tokenizer, "cpu")
-
-    first = trainer(0.005)
+    first = trainer(tmp_path, tokenizer, 0.005, kind)
     assert not first.resume()
     first.run(sources, sources)
     steps = len((tmp_path / "log.jsonl").read_text().splitlines())
     assert steps >= 1
-    second = trainer(0.01)
+    second = trainer(tmp_path, tokenizer, 0.01, kind)
     assert second.resume()
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
@@ -127,12 +142,17 @@ def test_a_run_resumes_where_it_was_saved(
     assert "held_out_loss" in capsys.readouterr().out
 
 
+def test_a_run_ends_with_its_tokens(sources: list[Source], tokenizer: Tokenizer, tmp_path: Path) -> None:
+    trainer(tmp_path, tokenizer, 5, tokens=300).run(sources, sources)
+    records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert records[-2]["tokens"] < 300 <= records[-1]["tokens"] == last_record(tmp_path)["tokens"]
+
+
 def test_exported_weights_fill_holes_and_start_a_new_run(
     sources: list[Source], tokenizer: Tokenizer, folder: Path, tmp_path: Path
 ) -> None:
-    first = Trainer(tmp_path, Plan(1, seed=1), tiny(tokenizer), SIZES, tokenizer, "cpu")
-    export(copy.deepcopy(first.model), folder, tmp_path / "exported", PROFILE)
-    second = Trainer(tmp_path, Plan(1, seed=2), tiny(tokenizer), SIZES, tokenizer, "cpu")
+    first, second = trainer(tmp_path, tokenizer, seed=1), trainer(tmp_path, tokenizer, seed=2)
+    export(copy.deepcopy(first.model), folder, tmp_path / "exported", profile_of(SIZES))
     second.start_from(tmp_path / "exported")
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=0.0, rtol=2**-8)  # bfloat16 on disk
@@ -143,7 +163,7 @@ def test_exported_weights_fill_holes_and_start_a_new_run(
 def test_a_run_takes_over_what_exported_weights_need(
     sources: list[Source], tokenizer: Tokenizer, folder: Path, tmp_path: Path
 ) -> None:
-    export(new_model(tiny(tokenizer), seed=0), folder, tmp_path / "exported", PROFILE)
+    export(new_model(tiny(tokenizer), seed=0), folder, tmp_path / "exported", profile_of(SIZES))
     adopt(tmp_path / "exported", tmp_path / "run")
     assert Architecture.load(tmp_path / "run" / "architecture.json") == tiny(tokenizer)
     adopt(tmp_path / "exported", tmp_path / "run")

@@ -1,0 +1,182 @@
+"""The embedded model's honest peer: autoregressive, of its size, tokens and tokenizer, behind `Engine`'s interface.
+
+The same modules run causally: the encoder with its tied head is a language model with a KV cache. It sees just what
+the denoiser sees (the same prompt, the same pinned code, the hole's first token held to the freed bytes), laid out
+as `next_token` trained it, and is sampled greedily. It fills one hole, takes no draft, and keeps nothing between
+requests. Of its weights the self-conditioning ones are stored but never run, and not counted.
+
+`is_peer(folder)` tells its exported folders from the engine's; `Peer.open(folder, ...)` takes what `Engine.open`
+takes. Not thread-safe.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from engine.canvas import Canvas, lay_out
+from engine.constraint import Vocabulary
+from engine.decoder import encode, encoder_masks, logits
+from engine.errors import Cancelled, EngineClosed, EngineError
+from engine.fill import read
+from engine.length import Pad
+from engine.loader import LoadedModel, load
+from engine.profile import ModelInfo, Profile
+from engine.prompt import open_prompt
+from engine.sampler import entropy
+from engine.stopping import Deadline
+from engine.training.architecture import used_by_peer
+from engine.training.next_token import Markers
+from engine.types import CancelToken, Draft, Finish, Infill, InfillRequest, Piece, Step, Timings
+
+PEER_FILE = "peer.json"
+"""Stands beside the weights of a peer, and of nothing else."""
+
+
+def is_peer(folder: str | Path) -> bool:
+    """Whether `folder` holds an exported peer, to be opened with `Peer.open` and not with `Engine.open`."""
+    return (Path(folder) / PEER_FILE).is_file()
+
+
+def mark_as_peer(folder: Path) -> None:
+    """Say that the checkpoint in `folder` is one."""
+    told = {"sampling": "greedy", "fill_in_the_middle": "prefix-suffix-middle"}
+    (folder / PEER_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+
+
+class Peer:
+    """An open peer. `clock` gives seconds."""
+
+    def __init__(self, loaded: LoadedModel, clock: Callable[[], float] = time.perf_counter) -> None:
+        used = used_by_peer(loaded.model)
+        self.info: ModelInfo = replace(loaded.info, parameters=used, weight_bytes=used * loaded.dtype.itemsize)
+        self.profile: Profile = loaded.profile
+        self._loaded: LoadedModel | None = loaded
+        self._clock = clock
+        self._tokenizer = loaded.tokenizer
+        self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
+        self._markers = Markers.of(loaded.tokenizer)
+        self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
+
+    @classmethod
+    def open(
+        cls,
+        folder: str | Path,
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+        overrides: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Self:
+        """Load an exported peer. Raises the errors of `engine.errors`; `EngineError` if `folder` holds none."""
+        if not is_peer(folder):
+            raise EngineError(f"{folder} holds no autoregressive peer: there is no {PEER_FILE} in it")
+        if threads is not None:
+            torch.set_num_threads(threads)
+        loaded = load(folder, device, dtype)
+        try:
+            profile = replace(loaded.profile, **overrides)
+        except (TypeError, ValueError) as error:
+            raise EngineError(f"these overrides make no profile: {error}") from None
+        return cls(replace(loaded, profile=profile, info=replace(loaded.info, profile=profile)))
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        """Fill the request's one hole: a `Step` for each forward pass (a token each), then one `Infill`.
+
+        The first pass reads all that is given. Raises `EngineError` for a request with several holes.
+        """
+        if self._loaded is None:
+            raise EngineClosed("the peer is closed; open it again")
+        seconds = request.limits.deadline_ms
+        deadline = Deadline(None if seconds is None else seconds / 1000, self._clock)
+        canvas = lay_out(request.segments, self._tokenizer, self.profile, Pad().positions)
+        if len(canvas.holes) != 1:
+            raise EngineError(f"an autoregressive peer fills one hole, not {len(canvas.holes)}")
+        yield from self._infill(self._loaded, request, canvas, deadline, cancel or CancelToken())
+
+    @torch.inference_mode()
+    def _infill(
+        self, loaded: LoadedModel, request: InfillRequest, canvas: Canvas, deadline: Deadline, cancel: CancelToken
+    ) -> Iterator[Step | Infill]:
+        began, prefilled = self._clock(), 0.0
+        [span] = canvas.holes
+        around = canvas.ids.tolist()
+        given = self._markers.given(self._prompt.encode(request.context), around[: span.start], around[span.end :])
+        coming, cache = given, DynamicCache()
+        most = min(len(span), request.limits.max_steps or len(span))
+        ids: list[int] = []
+        chances: list[float] = []
+        nats: list[float] = []
+        finish: Finish | None = None
+        while finish is None:
+            if cancel.cancelled:
+                raise Cancelled("the request was cancelled")
+            started = deadline.now()
+            row = self._held(self._forward(loaded, coming, cache), len(ids), canvas)
+            probabilities = row.softmax(-1)
+            token = int(row.argmax())
+            ids.append(token)
+            chances.append(float(probabilities[token]))
+            nats.append(float(entropy(probabilities[None])))
+            coming, prefilled = [token], prefilled or self._clock()
+            fill = read(span, ids, self._tokenizer)
+            stopped = fill.text != read(replace(span, stop=None), ids, self._tokenizer).text
+            if stopped or token == self._markers.end:
+                finish = "stable"
+            elif len(ids) == most:
+                finish = "steps"
+            elif deadline.strikes_within(deadline.now() - started):
+                finish = "deadline"
+            draft = Draft(fill.text, fill.pieces, tuple(nats[: len(fill.pieces)]))
+            yield Step(len(ids), (draft,), sum(nats) / len(nats))
+        yield Infill(
+            texts=(fill.text,),
+            confidences=(math.exp(sum(math.log(max(chance, 1e-30)) for chance in chances) / len(chances)),),
+            steps=len(ids),
+            finish=finish,
+            timings=Timings((prefilled - began) * 1000, (self._clock() - prefilled) * 1000),
+            prompt_tokens=len(given),
+            prefilled_tokens=len(given),
+            canvas_tokens=len(ids),
+            hole_tokens=len(ids),
+            pieces=(tuple(Piece(text, chance) for text, chance in zip(fill.pieces, chances, strict=False)),),
+        )
+
+    def close(self) -> None:
+        """Let go of the model's memory; closing twice is fine."""
+        self._loaded = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _forward(self, loaded: LoadedModel, coming: list[int], cache: DynamicCache) -> Tensor:
+        """Logits [V] of the token after `coming`, which are appended to what `cache` holds."""
+        start = cache.get_seq_length()
+        row = torch.tensor([coming], device=loaded.device)
+        window = loaded.model.model.decoder.text_config.sliding_window
+        masks = encoder_masks(start, start + len(coming), window, loaded.device)
+        return logits(loaded.model, encode(loaded.model, row, cache, masks, start)[0, -1])
+
+    def _held(self, row: Tensor, index: int, canvas: Canvas) -> Tensor:
+        """`row` [V] of the hole's token `index`, with minus infinity for what may not stand there."""
+        [span] = canvas.holes
+        row[self._vocabulary.silent_but_pad] = -math.inf
+        if index < span.min_tokens:
+            row[self._vocabulary.pad_id] = -math.inf
+        if index == 0 and span.freed:
+            row[self._vocabulary.not_extending(span.freed)] = -math.inf
+        return row
