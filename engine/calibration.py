@@ -24,7 +24,7 @@ class Calibration:
     """
 
     points: tuple[tuple[float, float], ...] = ()
-    show_above: float = 0.4
+    show_above: float = 0.25
     keep_above: float = 0.3
     length_bias: float = 0.0
 

@@ -10,7 +10,7 @@ request are the last prompt's tokens, keys and values, and those are right after
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -119,7 +119,7 @@ class Engine:
         fills = reader.fills(progress.draft)
         yield Infill(
             texts=tuple(fill.text for fill in fills),
-            confidences=_confidences(progress, reader.counted(progress.draft)),
+            confidences=_confidences(progress, reader),
             steps=progress.index,
             finish=progress.finish,
             timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
@@ -180,14 +180,18 @@ def _step(progress: Progress, reader: Reader) -> Step:
     return Step(progress.index, tuple(drafts), sum(progress.entropies) / len(progress.entropies))
 
 
-def _confidences(progress: Progress, counted: Sequence[range]) -> tuple[float, ...]:
-    """A hole's confidence: the geometric mean of the probabilities that its tokens had at temperature 1.
+def _confidences(progress: Progress, reader: Reader) -> tuple[float, ...]:
+    """A hole's confidence: the product of the probabilities that its text's tokens had at temperature 1.
 
-    Over what counts: the text's tokens and the one that ends it, which says that the text is complete.
+    Not of the token that ends it, unless there is no other: several ends mean the same and share its probability.
+    Measured on held-out holes: ranks the right fills before the wrong ones better than a mean or the least of them.
     """
     best = progress.logits.log_softmax(-1).amax(-1).tolist()
-    means = [sum(best[row] for row in rows) / len(rows) for rows in counted]
-    return tuple(torch.tensor(means, dtype=torch.float64).exp().clamp(max=1.0).tolist())
+    sums = [
+        sum(best[row] for row in rows[: max(1, len(fill.pieces))])
+        for fill, rows in zip(reader.fills(progress.draft), reader.counted(progress.draft), strict=True)
+    ]
+    return tuple(torch.tensor(sums, dtype=torch.float64).exp().clamp(max=1.0).tolist())
 
 
 def _pieces(progress: Progress, reader: Reader) -> tuple[tuple[Piece, ...], ...]:
