@@ -1,0 +1,89 @@
+"""Other files of the workspace, read for their outlines: as the editor has them, else from the disk, each once.
+
+Only regular files inside a workspace folder that are neither excluded nor large are read, whatever links lead there.
+Belongs to the reading thread.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from dgls.context.exclusion import Exclusion, path_of
+from dgls.context.outline import Import, Outline, outline
+from dgls.document import Document
+
+LARGEST = 200_000
+"""Bytes; a longer file is generated, and takes tens of milliseconds to parse."""
+_KEPT = 512
+
+Texts = Mapping[Path, Document]
+"""The open documents by their resolved paths."""
+
+
+@dataclass(slots=True)
+class Files:
+    exclusion: Exclusion
+    _outlines: dict[Path, tuple[object, Outline]] = field(default_factory=dict)
+
+    def texts(self, opened: Mapping[str, Document]) -> Texts:
+        """Those of the open documents that may be shown for another one's sake."""
+        found = {}
+        for uri, document in opened.items():
+            path = path_of(uri)
+            if path is not None and self.exclusion.of_uri(uri, opened=True) is None:
+                found[Path(os.path.realpath(path))] = document
+        return found
+
+    def outline(self, path: Path, texts: Texts) -> Outline | None:
+        """None of a file that is not there or may not be read."""
+        try:
+            real = Path(os.path.realpath(path))
+            document = texts.get(real)
+            if document is None and not real.is_file():
+                return None
+            if not self._inside(real) or self.exclusion.of_path(path, opened=document is not None) is not None:
+                return None
+            if document is not None:
+                return self._kept(real, (document.version, hash(document.text)), document.text[:LARGEST])
+            found = real.stat()
+            if found.st_size > LARGEST:
+                return None
+            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            known = self._outlines.get(real)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            return self._kept(real, stamp, real.read_text(encoding="utf-8", errors="replace"))
+        except (OSError, ValueError):
+            return None
+
+    def resolve(self, wanted: Import, importer: Path) -> Iterator[Path]:
+        """Where the module of an import may lie, the likeliest first; the files may not be there."""
+        parts = [part for part in wanted.module.split(".") if part]
+        roots = [importer.parents[wanted.level - 1]] if 0 < wanted.level <= len(importer.parents) else []
+        for root in roots if wanted.level else self._roots(importer):
+            place = root.joinpath(*parts)
+            if parts:
+                yield place.with_name(place.name + ".py")
+            yield place / "__init__.py"
+
+    def _roots(self, importer: Path) -> Iterator[Path]:
+        """Where absolute imports start: above the importer's outermost package, and at the workspace folders."""
+        top = importer.parent
+        while self._inside(top.parent) and (top / "__init__.py").is_file():
+            top = top.parent
+        places = (place for folder in self.exclusion.folders for place in (folder, folder / "src"))
+        yield from dict.fromkeys((top, *places))
+
+    def _inside(self, path: Path) -> bool:
+        return any(path == folder or folder in path.parents for folder in self.exclusion.folders)
+
+    def _kept(self, path: Path, stamp: object, text: str) -> Outline:
+        known = self._outlines.get(path)
+        if known is None or known[0] != stamp:
+            if len(self._outlines) >= _KEPT:
+                self._outlines.clear()
+            known = self._outlines[path] = stamp, outline(text)
+        return known[1]

@@ -1,0 +1,152 @@
+"""What a Python file defines, as its signatures say it, and what it imports.
+
+A definition is shown by its head, its docstring's first line and, of a class, its public members. No values: what a
+constant is set to may be anybody's password. Pure; a text that does not parse gives what could be read of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from tree_sitter import Node, Parser
+
+from dgls.region.languages import language_of
+from dgls.region.syntax import grammar_of
+
+LONGEST = 1500
+"""Characters of one definition; more of a class is left out."""
+_LONGEST_HEAD, _LONGEST_DOC = 400, 100
+
+_NESTED = frozenset(
+    ["if_statement", "else_clause", "elif_clause", "try_statement", "except_clause", "finally_clause", "block", "ERROR"]
+)
+_SHOWN_DUNDERS = frozenset(["__init__", "__call__"])
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """`name` of `module` (`level` dots before it) is called `bound` here; without a name, the module itself is."""
+
+    module: str
+    level: int
+    name: str | None
+    bound: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The module's own imports and definitions, each in file order; `definitions` are the texts to show."""
+
+    imports: tuple[Import, ...] = ()
+    definitions: Mapping[str, str] = field(default_factory=dict)
+
+
+def outline(text: str) -> Outline:
+    grammar = grammar_of(language_of("python"))
+    if grammar is None:
+        return Outline()
+    source = text.encode("utf-8", "replace")
+    imports: list[Import] = []
+    definitions: dict[str, str] = {}
+    for statement in _statements(Parser(grammar).parse(source).root_node.named_children):
+        imports += _imports(statement)
+        for name, lines in _definition(statement, ""):
+            definitions[name] = _shortened(lines)
+    return Outline(tuple(imports), definitions)
+
+
+def _statements(nodes: Iterable[Node]) -> Iterator[Node]:
+    """The module's own, those under conditions included."""
+    for node in nodes:
+        if node.type in _NESTED:
+            yield from _statements(node.named_children)
+        else:
+            yield node
+
+
+def _imports(node: Node) -> Iterator[Import]:
+    if node.type == "import_statement":
+        for named in node.children_by_field_name("name"):
+            module, alias = _aliased(named)
+            yield Import(module, 0, None, alias)
+    elif node.type == "import_from_statement" and (source := node.child_by_field_name("module_name")) is not None:
+        dotted = _text(source).replace(" ", "")
+        module = dotted.lstrip(".")
+        level = len(dotted) - len(module)
+        if any(child.type == "wildcard_import" for child in node.named_children):
+            yield Import(module, level, "*", "*")
+        for named in node.children_by_field_name("name"):
+            name, alias = _aliased(named)
+            yield Import(module, level, name, alias)
+
+
+def _aliased(named: Node) -> tuple[str, str]:
+    if named.type == "aliased_import":
+        return _field(named, "name"), _field(named, "alias")
+    return _text(named), _text(named)
+
+
+def _definition(node: Node, indent: str) -> Iterator[tuple[str, list[str]]]:
+    """The name and the lines to show of what a statement defines, if it does."""
+    if node.type == "decorated_definition":
+        inner = node.child_by_field_name("definition")
+        yield from _definition(inner, indent) if inner is not None else ()
+    elif node.type == "function_definition":
+        yield _field(node, "name"), [indent + _head(node), *_doc(node, indent)]
+    elif node.type == "class_definition":
+        yield _field(node, "name"), [indent + _head(node), *_doc(node, indent), *_members(node, indent + "    ")]
+    elif node.type == "expression_statement" and node.named_children[:1]:
+        assigned = node.named_children[0]
+        left = assigned.child_by_field_name("left")
+        if assigned.type == "assignment" and left is not None and left.type == "identifier":
+            kind = _field(assigned, "type")
+            yield _text(left), [f"{indent}{_text(left)}: {_one_line(kind)}" if kind else f"{indent}{_text(left)} = ..."]
+
+
+def _members(node: Node, indent: str) -> Iterator[str]:
+    body = node.child_by_field_name("body")
+    for statement in body.named_children if body is not None else ():
+        for name, lines in _definition(statement, indent):
+            if not name.startswith("_") or name in _SHOWN_DUNDERS:
+                yield lines[0]
+
+
+def _head(node: Node) -> str:
+    body = node.child_by_field_name("body")
+    source = node.text or b""
+    head = source[: body.start_byte - node.start_byte] if body is not None else source
+    return _one_line(re.sub(r"#[^\n]*\n", "\n", head.decode("utf-8", "replace")))
+
+
+def _doc(node: Node, indent: str) -> Iterator[str]:
+    body = node.child_by_field_name("body")
+    first = body.named_children[0] if body is not None and body.named_children else None
+    if first is not None and first.type == "expression_statement" and first.named_children[:1]:
+        literal = first.named_children[0]
+        content = next((child for child in literal.children if child.type == "string_content"), None)
+        if literal.type == "string" and content is not None and (lines := _text(content).strip().splitlines()):
+            yield f'{indent}    """{lines[0].strip()[:_LONGEST_DOC]}"""'
+
+
+def _shortened(lines: Iterable[str]) -> str:
+    shown = ""
+    for line in lines:
+        if len(shown) + len(line) > LONGEST:
+            break
+        shown += line + "\n"
+    return shown
+
+
+def _one_line(text: str) -> str:
+    return re.sub(r"([(\[{]) | (?=[)\]}])", r"\1", " ".join(text.split()))[:_LONGEST_HEAD]
+
+
+def _field(node: Node, name: str) -> str:
+    child = node.child_by_field_name(name)
+    return "" if child is None else _text(child)
+
+
+def _text(node: Node) -> str:
+    return (node.text or b"").decode("utf-8", "replace")

@@ -1,0 +1,58 @@
+"""The workspace around the file at hand: what of it is kept from the model, and what the model is shown.
+
+The session's one door to this package. Reads files; belongs to the reading thread, so nothing is locked.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from dgls.context.exclusion import Excluded, Exclusion, path_of
+from dgls.context.files import Files
+from dgls.context.imported import imported
+from dgls.document import Document
+from dgls.region.languages import language_of
+from engine.types import Snippet
+
+FRESH_SECONDS = 2.0
+"""How long snippets stay as they are while nothing in the editor asks for others."""
+
+
+@dataclass
+class Surroundings:
+    """`folders` are the workspace folders' URIs, `globs` what the user excludes."""
+
+    folders: tuple[str, ...] = ()
+    globs: tuple[str, ...] = ()
+    clock: Callable[[], float] = field(default=time.monotonic, repr=False)
+    _last: tuple[object, float, tuple[Snippet, ...]] = field(default=((), 0.0, ()), repr=False)
+
+    def excluded(self, uri: str) -> Excluded | None:
+        """Why nothing is suggested unasked in an open file; None if it may be."""
+        return self._files.exclusion.of_uri(uri, opened=True)
+
+    def snippets(
+        self, document: Document, above: str, below: str, opened: Mapping[str, Document]
+    ) -> tuple[Snippet, ...]:
+        """Definitions from other files for a region of `document`, chosen by the text outside it alone.
+
+        `opened` are the editor's documents. None for a file that is no Python or not on this machine.
+        """
+        path = path_of(document.uri)
+        if path is None or language_of(document.language, document.uri).id != "python":
+            return ()
+        others = {uri: other for uri, other in opened.items() if uri != document.uri}
+        asked = (path, above, below, tuple((uri, other.version, id(other)) for uri, other in others.items()))
+        last, until, snippets = self._last
+        if asked != last or self.clock() >= until:
+            snippets = imported(self._files, path, above, below, self._files.texts(others))
+            self._last = asked, self.clock() + FRESH_SECONDS, snippets
+        return snippets
+
+    @cached_property
+    def _files(self) -> Files:
+        """Made on first use: resolving the folders reads the disk."""
+        return Files(Exclusion(self.folders, self.globs))
