@@ -62,6 +62,10 @@ def _dispatch(options: Namespace) -> int:
             from dgls.cli import demo
 
             return demo.run(options)
+        case "eval":
+            from dgls.cli import evaluate
+
+            return evaluate.run(options)
         case "doctor":
             from dgls.cli import doctor
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import NoReturn
+from typing import Any, NoReturn
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ def build_parser() -> argparse.ArgumentParser:
     _serve(commands.add_parser("serve", help="run the language server"))
     _infill(commands.add_parser("infill", help="fill the code at a place in a file"))
     _demo(commands.add_parser("demo", help="watch the holes of three example files being filled"))
+    _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
     commands.add_parser("doctor", help="say what works here, and what to do about the rest")
     _models(commands.add_parser("models", help="list models, or fetch one"))
     return parser
@@ -57,6 +59,37 @@ def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--svg", metavar="FILE", help="write a picture of this run")
 
 
+def _eval(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Fill holes whose contents are known as the editor would, and say how many come out right. A run that is cut "
+        "off goes on where it ended when the same command is given again. docs/evaluation.md explains the figures."
+    )
+    cases = parser.add_argument_group("what is filled").add_mutually_exclusive_group(required=True)
+    cases.add_argument(
+        "--dataset", metavar="FILE", help="a HumanEval-Infilling file (.jsonl, .jsonl.gz); runs its tests"
+    )
+    cases.add_argument("--source", metavar="DIR", help="holes cut into the source files of a folder")
+    cases.add_argument("--fixtures", action="store_true", help="the cases that dgls' own tests use")
+    parser.add_argument("--kinds", type=_names, metavar="KIND,...", help="only holes of these kinds")
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="so many holes, drawn by the seed")
+    parser.add_argument(
+        "--seed", type=_whole(0), default=0, metavar="N", help="of the holes and of the noise (default 0)"
+    )
+    how = parser.add_argument_group("how it is filled")
+    how.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    how.add_argument("--policy", metavar="P", help="how long a hole is: pad, batch, align, fixed, or oracle (is told)")
+    how.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    how.add_argument(
+        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="another value in its profile"
+    )
+    how.add_argument("--threads", type=_whole(1), metavar="N", help="CPU threads of the model")
+    how.add_argument("--jobs", type=_whole(1), default=1, metavar="N", help="programs tested at a time (default 1)")
+    out = parser.add_argument_group("what comes out")
+    out.add_argument("--results", metavar="FILE", help="keep each outcome here, and go on from what it holds")
+    out.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
+    out.add_argument("--report", metavar="FILE.html", help="write a page with plots and a sample of the holes")
+
+
 def _models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
@@ -72,6 +105,21 @@ def _target(text: str) -> Target:
     if line < 1 or column < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: lines and columns count from 1")
     return Target(path, line, column)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(","))
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    """A value is JSON, or else the text that it is."""
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise argparse.ArgumentTypeError(f"{text!r} sets nothing; write NAME=VALUE, such as max_steps=12")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 class _whole:

@@ -2,8 +2,9 @@
 
     Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> Outcome
 
-The user is taken to have asked (no reason to be quiet) and to have time (no deadline), so that the same seed gives the
-same outcome. Knows no files and runs no programs: `passed` is for others to fill in. Runs on the engine's thread.
+The user is taken to have asked (no reason to be quiet, and the doubtful lines are there, too) and to have time (no
+deadline), so that the same seed gives the same outcome. Knows no files and runs no programs: `passed` is for others to
+fill in. Runs on the engine's thread.
 """
 
 from __future__ import annotations
@@ -72,7 +73,8 @@ def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) 
     except RequestTooLarge:
         return _judged(case, document, region, None, "does not fit the canvas", engine.profile, count)
     assert isinstance(infill, Infill)
-    found = suggestion_of(document, region, infill, engine.profile.calibration, syntax)
+    calibration = replace(engine.profile.calibration, keep_above=0.0)
+    found = suggestion_of(document, region, infill, calibration, syntax)
     return _judged(case, document, region, infill, found, engine.profile, count)
 
 
@@ -130,7 +132,7 @@ def _judged(
         shown=isinstance(found, Suggestion) and confidence >= profile.calibration.show_above,
         exact=bool(text) and without_trailing_blanks(text) == without_trailing_blanks(case.answer),
         similarity=similarity(text, case.answer),
-        parses=_parses(case, filled(document, region, text), language),
+        parses=_parses(case, filled(document, region, text), language) if text else None,
         repeats_after=repeats_after(around[0], text, around[1], case.answer, language),
         raw_repeats_after=repeats_after(around[0], raw, around[1], case.answer, language),
         passed=None,

@@ -45,9 +45,9 @@ class Outcome:
     `raw` is the engine's text, `text` what the product makes of it ("" where `rejected`, which then says why).
     `tokens` is the answer's length under the model's tokenizer. `raw_confidence` is the model's own, `confidence`
     the calibrated one; `shown`: an automatic suggestion would have been shown. `parses`: the file still parses with
-    `text` in it (None if the author's does not). `repeats_after`: `text` repeats the code that follows;
-    `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes over the canvas, those
-    that only score included, the prompt's not. `ms`: the engine's milliseconds, the prompt's included. Without a
+    `text` in it (None if the author's does not, or there is no `text`). `repeats_after`: `text` repeats the code that
+    follows; `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes over the canvas,
+    those that only score included, the prompt's not. `ms`: the engine's milliseconds, the prompt's included. Without a
     `finish` the model was not run, as the hole did not fit its canvas.
     """
 

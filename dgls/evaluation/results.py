@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,7 +22,6 @@ from dgls.evaluation.case import Case, Outcome
 
 _FORMAT = 1
 _CONVERTER = Converter(forbid_extra_keys=True)
-_SAMPLES, _SAMPLE = 64, 1 << 20  # pieces and bytes a piece of a weight file that are hashed; smaller ones wholly
 
 
 class UnusableResults(DglsError):
@@ -31,7 +30,10 @@ class UnusableResults(DglsError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """All that the outcomes depend on, the machine's rounding aside. `profile` is the model's with what was set."""
+    """All that the outcomes depend on, the machine's rounding aside.
+
+    `weights` and `cases` are fingerprints; `profile` is the model's with what was set, calibration included.
+    """
 
     model: str
     weights: str
@@ -115,26 +117,6 @@ def read(path: Path, header: Header) -> tuple[dict[str, Outcome], int]:
 
 def fingerprint_of_cases(cases: Iterable[Case]) -> str:
     return _digest(json.dumps(asdict(case) | {"root": None}, sort_keys=True) for case in cases)
-
-
-def fingerprint_of_model(folder: Path) -> str:
-    """Of all JSON files and weights in a checkpoint's folder. Of a weight file larger than 64 MiB evenly spread pieces
-    count, the first and the last among them: hashing 50 GB would take longer than many an evaluation."""
-    found = hashlib.sha256()
-    for path in sorted(path for path in folder.iterdir() if path.suffix in (".json", ".safetensors", ".jinja")):
-        size = path.stat().st_size
-        found.update(f"{path.name} {size}\n".encode())
-        with path.open("rb") as file:
-            for start in _starts(size):
-                file.seek(start)
-                found.update(file.read(_SAMPLE))
-    return found.hexdigest()
-
-
-def _starts(size: int) -> Sequence[int]:
-    if size <= _SAMPLES * _SAMPLE:
-        return range(0, size, _SAMPLE)
-    return [(size - _SAMPLE) * index // (_SAMPLES - 1) for index in range(_SAMPLES)]
 
 
 def _digest(texts: Iterable[str]) -> str:

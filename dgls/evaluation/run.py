@@ -7,16 +7,17 @@ programs. An outcome is kept as soon as it is complete and all before it are, so
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from dgls.evaluation.attempt import Conditions, Count, Infiller, as_typed, attempt
-from dgls.evaluation.case import Case, Outcome, Program
+from dgls.evaluation.case import Case, Outcome
+from dgls.evaluation.programs import program_of
 from dgls.evaluation.results import Results
 
-Passes = Callable[[str, Program], bool]
-"""Does a program, given as its source and how to run it, pass its tests? Called on several threads at once."""
+Passes = Callable[[str], bool]
+"""Does the program of this source end well? Called on several threads at once."""
 
 _WAITING = 4
 """Filled cases a job that may wait for their tests; the engine pauses for more."""
@@ -30,7 +31,7 @@ def evaluate(
     passes: Passes,
     results: Results,
     jobs: int = 1,
-) -> Iterator[Outcome]:
+) -> Generator[Outcome]:
     """One outcome a case. Closing the iterator waits for the tests that are running and drops those that are not."""
     known = dict(results.outcomes)
     waiting: deque[tuple[Outcome, Future[bool] | None]] = deque()
@@ -59,7 +60,7 @@ def _tested(case: Case, outcome: Outcome, passes: Passes, pool: ThreadPoolExecut
         failed.set_result(False)
         return failed
     typed = as_typed(case)
-    return pool.submit(passes, typed.prefix + outcome.text + typed.suffix, case.program)
+    return pool.submit(passes, program_of(typed.prefix + outcome.text + typed.suffix, case.program))
 
 
 def _is_complete(outcome: Outcome, tested: Future[bool] | None) -> bool:

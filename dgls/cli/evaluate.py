@@ -1,0 +1,212 @@
+"""`dgls eval`: fill holes whose contents are known, and say how many come out right.
+
+Everything that the arguments can get wrong is told before the model is loaded. The figures go to stdout, the progress
+to stderr. Ctrl-C ends a run with what is known; the outcomes are kept, so the same command goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from argparse import Namespace
+from collections.abc import Callable, Generator, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, get_args
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from dgls.errors import DglsError
+from dgls.evaluation import sandbox
+from dgls.evaluation.attempt import Conditions, Infiller
+from dgls.evaluation.case import Case, Kind, Outcome
+from dgls.evaluation.cutting import CUT_KINDS, cut
+from dgls.evaluation.dataset import read_dataset
+from dgls.evaluation.page import page_of
+from dgls.evaluation.provenance import trained_on
+from dgls.evaluation.report import Report, as_json
+from dgls.evaluation.results import Header, Results, default_path, fingerprint_of_cases
+from dgls.evaluation.run import evaluate
+from dgls.evaluation.table import table_of
+from engine.checkpoint import read_checkpoint
+from engine.hub import locate
+from engine.own_calibration import fingerprint
+from engine.profile import HolePolicy, Profile
+from engine.tokenizer import Tokenizer
+
+ORACLE = "oracle"
+"""The policy that is told the true length; only an evaluation knows it."""
+CUT = 200
+"""Holes cut into a folder where nobody says how many."""
+INTERRUPTED = 130
+
+
+def run(options: Namespace) -> int:
+    page = _page(options.report)
+    kinds = _kinds(options.kinds)
+    overrides = _overrides(options)
+    folder = read_checkpoint(locate(options.model)).folder
+    source, cases = _cases(options, kinds, folder)
+    if any(case.program is not None for case in cases):
+        sandbox.containment()  # tells whether programs can be run here at all
+    wanted = _drawn(cases, options.seed, options.limit)
+    from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+
+    with Engine.open(options.model, threads=options.threads, overrides=overrides) as engine:
+        header = _header(engine, options, fingerprint(folder), fingerprint_of_cases(cases))
+        path = Path(options.results) if options.results else default_path(header)
+        with Results(path, header) as results:
+            count = _counter(folder)
+            conditions = Conditions(options.seed, options.steps, options.policy == ORACLE)
+            stream = evaluate(engine, wanted, count, conditions, _passes, results, options.jobs)
+            outcomes = _watched(stream, len(wanted))
+    report = Report(header, engine.info.device_name, source, {case.id: case for case in wanted}, outcomes, str(path))
+    _tell(report, page, options.json)
+    return 0 if report.complete else INTERRUPTED
+
+
+def _page(name: str | None) -> Path | None:
+    if name is None:
+        return None
+    path = Path(name)
+    if not path.parent.is_dir():
+        raise DglsError(f"{path.parent} is no folder; choose where the page goes")
+    if path.is_dir():
+        raise DglsError(f"{path} is a folder; name the page's file")
+    return path
+
+
+def _kinds(names: Sequence[str] | None) -> tuple[Kind, ...] | None:
+    known: tuple[Kind, ...] = get_args(Kind)
+    unknown = [name for name in names or () if name not in known]
+    if unknown:
+        raise DglsError(f"there are no holes of kind {', '.join(unknown)}; take some of {', '.join(known)}")
+    return tuple(kind for kind in known if kind in names) if names else None
+
+
+def _overrides(options: Namespace) -> dict[str, Any]:
+    """What stands in for the profile's own values; `--policy` is one of them."""
+    values = dict(options.set)
+    settable = [field.name for field in fields(Profile) if field.name != "calibration"]
+    for name in values:
+        if name not in settable:
+            raise DglsError(f"a model's profile has no {name!r}; --set takes {', '.join(settable)}")
+    policies = get_args(HolePolicy)
+    if options.policy == ORACLE:
+        values["hole_policy"] = "fixed"
+    elif options.policy is not None:
+        if options.policy not in policies:
+            raise DglsError(f"there is no policy {options.policy!r}; take one of {', '.join((*policies, ORACLE))}")
+        values["hole_policy"] = options.policy
+    return values
+
+
+def _cases(options: Namespace, kinds: tuple[Kind, ...] | None, folder: Path) -> tuple[str, list[Case]]:
+    """Where the cases come from, in words, and all of them. Packages that the model has seen give none."""
+    if options.source is not None:
+        source = Path(options.source)
+        found = cut(source, options.seed, options.limit or CUT, kinds or CUT_KINDS, exclude=trained_on(folder))
+        where = f"holes cut into {source}"
+    else:
+        found = read_dataset(Path(options.dataset))
+        where = Path(options.dataset).name
+    cases = [case for case in found if kinds is None or case.kind in kinds]
+    if not cases:
+        raise DglsError(f"{where}: no hole of kind {', '.join(kinds or get_args(Kind))} is there; choose other --kinds")
+    return where, cases
+
+
+def _drawn(cases: list[Case], seed: int, limit: int | None) -> list[Case]:
+    """In their own order; a higher limit with the same seed takes the same ones and more."""
+    order = list(range(len(cases)))
+    random.Random(seed).shuffle(order)
+    return [cases[at] for at in sorted(order[:limit])]
+
+
+def _header(engine: Infiller, options: Namespace, weights: str, cases: str) -> Header:
+    info, profile = engine.info, engine.profile
+    return Header(
+        model=info.name,
+        weights=weights,
+        device=info.device,
+        dtype=info.dtype,
+        policy=ORACLE if options.policy == ORACLE else profile.hole_policy,
+        profile=asdict(profile),
+        seed=options.seed,
+        max_steps=options.steps,
+        cases=cases,
+        version=_version(),
+    )
+
+
+def _version() -> str:
+    try:
+        return version("dgls")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"
+
+
+def _counter(folder: Path) -> Callable[[str], int]:
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    return lambda text: len(tokenizer.encode(text))
+
+
+def _passes(source: str) -> bool:
+    return sandbox.run_program(source, sandbox.Limits()).passed
+
+
+def _watched(stream: Generator[Outcome], total: int) -> tuple[Outcome, ...]:
+    """The outcomes with the running score before one's eyes; those there are if Ctrl-C ends it."""
+    outcomes: list[Outcome] = []
+    score = _Score()
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with closing(stream), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(str(score), total=total)
+        try:
+            for outcome in stream:
+                outcomes.append(outcome)
+                score.add(outcome)
+                progress.update(task, completed=len(outcomes), description=str(score))
+        except KeyboardInterrupt:
+            progress.update(task, description="ending")
+    return tuple(outcomes)
+
+
+@dataclass(slots=True)
+class _Score:
+    """Counted as they come: a summary after each outcome would sort all of them each time."""
+
+    n: int = 0
+    exact: int = 0
+    tested: int = 0
+    passed: int = 0
+
+    def add(self, outcome: Outcome) -> None:
+        self.n += 1
+        self.exact += outcome.exact
+        self.tested += outcome.passed is not None
+        self.passed += outcome.passed is True
+
+    def __str__(self) -> str:
+        passed = f"pass@1 {self.passed / self.tested * 100:.1f} %, " if self.tested else ""
+        return f"{passed}exact {self.exact / self.n * 100:.1f} %" if self.n else "starting"
+
+
+def _tell(report: Report, page: Path | None, as_object: bool) -> None:
+    console = Console(highlight=False)
+    if report.outcomes:
+        console.print(table_of(report))
+    else:
+        console.print("Nothing was filled.")
+    if page is not None and report.outcomes:
+        try:
+            page.write_text(page_of(report), encoding="utf-8")
+        except OSError as error:
+            raise DglsError(f"{page} cannot be written: {error.strerror or error}") from None
+        console.print(f"The page is in {page}", markup=False, soft_wrap=True)
+    console.print(f"The outcomes are in {report.results}", markup=False, soft_wrap=True, style="dim")
+    if as_object:
+        print(json.dumps(as_json(report)))

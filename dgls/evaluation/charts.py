@@ -1,0 +1,185 @@
+"""Plots as SVG in text form, for a page that brings the colours: classes `a`, `b`, `axis`, `grid`, `faint` (in `page`).
+
+Each is drawn for a column as narrow as a telephone and scaled up from there; each mark says its figures when pointed
+at. Pure functions on numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from html import escape
+
+from dgls.evaluation.metrics import Bin, Share, ShowPoint
+
+WIDTH, HEIGHT = 380, 250
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
+_MARGIN = 1.08  # of air above the highest mark
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One bar a group: `None` leaves its place empty. `style` is the class that colours it."""
+
+    name: str
+    style: str
+    shares: Sequence[Share]
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """The axes of a plot: from 0 to `right` across, from 0 to `top` upward."""
+
+    right: float
+    top: float
+
+    def x(self, value: float) -> float:
+        return round(LEFT + (WIDTH - LEFT - RIGHT) * value / self.right, 1)
+
+    def y(self, value: float) -> float:
+        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(value, self.top) / self.top, 1)
+
+    def grid(self, label: str) -> str:
+        """Lines across at round shares of `top`, which is a share itself."""
+        step = _round_step(self.top)
+        lines = []
+        for index in range(int(self.top / step + 1e-9) + 1):
+            y = self.y(index * step)
+            lines.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y}" y2="{y}"/>')
+            lines.append(_text(LEFT - 6, y + 3.5, f"{index * step:{_digits(step)}%}", "end"))
+        return "".join(lines) + _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, label, "middle", "axis")
+
+    def dot(self, x: float, y: float, style: str, told: str) -> str:
+        return f'<circle class="{style}" cx="{self.x(x)}" cy="{self.y(y)}" r="4">{_told(told)}</circle>'
+
+    def line(self, points: Iterable[tuple[float, float]], style: str) -> str:
+        spelled = " ".join(f"{self.x(x)},{self.y(y)}" for x, y in points)
+        return f'<polyline class="{style} line" points="{spelled}"/>'
+
+    def whisker(self, x: float, share: Share) -> str:
+        """The share's 95 % interval; `x` in pixels."""
+        if share.interval is None:
+            return ""
+        low, high = share.interval
+        return f'<line class="whisker" x1="{x}" x2="{x}" y1="{self.y(low)}" y2="{self.y(high)}"/>'
+
+
+def shares_by_group(names: Sequence[str], series: Sequence[Series], label: str, told: str) -> str:
+    """Bars side by side with their intervals, and under each group how many cases it has."""
+    frame = _Frame(len(names), _top(_highest(share) for each in series for share in each.shares))
+    parts = [frame.grid(label)]
+    width = (frame.x(1) - frame.x(0)) * 0.72 / len(series)
+    for group, name in enumerate(names):
+        middle = frame.x(group + 0.5)
+        parts.append(_text(middle, HEIGHT - BOTTOM + 13, name, "middle"))
+        for index, each in enumerate(series):
+            share = each.shares[group]
+            if share.value is None:
+                continue
+            x = round(middle + (index - len(series) / 2) * width, 1)
+            y = frame.y(share.value)
+            parts.append(
+                f'<rect class="{each.style}" x="{x + 1}" y="{y}" width="{width - 2:.1f}" '
+                f'height="{max(0.8, frame.y(0) - y):.1f}" rx="1.5">'
+                f"{_told(f'{name}: {each.name} {percent(share)}')}</rect>"
+            )
+            parts.append(frame.whisker(round(x + width / 2, 1), share))
+    return _svg(parts, told)
+
+
+def reliability_plot(bins: Sequence[Bin], told: str) -> str:
+    """Confidence across, the share that was exact upward: on the dashed line both agree."""
+    frame = _Frame(1, _top([*(_highest(each.right) for each in bins), *(each.confidence for each in bins)]))
+    end = min(1.0, frame.top)
+    parts = [
+        frame.grid("confidence"),
+        frame.line([(0, 0), (end, end)], "faint"),
+        _ticks(frame, [0, 0.25, 0.5, 0.75, 1]),
+    ]
+    shares = [(each, each.right.value or 0.0) for each in bins]
+    parts.append(frame.line([(each.confidence, share) for each, share in shares], "a"))
+    for each, share in shares:
+        words = f"confidence {each.low:.2f} to {each.high:.2f}: {percent(each.right)}"
+        parts.append(frame.whisker(frame.x(each.confidence), each.right))
+        parts.append(frame.dot(each.confidence, share, "a", words))
+    return _svg(parts, told)
+
+
+def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], told: str) -> str:
+    """The share of holes shown across, the share of those that are exact upward; `now`: at the profile's threshold."""
+    shown = [(point.shown.value or 0.0, point.exact.value or 0.0, point) for point in points]
+    frame = _Frame(1, _top([*(y for _, y, _ in shown), now[1].value or 0.0]))
+    parts = [frame.grid("share of holes shown"), _ticks(frame, [0, 0.25, 0.5, 0.75, 1])]
+    parts.append(frame.line([(x, y) for x, y, _ in shown], "a"))
+    parts += [frame.dot(x, y, "a", f"from {at.threshold:.3f} on: {percent(at.exact)} exact") for x, y, at in shown]
+    if now[0].value is not None and now[1].value is not None:
+        parts.append(frame.dot(now[0].value, now[1].value, "b", f"as set: {percent(now[1])} of the shown are exact"))
+    return _svg(parts, told)
+
+
+def histogram(values: Sequence[float], label: str, told: str, bins: int = 20) -> str:
+    """How often each value comes up; the last bin takes what lies above the 99th percentile."""
+    ranked = sorted(values)
+    most = ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))]
+    step = max(1, math.ceil(most / bins))
+    counts = [0] * (int(most // step) + 1)
+    for value in values:
+        counts[min(int(value // step), len(counts) - 1)] += 1
+    frame = _Frame(len(counts), max(counts) / len(values) * _MARGIN)
+    parts = [frame.grid(label)]
+    width = frame.x(1) - frame.x(0)
+    for index, count in enumerate(counts):
+        if count:
+            y, last = frame.y(count / len(values)), index == len(counts) - 1
+            named = f"{index * step}" if step == 1 else f"{index * step} to {(index + 1) * step - 1}"
+            named += " and more" if last else ""
+            parts.append(
+                f'<rect class="a" x="{frame.x(index) + 0.5}" y="{y}" width="{max(1.0, width - 1):.1f}" '
+                f'height="{frame.y(0) - y:.1f}">'
+                f"{_told(f'{named}: {count} of {len(values)}')}</rect>"
+            )
+    every = max(1, len(counts) // 6)
+    for index in range(0, len(counts), every):
+        parts.append(_text(frame.x(index) + (width / 2 if step == 1 else 0), HEIGHT - BOTTOM + 13, str(index * step)))
+    return _svg(parts, told)
+
+
+def percent(share: Share, digits: int = 1) -> str:
+    """Such as `12.5 % (1 of 8)`; a dash without cases."""
+    return "–" if share.value is None else f"{share.value * 100:.{digits}f} % ({share.count} of {share.total})"
+
+
+def _ticks(frame: _Frame, values: Sequence[float]) -> str:
+    return "".join(_text(frame.x(value), HEIGHT - BOTTOM + 13, f"{value:g}") for value in values)
+
+
+def _highest(share: Share) -> float:
+    return share.interval[1] if share.interval else 0.0
+
+
+def _top(values: Iterable[float]) -> float:
+    return min(1.0, max([0.05, *values]) * _MARGIN)
+
+
+def _round_step(top: float) -> float:
+    """Some 4 steps of 1, 2 or 5 times a power of ten."""
+    rough = top / 4
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.8)
+
+
+def _digits(step: float) -> str:
+    return ".0" if step >= 0.01 else ".1" if step >= 0.001 else ".2"
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle", style: str = "tick") -> str:
+    return f'<text class="{style}" x="{round(x, 1)}" y="{round(y, 1)}" text-anchor="{anchor}">{escape(text)}</text>'
+
+
+def _told(text: str) -> str:
+    return f"<title>{escape(text)}</title>"
+
+
+def _svg(parts: Iterable[str], told: str) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(told)}">{"".join(parts)}</svg>'
