@@ -1,0 +1,184 @@
+"""The laws of the fit: ascending, honest with few fills, and reported from fills that it has not seen."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgls.evaluation.calibration import (
+    KEPT_RIGHT,
+    LEAST_LINES,
+    SHOWN_RIGHT,
+    Fill,
+    Sample,
+    fit,
+    held_out,
+    judged,
+    kept_from,
+    later_lines,
+    shares_right,
+    shown_from,
+)
+from dgls.evaluation.case import Case, Outcome
+from dgls.evaluation.metrics import calibration_error, reliability, summarise
+from engine.calibration import Calibration
+from engine.types import Piece
+
+SAMPLES = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), st.booleans()), max_size=400)
+BEFORE = Calibration(show_above=0.9, keep_above=0.123, length_bias=0.5)
+
+
+def fills(samples: list[Sample], packages: int = 20) -> list[Fill]:
+    made = []
+    for index, (confidence, right) in enumerate(samples):
+        package = f"package{index % packages}"
+        case = Case(f"case{index}", "single-line", f"{package}/file.py", "python", "a = ", "b", "\n", package)
+        outcome = Outcome(
+            id=case.id,
+            kind=case.kind,
+            language=case.language,
+            tokens=1,
+            answer="b",
+            raw="b" if right else "c",
+            text="b" if right else "c",
+            rejected=None,
+            raw_confidence=confidence,
+            confidence=confidence,
+            shown=True,
+            exact=right,
+            similarity=float(right),
+            parses=True,
+            repeats_after=False,
+            raw_repeats_after=False,
+            passed=None,
+            steps=1,
+            passes=1,
+            ms=1.0,
+            finish="stable",
+        )
+        made.append(Fill(case, outcome, ()))
+    return made
+
+
+def overconfident(count: int, seed: int = 0) -> list[Sample]:
+    """A model that is right half as often as it says."""
+    rng = random.Random(seed)
+    return [(raw, rng.random() < raw / 2) for raw in (rng.random() for _ in range(count))]
+
+
+@given(SAMPLES)
+def test_whatever_the_fills_the_points_make_a_calibration(samples: list[Sample]) -> None:
+    points = shares_right(samples)
+    Calibration(points)  # ascends, within 0 and 1
+    assert len(points) <= 20
+    assert bool(points) == bool(samples)
+
+
+@given(SAMPLES, st.randoms(use_true_random=False))
+def test_the_order_of_the_fills_does_not_matter(samples: list[Sample], rng: random.Random) -> None:
+    assert shares_right(rng.sample(samples, len(samples))) == shares_right(samples)
+
+
+@given(st.lists(st.floats(0, 1), min_size=100, max_size=300))
+def test_a_model_that_is_never_right_claims_next_to_nothing(raws: list[float]) -> None:
+    calibration = Calibration(shares_right([(raw, False) for raw in raws]))
+    assert max(calibration.confidence(raw) for raw in (*raws, 1.0)) < 0.01
+
+
+@given(st.lists(st.floats(0, 0.99), min_size=100, max_size=100, unique=True))
+def test_one_lucky_fill_makes_nobody_sure(raws: list[float]) -> None:
+    calibration = Calibration(shares_right([*((raw, False) for raw in raws), (1.0, True)]))
+    assert calibration.confidence(1.0) < 0.15
+
+
+def test_a_model_that_is_right_half_as_often_as_it_says_is_told_so() -> None:
+    calibration = Calibration(shares_right(overconfident(4000)))
+    for raw in (0.1, 0.3, 0.5, 0.7, 0.9):
+        assert calibration.confidence(raw) == pytest.approx(raw / 2, abs=0.06)
+
+
+def test_fills_that_it_was_not_fitted_to_are_calibrated_too() -> None:
+    made = fills(overconfident(2000))
+    raw = [each.outcome for each in made]
+    unseen = held_out(made, 0.0, BEFORE)
+    assert sorted(outcome.id for outcome in unseen) == sorted(outcome.id for outcome in raw)
+    error, raw_error = calibration_error(unseen), calibration_error(raw)
+    assert error is not None
+    assert raw_error is not None
+    assert error < 0.05 < 0.2 < raw_error
+    shares = [each.right.value or 0.0 for each in reliability(unseen, 4)]
+    assert shares == sorted(shares)
+
+
+@pytest.mark.parametrize("packages", [1, 3, 20])
+def test_no_fill_is_judged_by_a_calibration_that_saw_it(packages: int) -> None:
+    """The one right fill is the surest; who never saw it claims next to nothing for it."""
+    samples = [(index / 1000, False) for index in range(200)] + [(1.0, True)]
+    unseen = {outcome.id: outcome for outcome in held_out(fills(samples, packages), 0.0, BEFORE)}
+    assert unseen["case200"].confidence < 0.01
+
+
+def test_what_is_shown_is_right_one_time_in_four() -> None:
+    calibration = fit(fills(overconfident(4000)), 0.0, BEFORE)
+    assert calibration.show_above == SHOWN_RIGHT
+    shown = [judged(each.outcome, calibration) for each in fills(overconfident(4000, seed=1))]
+    low = [outcome.exact for outcome in shown if outcome.shown and outcome.confidence < SHOWN_RIGHT + 0.05]
+    assert sum(low) / len(low) == pytest.approx(SHOWN_RIGHT, abs=0.1)
+
+
+@pytest.mark.parametrize("least", [0.1, 0.5, 1.0])
+def test_a_weak_model_shows_the_share_that_it_is_asked_to(least: float) -> None:
+    weak = [(raw, right and index % 4 == 0) for index, (raw, right) in enumerate(overconfident(2000))]
+    calibration = fit(fills(weak), least, BEFORE)
+    shown = summarise([judged(each.outcome, calibration) for each in fills(weak)]).shown
+    assert shown.value is not None
+    assert least <= shown.value <= least + 0.1
+    assert fit(fills(weak), 0.0, BEFORE).show_above == SHOWN_RIGHT
+
+
+@given(st.lists(st.floats(0, 1), min_size=1), st.data())
+def test_the_surest_are_shown_whatever_the_model(confidences: list[float], data: st.DataObject) -> None:
+    least = data.draw(st.integers(0, len(confidences)))
+    threshold = shown_from(confidences, least)
+    assert threshold <= SHOWN_RIGHT
+    assert sum(confidence >= threshold for confidence in confidences) >= least
+
+
+def test_what_was_rejected_is_neither_fitted_nor_shown() -> None:
+    made = fills(overconfident(300))
+    rejected = [replace(each, outcome=replace(each.outcome, rejected="empty", text="")) for each in made]
+    assert fit([*made, *rejected], 0.0, BEFORE) == fit(made, 0.0, BEFORE)
+    assert not any(judged(each.outcome, Calibration(show_above=0.0)).shown for each in rejected)
+
+
+def test_few_lines_leave_the_threshold_for_lines_as_it_was() -> None:
+    made = fills(overconfident(LEAST_LINES - 1))
+    with_lines = [replace(each, lines=((0.9, True),)) for each in made]
+    assert fit(with_lines, 0.0, BEFORE).keep_above == BEFORE.keep_above
+    more = [*with_lines, with_lines[0]]
+    assert fit(more, 0.0, BEFORE).keep_above == 0.9
+    assert fit(more, 0.0, BEFORE).length_bias == BEFORE.length_bias
+
+
+def test_lines_are_kept_where_they_are_as_likely_right_as_not() -> None:
+    rng = random.Random(0)
+    lines = [(raw, rng.random() < raw) for raw in (rng.random() for _ in range(4000))]
+    assert kept_from(lines) == pytest.approx(KEPT_RIGHT, abs=0.1)
+    assert kept_from([(raw, False) for raw, _ in lines]) == 1.0
+
+
+def test_later_lines_are_held_against_the_authors() -> None:
+    pieces = [
+        Piece("\n    a", 0.9),
+        Piece(" = 1\n    ", 0.8),
+        Piece("b", 0.7),
+        Piece("  \n\n", 0.1),
+        Piece("    c\n  d", 0.6),
+    ]
+    assert later_lines(pieces, "\n  a = 2\n\n  b\n  x\n") == ((0.7, True), (0.6, False), (0.6, False))
+    assert later_lines(pieces[:1], "a") == ()
+    assert later_lines((), "a") == ()
