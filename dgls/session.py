@@ -1,29 +1,34 @@
 """One client's session: the only mutable state of the server.
 
 Owns the settings, the engine's worker, the open documents, the requests in flight and the cache of suggestions.
-It knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it; the worker's
-thread only ever posts a wake-up.
+It knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it: files are
+read on one thread of their own, and the worker's thread only ever posts a wake-up.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
+from dgls.context.exclusion import Excluded
+from dgls.context.surroundings import Surroundings
 from dgls.document import Change, Document, PositionEncoding
 from dgls.region.cache import TypedThrough
 from dgls.region.syntax import Syntax, parse
 from dgls.settings import Problem, Settings, merge, read_settings
 from engine.errors import EngineError
-from engine.profile import ModelInfo
-from engine.types import CancelToken
+from engine.profile import ModelInfo, Profile
+from engine.types import CancelToken, Snippet
 from engine.worker import EngineLike, Worker
 
 OpenEngine = Callable[[Settings], EngineLike]
 State = Literal["loading", "ready", "working", "paused", "failed"]
+SNIPPETS_SECONDS = 0.1
+"""How long a suggestion waits for other files to be read; what is read later serves the next one."""
 STATES: tuple[State, ...] = get_args(State)
 
 
@@ -59,6 +64,8 @@ class Session:
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     _worker: Worker | None = None
+    _surroundings: Surroundings = field(default_factory=Surroundings)
+    _reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "dgls-reading"))
     _syntaxes: dict[str, Syntax] = field(default_factory=dict)
     _deleted_at: dict[str, int] = field(default_factory=dict)
     _in_flight: dict[str, CancelToken] = field(default_factory=dict)
@@ -96,6 +103,26 @@ class Session:
         if syntax is not None:
             self._syntaxes[document.uri] = syntax
         return syntax
+
+    async def excluded(self, uri: str) -> Excluded | None:
+        """Why nothing is suggested unasked in an open document; None if it may be."""
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._around().excluded, uri)
+
+    async def snippets(self, document: Document, above: str, below: str, profile: Profile) -> tuple[Snippet, ...]:
+        """What a model is shown of other files beside the text outside a region; nothing if the disk is slow."""
+        wanted = self.settings.context.imports
+        if wanted == "off" or (wanted == "auto" and profile.prompt_format != "chat"):
+            return ()
+        look, opened = self._around().snippets, dict(self.documents)
+        looking = asyncio.get_running_loop().run_in_executor(self._reading, look, document, above, below, opened)
+        done, _ = await asyncio.wait([looking], timeout=SNIPPETS_SECONDS)
+        return looking.result() if done else ()
+
+    def _around(self) -> Surroundings:
+        chosen = self.client.folders, self.settings.exclude
+        if (self._surroundings.folders, self._surroundings.globs) != chosen:
+            self._surroundings = Surroundings(*chosen)
+        return self._surroundings
 
     def configure(
         self, layer: Literal["initialization", "configuration"], options: Mapping[str, Any]
@@ -200,6 +227,7 @@ class Session:
         """Cancel all work and close the engine; False if its thread did not end within `timeout` seconds."""
         for token in self._in_flight.values():
             token.cancel()
+        self._reading.shutdown(wait=False, cancel_futures=True)
         return self._worker is None or self._worker.close(timeout)
 
     def _start(self, replaced: Worker | None) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cattrs import ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
+from pathspec import GitIgnoreSpec
 
 SECTION = "dgls"
 
@@ -41,11 +42,22 @@ def _one_of(*names: str) -> Takes:
     )
 
 
+def _is_glob(value: object) -> bool:
+    try:
+        return isinstance(value, str) and GitIgnoreSpec.from_lines([value]) is not None
+    except ValueError:
+        return False
+
+
 _SHARE_OR_NULL = Takes(
     "a number from 0 to 1, or null",
     lambda value: value is None or (type(value) in (int, float) and 0 <= value <= 1),
 )
 _FLAG = Takes("true or false", lambda value: type(value) is bool)
+_GLOBS = Takes(
+    "a list of globs, as in a .gitignore",
+    lambda value: isinstance(value, (list, tuple)) and all(map(_is_glob, value)),
+)
 _MODEL = Takes(
     '"embedded", a folder or the name of a model in the local cache',
     lambda v: isinstance(v, str) and v != "",
@@ -73,14 +85,26 @@ class InlineCompletionSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ContextSettings:
+    """What the model is shown beside the file. "auto": if it was instruction-tuned; others don't know such a thing."""
+
+    imports: Annotated[str, _one_of("auto", "on", "off")] = "auto"
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a user can set. `threads` bounds the CPU threads of the model; 0: all cores but one, for the editor."""
+    """All that a user can set. `threads` bounds the CPU threads of the model; 0: all cores but one, for the editor.
+
+    Files that `exclude` names are never shown to the model, and nothing is suggested in them unless the user asks.
+    """
 
     model: Annotated[str, _MODEL] = "embedded"
     device: Annotated[str, _DEVICE] = "auto"
     dtype: Annotated[str, _one_of("auto", "float32", "bfloat16", "float16")] = "auto"
     threads: Annotated[int, _whole(0, 256)] = 0
+    exclude: Annotated[tuple[str, ...], _GLOBS] = ()
     inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)
+    context: ContextSettings = field(default_factory=ContextSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +190,12 @@ def _make_converter() -> Converter:
         def structure(value: Any, _: Any) -> Any:
             if not takes.accepts(value):
                 raise BadValue(takes.words)
-            return value
+            return tuple(value) if isinstance(value, list) else value
 
         return structure
 
     converter.register_structure_hook_factory(lambda kind: hasattr(kind, "__metadata__"), leaf)
-    for group in (InlineCompletionSettings, Settings):
+    for group in (InlineCompletionSettings, ContextSettings, Settings):
         renamed: dict[str, Any] = {name: override(rename=_camel(name)) for name in group.__dataclass_fields__}
         by_name = make_dict_structure_fn(group, converter, _cattrs_detailed_validation=True, **renamed)
 

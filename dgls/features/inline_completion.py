@@ -24,7 +24,7 @@ from dgls.settings import InlineCompletionSettings
 from engine.calibration import Calibration
 from engine.errors import Cancelled, EngineError
 from engine.profile import ModelInfo
-from engine.types import CancelToken, Limits
+from engine.types import CancelToken, Limits, Snippet
 
 logger = logging.getLogger(__name__)
 
@@ -91,14 +91,18 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
         logger.debug("Quiet: after a deletion")
         return ()
     with session.in_flight(document.uri) as cancel:
+        if not snapshot.invoked and (why := await session.excluded(document.uri)) is not None:
+            logger.debug("Quiet: in %s", why)
+            return ()
         info = await session.model()
         region = _plan(session, snapshot, settings, info)
         if isinstance(region, Quiet):
             logger.debug("Quiet: %s", region)
             return ()
+        snippets = await session.snippets(document, region.above, region.below, info.profile)
         found: list[Suggestion] = []
         for seed in range(settings.candidates if snapshot.invoked else 1):
-            suggestion = await _candidate(session, snapshot, region, info.profile.calibration, seed, cancel)
+            suggestion = await _candidate(session, snapshot, region, snippets, info.profile.calibration, seed, cancel)
             if suggestion is not None and suggestion.new_text not in [other.new_text for other in found]:
                 found.append(suggestion)
     if not snapshot.invoked:
@@ -118,7 +122,13 @@ def _plan(session: Session, snapshot: Snapshot, settings: InlineCompletionSettin
 
 
 async def _candidate(
-    session: Session, snapshot: Snapshot, region: Region, calibration: Calibration, seed: int, cancel: CancelToken
+    session: Session,
+    snapshot: Snapshot,
+    region: Region,
+    snippets: tuple[Snippet, ...],
+    calibration: Calibration,
+    seed: int,
+    cancel: CancelToken,
 ) -> Suggestion | None:
     """Who asked sees the doubtful lines, too."""
     if cancel.cancelled:  # superseded between two candidates: the worker's slot is the newer request's
@@ -130,6 +140,7 @@ async def _candidate(
         document.language,
         Limits(deadline_ms=session.settings.inline_completion.deadline_ms),
         seed,
+        snippets=snippets,
     )
     infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key=document.uri))
     syntax = session.syntax(document, region.span.start)

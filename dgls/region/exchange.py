@@ -13,16 +13,22 @@ from dgls.region.plan import Region
 from dgls.region.suggestion import Rejection, Suggestion, suggest
 from dgls.region.syntax import Syntax
 from engine.calibration import Calibration
-from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned
+from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Snippet
 
 
 def request_of(
-    region: Region, path: str, language: str, limits: Limits, seed: int, draft: str | None = None
+    region: Region,
+    path: str,
+    language: str,
+    limits: Limits,
+    seed: int,
+    draft: str | None = None,
+    snippets: tuple[Snippet, ...] = (),
 ) -> InfillRequest:
-    """`path` is shown to the model as it is. A `draft` tells the hole's length where the policy keeps to one; all of
-    it is noised."""
+    """`path` and `snippets` are shown to the model as they are. A `draft` tells the hole's length where the policy
+    keeps to one; all of it is noised."""
     return InfillRequest(
-        Context(path, language, region.above, region.below),
+        Context(path, language, region.above, region.below, snippets),
         [
             Pinned(region.before),
             Hole(max_tokens=region.max_tokens, draft=draft, stop=region.stop),

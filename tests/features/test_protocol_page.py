@@ -50,7 +50,7 @@ def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         if is_dataclass(inner):
             yield from settings_of(inner, name + ".")
         else:
-            yield name, inner
+            yield name, list(inner) if isinstance(inner, tuple) else inner
 
 
 def test_settings_and_their_defaults_are_the_codes() -> None:
@@ -61,7 +61,7 @@ def test_settings_and_their_defaults_are_the_codes() -> None:
 def test_settings_take_what_the_code_says_they_take() -> None:
     stated = {row[0].strip("`"): row[2] for row in rows(section("Settings"))}
     for name, takes in stated.items():
-        _, problems = read_settings(merge({name: ["never right"]}))
+        _, problems = read_settings(merge({name: {"never": "right"}}))
         assert [problem.takes.replace(chr(96), "") for problem in problems] == [takes]
 
 
