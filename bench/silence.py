@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgls.context.exclusion import Exclusion
 from dgls.document import Document
 from dgls.region.plan import Budget, Quiet, plan
 from dgls.region.suggestion import Rejection, suggest
@@ -55,7 +56,7 @@ def read_cases(folder: Path = CASES) -> Iterator[Case]:
                 wanted=not case.get("quiet", False),
                 infill=case.get("answer", case.get("infill")),
                 deleted=case.get("deleted", False),
-                excluded=case.get("excluded", False),
+                excluded=Exclusion().of_uri(uri, opened=True) is not None,
                 known_miss=case.get("known_miss"),
             )
 
@@ -63,7 +64,7 @@ def read_cases(folder: Path = CASES) -> Iterator[Case]:
 def shown(case: Case) -> str | Quiet | Rejection:
     """The text that is shown, or why there is none."""
     syntax = parse(case.document, case.offset)
-    region = plan(case.document, case.offset, Budget(), syntax)
+    region = plan(case.document, case.offset, Budget(), syntax, deleted=case.deleted, excluded=case.excluded)
     if isinstance(region, Quiet):
         return region
     if case.infill is None:

@@ -5,12 +5,17 @@ Supporting a language means adding an entry here (and its grammar's wheel to the
 """
 
 from __future__ import annotations
+import __future__
 
+import builtins
+import sys
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import BuiltinFunctionType
 
 _BRACES = r"\{$"
 _CLOSING = r"[\])}]"
+_LITERALS = frozenset({"true", "false", "none", "null", "nil", "this", "self", "super"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +25,11 @@ class Language:
     `opener` finds, at the end of a line's text, what starts a body that is indented deeper; `closer` matches the
     start of a line that ends one (or goes on after it, as `else`). `quotes` delimit strings on one line,
     `line_comment` opens a comment up to the line's end. The rest are node types: `bodies` hold statements,
-    `interpolations` are code again inside a string. In an `offside` language indentation alone ends a body.
+    `interpolations` are code again inside a string, `literals` words with a meaning of their own.
+
+    `words` need no definition: the types and modules that come with the language (not its functions: they are there to
+    be called). A body of a language that `ends_with_value` may end in a name alone. In an `offside` language
+    indentation alone ends a body. `prose` is written for people.
     """
 
     id: str
@@ -37,15 +46,24 @@ class Language:
     strings: frozenset[str] = frozenset()
     comments: frozenset[str] = frozenset({"comment"})
     interpolations: frozenset[str] = frozenset()
+    literals: frozenset[str] = _LITERALS
+    words: frozenset[str] = frozenset()
+    ends_with_value: bool = False
+    prose: bool = False
 
 
 def _types(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-FALLBACK = Language("plaintext", line_comment=None, quotes="", opener=r"[{:]$")
+FALLBACK = Language("unknown", line_comment=None, quotes="", opener=r"[{:]$")
 
 _PYTHON_HEADER = r"^\s*(async|class|def|elif|else|except|finally|for|if|match|case|try|while|with)\b.*:(\s*#.*)?$"
+_PYTHON_WORDS = (
+    frozenset(name for name, value in vars(builtins).items() if not isinstance(value, BuiltinFunctionType))
+    | sys.stdlib_module_names
+    | frozenset(__future__.all_feature_names)
+)
 _JS_STRINGS = _types("string template_string regex jsx_text")
 _JS_BODIES = _types("program statement_block class_body switch_body")
 _TS_BODIES = _JS_BODIES | _types("interface_body enum_body")
@@ -64,6 +82,7 @@ LANGUAGES: tuple[Language, ...] = (
         bodies=_types("module block"),
         strings=_types("string"),
         interpolations=_types("interpolation"),
+        words=_PYTHON_WORDS,
     ),
     Language(
         "javascript",
@@ -112,6 +131,7 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".rs",),
         quotes='"',  # ' also opens lifetimes
         bodies=_types("source_file block declaration_list match_block field_declaration_list enum_variant_list"),
+        ends_with_value=True,
         strings=_types("string_literal raw_string_literal char_literal"),
         comments=_types("line_comment block_comment"),
     ),
@@ -161,6 +181,7 @@ LANGUAGES: tuple[Language, ...] = (
         bodies=_types("program body_statement then else"),
         strings=_types("string heredoc_body regex"),
         interpolations=_types("interpolation"),
+        ends_with_value=True,
     ),
     Language(
         "php",
@@ -245,6 +266,14 @@ LANGUAGES: tuple[Language, ...] = (
         opener=r"\[$",
         bodies=_types("document table table_array_element"),
         strings=_types("string"),
+    ),
+    Language(
+        "markdown",
+        ids=("restructuredtext", "latex", "tex", "asciidoc", "git-commit", "gitcommit"),
+        extensions=(".md", ".markdown", ".rst", ".adoc", ".tex"),
+        line_comment=None,
+        quotes="",
+        prose=True,
     ),
 )
 

@@ -61,6 +61,14 @@ class Syntax:
         """The nodes that hold the character before `offset`, innermost first; the root alone at the start."""
         yield from self._holding(max(self.start, offset - 1), offset)
 
+    def leaf(self, offset: int) -> Node:
+        """The smallest node, named or not, that holds the character before `offset`."""
+        at = self.byte(offset)
+        return self.tree.root_node.descendant_for_byte_range(max(0, at - 1), at) or self.tree.root_node
+
+    def code(self, node: Node) -> str:
+        return self.source[node.start_byte : node.end_byte].decode("utf-8", "surrogatepass")
+
     def is_sure_of(self, literal: Node) -> bool:
         """Is this a string or comment? Not for sure where the window may start in one: what stands between two
         strings then looks like one. Such a window has an error above, as prose is no code."""
