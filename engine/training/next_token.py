@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import DiffusionGemmaForBlockDiffusion, DynamicCache
 
-from engine.decoder import encode, encoder_masks, logits
+from engine.decoder import encode, encoder_masks
 from engine.tokenizer import Tokenizer
 from engine.training.examples import Example
 from engine.training.tokenizer import ABOVE, BELOW, END
@@ -125,4 +125,11 @@ def _predicted(model: DiffusionGemmaForBlockDiffusion, batch: Sequences, targets
     size, window = batch.ids.shape[1] - 1, model.model.decoder.text_config.sliding_window
     masks = encoder_masks(0, size, window, batch.ids.device)
     hidden = encode(model, batch.ids[:, :-1], DynamicCache(), masks)
-    return logits(model, hidden[targets])
+    return uncapped_logits(model, hidden[targets])
+
+
+def uncapped_logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
+    """float32 logits [..., V] of hidden states [..., D]. The likeliest token is the same without the soft cap, which
+    would take a third of a training step here: every token is a target."""
+    raw: Tensor = model.lm_head(hidden)
+    return raw.float()

@@ -26,7 +26,7 @@ from transformers import DynamicCache
 
 from engine.canvas import Canvas, lay_out
 from engine.constraint import Vocabulary
-from engine.decoder import encode, encoder_masks, logits
+from engine.decoder import encode, encoder_masks
 from engine.errors import Cancelled, EngineClosed, EngineError
 from engine.fill import read
 from engine.length import Pad
@@ -36,7 +36,7 @@ from engine.prompt import open_prompt
 from engine.sampler import entropy
 from engine.stopping import Deadline
 from engine.training.architecture import used_by_peer
-from engine.training.next_token import Markers
+from engine.training.next_token import Markers, uncapped_logits
 from engine.types import CancelToken, Draft, Finish, Infill, InfillRequest, Piece, Step, Timings
 
 PEER_FILE = "peer.json"
@@ -169,7 +169,7 @@ class Peer:
         row = torch.tensor([coming], device=loaded.device)
         window = loaded.model.model.decoder.text_config.sliding_window
         masks = encoder_masks(start, start + len(coming), window, loaded.device)
-        return logits(loaded.model, encode(loaded.model, row, cache, masks, start)[0, -1])
+        return uncapped_logits(loaded.model, encode(loaded.model, row, cache, masks, start)[0, -1])
 
     def _held(self, row: Tensor, index: int, canvas: Canvas) -> Tensor:
         """`row` [V] of the hole's token `index`, with minus infinity for what may not stand there."""
