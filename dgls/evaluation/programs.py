@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dgls.evaluation.case import Case
+from dgls.evaluation.case import Program
 
 
-def program_of(case: Case, text: str) -> str:
-    """The source of the program that ends without an exception if `text` is a right answer to `case`."""
-    assert case.program is not None, f"{case.id} has no tests"
-    filled = case.prefix + text + case.suffix
-    return f"{filled}\n{case.program.test}\ncheck({case.program.entry_point})\n"
+def program_of(filled: str, program: Program) -> str:
+    """The source that ends without an exception if `filled`, the whole file with a fill in it, is right."""
+    return f"{filled}\n{program.test}\ncheck({program.entry_point})\n"

@@ -1,22 +1,57 @@
-"""Run a program that nobody has read."""
+"""Run a program that nobody has read, so that it harms nothing, and tell whether it came to its end.
+
+The program runs in a child (`sandbox_child.py`) in its own session and, where the OS allows, in its own user, network,
+process and mount namespaces; everywhere under limits of time, memory, file size, output and processes, in a temporary
+folder that is deleted afterwards. What the OS does not enforce is watched from here, and all that the program started
+is killed, whatever group it moved to. `Containment` says what holds on this machine.
+
+Only a program that runs past its last statement has passed: it is then that a token unknown to it is reported. Knows
+nothing of cases. Runs on the calling thread; several may run at once. POSIX only.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import os
+import secrets
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal
 
-Reason = Literal["passed", "failed", "exited", "crashed", "time", "memory", "output", "processes"]
+import psutil
+
+from dgls.errors import SandboxUnavailable
+
+Reason = Literal["passed", "failed", "exited", "crashed", "time", "memory", "output", "disk", "processes"]
+
+_CHILD = Path(__file__).with_name("sandbox_child.py")
+_MARK = "DGLS_SANDBOX"
+_FIRST_LOOK, _NEXT_LOOK = 0.1, 0.05  # seconds; most programs have ended before the first
+_OWN_PROCESSES = 2  # of the sandbox's child, beside the program
+_ROUNDS = 200  # of killing what is left; one is enough unless it forks on
+_TAIL, _DETAIL = 4096, 200
+_EXITED = (0, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one program. `seconds` by the clock, `cpu_seconds` of one process; bytes of memory, of one file, of output;
-    processes at once, open files."""
+    """Of one program. `seconds` go by the clock, `cpu_seconds` are each process's own (and strike first, so that a
+    busy machine changes no verdict). `memory_bytes` bounds each process and all together, `disk_bytes` all files."""
 
-    seconds: float = 20.0
+    seconds: float = 30.0
     cpu_seconds: int = 5
     memory_bytes: int = 1 << 30
     file_bytes: int = 16 << 20
+    disk_bytes: int = 64 << 20
     output_bytes: int = 1 << 20
     processes: int = 16
     open_files: int = 64
@@ -24,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a program; `detail` is the last line that it wrote to stderr, "" if none."""
+    """What came of a program; `detail` is the last line that it wrote, "" if none."""
 
     passed: bool
     reason: Reason
@@ -34,20 +69,227 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What holds a program here; False: the OS does not allow it."""
+    """What this machine's OS enforces beside the limits: no network, every process ended with the program, nothing
+    writable but a small folder in memory."""
 
-    no_network: bool
-    own_processes: bool
-    read_only_files: bool
+    network: bool
+    processes: bool
+    files: bool
 
-    def __str__(self) -> str: ...  # type: ignore[empty-body]
+    def __str__(self) -> str:
+        parts = (
+            "no network" if self.network else "THE NETWORK CAN BE REACHED",
+            "a process namespace of its own" if self.processes else "processes are watched and killed one by one",
+            "all files read-only but a folder in memory" if self.files else "files CAN BE WRITTEN where the user may",
+        )
+        return "; ".join(parts)
 
 
+@cache
 def containment() -> Containment:
-    """Probes once. Raises `SandboxUnavailable` on Windows."""
-    raise NotImplementedError
+    """Found out by running an empty program, once. Raises `SandboxUnavailable` where none can be run."""
+    verdict, held = _contain("", Limits(), namespaces=True)
+    if not verdict.passed:
+        raise SandboxUnavailable(
+            f"the sandbox does not run an empty program ({verdict.reason}: {verdict.detail}); evaluate without tests"
+        )
+    return Containment("network" in held, "processes" in held, "files" in held)
 
 
-def run_program(source: str, limits: Limits) -> Verdict:
-    """Runs on the calling thread, several at once if called so. Raises `SandboxUnavailable` on Windows."""
-    raise NotImplementedError
+def run_program(source: str, limits: Limits, *, namespaces: bool = True) -> Verdict:
+    """Run Python source to its end, or to a limit. Without `namespaces`: as where the OS has none."""
+    return _contain(source, limits, namespaces)[0]
+
+
+def _contain(source: str, limits: Limits, namespaces: bool) -> tuple[Verdict, frozenset[str]]:
+    if os.name != "posix":
+        raise SandboxUnavailable("programs can't be run safely on Windows; evaluate in WSL, or without tests")
+    started = time.monotonic()
+    token, mark = secrets.token_hex(16), secrets.token_hex(16)
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory(prefix="dgls-", ignore_cleanup_errors=True))
+        outlet, inlet = os.pipe()
+        stack.callback(os.close, outlet)
+        spec = {"source": source, "token": token, "report": inlet, "folder": folder, "namespaces": namespaces}
+        child = stack.enter_context(_started(folder, mark, inlet))
+        run = _Run(child, outlet, folder, mark, limits)
+        stack.callback(run.kill)
+        _tell(child, json.dumps(spec | asdict(limits)))
+        stopped = run.watch()
+    seconds = time.monotonic() - started
+    return _verdict(run, stopped, token, seconds), run.held
+
+
+@contextmanager
+def _started(folder: str, mark: str, inlet: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Not `-I`, for the sake of a fixed hash seed: the same program gets the same verdict. The environment is ours."""
+    environment = {_MARK: mark, "HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "PYTHONHASHSEED": "0"}
+    command = [sys.executable, "-P", "-s", "-B", "-X", "utf8", str(_CHILD)]
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=folder,
+        env=environment,
+        pass_fds=(inlet,),
+        start_new_session=True,
+    ) as child:
+        os.close(inlet)  # so that its end is seen here
+        yield child
+
+
+def _tell(child: subprocess.Popen[bytes], spec: str) -> None:
+    assert child.stdin is not None
+    with suppress(BrokenPipeError):  # it has died: `watch` will see
+        child.stdin.write(spec.encode("utf-8", "surrogatepass"))
+    with suppress(BrokenPipeError):
+        child.stdin.close()
+
+
+class _Run:
+    """One program that is running: reads what it says, looks after what it starts, ends all of it."""
+
+    def __init__(self, child: subprocess.Popen[bytes], outlet: int, folder: str, mark: str, limits: Limits) -> None:
+        assert child.stdout is not None
+        self._child, self._process = child, psutil.Process(child.pid)
+        self._output, self._outlet = child.stdout.fileno(), outlet
+        self._folder, self._mark, self._limits = folder, mark, limits
+        self._open = [self._output, outlet]
+        self._written = 0
+        self._reported = b""
+        self.tail = b""
+
+    @property
+    def lines(self) -> list[str]:
+        """What was reported: whole lines."""
+        return self._reported.decode("utf-8", "replace").split("\n")[:-1]
+
+    @property
+    def held(self) -> frozenset[str]:
+        return frozenset(word for line in self.lines if line.startswith("holds") for word in line.split()[1:])
+
+    @property
+    def exit_code(self) -> int | None:
+        """Of the program's process; negative: the signal that ended it."""
+        return next((int(line.split()[1]) for line in self.lines if line.startswith("ended ")), None)
+
+    def watch(self) -> Reason | None:
+        """Until the program has ended, or had to be stopped: then why."""
+        now = time.monotonic()
+        deadline, look = now + self._limits.seconds, now + _FIRST_LOOK
+        while self.exit_code is None and self._child.poll() is None:
+            self._read(max(0.0, min(deadline, look) - time.monotonic()))
+            now = time.monotonic()
+            if self._written > self._limits.output_bytes:
+                return "output"
+            if now >= deadline:
+                return "time"
+            if now >= look:
+                if (over := self._over()) is not None:
+                    return over
+                look = time.monotonic() + _NEXT_LOOK
+        self._read(0.0)
+        return None
+
+    def kill(self) -> None:
+        """Everything that the program started, in whatever session, then the sandbox's own processes."""
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(0.2 if self.exit_code is not None and "processes" in self.held else 0)
+        for _ in range(_ROUNDS):
+            if not (found := self._alive()):
+                break
+            self._kill(found)
+            time.sleep(0.01)
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(1)  # it buries the others, and ends
+        self._child.kill()
+
+    def _read(self, seconds: float) -> None:
+        ready, _, _ = select.select(self._open, (), (), seconds)
+        for source in ready:
+            chunk = os.read(source, 1 << 16)
+            if not chunk:
+                self._open.remove(source)
+                if not self._open:
+                    time.sleep(min(seconds, _NEXT_LOOK))  # the program has closed its output, and runs on
+            elif source == self._outlet:
+                self._reported += chunk[:_TAIL]
+            else:
+                self._written += len(chunk)
+                self.tail = (self.tail + chunk)[-_TAIL:]
+
+    def _over(self) -> Reason | None:
+        """Limits that no OS enforces for us."""
+        found = self._alive(everywhere=False)
+        if len(found) > self._limits.processes + _OWN_PROCESSES - 1:
+            return "processes"
+        used = 0
+        for process in found:
+            with suppress(psutil.Error):
+                used += process.memory_info().rss
+        if used > self._limits.memory_bytes:
+            return "memory"
+        if "files" not in self.held and _size(self._folder) > self._limits.disk_bytes:
+            return "disk"
+        return None
+
+    def _alive(self, everywhere: bool = True) -> list[psutil.Process]:
+        """The child's descendants; and `everywhere` those that carry our mark, where orphans can get away."""
+        found: list[psutil.Process] = []
+        with suppress(psutil.NoSuchProcess):
+            found += self._process.children(recursive=True)
+        if everywhere and "processes" not in self.held:
+            known = {process.pid for process in (*found, self._process)}
+            for process in psutil.process_iter():
+                with suppress(psutil.Error, OSError):
+                    if process.pid not in known and process.environ().get(_MARK) == self._mark:
+                        found.append(process)
+        return [process for process in found if _lives(process)]
+
+    def _kill(self, found: list[psutil.Process]) -> None:
+        """By groups first: that is one move, which forks can't outrun."""
+        groups = set()
+        for process in found:
+            with suppress(OSError):
+                groups.add(os.getpgid(process.pid))
+        for group in groups - {os.getpgid(0), self._child.pid}:
+            with suppress(OSError):
+                os.killpg(group, signal.SIGKILL)
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _size(folder: str) -> int:
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += Path(place, name).lstat().st_size
+    return total
+
+
+def _verdict(run: _Run, stopped: Reason | None, token: str, seconds: float) -> Verdict:
+    tail = run.tail.decode("utf-8", "replace").strip()
+    detail = tail.splitlines()[-1][:_DETAIL] if tail else ""
+    if token in run.lines:
+        return Verdict(True, "passed", detail, seconds)
+    return Verdict(False, stopped or _reason(run.exit_code, detail), detail, seconds)
+
+
+def _reason(exit_code: int | None, detail: str) -> Reason:
+    if exit_code == -signal.SIGXCPU:
+        return "time"
+    if exit_code is None or exit_code < 0:
+        return "crashed"
+    if exit_code in _EXITED:
+        return "exited"
+    return "memory" if detail.startswith("MemoryError") else "failed"

@@ -1,0 +1,167 @@
+"""The sandbox: what a program may do, and that nothing of it is left. Each runs both as the OS allows and without
+namespaces, as where it allows none. Every hostile program is a small one, and ends by itself within a minute."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import tempfile
+from pathlib import Path
+
+import psutil
+import pytest
+
+from dgls.errors import SandboxUnavailable
+from dgls.evaluation import sandbox
+from dgls.evaluation.sandbox import Limits, containment, run_program
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are not run on Windows")
+
+LIMITS = Limits(
+    seconds=20,
+    cpu_seconds=1,
+    memory_bytes=256 << 20,
+    file_bytes=1 << 20,
+    disk_bytes=4 << 20,
+    output_bytes=100_000,
+    processes=5,
+)
+BOTH = pytest.mark.parametrize("namespaces", [True, False], ids=["namespaces", "bare"])
+
+
+@pytest.fixture(autouse=True)
+def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where programs' folders are made: none may be left."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def processes_with(word: str) -> list[int]:
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if word in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process.pid)
+        except psutil.Error:
+            continue
+    return found
+
+
+@BOTH
+@pytest.mark.parametrize(
+    ("source", "reason", "detail"),
+    [
+        ("x = 1", "passed", ""),
+        ("print('done', flush=True)", "passed", "done"),
+        ("assert 1 == 2, 'no'", "failed", "AssertionError: no"),
+        ("def f(:", "failed", "SyntaxError: invalid syntax"),
+        ("import sys\nsys.exit(0)", "exited", ""),
+        ("import os\nos._exit(0)", "exited", ""),
+        ("raise SystemExit", "exited", ""),
+        ("import os, signal\nos.kill(os.getpid(), signal.SIGKILL)", "crashed", ""),
+        ("while True: pass", "time", ""),
+        ("x = 'a' * (1 << 30)", "memory", "MemoryError"),
+        ("open('x', 'wb').write(b'a' * (2 << 20))", "failed", "OSError: [Errno 27] File too large"),
+        ("while True: print('x' * 1000)", "output", "x" * 200),
+        ("input()", "failed", "EOFError: EOF when reading a line"),
+        ("import os\nos.close(1)\nos.close(2)\nx = 1", "passed", ""),
+    ],
+)
+def test_what_comes_of_a_program(source: str, reason: str, detail: str, namespaces: bool, folders: Path) -> None:
+    verdict = run_program(source, LIMITS, namespaces=namespaces)
+    assert (verdict.reason, verdict.passed) == (reason, reason == "passed")
+    assert verdict.detail == detail or (reason == "output" and set(verdict.detail) == {"x"})
+    assert list(folders.iterdir()) == []
+
+
+@BOTH
+def test_a_program_that_sleeps_is_stopped_by_the_clock(namespaces: bool) -> None:
+    limits = Limits(seconds=0.5)
+    verdict = run_program("import time\ntime.sleep(60)", limits, namespaces=namespaces)
+    assert verdict.reason == "time"
+    assert verdict.seconds < 30
+
+
+@BOTH
+def test_processes_are_counted(namespaces: bool) -> None:
+    source = "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        time.sleep(60)\ntime.sleep(60)\n"
+    assert run_program(source, LIMITS, namespaces=namespaces).reason in ("processes", "failed")
+
+
+@BOTH
+def test_memory_is_counted_over_all_processes(namespaces: bool) -> None:
+    source = (
+        "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        x = b'a' * (100 << 20)\n"
+        "        time.sleep(60)\ntime.sleep(60)\n"
+    )
+    assert run_program(source, LIMITS, namespaces=namespaces).reason == "memory"
+
+
+@BOTH
+def test_many_files_fill_no_disk(namespaces: bool) -> None:
+    source = (
+        "import time\nfor n in range(12):\n    with open(str(n), 'wb') as f: f.write(b'a' * 900_000)\ntime.sleep(60)\n"
+    )
+    verdict = run_program(source, LIMITS, namespaces=namespaces)
+    assert verdict.reason == "disk" or "No space left" in verdict.detail
+
+
+@BOTH
+@pytest.mark.parametrize("ending", ["", "time.sleep(60)\n", "raise SystemExit\n"], ids=["ends", "hangs", "exits"])
+def test_a_daemon_is_killed_with_its_program(ending: str, namespaces: bool) -> None:
+    """It left the process group, the session and its parent, as daemons do."""
+    word = secrets.token_hex(8)
+    source = (
+        "import os, sys, time\n"
+        "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n"
+        f"        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)', {word!r}])\n"
+        "    os._exit(0)\n"
+        "time.sleep(0.3)\n"
+    )
+    limits = Limits(seconds=2)
+    run_program(source + ending, limits, namespaces=namespaces)
+    assert processes_with(word) == []
+
+
+@BOTH
+def test_a_fork_passes_no_test_for_its_parent(namespaces: bool) -> None:
+    source = "import os\nif os.fork():\n    os.wait()\n    os._exit(0)\nx = 1\n"
+    assert run_program(source, LIMITS, namespaces=namespaces).reason == "exited"
+
+
+@BOTH
+def test_a_program_that_reports_to_every_descriptor_has_not_passed(namespaces: bool) -> None:
+    source = (
+        "import os\nfor fd in range(1, 20):\n    try: os.write(fd, b'passed\\nended 0\\n')\n    except OSError: pass\n"
+        "os._exit(0)\n"
+    )
+    assert not run_program(source, LIMITS, namespaces=namespaces).passed
+
+
+def test_the_same_program_gets_the_same_hashes() -> None:
+    details = {run_program("print(hash('a'))", LIMITS).detail for _ in range(2)}
+    assert len(details) == 1
+
+
+def test_nothing_of_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET_OF_MINE", "1")
+    assert run_program("import os\nassert 'SECRET_OF_MINE' not in os.environ", LIMITS).passed
+
+
+def test_what_is_said_to_hold_holds(tmp_path: Path) -> None:
+    held = containment()
+    listener = "import socket\ns = socket.socket()\ns.connect(('192.0.2.1', 9))\n"
+    if held.network:
+        assert "unreachable" in run_program(listener, LIMITS).detail
+        assert "no network" in str(held)
+    outside = tmp_path / "outside"
+    verdict = run_program(f"open({str(outside)!r}, 'w').write('x')", LIMITS)
+    assert held.files == (not verdict.passed) == (not outside.exists())
+    others = run_program("import os\nassert os.getppid() == 1", LIMITS)
+    assert held.processes == others.passed
+
+
+def test_windows_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox.os, "name", "nt")
+    with pytest.raises(SandboxUnavailable, match="WSL"):
+        run_program("", LIMITS)
