@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgls.context.exclusion import Exclusion
+from dgls.context.exclusion import Excluded, Exclusion
 from dgls.document import Document
 from dgls.region.plan import Budget, Quiet, plan
 from dgls.region.suggestion import Rejection, suggest
@@ -40,7 +40,6 @@ class Case:
     wanted: bool
     infill: str | None
     deleted: bool
-    excluded: bool
     known_miss: str | None
 
 
@@ -56,15 +55,17 @@ def read_cases(folder: Path = CASES) -> Iterator[Case]:
                 wanted=not case.get("quiet", False),
                 infill=case.get("answer", case.get("infill")),
                 deleted=case.get("deleted", False),
-                excluded=Exclusion().of_uri(uri, opened=True) is not None,
                 known_miss=case.get("known_miss"),
             )
 
 
-def shown(case: Case) -> str | Quiet | Rejection:
+def shown(case: Case) -> str | Quiet | Rejection | Excluded:
     """The text that is shown, or why there is none."""
+    why = Exclusion().of_uri(case.document.uri, opened=True)
+    if why is not None:
+        return why
     syntax = parse(case.document, case.offset)
-    region = plan(case.document, case.offset, Budget(), syntax, deleted=case.deleted, excluded=case.excluded)
+    region = plan(case.document, case.offset, Budget(), syntax, deleted=case.deleted)
     if isinstance(region, Quiet):
         return region
     if case.infill is None:
@@ -75,7 +76,7 @@ def shown(case: Case) -> str | Quiet | Rejection:
 
 def is_right(case: Case) -> bool:
     found = shown(case)
-    if isinstance(found, (Quiet, Rejection)):
+    if isinstance(found, (Quiet, Rejection, Excluded)):
         return not case.wanted
     return case.wanted and found == case.infill
 

@@ -87,15 +87,13 @@ def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ..
 async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
     """One suggestion for an automatic request, up to as many as the settings say for an invoked one."""
     document, settings = snapshot.document, session.settings.inline_completion
-    if not snapshot.invoked and session.deleted_at(document.uri, snapshot.offset):
-        logger.debug("Quiet: after a deletion")
-        return ()
+    deleted = session.deleted_at(document.uri, snapshot.offset)
     with session.in_flight(document.uri) as cancel:
         if not snapshot.invoked and (why := await session.excluded(document.uri)) is not None:
             logger.debug("Quiet: in %s", why)
             return ()
         info = await session.model()
-        region = _plan(session, snapshot, settings, info)
+        region = _plan(session, snapshot, settings, info, deleted)
         if isinstance(region, Quiet):
             logger.debug("Quiet: %s", region)
             return ()
@@ -114,11 +112,14 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
     return tuple(found)
 
 
-def _plan(session: Session, snapshot: Snapshot, settings: InlineCompletionSettings, info: ModelInfo) -> Region | Quiet:
+def _plan(
+    session: Session, snapshot: Snapshot, settings: InlineCompletionSettings, info: ModelInfo, deleted: bool
+) -> Region | Quiet:
     budget = Budget.of(info.profile, settings.max_tokens, settings.max_lines)
     lines = 1 if settings.max_lines == 1 else None
     syntax = session.syntax(snapshot.document, snapshot.offset)
-    return plan(snapshot.document, snapshot.offset, budget, syntax, invoked=snapshot.invoked, max_lines=lines)
+    document, offset, invoked = snapshot.document, snapshot.offset, snapshot.invoked
+    return plan(document, offset, budget, syntax, invoked=invoked, deleted=deleted, max_lines=lines)
 
 
 async def _candidate(

@@ -72,21 +72,20 @@ def plan(
     *,
     invoked: bool = False,
     deleted: bool = False,
-    excluded: bool = False,
     max_lines: int | None = None,
     count: CountTokens = estimate_tokens,
 ) -> Region | Quiet:
     """The region around `offset` (clamped to the text).
 
     `syntax` is the tree around `offset`, or None. `invoked`: the user asked, so there is no reason to be quiet.
-    `deleted`: the last edit was a deletion here. `excluded`: the file is kept away from the model unless the user asks.
+    `deleted`: the last edit was a deletion here, so they want less of it.
     `max_lines` overrides the choice of line or block. `count` counts tokens; `before` and `after` keep to their
     budgets as it counts.
     """
     assert syntax is None or document.text.startswith(syntax.text, syntax.start), "the tree belongs to another text"
     cursor = Cursor.at(document, min(max(0, offset), len(document.text)))
     if not invoked:
-        reason = Quiet.EXCLUDED if excluded else Quiet.DELETED if deleted else quiet(cursor, syntax)
+        reason = Quiet.DELETED if deleted else quiet(cursor, syntax)
         if reason is not None:
             return reason
     kind = _kind(cursor, syntax) if max_lines is None else "line" if max_lines == 1 else "block"

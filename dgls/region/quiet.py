@@ -29,7 +29,6 @@ _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 class Quiet(StrEnum):
     """Why no automatic completion is due at a cursor."""
 
-    EXCLUDED = "in an excluded file"
     DELETED = "after a deletion"
     GENERATED = "in generated text"
     PROSE = "in prose"

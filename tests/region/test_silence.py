@@ -29,13 +29,12 @@ def test_the_rates_over_all_cases() -> None:
 @pytest.mark.parametrize("case", [case for case in CASES if not case.wanted], ids=lambda case: case.name)
 def test_a_user_who_asks_is_always_answered(case: Case) -> None:
     syntax = parse(case.document, case.offset)
-    found = plan(case.document, case.offset, Budget(), syntax, invoked=True, deleted=case.deleted, excluded=True)
+    found = plan(case.document, case.offset, Budget(), syntax, invoked=True, deleted=True)
     assert isinstance(found, Region)
 
 
-def test_the_callers_reasons_come_first() -> None:
+def test_after_a_deletion_there_is_quiet_where_a_suggestion_was_due() -> None:
     document = Document("untitled:1", 1, "python", "x = ")
-    assert plan(document, 4, Budget(), excluded=True, deleted=True) is Quiet.EXCLUDED
     assert plan(document, 4, Budget(), deleted=True) is Quiet.DELETED
     assert isinstance(plan(document, 4, Budget()), Region)
 
