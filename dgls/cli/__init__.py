@@ -66,6 +66,10 @@ def _dispatch(options: Namespace) -> int:
             from dgls.cli import evaluate
 
             return evaluate.run(options)
+        case "calibrate":
+            from dgls.cli import calibrate
+
+            return calibrate.run(options)
         case "doctor":
             from dgls.cli import doctor
 

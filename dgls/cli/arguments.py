@@ -33,6 +33,7 @@ def build_parser() -> argparse.ArgumentParser:
     _infill(commands.add_parser("infill", help="fill the code at a place in a file"))
     _demo(commands.add_parser("demo", help="watch the holes of three example files being filled"))
     _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
+    _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
     commands.add_parser("doctor", help="say what works here, and what to do about the rest")
     _models(commands.add_parser("models", help="list models, or fetch one"))
     return parser
@@ -90,6 +91,26 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--report", metavar="FILE.html", help="write a page with plots and a sample of the holes")
 
 
+def _calibrate(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--source", metavar="DIR", help="the code that holes are cut into")
+    what.add_argument("--reset", action="store_true", help="remove your own calibration of the model")
+    parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    parser.add_argument("--holes", type=_whole(1), default=300, metavar="N", help="how many (default: 300)")
+    parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="the same seed cuts the same holes")
+    parser.add_argument(
+        "--show",
+        type=_share,
+        default=0.1,
+        metavar="SHARE",
+        help="show at least this share, the surest ones, however seldom the model is right (default: 0.1)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--dry-run", action="store_true", help="store nothing")
+    where.add_argument("--ship", action="store_true", help="store it beside the model's weights, for all who use them")
+
+
 def _models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
@@ -134,6 +155,16 @@ class _whole:
         if text.isascii() and text.isdecimal() and len(text) < 20 and self._least <= int(text) <= self.MOST:
             return int(text)
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self._least} to {self.MOST}")
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if 0.0 <= value <= 1.0:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no share; take a number from 0 to 1")
 
 
 def _port(text: str) -> int:

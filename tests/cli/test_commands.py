@@ -22,7 +22,7 @@ PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False)
 def test_help_names_every_command(run: Run) -> None:
     outcome = run("--help")
     assert outcome.code == 0
-    for command in ("serve", "infill", "demo", "doctor", "models"):
+    for command in ("serve", "infill", "demo", "calibrate", "doctor", "models"):
         assert command in outcome.out
 
 

@@ -1,0 +1,183 @@
+"""`dgls calibrate`: fit a model's confidence to the user's own code.
+
+Cuts holes into it, fills them, and stores what the confidences turned out to mean; from then on, a model that is opened
+is read with it. What the table says of the new calibration is measured on fills that it was not fitted to. Ctrl-C
+stores nothing. The table goes to stdout, the progress to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import Namespace
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from dgls.errors import DglsError
+from dgls.evaluation.attempt import Conditions, Count, Infiller
+from dgls.evaluation.calibration import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
+from dgls.evaluation.case import Case, Kind, Outcome
+from dgls.evaluation.cutting import cut
+from dgls.evaluation.metrics import Share, show_curve, suggestions, summarise
+from dgls.evaluation.provenance import trained_on
+from engine import own_calibration
+from engine.calibration import Calibration
+from engine.checkpoint import read_checkpoint
+from engine.hub import locate
+from engine.profile import read_profile
+from engine.tokenizer import Tokenizer
+
+KINDS: tuple[Kind, ...] = ("single-line", "multi-line")
+"""Where suggestions come by themselves: not in the middle of words and lines."""
+_SHOW_RATES = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """`before`: the fills as judged by the calibration that was in use; `after`: by one fitted without them."""
+
+    calibration: Calibration
+    replaced: Calibration
+    before: tuple[Outcome, ...]
+    after: tuple[Outcome, ...]
+    lines: int
+
+
+def run(options: Namespace) -> int:
+    folder = read_checkpoint(locate(options.model)).folder
+    if options.reset:
+        return _reset(options.model, folder)
+    source = Path(options.source)
+    cases = cut(source, options.seed, options.holes, KINDS, exclude=trained_on(folder))
+    if len(cases) < LEAST_FILLS:
+        raise DglsError(_too_few(f"{source} has room for {len(cases)} holes"))
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+
+    with Engine.open(options.model) as engine:
+        # What is shipped is held against what was shipped, whatever whoever ships it uses.
+        replaced = read_profile(folder).calibration if options.ship else engine.profile.calibration
+        fills = _filled(engine, cases, lambda text: len(tokenizer.encode(text)), Conditions(options.seed))
+    result = calibrated(fills, options.show, replaced)
+    console = Console(highlight=False)
+    console.print(table_of(result))
+    for remark in remarks(result):
+        console.print(remark, soft_wrap=True)
+    stored = None if options.dry_run else _store(result.calibration, folder, options.ship)
+    _tell(console, stored, options, folder)
+    if options.json:
+        print(json.dumps(as_json(result, stored)))
+    return 0
+
+
+def calibrated(fills: Sequence[Fill], least_shown: float, replaced: Calibration) -> Result:
+    """Raises `DglsError` if too few of the fills are suggestions."""
+    made = len(suggestions([each.outcome for each in fills]))
+    if made < LEAST_FILLS:
+        raise DglsError(_too_few(f"the model made {made} suggestions for {len(fills)} holes"))
+    return Result(
+        fit(fills, least_shown, replaced),
+        replaced,
+        tuple(judged(each.outcome, replaced) for each in fills),
+        tuple(held_out(fills, least_shown, replaced)),
+        sum(len(each.lines) for each in fills),
+    )
+
+
+def table_of(result: Result) -> Table:
+    before, after = summarise(result.before), summarise(result.after)
+    title = f"{before.n} holes, {before.suggested.count} suggestions, {_percent(before.exact)} of the holes exact"
+    table = Table("", "before", "now", title=title, title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row(
+        "expected calibration error", *(f"{summary.calibration_error or 0.0:.3f}" for summary in (before, after))
+    )
+    table.add_row("shown by themselves", _percent(before.shown), _percent(after.shown))
+    table.add_row("of these exact", _percent(before.shown_exact), _percent(after.shown_exact), end_section=True)
+    both = result.replaced, result.calibration
+    table.add_row("shown from confidence", *(f"{each.show_above:.3f}" for each in both))
+    table.add_row("later lines kept from", *(f"{each.keep_above:.3f}" for each in both), end_section=True)
+    for point in show_curve(result.after, _SHOW_RATES):
+        table.add_row(f"if {_percent(point.shown, 0)} were shown", "", f"{_percent(point.exact)} exact")
+    return table
+
+
+def remarks(result: Result) -> list[str]:
+    found = ["What stands under now comes from fills that the calibration was not fitted to (5 parts, each left out)."]
+    if result.lines < LEAST_LINES:
+        found.append(f"Too few fills of several lines to fit which of them are kept ({result.lines} later lines).")
+    if not any(outcome.shown for outcome in result.after):
+        found.append("Nothing would be suggested by itself: the model is not sure of enough. --show SHARE shows more.")
+    return found
+
+
+def as_json(result: Result, stored: Path | None) -> dict[str, Any]:
+    def figures(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+        summary = summarise(outcomes)
+        return {
+            "calibration_error": summary.calibration_error,
+            "shown": summary.shown.value,
+            "shown_exact": summary.shown_exact.value,
+        }
+
+    return {
+        "n": len(result.before),
+        "exact_match": summarise(result.before).exact.value,
+        "before": figures(result.before),
+        "after": figures(result.after),
+        "show_curve": [[point.shown.value, point.exact.value] for point in show_curve(result.after, _SHOW_RATES)],
+        "calibration": result.calibration.as_json(),
+        "stored": None if stored is None else str(stored),
+    }
+
+
+def _filled(engine: Infiller, cases: Sequence[Case], count: Count, conditions: Conditions) -> list[Fill]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    fills: list[Fill] = []
+    try:
+        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+            for case in progress.track(cases, description="filling"):
+                fills.append(fill(engine, case, count, conditions))
+    except KeyboardInterrupt:
+        print("Interrupted; nothing was stored.", file=sys.stderr)
+        raise
+    return fills
+
+
+def _store(calibration: Calibration, folder: Path, ship: bool) -> Path:
+    return own_calibration.ship(calibration, folder) if ship else own_calibration.save(calibration, folder)
+
+
+def _tell(console: Console, stored: Path | None, options: Namespace, folder: Path) -> None:
+    def say(text: str) -> None:
+        console.print(text, markup=False, soft_wrap=True)
+
+    if stored is None:
+        say("Nothing was stored.")
+        return
+    say(f"Stored in {stored}; it counts from the next time that the model is opened.")
+    if not options.ship:
+        say(f"`dgls calibrate --reset --model {options.model}` undoes it.")
+    elif own_calibration.path_of(folder).exists():
+        say(f"Your own calibration still lies over it; `dgls calibrate --reset --model {options.model}` removes that.")
+
+
+def _reset(model: str, folder: Path) -> int:
+    removed = own_calibration.remove(folder)
+    print(f"Removed {removed}." if removed else f"There is no calibration of your own for {model}.")
+    return 0
+
+
+def _too_few(found: str) -> str:
+    return f"{found}, and a calibration needs {LEAST_FILLS}; name a folder with more code, or raise --holes"
+
+
+def _percent(share: Share, digits: int = 1) -> str:
+    return "none" if share.value is None else f"{share.value * 100:.{digits}f} %"

@@ -1,0 +1,141 @@
+"""`dgls calibrate` with an engine that is right half as often as it says: what is told, stored, and how it is undone."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import engine
+from dgls.evaluation.case import Case
+from engine.own_calibration import own_calibration
+from engine.profile import ModelInfo, Profile, read_profile
+from engine.types import CancelToken, Infill, InfillRequest, Piece, Pinned, Step, Timings
+from tests.cli.conftest import Run
+from tests.engine.checkpoints import raw_checkpoint
+
+
+class HalfRight:
+    """Fills `name17 = ` with `value17`, or with something else."""
+
+    interrupted_at = -1
+
+    def __init__(self, folder: Path) -> None:
+        self.profile: Profile = read_profile(folder)
+        self.info = ModelInfo("half right", 1, 4, "cpu", "cpu", "float32", 0.0, self.profile)
+
+    def __enter__(self) -> HalfRight:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        before = request.segments[0]
+        assert isinstance(before, Pinned)
+        number = int(re.findall(r"\d+", before.text)[-1])
+        if number == HalfRight.interrupted_at:
+            raise KeyboardInterrupt
+        rng = random.Random(number)
+        confidence = rng.random()
+        text = f"value{number}" if rng.random() < confidence / 2 else "other"
+        pieces = ((Piece(text, confidence),),)
+        yield Infill((text,), (confidence,), 1, "stable", Timings(0.0, 1.0), 0, 0, 9, 9, pieces)
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = raw_checkpoint(tmp_path / "model", canvas_length=96)
+    opener = type("Opener", (), {"open": staticmethod(lambda model: HalfRight(Path(model)))})
+    monkeypatch.setattr(engine, "Engine", opener, raising=False)
+    monkeypatch.setattr("engine.own_calibration.calibration_folder", lambda: tmp_path / "configuration")
+    monkeypatch.setattr("dgls.cli.calibrate.cut", cut)
+    monkeypatch.setattr("dgls.cli.calibrate.trained_on", lambda folder: frozenset())
+    monkeypatch.setattr(HalfRight, "interrupted_at", -1)
+    return folder
+
+
+def cut(folder: Path, seed: int, count: int, kinds: object, **_: object) -> list[Case]:
+    """As many holes as the folder's name says, at most."""
+    return [
+        Case(f"{n}", "single-line", f"file{n % 9}.py", "python", f"name{n} = ", f"value{n}", "\n", f"package{n % 7}")
+        for n in range(min(count, int(folder.name)))
+    ]
+
+
+def test_it_is_stored_for_the_model_and_undone(run: Run, model: Path) -> None:
+    outcome = run("calibrate", "--source", "400", "--model", model, "--holes", 400, "--json")
+    assert outcome.code == 0, outcome.err
+    told = json.loads(outcome.out.splitlines()[-1])
+    calibration = own_calibration(model)
+    assert calibration is not None
+    assert told["calibration"] == json.loads(json.dumps(calibration.as_json()))
+    assert told["n"] == 400
+    assert told["after"]["calibration_error"] < 0.1 < told["before"]["calibration_error"]
+    assert Path(told["stored"]).is_file()
+    assert told["stored"] in outcome.out
+    assert calibration.confidence(0.95) == pytest.approx(0.475, abs=0.2)
+    assert "--reset" in outcome.out
+    assert Path(told["stored"]).name in run("calibrate", "--reset", "--model", model).out
+    assert own_calibration(model) is None
+    assert "no calibration of your own" in run("calibrate", "--reset", "--model", model).out
+
+
+def test_the_table_says_what_changes(run: Run, model: Path) -> None:
+    out = run("calibrate", "--source", "300", "--model", model, "--dry-run").out
+    for words in ("300 holes", "expected calibration error", "shown by themselves", "of these exact", "were shown"):
+        assert words in out
+
+
+def test_a_dry_run_stores_nothing(run: Run, model: Path) -> None:
+    outcome = run("calibrate", "--source", "150", "--model", model, "--dry-run", "--json")
+    assert outcome.code == 0
+    assert json.loads(outcome.out.splitlines()[-1])["stored"] is None
+    assert "Nothing was stored" in outcome.out
+    assert own_calibration(model) is None
+
+
+def test_shipping_writes_into_the_models_own_folder(run: Run, model: Path) -> None:
+    before = read_profile(model)
+    outcome = run("calibrate", "--source", "300", "--model", model, "--ship", "--show", "0.5")
+    assert outcome.code == 0
+    assert own_calibration(model) is None
+    assert read_profile(model).calibration.points
+    assert read_profile(model).canvas_length == before.canvas_length
+    assert read_profile(model).calibration.show_above <= 0.25
+
+
+def test_too_little_code_is_refused_with_what_is_needed(run: Run, model: Path) -> None:
+    outcome = run("calibrate", "--source", "60", "--model", model)
+    assert outcome.code == 2
+    told = outcome.err.splitlines()[-1]
+    assert "60 holes" in told
+    assert "needs 100" in told
+    assert own_calibration(model) is None
+
+
+def test_ctrl_c_stores_nothing(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(HalfRight, "interrupted_at", 130)
+    outcome = run("calibrate", "--source", "200", "--model", model)
+    assert outcome.code == 130
+    assert "nothing was stored" in outcome.err
+    assert own_calibration(model) is None
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["--source", "a", "--reset"],
+        ["--source", "a", "--show", "2"],
+        ["--source", "a", "--show", "nan"],
+        ["--source", "a", "--dry-run", "--ship"],
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(run: Run, arguments: list[str]) -> None:
+    outcome = run("calibrate", *arguments)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
