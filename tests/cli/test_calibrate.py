@@ -1,4 +1,4 @@
-"""`dgls calibrate` with an engine that is right half as often as it says: what is told, stored, and how it is undone."""
+"""`dgls calibrate` with an engine that is right half as often as it says: what is told and stored, how it is undone."""
 
 from __future__ import annotations
 
