@@ -14,17 +14,34 @@ from html import escape
 from dgls.evaluation.metrics import Bin, Share, ShowPoint
 
 WIDTH, HEIGHT = 380, 250
-LEFT, RIGHT, TOP, BOTTOM = 44, 12, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 14, 46
 _MARGIN = 1.08  # of air above the highest mark
 
 
 @dataclass(frozen=True, slots=True)
+class Bar:
+    """From 0 to 1; without a `value` its place stays empty. `told` when pointed at."""
+
+    value: float | None
+    interval: tuple[float, float] | None
+    told: str
+
+    @classmethod
+    def of(cls, share: Share) -> Bar:
+        return cls(share.value, share.interval, percent(share))
+
+    @property
+    def highest(self) -> float:
+        return self.interval[1] if self.interval else self.value or 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Series:
-    """One bar a group: `None` leaves its place empty. `style` is the class that colours it."""
+    """One bar a group. `style` is the class that colours it."""
 
     name: str
     style: str
-    shares: Sequence[Share]
+    bars: Sequence[Bar]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,40 +74,42 @@ class _Frame:
         spelled = " ".join(f"{self.x(x)},{self.y(y)}" for x, y in points)
         return f'<polyline class="{style} line" points="{spelled}"/>'
 
-    def whisker(self, x: float, share: Share) -> str:
-        """The share's 95 % interval; `x` in pixels."""
-        if share.interval is None:
+    def whisker(self, x: float, interval: tuple[float, float] | None) -> str:
+        """`x` in pixels."""
+        if interval is None:
             return ""
-        low, high = share.interval
+        low, high = interval
         return f'<line class="whisker" x1="{x}" x2="{x}" y1="{self.y(low)}" y2="{self.y(high)}"/>'
 
 
-def shares_by_group(names: Sequence[str], series: Sequence[Series], label: str, told: str) -> str:
-    """Bars side by side with their intervals, and under each group how many cases it has."""
-    frame = _Frame(len(names), _top(_highest(share) for each in series for share in each.shares))
+def bars_by_group(groups: Sequence[tuple[str, int]], series: Sequence[Series], label: str, told: str) -> str:
+    """Bars side by side with their intervals; under each group its name and how many cases it has."""
+    frame = _Frame(len(groups), _top(bar.highest for each in series for bar in each.bars))
     parts = [frame.grid(label)]
     width = (frame.x(1) - frame.x(0)) * 0.72 / len(series)
-    for group, name in enumerate(names):
+    for group, (name, cases) in enumerate(groups):
         middle = frame.x(group + 0.5)
-        parts.append(_text(middle, HEIGHT - BOTTOM + 13, name, "middle"))
+        parts.append(_below_axis(middle, name) + _text(middle, HEIGHT - BOTTOM + 26, f"n {cases}"))
         for index, each in enumerate(series):
-            share = each.shares[group]
-            if share.value is None:
-                continue
             x = round(middle + (index - len(series) / 2) * width, 1)
-            y = frame.y(share.value)
-            parts.append(
-                f'<rect class="{each.style}" x="{x + 1}" y="{y}" width="{width - 2:.1f}" '
-                f'height="{max(0.8, frame.y(0) - y):.1f}" rx="1.5">'
-                f"{_told(f'{name}: {each.name} {percent(share)}')}</rect>"
-            )
-            parts.append(frame.whisker(round(x + width / 2, 1), share))
+            parts.append(_bar(frame, x, width, each.style, each.bars[group], f"{name}: {each.name}"))
     return _svg(parts, told)
+
+
+def _bar(frame: _Frame, x: float, width: float, style: str, bar: Bar, name: str) -> str:
+    if bar.value is None:
+        return ""
+    y = frame.y(bar.value)
+    return (
+        f'<rect class="{style}" x="{x + 1:.1f}" y="{y}" width="{width - 2:.1f}" '
+        f'height="{max(0.8, frame.y(0) - y):.1f}">{_told(f"{name} {bar.told}")}</rect>'
+        f"{frame.whisker(round(x + width / 2, 1), bar.interval)}"
+    )
 
 
 def reliability_plot(bins: Sequence[Bin], told: str) -> str:
     """Confidence across, the share that was exact upward: on the dashed line both agree."""
-    frame = _Frame(1, _top([*(_highest(each.right) for each in bins), *(each.confidence for each in bins)]))
+    frame = _Frame(1, _top([*(Bar.of(each.right).highest for each in bins), *(each.confidence for each in bins)]))
     end = min(1.0, frame.top)
     parts = [
         frame.grid("confidence"),
@@ -100,8 +119,9 @@ def reliability_plot(bins: Sequence[Bin], told: str) -> str:
     shares = [(each, each.right.value or 0.0) for each in bins]
     parts.append(frame.line([(each.confidence, share) for each, share in shares], "a"))
     for each, share in shares:
+        parts.append(_text(frame.x(each.confidence), TOP - 4, str(each.right.total)))
         words = f"confidence {each.low:.2f} to {each.high:.2f}: {percent(each.right)}"
-        parts.append(frame.whisker(frame.x(each.confidence), each.right))
+        parts.append(frame.whisker(frame.x(each.confidence), each.right.interval))
         parts.append(frame.dot(each.confidence, share, "a", words))
     return _svg(parts, told)
 
@@ -119,10 +139,9 @@ def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], told: str) 
 
 
 def histogram(values: Sequence[float], label: str, told: str, bins: int = 20) -> str:
-    """How often each value comes up; the last bin takes what lies above the 99th percentile."""
-    ranked = sorted(values)
-    most = ranked[min(len(ranked) - 1, int(len(ranked) * 0.99))]
-    step = max(1, math.ceil(most / bins))
+    """How often each value comes up; the last bin takes what lies above the 99th percentile, too."""
+    most = sorted(values)[int((len(values) - 1) * 0.99)]
+    step = max(1, math.ceil(_round_up(most / bins)))
     counts = [0] * (int(most // step) + 1)
     for value in values:
         counts[min(int(value // step), len(counts) - 1)] += 1
@@ -130,18 +149,12 @@ def histogram(values: Sequence[float], label: str, told: str, bins: int = 20) ->
     parts = [frame.grid(label)]
     width = frame.x(1) - frame.x(0)
     for index, count in enumerate(counts):
-        if count:
-            y, last = frame.y(count / len(values)), index == len(counts) - 1
-            named = f"{index * step}" if step == 1 else f"{index * step} to {(index + 1) * step - 1}"
-            named += " and more" if last else ""
-            parts.append(
-                f'<rect class="a" x="{frame.x(index) + 0.5}" y="{y}" width="{max(1.0, width - 1):.1f}" '
-                f'height="{frame.y(0) - y:.1f}">'
-                f"{_told(f'{named}: {count} of {len(values)}')}</rect>"
-            )
-    every = max(1, len(counts) // 6)
-    for index in range(0, len(counts), every):
-        parts.append(_text(frame.x(index) + (width / 2 if step == 1 else 0), HEIGHT - BOTTOM + 13, str(index * step)))
+        last = "" if index < len(counts) - 1 else " and more"
+        bar = Bar(count / len(values) if count else None, None, f"{count} of {len(values)}")
+        parts.append(_bar(frame, frame.x(index), width, "a", bar, f"from {index * step}{last}:"))
+    every = max(1, math.ceil(len(counts) / 7))
+    shift = width / 2 if step == 1 else 0  # a bin of one value is named in its middle
+    parts += [_below_axis(frame.x(at) + shift, str(at * step)) for at in range(0, len(counts), every)]
     return _svg(parts, told)
 
 
@@ -151,11 +164,11 @@ def percent(share: Share, digits: int = 1) -> str:
 
 
 def _ticks(frame: _Frame, values: Sequence[float]) -> str:
-    return "".join(_text(frame.x(value), HEIGHT - BOTTOM + 13, f"{value:g}") for value in values)
+    return "".join(_below_axis(frame.x(value), f"{value:g}") for value in values)
 
 
-def _highest(share: Share) -> float:
-    return share.interval[1] if share.interval else 0.0
+def _below_axis(x: float, text: str) -> str:
+    return _text(x, HEIGHT - BOTTOM + 14, text)
 
 
 def _top(values: Iterable[float]) -> float:
@@ -163,10 +176,14 @@ def _top(values: Iterable[float]) -> float:
 
 
 def _round_step(top: float) -> float:
-    """Some 4 steps of 1, 2 or 5 times a power of ten."""
-    rough = top / 4
-    power = 10.0 ** math.floor(math.log10(rough))
-    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * 0.8)
+    """Makes some 4 steps."""
+    return _round_up(top / 4 * 0.8)
+
+
+def _round_up(value: float) -> float:
+    """1, 2 or 5 times a power of ten."""
+    power = 10.0 ** math.floor(math.log10(max(value, 1e-6)))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= value)
 
 
 def _digits(step: float) -> str:

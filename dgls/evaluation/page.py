@@ -5,12 +5,12 @@ It has no scripts. Everything that comes from code or a model is escaped.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
 from dgls.evaluation.case import Case, Outcome
-from dgls.evaluation.charts import Series, histogram, percent, reliability_plot, shares_by_group, show_plot
+from dgls.evaluation.charts import Bar, Series, bars_by_group, histogram, percent, reliability_plot, show_plot
 from dgls.evaluation.metrics import Share, Summary, by_kind, by_length, reliability, show_curve, summarise
 from dgls.evaluation.report import Report
 
@@ -75,56 +75,77 @@ def _plain_card(name: str, value: str, told: str) -> str:
 
 
 def _plots(report: Report) -> str:
-    outcomes = report.outcomes
-    whole, lengths = summarise(outcomes), by_length(outcomes)
-    names = list(lengths)
-    right = [Series("exact match", "a", [each.exact for each in lengths.values()])]
+    whole = summarise(report.outcomes)
+    return _within("plots", [*_by_length(report, whole), *_by_confidence(report, whole), *_costs(report, whole)])
+
+
+def _by_length(report: Report, whole: Summary) -> list[str]:
+    lengths = by_length(report.outcomes)
+    groups = [(name, each.n) for name, each in lengths.items()]
+
+    def series(name: str, style: str, share_of: Callable[[Summary], Share]) -> Series:
+        return Series(name, style, [Bar.of(share_of(each)) for each in lengths.values()])
+
+    right = [series("exact match", "a", lambda each: each.exact)]
     if whole.passed.total:
-        right.append(Series("pass@1", "b", [each.passed for each in lengths.values()]))
+        right.append(series("pass@1", "b", lambda each: each.passed))
+    alike = [Bar(each.similarity, None, _number(each.similarity, 3)) for each in lengths.values()]
     flaws = [
-        Series("repeats what follows", "a", [each.raw_repeats_after for each in lengths.values()]),
-        Series("dropped", "b", [Share(each.n - each.suggested.count, each.n) for each in lengths.values()]),
+        series("repeats what follows", "a", lambda each: each.raw_repeats_after),
+        series("nothing left to suggest", "b", lambda each: Share(each.n - each.suggested.count, each.n)),
     ]
-    run = [outcome for outcome in outcomes if outcome.finish is not None]
-    figures = [
+    across = "tokens in the author's text"
+    return [
+        _figure("Quality by length", bars_by_group(groups, right, across, "quality by length"), _key(right)),
         _figure(
-            "Quality by length", shares_by_group(names, right, "tokens in the author's text", "quality"), _key(right)
+            "Edit similarity by length",
+            bars_by_group(groups, [Series("similarity", "a", alike)], across, "edit similarity by length"),
+            "How much of the text the author wrote, too. Nothing suggested counts as 0.",
         ),
         _figure(
             "What goes wrong, by length",
-            shares_by_group(names, flaws, "tokens in the author's text", "flaws"),
-            _key(flaws) + " Before anything is taken away or dropped: what the model itself wrote.",
+            bars_by_group(groups, flaws, across, "flaws by length"),
+            _key(flaws) + " What the model itself wrote, before anything is taken away; and what was dropped wholly.",
         ),
     ]
-    bins, points = reliability(outcomes), show_curve(outcomes)
-    if bins:
-        counts = ", ".join(str(each.right.total) for each in bins)
-        figures += [
-            _figure(
-                "Does confidence mean anything?",
-                reliability_plot(bins, "share of exact ones by confidence"),
-                "On the dashed line a confidence of 0.3 would be right three times in ten. Expected calibration error "
-                f"{_number(whole.calibration_error, 3)}; bins of equal mass, with {counts} suggestions.",
-            ),
-            _figure(
-                "Showing less, being right more",
-                show_plot(points, (whole.shown, whole.shown_exact), "exact match of the shown by show rate"),
-                'Exact match of what is shown, from the surest alone to everything. <span class="key b"></span>as set.',
-            ),
-        ]
-    if run:
-        steps, ms = [outcome.steps for outcome in run], [outcome.ms for outcome in run]
-        words = f"{_number(whole.steps, 1)} steps and {_number(whole.passes, 1)} forward passes on average."
-        figures += [
-            _figure("Denoising steps", histogram(steps, "steps a hole", "steps"), words),
-            _figure(
-                "Latency",
-                histogram(ms, "ms a hole", "latency"),
-                f"Half take {_number(whole.p50_ms, 0)} ms or less, nine of ten {_number(whole.p90_ms, 0)} ms. The "
-                "engine's own time, prompt included.",
-            ),
-        ]
-    return _within("plots", figures)
+
+
+def _by_confidence(report: Report, whole: Summary) -> list[str]:
+    bins, points = reliability(report.outcomes), show_curve(report.outcomes)
+    if not bins:
+        return []
+    return [
+        _figure(
+            "Does confidence mean anything?",
+            reliability_plot(bins, "share of exact ones by confidence"),
+            "Share of exact ones upward. On the dashed line, 0.3 would be right three times in ten. Bins of equal "
+            f"mass, their suggestions counted above. Expected calibration error {_number(whole.calibration_error, 3)}.",
+        ),
+        _figure(
+            "Showing less, being right more",
+            show_plot(points, (whole.shown, whole.shown_exact), "exact match of the shown by show rate"),
+            'Exact match of what is shown, from the surest alone to everything. <span class="key b"></span>as set.',
+        ),
+    ]
+
+
+def _costs(report: Report, whole: Summary) -> list[str]:
+    run = [outcome for outcome in report.outcomes if outcome.finish is not None]
+    if not run:
+        return []
+    return [
+        _figure(
+            "Denoising steps",
+            histogram([outcome.steps for outcome in run], "steps a hole", "steps"),
+            f"{_number(whole.steps, 1)} steps and {_number(whole.passes, 1)} forward passes on average.",
+        ),
+        _figure(
+            "Latency",
+            histogram([outcome.ms for outcome in run], "ms a hole", "latency"),
+            f"Half take {_number(whole.p50_ms, 0)} ms or less, nine of ten {_number(whole.p90_ms, 0)} ms. The engine's "
+            "own time, prompt included.",
+        ),
+    ]
 
 
 def _figure(title: str, plot: str, caption: str) -> str:

@@ -10,24 +10,16 @@ from dgls.evaluation.metrics import Share, Summary, by_kind, by_length, summaris
 from dgls.evaluation.report import Report
 
 _COLUMNS = (
-    "holes",
-    "pass@1",
-    "exact",
-    "similar",
-    "parses",
-    "repeats",
-    "shown",
-    "exact of shown",
-    "steps",
-    "p50",
-    "p90",
+    *("holes", "pass\n@1", "exact", "simi-\nlar", "parses", "re-\npeats", "shown", "of them\nexact", "steps"),
+    *("p50\nms", "p90\nms"),
 )
+"""In two lines, or the table is wider than 80 characters."""
 
 
 def table_of(report: Report) -> Group:
     """All holes, then by length and by kind where there are several, and what a reader must know beside it."""
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    table.add_column("")
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("shares\nin %")
     for name in _COLUMNS:
         table.add_column(name, justify="right")
     whole = summarise(report.outcomes)
@@ -46,8 +38,8 @@ def _cells(summary: Summary) -> list[str]:
         *map(_percent, (summary.passed, summary.exact)),
         "-" if summary.similarity is None else f"{summary.similarity:.3f}",
         *map(_percent, (summary.parses, summary.repeats_after, summary.shown, summary.shown_exact)),
-        *("-" if each is None else f"{each:.1f}" for each in (summary.steps,)),
-        *("-" if each is None else f"{each:.0f} ms" for each in (summary.p50_ms, summary.p90_ms)),
+        "-" if summary.steps is None else f"{summary.steps:.1f}",
+        *("-" if each is None else f"{each:.0f}" for each in (summary.p50_ms, summary.p90_ms)),
     ]
 
 
@@ -67,4 +59,4 @@ def _remarks(report: Report, whole: Summary) -> list[str]:
 
 
 def _percent(share: Share) -> str:
-    return "-" if share.value is None else f"{share.value * 100:.1f} %"
+    return "-" if share.value is None else f"{share.value * 100:.1f}"
