@@ -46,7 +46,7 @@ class Fill:
 
 @dataclass(slots=True)
 class _Heard:
-    """An engine whose calibration hides nothing, and which keeps its last answer."""
+    """An engine whose last answer is kept."""
 
     engine: Infiller
     last: Infill | None = None
@@ -57,7 +57,7 @@ class _Heard:
 
     @property
     def profile(self) -> Profile:
-        return replace(self.engine.profile, calibration=Calibration(keep_above=0.0))
+        return self.engine.profile
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         for event in self.engine.infill(request, cancel):

@@ -6,7 +6,9 @@ their text and confidence alone, neither the model nor the document. Pure; runs 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 from engine.types import Piece
 
@@ -32,3 +34,9 @@ def sure_part(pieces: Sequence[Piece], keep_above: float) -> str:
                 return text[:cut]
         start = end
     return text
+
+
+def confidence_in(pieces: Sequence[Piece], length: int) -> float:
+    """How sure the model is of a fill's first `length` characters: the product of their tokens' confidences."""
+    starts = accumulate((len(piece.text) for piece in pieces), initial=0)
+    return math.prod(piece.confidence for piece, start in zip(pieces, starts, strict=False) if start < length)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dgls.document import Document
-from dgls.region.certainty import sure_part
+from dgls.region.certainty import confidence_in, sure_part
 from dgls.region.plan import Region
 from dgls.region.suggestion import Rejection, Suggestion, suggest
 from dgls.region.syntax import Syntax
@@ -42,12 +42,15 @@ def request_of(
 def suggestion_of(
     document: Document, region: Region, infill: Infill, calibration: Calibration, syntax: Syntax | None = None
 ) -> Suggestion | Rejection:
-    """The lines that the model was sure of, made fit to show, with the calibrated confidence."""
-    text = sure_part(infill.pieces[0], calibration.keep_above) if infill.pieces else infill.texts[0]
-    found = suggest(document, region, text, syntax=syntax)
+    """The lines that the model was sure of, made fit to show, with the calibrated confidence in just these."""
+    text, raw = infill.texts[0], infill.confidences[0]
+    kept = sure_part(infill.pieces[0], calibration.keep_above) if infill.pieces else text
+    if kept != text:
+        raw = confidence_in(infill.pieces[0], len(kept))
+    found = suggest(document, region, kept, syntax=syntax)
     if isinstance(found, Rejection):
         return found
-    return replace(found, confidence=calibration.confidence(infill.confidences[0]))
+    return replace(found, confidence=calibration.confidence(raw))
 
 
 def filled(document: Document, region: Region, text: str) -> str:

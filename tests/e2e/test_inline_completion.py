@@ -127,7 +127,7 @@ async def test_the_models_own_threshold_holds_unless_the_user_sets_one(
 
 async def test_automatic_suggestion_ends_before_the_first_doubted_line(tmp_path: Path) -> None:
     body = "\n    a = 1\n    b = 2\n    return a"
-    async with ready(tmp_path, texts=[body], doubted="2") as (wire, _):
+    async with ready(tmp_path, texts=[body], doubted="2", confidence=0.0) as (wire, _):
         wire.open(URI, "def f():\n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 8))) == ["\n    a = 1"]
         assert texts(await wire.request(METHOD, completion(URI, 0, 8, INVOKED))) == [body]

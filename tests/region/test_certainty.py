@@ -1,10 +1,12 @@
 """A fill is cut before the first line that the model doubted, its first line of code excepted."""
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.region.certainty import sure_part
+from dgls.region.certainty import confidence_in, sure_part
 from engine.types import Piece
 
 
@@ -60,3 +62,13 @@ def test_what_is_kept_is_a_beginning_of_whole_lines_and_every_later_token_in_it_
 @given(st.lists(PIECE, max_size=12), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
 def test_a_lower_threshold_keeps_no_less(fill: list[Piece], one: float, other: float) -> None:
     assert sure_part(fill, min(one, other)).startswith(sure_part(fill, max(one, other)))
+
+
+@given(st.lists(PIECE, max_size=12), st.integers(0, 40))
+def test_of_less_of_a_fill_the_model_is_no_less_sure(fill: list[Piece], length: int) -> None:
+    assert confidence_in(fill, length + 1) <= confidence_in(fill, length) <= confidence_in(fill, 0) == 1.0
+
+
+def test_confidence_in_a_beginning_is_that_of_its_tokens() -> None:
+    assert math.isclose(confidence_in(pieces("a = |?1|\n|b"), 5), 0.09)
+    assert math.isclose(confidence_in(pieces("a = |?1|\n|b"), 4), 0.9)
