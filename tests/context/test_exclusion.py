@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dgls.context.exclusion import Excluded, Exclusion, path_of
+from tests.context.workspace import plant
 
 SECRETS = [
     ".env",
@@ -141,12 +142,6 @@ def test_users_globs_count_from_each_workspace_folder(tmp_path: Path) -> None:
     assert {exclusion.of_path(tmp_path / name, opened=True) for name in chosen} == {Excluded.CHOSEN}
     assert exclusion.of_path(one / "x" / "build" / "a.py", opened=True) is None
     assert exclusion.of_path(one / ".env", opened=True) is Excluded.SECRET, "nothing lifts an exclusion by name"
-
-
-def plant(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        (root / name).write_text(text)
 
 
 IGNORE_FILES = {
