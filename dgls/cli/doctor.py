@@ -18,9 +18,11 @@ from dgls.cli.models import size
 from dgls.region.languages import LANGUAGES
 from dgls.region.syntax import grammar_of
 from dgls.settings import Settings
+from engine.calibration import Calibration
 from engine.checkpoint import read_checkpoint
 from engine.errors import EngineError, NotEnoughMemory
 from engine.hub import PUBLISHED, Installed, installed, locate
+from engine.own_calibration import own_calibration
 from engine.profile import read_profile
 
 EDITORS = {
@@ -97,9 +99,11 @@ def _devices() -> Iterator[Finding]:
 def _models() -> Iterator[Finding]:
     chosen = Settings().model
     try:
-        profile = read_profile(read_checkpoint(locate(chosen)).folder)
+        folder = read_checkpoint(locate(chosen)).folder
+        profile, own = read_profile(folder), own_calibration(folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
         yield Finding("model", f"{chosen}, canvas of {profile.canvas_length} tokens: {why}")
+        yield Finding("confidence", _calibrated(profile.calibration, own))
     except EngineError as error:
         yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
     found = installed()
@@ -110,6 +114,16 @@ def _models() -> Iterator[Finding]:
             )
     if all(model.name != PUBLISHED for model in found):
         yield Finding("model", f"{PUBLISHED} is not in the local cache; `dgls models` says what it needs")
+
+
+def _calibrated(shipped: Calibration, own: Calibration | None) -> str:
+    if own is not None:
+        state = "calibrated on your own code; `dgls calibrate --reset` goes back"
+    elif shipped.points:
+        state = "calibrated with the model; `dgls calibrate --source DIR` fits it to your code"
+    else:
+        state = "not calibrated; `dgls calibrate --source DIR` fits it to your code"
+    return f"{state}; suggestions come by themselves from {(own or shipped).show_above:.3f} on"
 
 
 def _too_large(model: Installed) -> str | None:

@@ -13,7 +13,9 @@ import pytest
 import dgls.cli.doctor
 import dgls.cli.models
 from dgls import cli
+from engine.calibration import Calibration
 from engine.hub import Installed, PullPlan, RemoteFile
+from engine.own_calibration import save
 from tests.cli.conftest import Run
 
 PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False),), Path("/cache"), 10**12)
@@ -93,6 +95,17 @@ def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPa
     outcome = run("doctor")
     assert outcome.code == 1
     assert "reinstall dgls" in outcome.out
+
+
+def test_the_doctor_says_whose_calibration_counts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path
+) -> None:
+    monkeypatch.setattr("engine.hub.embedded_folder", lambda: model)
+    monkeypatch.setattr("engine.own_calibration.calibration_folder", lambda: tmp_path)
+    assert "confidence: not calibrated" in run("doctor").out
+    save(Calibration(show_above=0.125), model)
+    assert "confidence: calibrated on your own code" in (out := run("doctor").out)
+    assert "from 0.125 on" in out
 
 
 def test_models_lists_what_is_there_and_what_could_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
