@@ -25,7 +25,8 @@ from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
 from engine import decoder
 from engine.canvas import Canvas, Span
-from engine.denoise import Prompt, denoise
+from engine.decoder import Prompt
+from engine.denoise import Candidate, denoise
 from engine.encoder import Encoder
 from engine.sampler import Sampler, Schedule
 from engine.stopping import Deadline, StableAndSure
@@ -88,11 +89,15 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int, 
     progress = denoise(
         model,
         Prompt(encoder.seen(), PROMPT),
-        Canvas(ids, pinned, (Span(start, start + HOLE),)),
-        sampler=Sampler(VOCABULARY, 0.1, torch.Generator().manual_seed(0)),
+        [
+            Candidate(
+                Canvas(ids, pinned, (Span(start, start + HOLE),)),
+                Sampler(VOCABULARY, 0.1, torch.Generator().manual_seed(0)),
+                StableAndSure(1, UNREACHED),
+                lambda logits: logits,
+            )
+        ],
         schedule=Schedule(steps, 0.4, 0.8),
-        stop=StableAndSure(1, UNREACHED),
-        constrain=lambda logits: logits,
         deadline=Deadline(None),
         cancel=CancelToken(),
     )

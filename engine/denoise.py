@@ -1,15 +1,17 @@
-"""THE denoising loop: a canvas and a prompt's keys and values in, one `Progress` a step out.
+"""THE denoising loop: canvases and a prompt's keys and values in, one `Progress` a step and candidate out.
 
-One step is one decoder pass over the canvas. Logits, softmax and entropy exist for the hole rows alone; pinned rows
-are never written, and their self-conditioning signal is their own embedding. How to sample, when to stop and which
-tokens may stand where are objects passed in, so there is no second loop. Knows no text. Runs on the engine thread;
-whoever iterates may stop at any time. Shapes: C canvas, H hole rows, D hidden, V vocabulary.
+One step is one decoder pass over all candidates together: several canvases of one request, say with holes of
+different lengths, padded on the right where their lengths differ. Logits, softmax and entropy exist for the hole
+rows alone; pinned rows are never written, and their self-conditioning signal is their own embedding. How to sample,
+when to stop and which tokens may stand where are each candidate's own objects, and which candidates go on is asked of
+`survivors`, so there is no second loop. Knows no text. Runs on the engine thread; whoever iterates may stop at any
+time. Shapes: B candidates, C canvas, H hole rows, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -23,7 +25,6 @@ from engine.stopping import Deadline
 from engine.types import CancelToken, Finish
 
 if TYPE_CHECKING:
-    from transformers import DynamicCache
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
 
@@ -34,18 +35,20 @@ class StopRule(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the decoder sees of the prompt, and how many tokens it has: the canvas stands behind them."""
+class Candidate:
+    """A canvas (on the model's device) and what it is denoised with, none of it shared with other candidates."""
 
-    seen: DynamicCache
-    tokens: int
+    canvas: Canvas
+    sampler: Sampler
+    stop: StopRule
+    constrain: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step: the draft (argmax) of the hole rows, their entropies in nats, `finish` on the last step.
+    """One candidate's step: the draft (argmax) of its hole rows, their entropies in nats, `finish` on its last step.
 
-    `logits` [H, V] are at temperature 1, with the constraint applied.
+    `logits` [H, V] are at temperature 1, with the constraint applied. `candidate` counts from 0.
     """
 
     index: int
@@ -53,60 +56,103 @@ class Progress:
     entropies: list[float]
     logits: Tensor
     finish: Finish | None
+    candidate: int = 0
+
+
+Survivors = Callable[[Sequence[Progress]], Collection[int]]
+"""From a step's progress, which candidates are worth going on with; asked while there are several."""
 
 
 @torch.inference_mode()
 def denoise(
     model: DiffusionGemmaForBlockDiffusion,
-    prompt: Prompt,
-    canvas: Canvas,
+    prompt: decoder.Prompt,
+    candidates: Sequence[Candidate],
     *,
-    sampler: Sampler,
     schedule: Schedule,
-    stop: StopRule,
-    constrain: Callable[[Tensor], Tensor],
     deadline: Deadline,
     cancel: CancelToken,
+    survivors: Survivors | None = None,
     feed_pins: bool = True,
-) -> Iterator[Progress]:
-    """Denoise `canvas` (on the model's device) until `stop` says so, the steps are spent or `deadline` would be missed.
+) -> Iterator[list[Progress]]:
+    """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
 
     A deadline is kept by not starting a step that would take as long as the last one and end too late; one step is
     always taken. Raises `Cancelled` before a pass once `cancel` is set. `feed_pins=False` gives pinned rows a zero
     self-conditioning signal, as vLLM does.
     """
-    rows = canvas.rows
-    fresh = _fresh_rows(canvas, sampler)
-    kept = None if fresh is None else ~fresh
-    current, noise = canvas.ids[rows], sampler.noise(len(rows))
-    ids = canvas.ids.clone()
-    ids[rows] = noise if fresh is None else torch.where(fresh, noise, current)
-    pins = decoder.embed(model, ids)
-    pins = pins if feed_pins else torch.zeros_like(pins)
-    soft: Tensor | None = None
+    running = [_Running(model, number, candidate, feed_pins) for number, candidate in enumerate(candidates)]
     for index in range(1, schedule.max_steps + 1):
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
         began = deadline.now()
-        hidden = decoder.decode(model, ids[None], soft, prompt.seen, decoder.NO_MASKS, prompt.tokens)
-        logits = constrain(decoder.logits(model, hidden[0, rows]))
-        tempered = logits / schedule.temperature(index)
+        logits = _logits(model, prompt, running)
+        tempered = torch.cat(logits) / schedule.temperature(index)
         probabilities = tempered.softmax(-1)
-        entropies = entropy(probabilities)
-        draft, nats = tempered.argmax(-1).tolist(), entropies.tolist()
-        finish: Finish | None = None
-        if stop.settled(draft, nats):
-            finish = "stable"
-        elif index == schedule.max_steps:
-            finish = "steps"
+        sizes = [len(part) for part in logits]
+        drafts, entropies = tempered.argmax(-1).split(sizes), entropy(probabilities).split(sizes)
+        steps = [
+            Progress(index, draft.tolist(), nats.tolist(), part, None, own.number)
+            for own, part, draft, nats in zip(running, logits, drafts, entropies, strict=True)
+        ]
+        steps = [replace(step, finish=own.finish(step)) for own, step in zip(running, steps, strict=True)]
+        if index == schedule.max_steps:
+            steps = [replace(step, finish=step.finish or "steps") for step in steps]
         elif deadline.strikes_within(deadline.now() - began):
-            finish = "deadline"
-        if finish is None:
-            ids[rows] = sampler.advance(ids[rows], probabilities, entropies, kept)
-            soft = pins.index_copy(0, rows, decoder.soft_embeddings(model, tempered))[None]
-        yield Progress(index, draft, nats, logits, finish)
-        if finish is not None:
+            steps = [replace(step, finish=step.finish or "deadline") for step in steps]
+        on = [step.finish is None for step in steps]
+        if len(steps) > 1 and survivors is not None and any(on):
+            kept = survivors(steps)
+            on = [going and step.candidate in kept for going, step in zip(on, steps, strict=True)]
+        parts = zip(running, probabilities.split(sizes), entropies, tempered.split(sizes), strict=True)
+        left = [part for part, going in zip(parts, on, strict=True) if going]
+        if left:
+            soft = decoder.soft_embeddings(model, torch.cat([part[3] for part in left]))
+            signals = soft.split([len(part[3]) for part in left])
+            for (own, chances, nats, _), signal in zip(left, signals, strict=True):
+                own.advance(chances, nats, signal)
+        running = [part[0] for part in left]
+        yield steps
+        if not running:
             return
+
+
+class _Running:
+    """What changes about a candidate from step to step: `ids` [C], and `soft` [C, D] from the second step on."""
+
+    def __init__(
+        self, model: DiffusionGemmaForBlockDiffusion, number: int, candidate: Candidate, feed_pins: bool
+    ) -> None:
+        canvas, sampler = candidate.canvas, candidate.sampler
+        self.number, self.candidate, self.rows = number, candidate, canvas.rows
+        fresh = _fresh_rows(canvas, sampler)
+        self._kept = None if fresh is None else ~fresh
+        current, noise = canvas.ids[self.rows], sampler.noise(len(self.rows))
+        self.ids = canvas.ids.clone()
+        self.ids[self.rows] = noise if fresh is None else torch.where(fresh, noise, current)
+        self.soft: Tensor | None = None
+        pins = decoder.embed(model, self.ids)
+        self._pins = pins if feed_pins else torch.zeros_like(pins)
+
+    def finish(self, step: Progress) -> Finish | None:
+        return "stable" if self.candidate.stop.settled(step.draft, step.entropies) else None
+
+    def advance(self, probabilities: Tensor, entropies: Tensor, signal: Tensor) -> None:
+        """To the next step, from [H, V], [H] and the hole rows' self-conditioning signal [H, D]."""
+        sampler = self.candidate.sampler
+        self.ids[self.rows] = sampler.advance(self.ids[self.rows], probabilities, entropies, self._kept)
+        self.soft = self._pins.index_copy(0, self.rows, signal)
+
+
+def _logits(
+    model: DiffusionGemmaForBlockDiffusion, prompt: decoder.Prompt, running: Sequence[_Running]
+) -> list[Tensor]:
+    """Constrained logits [H, V] of each candidate, from one pass."""
+    soft = [own.soft for own in running if own.soft is not None]
+    hidden = decoder.decode_all(model, [own.ids for own in running], soft or None, prompt)
+    rows = torch.cat([states[own.rows] for own, states in zip(running, hidden, strict=True)])
+    parts = decoder.logits(model, rows).split([len(own.rows) for own in running])
+    return [own.candidate.constrain(part) for own, part in zip(running, parts, strict=True)]
 
 
 def _fresh_rows(canvas: Canvas, sampler: Sampler) -> Tensor | None:

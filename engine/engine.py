@@ -21,7 +21,8 @@ import torch
 
 from engine.canvas import Canvas, lay_out
 from engine.constraint import Constraint, Vocabulary
-from engine.denoise import Progress, Prompt, denoise
+from engine.decoder import Prompt
+from engine.denoise import Candidate, Progress, denoise
 from engine.device import told_of_exhaustion
 from engine.encoder import Encoder
 from engine.errors import Cancelled, EngineClosed, EngineError
@@ -100,14 +101,17 @@ class Engine:
         profile, reader = self.profile, Reader(canvas.holes, self._tokenizer)
         generator = torch.Generator(loaded.device).manual_seed(request.seed % 2**63)
         progress: Progress | None = None
-        for progress in denoise(
+        candidate = Candidate(
+            canvas,
+            Sampler(self._vocabulary.size, profile.entropy_bound, generator),
+            StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
+            Constraint(canvas, self._vocabulary, self._length.pads).apply,
+        )
+        for (progress,) in denoise(
             loaded.model,
             Prompt(self._encoder.seen(), len(ids)),
-            canvas,
-            sampler=Sampler(self._vocabulary.size, profile.entropy_bound, generator),
+            [candidate],
             schedule=schedule,
-            stop=StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
-            constrain=Constraint(canvas, self._vocabulary, self._length.pads).apply,
             deadline=deadline,
             cancel=cancel,
         ):

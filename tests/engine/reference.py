@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 
 from engine.canvas import Canvas, Span
-from engine.denoise import Progress, Prompt, denoise
+from engine.decoder import Prompt
+from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.loader import LoadedModel
 from engine.sampler import Sampler, Schedule
@@ -61,19 +62,21 @@ def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, A
     length = loaded.profile.canvas_length
     canvas = Canvas(torch.zeros(length, dtype=torch.long), torch.zeros(length, dtype=torch.bool), (Span(0, length),))
     vocabulary = loaded.model.config.text_config.vocab_size
-    return list(
-        denoise(
-            loaded.model,
-            Prompt(encoder.seen(), len(prompt)),
-            canvas,
-            sampler=Sampler(vocabulary, setting["bound"], torch.Generator().manual_seed(seed)),
-            schedule=Schedule(setting["steps"], *setting["t"]),
-            stop=StableAndSure(setting["stability"], setting["confidence"]),
-            constrain=lambda logits: logits,
-            deadline=Deadline(None),
-            cancel=CancelToken(),
-        )
+    candidate = Candidate(
+        canvas,
+        Sampler(vocabulary, setting["bound"], torch.Generator().manual_seed(seed)),
+        StableAndSure(setting["stability"], setting["confidence"]),
+        lambda logits: logits,
     )
+    steps = denoise(
+        loaded.model,
+        Prompt(encoder.seen(), len(prompt)),
+        [candidate],
+        schedule=Schedule(setting["steps"], *setting["t"]),
+        deadline=Deadline(None),
+        cancel=CancelToken(),
+    )
+    return [progress for (progress,) in steps]
 
 
 def prompt_of(loaded: LoadedModel, tokens: int, seed: int) -> list[int]:

@@ -13,7 +13,8 @@ from torch import Tensor
 from engine import decoder
 from engine.canvas import Canvas, lay_out
 from engine.constraint import Constraint, Vocabulary
-from engine.denoise import Progress, Prompt, denoise
+from engine.decoder import Prompt
+from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.length import Pad
 from engine.loader import LoadedModel
@@ -34,20 +35,22 @@ def run(loaded: LoadedModel, canvas: Canvas, steps: int = 4, **options: Any) -> 
     encoder = Encoder(loaded.model)
     encoder.prefill([1, 2, 30, 40])
     vocabulary = vocabulary_of(loaded)
-    return list(
-        denoise(
-            loaded.model,
-            Prompt(encoder.seen(), 4),
-            canvas,
-            sampler=Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
-            schedule=Schedule(steps, 0.4, 0.8),
-            stop=StableAndSure(1, 0.0),
-            constrain=Constraint(canvas, vocabulary, pads=True).apply,
-            deadline=Deadline(None),
-            cancel=CancelToken(),
-            **options,
-        )
+    candidate = Candidate(
+        canvas,
+        Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
+        StableAndSure(1, 0.0),
+        Constraint(canvas, vocabulary, pads=True).apply,
     )
+    progress = denoise(
+        loaded.model,
+        Prompt(encoder.seen(), 4),
+        [candidate],
+        schedule=Schedule(steps, 0.4, 0.8),
+        deadline=Deadline(None),
+        cancel=CancelToken(),
+        **options,
+    )
+    return [step for (step,) in progress]
 
 
 def test_the_temperature_falls_as_in_transformers() -> None:
