@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from dgls.document import Document, Span
 from dgls.region.brackets import balance
+from dgls.region.breakage import breaks
 from dgls.region.indentation import closes_body, indentation, levels, line_above, line_below, opens_body, unit, width
 from dgls.region.languages import Language, language_of
 from dgls.region.plan import Region
@@ -82,7 +83,10 @@ def suggest(
         return Rejection.EMPTY
     fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
     fill = _without_following_lines(fill, site)
-    fill = _without_rest_of_line(_without_closers(fill, region, site), site)
+    once = _without_closers(fill, region, site)
+    if syntax is None or not syntax.needs(region.span, fill, once):
+        fill = once
+    fill = _without_rest_of_line(fill, site)
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER
@@ -90,9 +94,10 @@ def suggest(
         return Rejection.NO_TEXT
     if _repeats_itself(fill, site):
         return Rejection.REPEATS_ITSELF
-    new_text = fill.replace("\n", document.newline)
-    if syntax is not None and _breaks(region, new_text, syntax, site):
+    whole = _unbroken(fill, document, region, syntax)
+    if whole is None:
         return Rejection.BREAKS_SYNTAX
+    new_text = whole.replace("\n", document.newline)
     return Suggestion(document.uri, document.version, region.span, new_text, confidence)
 
 
@@ -130,6 +135,8 @@ def _indented(fill: str, region: Region, site: _Site) -> str:
         lines = [_in_style(line, site.unit) for line in code.split("\n")]
         lines = _shifted(lines, region.indents, site)
         return "\n".join(lines)[len(site.left) :]
+    if not site.left.strip():
+        return fill.lstrip(" \t")  # the code on the right is indented already
     first, newline, rest = fill.partition("\n")
     if first.strip() or not rest:
         return fill
@@ -277,10 +284,14 @@ def _repeats_itself(fill: str, site: _Site) -> bool:
     return len(words) >= 4 and len(set(words)) * 2 <= len(words)
 
 
-def _breaks(region: Region, new_text: str, syntax: Syntax, site: _Site) -> bool:
-    """Did the code parse, and does it no longer? What opens a body or bracket is given the time to close it."""
-    if opens_body(new_text, site.language):
-        return False
-    if len(balance(new_text, site.language).openers) > len(balance(site.right, site.language).closers):
-        return False
-    return syntax.breaks(region.span, new_text)
+def _unbroken(fill: str, document: Document, region: Region, syntax: Syntax | None) -> str | None:
+    """As many of its lines as break no code that parsed: what a fill ends with may be cut off. None: not even one."""
+    lines = fill.split("\n")
+    for kept in range(len(lines), 0, -1):
+        shorter = "\n".join(lines[:kept]).rstrip() if kept < len(lines) else fill
+        if not shorter.strip():
+            return None
+        new_text = shorter.replace("\n", document.newline)
+        if syntax is None or not breaks(document, region.span, new_text, syntax):
+            return shorter
+    return None

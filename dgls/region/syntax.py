@@ -45,17 +45,30 @@ class Syntax:
         return self._body(span).has_error
 
     def breaks(self, span: Span, new_text: str) -> bool:
-        """Does the body around `span` parse, and does it no longer with `new_text` there?"""
+        """Does all of it parse, or the body around `span`, and does it no longer with `new_text` there?"""
         body = self._body(span)
         if body.has_error:
             return False
-        start, end = span.start - self.start, span.end - self.start
-        filled = _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
-        if filled is None:
-            return False
+        whole = not self.tree.root_node.has_error
+        filled = self._with(span, new_text)
+        if whole:
+            return filled.tree.root_node.has_error
         again = filled._body(Span(span.start, span.start + len(new_text)), body)
         before = body if again.parent is not None else self.tree.root_node
         return again.has_error and not before.has_error
+
+    def needs(self, span: Span, new_text: str, shorter: str) -> bool:
+        """Does the whole parse with `new_text` in place of `span`, but not with `shorter`?"""
+        if new_text == shorter:
+            return False
+        longer, less = self._with(span, new_text), self._with(span, shorter)
+        return less.tree.root_node.has_error and not longer.tree.root_node.has_error
+
+    def _with(self, span: Span, new_text: str) -> Syntax:
+        start, end = span.start - self.start, span.end - self.start
+        filled = _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
+        assert filled is not None, "there is a grammar, or there were no tree"
+        return filled
 
     def around(self, offset: int) -> Iterator[Node]:
         """The nodes that hold the character before `offset`, innermost first; the root alone at the start."""
@@ -109,6 +122,11 @@ def parse(document: Document, offset: int, previous: Syntax | None = None) -> Sy
     if end - start > _LONGEST:
         return None
     return _parsed(language, start, document.text[start:end], previous)
+
+
+def parse_all(document: Document) -> Syntax | None:
+    """Parse the whole document, however long that takes."""
+    return _parsed(language_of(document.language, document.uri), 0, document.text, None)
 
 
 def _parsed(language: Language, start: int, text: str, previous: Syntax | None) -> Syntax | None:
