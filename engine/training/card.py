@@ -6,13 +6,13 @@ Written from the run's own records, so no figure in it is typed by hand.
 from __future__ import annotations
 
 import json
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from engine.engine import Engine
-from engine.training.corpus import Source
+from engine.training.corpus import Package, Source
 from engine.training.evaluate import Report, Score
+from engine.training.versions import Version, table
 
 _CARD = """\
 # The embedded model
@@ -42,6 +42,10 @@ what follows a random place inside it. `python -m engine.training evaluate` prin
 Exact match ignores trailing blanks; edit similarity is difflib's ratio. A hole took the model {report.steps_p50:.0f}
 steps and {report.ms_p50:.0f} ms at the median ({report.device}).
 
+## Versions
+
+{versions}
+
 ## Loss while training
 
 Held-out loss (nats a token) and exact match are of one decoder pass over pure noise.
@@ -59,10 +63,11 @@ Held-out loss (nats a token) and exact match are of one decoder pass over pure n
 def write_card(
     folder: Path,
     run: Path,
-    training: Sequence[Source],
+    packages: Sequence[Package],
     held_out: Sequence[Source],
     report: Report,
     engine: Engine,
+    versions: Sequence[Version],
 ) -> None:
     """Write `README.md` into the exported `folder`, of which `engine` is open."""
     history = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
@@ -74,13 +79,14 @@ def write_card(
         minutes=history[-1]["seconds"] / 60,
         steps=history[-1]["step"],
         tokens=history[-1]["tokens"] / 1e6,
-        files=len(training),
-        corpus_megabytes=sum(len(source.text) for source in training) / 1e6,
+        files=sum(package.files for package in packages),
+        corpus_megabytes=sum(package.characters for package in packages) / 1e6,
         holes=report.scores["trained"].holes,
         held_out=", ".join(sorted({source.package for source in held_out})),
         scores="\n".join(_score_row(name, values) for name, values in report.scores.items()),
         curve="\n".join(_curve_row(record) for record in _thinned(history)),
-        packages=_packages(training),
+        packages=_packages(packages),
+        versions=table(versions),
         profile=engine.profile,
         report=report,
     )
@@ -104,10 +110,6 @@ def _thinned(history: Sequence[Mapping[str, float]], rows: int = 12) -> list[Map
     return [record for index, record in enumerate(history) if index % every == 0 or index == len(history) - 1]
 
 
-def _packages(training: Sequence[Source]) -> str:
-    sizes: defaultdict[tuple[str, str], int] = defaultdict(int)
-    for source in training:
-        sizes[source.package, source.licence] += len(source.text)
-    rows = sorted(sizes.items(), key=lambda item: -item[1])
-    lines = [f"| {package} | {licence} | {size / 1e6:.2f} |" for (package, licence), size in rows]
-    return "\n".join(["| package | licence | MB |", "|---|---|---|", *lines])
+def _packages(packages: Sequence[Package]) -> str:
+    rows = [f"| {package.name} | {package.licence} | {package.characters / 1e6:.2f} |" for package in packages]
+    return "\n".join(["| package | licence | MB |", "|---|---|---|", *rows])

@@ -15,7 +15,7 @@ import re
 import sysconfig
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 HELD_OUT = frozenset(
@@ -32,8 +32,6 @@ COPYLEFT = re.compile(r"\b([AL]?GPL|MPL|Mozilla|EUPL|CDDL)", re.IGNORECASE)
 DROPPED = re.compile(r"(^|/)(_?vendor(ed)?|_?vendored_packages|third_party|extern|externals?|_click|tests?|testing|"
                      r"idlelib/idle_test|lib2to3/tests|encodings|lexers|unicode_data|site-packages)(/|$)")  # fmt: skip
 GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated", re.IGNORECASE)
-PACKAGE_LIMIT = 8_000_000
-"""Bytes of one package at most, so that no single house style dominates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +44,19 @@ class Source:
     text: str
 
 
-def gather(seed: int) -> tuple[list[Source], list[Source]]:
-    """All (training, held-out) sources on this machine, deduplicated, each package up to its limit."""
+@dataclass(frozen=True, slots=True)
+class Package:
+    """What a corpus holds of a package: what is told of it where the corpus itself is not."""
+
+    name: str
+    licence: str
+    files: int
+    characters: int
+
+
+def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source]]:
+    """All (training, held-out) sources on this machine, deduplicated. Of one package at most `limit` characters are
+    taken, so that no single house style dominates."""
     seen_hashes: set[str] = set()
     seen_shingles: set[int] = set()
     kept: dict[bool, list[Source]] = {True: [], False: []}
@@ -57,7 +66,7 @@ def gather(seed: int) -> tuple[list[Source], list[Source]]:
         for source in _candidates(held_out):
             by_package[source.package].append(source)
         for package in sorted(by_package):
-            kept[held_out] += _distinct(by_package[package], seen_hashes, seen_shingles, seed)
+            kept[held_out] += _distinct(by_package[package], seen_hashes, seen_shingles, seed, limit)
     return kept[False], kept[True]
 
 
@@ -72,6 +81,23 @@ def save(sources: list[Source], path: Path) -> None:
 def load(path: Path) -> list[Source]:
     with path.open(encoding="utf-8") as file:
         return [Source(**json.loads(line)) for line in file]
+
+
+def summarise(sources: list[Source], run: Path) -> None:
+    """Write `corpus.json`: the packages of a training corpus, the largest first."""
+    found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    for source in sources:
+        found[source.package, source.licence].append(len(source.text))
+    rows = [Package(*key, len(sizes), sum(sizes)) for key, sizes in found.items()]
+    rows.sort(key=lambda row: -row.characters)
+    (run / "corpus.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
+
+
+def packages(run: Path) -> list[Package]:
+    """What the corpus of a run holds, by package; a run from before there was a summary gets one."""
+    if not (run / "corpus.json").exists():
+        summarise(load(run / "training.jsonl"), run)
+    return [Package(**row) for row in json.loads((run / "corpus.json").read_text(encoding="utf-8"))]
 
 
 def _candidates(held_out: bool) -> Iterator[Source]:
@@ -111,7 +137,7 @@ def _read(package: str, licence: str, root: Path, path: Path) -> Iterator[Source
     yield Source(package, licence, relative, text)
 
 
-def _distinct(sources: list[Source], hashes: set[str], shingles: set[int], seed: int) -> list[Source]:
+def _distinct(sources: list[Source], hashes: set[str], shingles: set[int], seed: int, limit: int) -> list[Source]:
     """Drop exact copies, and files most of whose runs of 5 code lines were seen already."""
     kept, size = [], 0
     random.Random(seed).shuffle(sources)
@@ -123,7 +149,7 @@ def _distinct(sources: list[Source], hashes: set[str], shingles: set[int], seed:
             continue
         hashes.add(digest)
         shingles |= own
-        if size + len(source.text) <= PACKAGE_LIMIT:
+        if size + len(source.text) <= limit:
             size += len(source.text)
             kept.append(source)
     return kept

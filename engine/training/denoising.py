@@ -77,13 +77,8 @@ class Denoising:
 
     def loss(self, model: DiffusionGemmaForBlockDiffusion, batch: Canvases, generator: torch.Generator) -> Tensor:
         """The scalar loss of one batch, in nats a token."""
-        cache = DynamicCache()
-        vocabulary = model.model.decoder.vocab_size
-        masks = _encoder_masks(batch)
-        states = encode(model, batch.prompt, cache, masks)
-        following = batch.prompt_valid[:, :-1] & batch.prompt_valid[:, 1:]
-        next_logits = model.lm_head(states[:, :-1][following])
-        next_loss = cross_entropy(next_logits.float(), batch.prompt[:, 1:][following])
+        cache, vocabulary = DynamicCache(), model.model.decoder.vocab_size
+        next_loss = next_token_loss(model, batch, cache)
 
         noised = self._noise(batch, vocabulary, generator)
         soft = None
@@ -101,11 +96,13 @@ class Denoising:
 
     @torch.no_grad()
     def figures(self, model: DiffusionGemmaForBlockDiffusion, batch: Canvases) -> dict[str, float]:
-        """Of a single decoder pass over pure noise: cheap, and rises with the real thing."""
+        """Of a single decoder pass over pure noise, which rises with the real thing; and the encoder's own loss."""
         generator = torch.Generator(batch.canvas.device).manual_seed(0)
         noise = random_ids(batch, model.model.decoder.vocab_size, generator)
         canvas = torch.where(batch.free, noise, batch.canvas)
-        predicted = predict(model, batch, canvas, None, encode_prompt(model, batch))
+        cache = DynamicCache()
+        next_loss = next_token_loss(model, batch, cache)
+        predicted = predict(model, batch, canvas, None, cache)
         target = batch.canvas[batch.free]
         real = target != self.pad
         guess = batch.canvas.masked_fill(batch.free, self.pad)
@@ -113,6 +110,7 @@ class Denoising:
         return {
             "held_out_loss": cross_entropy(predicted[real], target[real]).item(),
             "held_out_exact_one_pass": (guess == batch.canvas).all(dim=1).float().mean().item(),
+            "held_out_next_loss": next_loss.item(),
         }
 
     def _noise(self, batch: Canvases, vocabulary: int, generator: torch.Generator) -> Tensor:
@@ -133,6 +131,14 @@ class Denoising:
         return torch.where(hit, random_ids(batch, vocabulary, generator), batch.canvas)
 
 
+def next_token_loss(model: DiffusionGemmaForBlockDiffusion, batch: Canvases, cache: DynamicCache) -> Tensor:
+    """The encoder's next-token loss over the prompt, which it leaves in `cache`."""
+    states = encode(model, batch.prompt, cache, _encoder_masks(batch))
+    following = batch.prompt_valid[:, :-1] & batch.prompt_valid[:, 1:]
+    predicted = model.lm_head(states[:, :-1][following])
+    return cross_entropy(predicted.float(), batch.prompt[:, 1:][following])
+
+
 def random_ids(batch: Canvases, vocabulary: int, generator: torch.Generator) -> Tensor:
     """Noise [B, C], on the generator's device: the whole vocabulary, special tokens too, as at run time."""
     return torch.randint(0, vocabulary, batch.canvas.shape, generator=generator, device=generator.device)
@@ -144,12 +150,6 @@ def predict(
     """Logits [free positions, V] of one decoder pass over `canvas` [B, C] behind the encoded prompt."""
     hidden = decode(model, canvas, soft, cache, _decoder_masks(batch), batch.prompt.shape[1])
     return logits(model, hidden[batch.free])
-
-
-def encode_prompt(model: DiffusionGemmaForBlockDiffusion, batch: Canvases) -> DynamicCache:
-    cache = DynamicCache()
-    encode(model, batch.prompt, cache, _encoder_masks(batch))
-    return cache
 
 
 def _encoder_masks(batch: Canvases) -> AttentionMasks:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,6 +12,7 @@ from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine.profile import Profile, read_json
 from engine.training.architecture import Architecture, new_model
+from engine.training.corpus import Package
 from engine.training.examples import Sizes
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -57,6 +60,19 @@ def adopt(exported: Path, run: Path) -> None:
     text = read_json(exported / "config.json")["text_config"]
     shape = Architecture.of(text["vocab_size"], text["hidden_size"], text["num_hidden_layers"])
     shape.save(run / "architecture.json")
+
+
+def describe(run: Path, packages: Sequence[Package], folder: Path) -> None:
+    """Write `training.json` beside exported weights: what they were trained on, so that no evaluation on those packages
+    goes unremarked."""
+    progress = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["progress"]
+    told = {
+        "packages": sorted({package.name for package in packages}),
+        "tokens": progress["tokens"],
+        "steps": progress["step"],
+        "minutes": round(progress["seconds"] / 60, 1),
+    }
+    (folder / "training.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
 
 
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:

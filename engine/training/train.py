@@ -8,6 +8,7 @@ else.
 from __future__ import annotations
 
 import json
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -82,6 +83,8 @@ class Trainer(Generic[B]):
         module.to(self._device)
         self._optimizers = _optimizers(self.model, plan)
         self._progress = Progress()
+        self._cold_step = 0
+        """Where the optimizers last began from nothing, and the rate warms up."""
         # Shared with the processes that draw examples: what they draw depends on how far the run is.
         self._done = Value("d", 0.0)
 
@@ -92,9 +95,12 @@ class Trainer(Generic[B]):
             return False
         state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
         self.model.load_state_dict(state["model"])
-        for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
         self._progress = Progress(**state["progress"])
+        if "optimizers" in state:
+            for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        else:  # unpacked from a parcel
+            self._cold_step = self._progress.step
         self._done.value = self._progress.share(self._plan)
         return True
 
@@ -103,31 +109,36 @@ class Trainer(Generic[B]):
         loaded = load(exported, device="cpu", dtype="float32").model
         self.model.load_state_dict(loaded.state_dict())
 
-    def run(self, training: list[Source], held_out: list[Source]) -> None:
-        """Train until the run is over, or until Ctrl-C; either way the progress is saved."""
+    @property
+    def over(self) -> bool:
+        return bool(self._done.value >= 1.0)
+
+    def run(self, training: list[Source], held_out: list[Source], pause_after: float = math.inf) -> None:
+        """Train until the run is over, until Ctrl-C, or for `pause_after` seconds; the progress is saved."""
         try:
-            self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out))
+            self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out), pause_after)
         except KeyboardInterrupt:
             print("interrupted; run again to go on", flush=True)
         self._save()
 
-    def _run(self, cutter: Cutter, watched: B) -> None:
+    def _run(self, cutter: Cutter, watched: B, pause_after: float) -> None:
         generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
         began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
+        pause = self._progress.seconds + pause_after
         for batch in self._batches(cutter):
             losses.append(self._step(batch.to(self._device), generator))
             self._progress.step += 1
             self._progress.tokens += batch.tokens
             self._progress.seconds = time.monotonic() - began
             self._done.value = self._progress.share(self._plan)
-            over = self._done.value >= 1.0
-            if over or self._progress.step % self._plan.report_every == 0:
+            ends = self.over or self._progress.seconds > pause
+            if ends or self._progress.step % self._plan.report_every == 0:
                 self._report(sum(losses) / len(losses), watched)
                 losses = []
             if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
                 saved = self._progress.seconds
                 self._save()
-            if over:
+            if ends:
                 return
 
     def _batches(self, cutter: Cutter) -> Iterator[B]:
@@ -136,7 +147,7 @@ class Trainer(Generic[B]):
         yield from DataLoader(stream, batch_size=None, num_workers=self._plan.workers)
 
     def _step(self, batch: B, generator: torch.Generator) -> float:
-        factor = _schedule(self._done.value, self._progress.step)
+        factor = _schedule(self._done.value, self._progress.step - self._cold_step)
         for optimizer in self._optimizers:
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
