@@ -1,0 +1,155 @@
+"""The table, the object and the page tell the same run; the page loads nothing and no code on it is HTML."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+from rich.console import Console
+
+from dgls.evaluation.case import Outcome
+from dgls.evaluation.charts import histogram
+from dgls.evaluation.page import SAMPLE, page_of
+from dgls.evaluation.report import Report, as_json
+from dgls.evaluation.table import table_of
+from tests.evaluation.made_up import HEADER, case, outcome
+
+REQUIRED = {"pass_at_1", "exact_match", "edit_similarity", "parses", "repeats_after", "shown", "steps", "p50_ms"}
+REQUIRED |= {"p90_ms", "n", "model", "device", "policy"}
+
+
+def report(*outcomes: Outcome, wanted: int = 0) -> Report:
+    cases = {each.id: case(each.id) for each in outcomes}
+    cases |= {str(n): case(str(n)) for n in range(len(cases), wanted)}
+    return Report(HEADER, "a CPU", "some holes", cases, outcomes, "results.jsonl")
+
+
+MANY = [
+    outcome(
+        f"case {n}",
+        tokens=n % 50,
+        kind="mid-word" if n % 3 else "single-line",
+        confidence=n % 17 / 17,
+        exact=n % 4 == 0,
+        passed=n % 5 == 0,
+        rejected="empty" if n % 7 == 0 else None,
+        steps=n % 20 + 1,
+        ms=float(n * n),
+    )
+    for n in range(200)
+]
+
+
+def test_the_object_has_what_is_asked_of_it() -> None:
+    told = as_json(report(*MANY))
+    assert set(told) > REQUIRED
+    assert json.loads(json.dumps(told)) == told
+    assert (told["n"], told["exact_match"], told["pass_at_1"], told["complete"]) == (200, 0.25, 0.2, True)
+    assert list(told["by_length"]) == ["1-4", "5-8", "9-16", "17-32", "33+"]
+    assert set(told["by_kind"]) == {"mid-word", "single-line"}
+
+
+def test_what_does_not_apply_is_null() -> None:
+    told = as_json(report(outcome(rejected="empty", text="", shown=False, parses=None)))
+    nulls = {name for name, value in told.items() if value is None}
+    assert nulls == {"pass_at_1", "parses", "repeats_after", "shown_exact", "calibration_error"}
+
+
+def test_a_run_without_an_outcome_has_an_object_too() -> None:
+    told = as_json(report(wanted=3))
+    assert (told["n"], told["exact_match"], told["complete"]) == (0, None, False)
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_table_fits_a_terminal(width: int) -> None:
+    console = Console(width=width, record=True, file=io.StringIO())
+    console.print(table_of(report(*MANY, wanted=300)))
+    lines = console.export_text().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith("33+ tokens") for line in lines)
+    assert any(line.startswith("single-line") for line in lines)
+    assert "cut off after 200 of 300 holes" in lines[-1]
+    assert "exact: 50 of 200, 95 % between 19.5 and 31.4 %" in lines
+
+
+class Tags(HTMLParser):
+    """Raises where a tag is closed that is not open; keeps what is named by address and each tag's name."""
+
+    VOID = frozenset({"meta", "input", "circle", "line", "polyline"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.names: list[str] = []
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+        self.addresses += [name for name, _ in attrs if name in ("src", "href", "srcset", "action")]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.names.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in self.VOID:
+            assert self.open.pop() == tag
+
+
+def parsed(page: str) -> Tags:
+    tags = Tags()
+    tags.feed(page)
+    assert tags.open == []
+    return tags
+
+
+@pytest.mark.parametrize(
+    "outcomes",
+    [MANY, [outcome()], [outcome(rejected="empty", text="", parses=None, finish=None)], [outcome(ms=0.0, steps=1)]],
+)
+def test_the_page_is_whole_and_loads_nothing(outcomes: list[Outcome]) -> None:
+    page = page_of(report(*outcomes))
+    tags = parsed(page)
+    assert tags.addresses == []
+    assert not {"script", "link", "img", "iframe"} & set(tags.names)
+    assert "url(" not in page
+    assert "@import" not in page
+    assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL))
+
+
+def test_code_on_the_page_is_text() -> None:
+    hostile = "</pre><script>alert(1)</script><b a='\">"
+    shown = outcome(hostile, text=hostile, raw=hostile)
+    made = replace(report(shown), source=hostile)
+    page = page_of(replace(made, cases={hostile: case(hostile, prefix=hostile, suffix=hostile, path=hostile)}))
+    assert "<script" not in page
+    parsed(page)
+
+
+def test_the_page_samples_right_and_wrong_ones() -> None:
+    page = page_of(report(*MANY))
+    counts = {name: page.count(f'<details class="{name}">') for name in ("right", "wrong", "quiet")}
+    assert counts == {"right": SAMPLE, "wrong": SAMPLE, "quiet": SAMPLE}
+
+
+def test_marks_stand_inside_the_plots() -> None:
+    page = page_of(report(*MANY))
+    svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
+    assert len(svgs) == 7
+    for svg in svgs:
+        width, height = (int(side) for side in re.findall(r'viewBox="0 0 (\d+) (\d+)"', svg)[0])
+        for axis, limit in (("x1?|x2|cx", width), ("y1?|y2|cy", height)):
+            places = [float(at) for at in re.findall(rf' (?:{axis})="([^"]*)"', svg)]
+            assert places
+            assert all(0 <= place <= limit for place in places)
+
+
+@pytest.mark.parametrize("values", [[0.0], [3, 3, 3], [1, 2, 500], [0.2, 0.9], [*range(1000)]])
+def test_a_histogram_counts_every_value_once(values: list[float]) -> None:
+    counts = [int(count) for count in re.findall(rf": (\d+) of {len(values)}<", histogram(values, "x", "x"))]
+    assert sum(counts) == len(values)

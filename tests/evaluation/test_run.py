@@ -1,0 +1,101 @@
+"""Outcomes come in the cases' order, each is made once, and a run may be cut off anywhere."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dgls.evaluation.attempt import Conditions
+from dgls.evaluation.case import Outcome
+from dgls.evaluation.results import Results
+from dgls.evaluation.run import evaluate
+from engine import CancelToken, Infill, InfillRequest, Step
+from tests.evaluation.made_up import HEADER, case
+from tests.evaluation.test_attempt import Parrot
+
+CASES = [case(str(n), tested=n % 2 == 0) for n in range(12)]
+RIGHT = "    return a + b"
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Iterator[Results]:
+    with Results(tmp_path / "results.jsonl", HEADER) as results:
+        yield results
+
+
+def outcomes(engine: Parrot, results: Results, passes: Callable[[str], bool], jobs: int = 1) -> Iterator[Outcome]:
+    return evaluate(engine, CASES, len, Conditions(), passes, results, jobs)
+
+
+def right(source: str) -> bool:
+    exec(source, {"print": lambda *_: None})
+    return True
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_outcomes_come_in_order_with_what_their_tests_say(results: Results, jobs: int) -> None:
+    found = list(outcomes(Parrot(RIGHT), results, right, jobs))
+    assert [each.id for each in found] == [each.id for each in CASES]
+    assert [each.passed for each in found] == [True if each.program else None for each in CASES]
+    assert list(results.outcomes.values()) == found
+
+
+def test_tests_that_end_out_of_order_are_kept_in_order(results: Results) -> None:
+    last = threading.Event()
+
+    def passes(source: str) -> bool:
+        """The first waits for the third."""
+        nonlocal started
+        with lock:
+            started += 1
+            mine = started
+        if mine == 3:
+            last.set()
+        return last.wait(30) if mine == 1 else True
+
+    started, lock = 0, threading.Lock()
+    found = list(outcomes(Parrot(RIGHT), results, passes, jobs=3))
+    assert [each.id for each in found] == [each.id for each in CASES]
+    assert all(each.passed in (True, None) for each in found)
+
+
+def test_what_is_dropped_fails_without_being_run(results: Results) -> None:
+    def passes(source: str) -> bool:
+        raise AssertionError("an empty fill was run")
+
+    found = list(outcomes(Parrot("\n"), results, passes))
+    assert [each.passed for each in found] == [False if each.program else None for each in CASES]
+
+
+def test_a_run_goes_on_where_it_was_cut_off(results: Results) -> None:
+    first = Parrot(RIGHT)
+    stream = outcomes(first, results, right)
+    half = [next(stream) for _ in range(5)]
+    stream.close()
+    kept = list(results.outcomes)
+    assert kept[:5] == [each.id for each in half]
+    second = Parrot(RIGHT)
+    assert [each.id for each in outcomes(second, results, right)] == [each.id for each in CASES]
+    assert len(second.asked) == len(CASES) - len(kept)
+    third = Parrot("never asked")
+    assert [each.text for each in outcomes(third, results, right)] == [RIGHT] * len(CASES)
+    assert third.asked == []
+
+
+class Interrupted(Parrot):
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        if len(self.asked) == 7:
+            raise KeyboardInterrupt
+        return super().infill(request, cancel)
+
+
+def test_an_interrupt_leaves_what_was_complete(results: Results) -> None:
+    found: list[Outcome] = []
+    with pytest.raises(KeyboardInterrupt):
+        found.extend(iter(outcomes(Interrupted(RIGHT), results, right)))
+    assert 0 < len(results.outcomes) <= 7
+    assert list(results.outcomes) == [str(n) for n in range(len(results.outcomes))]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("tests")]
