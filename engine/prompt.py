@@ -34,7 +34,7 @@ _STEPS = 8
 """A text is shortened in steps of this part of its budget."""
 
 _SNIPPETS = 4
-"""Snippets get at most one part in so many of the budget, and no more than the file leaves."""
+"""Snippets get at most one part in so many of the budget; the file gets all that they leave."""
 
 _CHARACTERS_PER_TOKEN = 6
 """More than code has on average: how much text is worth tokenising for a budget."""
@@ -74,9 +74,9 @@ class RawPrompt:
         self._budget = _room(max_tokens, 2)
 
     def encode(self, context: Context) -> list[int]:
-        below, above = fit(self._tokenizer, context, self._budget)
-        room = room_for_snippets(self._budget, len(below) + len(above))
-        snippets = fit_snippets(self._tokenizer, [snippet.text for snippet in context.snippets], room)
+        texts = [snippet.text for snippet in context.snippets]
+        snippets = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
+        below, above = fit(self._tokenizer, context, self._budget - len(snippets))
         return [self._below, *below, self._above, *snippets, *above]
 
 
@@ -109,8 +109,8 @@ class ChatPrompt:
         closing = tokenizer.encode("\n</above>\n\nWrite the region.")
         scaffold = sum(map(len, (self._head, opening, below_opens, middle, closing, self._tail)))
         budget = _room(self._max_tokens, scaffold)
-        below, above = fit(tokenizer, context, budget)
-        snippets = self._snippets(context.snippets, room_for_snippets(budget, len(below) + len(above)))
+        snippets = self._snippets(context.snippets, budget // _SNIPPETS)
+        below, above = fit(tokenizer, context, budget - len(snippets))
         return [*self._head, *opening, *snippets, *below_opens, *below, *middle, *above, *closing, *self._tail]
 
     def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
@@ -145,11 +145,6 @@ def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int],
     if len(below) > below_budget or len(context.below) > below_budget * _CHARACTERS_PER_TOKEN:
         below = _keep_start(tokenizer, below, below_budget)
     return below, above
-
-
-def room_for_snippets(budget: int, used: int) -> int:
-    """What is theirs when the file takes `used` tokens; changes in steps, as they stand before the file."""
-    return max(0, min(budget // _SNIPPETS, budget - _up_to_step(used, max(1, budget // _STEPS))))
 
 
 def fit_snippets(tokenizer: Tokenizer, texts: Sequence[str], room: int) -> list[int]:

@@ -29,7 +29,7 @@ class Context:
 
     `above` and `below` are the file's text outside the canvas, in file order; the engine shortens them to the
     prompt's budget (the end of `above` and the start of `below` stay). `path` is shown to the model as it is.
-    `snippets`, the most important first, get a part of what room the file leaves.
+    `snippets`, the most important first, get a part of it at most, and what they leave is the file's.
     """
 
     path: str = ""

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.errors import BrokenCheckpoint, UnsupportedModel
 from engine.profile import Profile, read_profile
-from engine.prompt import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt, room_for_snippets
+from engine.prompt import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt
 from engine.tokenizer import Tokenizer
 from engine.types import Context, Snippet
 from tests.engine.checkpoints import CHAT_SPECIALS, CHAT_TEMPLATE, chat_checkpoint, raw_checkpoint
@@ -142,19 +142,20 @@ def test_snippets_stand_first_in_chat_and_above_the_files_text_in_raw(raw: Path,
     assert text.index("a.py") < text.index(shown) < text.index("return below") < text.index("def above")
 
 
-def test_snippets_take_nothing_from_the_file(opened: tuple[Tokenizer, Profile, Prompt]) -> None:
-    _, profile, prompt = opened
+def test_snippets_get_a_quarter_at_most_and_the_file_what_they_leave(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    budget, bare = 400, 2
+    prompt = RawPrompt(tokenizer, budget + bare)
     long = (Snippet("b.py", TEXT),)
-    for lines in (0, 1, 5, 20, 50, 100, 400):
-        plain = Context(above="".join(LINES[:lines]), below="".join(LINES[:lines]))
-        without = prompt.encode(plain)
-        ids = prompt.encode(Context(above=plain.above, below=plain.below, snippets=long))
-        assert len(ids) <= profile.max_prompt_tokens
-        added = len(ids) - len(without)
-        assert added <= profile.max_prompt_tokens // 4
-        at = next((at for at, pair in enumerate(zip(ids, without, strict=False)) if pair[0] != pair[1]), len(without))
-        tail = len(without) - at
-        assert not tail or ids[-tail:] == without[at:], "all of the file's tokens stay"
+    alone = len(prompt.encode(Context(snippets=long))) - bare
+    assert budget // 8 < alone <= budget // 4
+    for lines in (1, 10, 400):
+        above = "".join(LINES[:lines])
+        without, shown = prompt.encode(Context(above=above)), prompt.encode(Context(above=above, snippets=long))
+        assert len(shown) <= budget + bare
+        assert shown[-10:] == without[-10:], "the file's end stays"
+        if lines == 1:
+            assert len(shown) == len(without) + alone, "nothing of a short file goes"
 
 
 def test_snippets_are_cut_between_lines_in_their_order(raw: Path) -> None:
@@ -167,14 +168,6 @@ def test_snippets_are_cut_between_lines_in_their_order(raw: Path) -> None:
     assert (SNIPPETS[0].text + TEXT).startswith(shown)
     huge = Snippet("b.py", "x = " * 1000)
     assert prompt.encode(Context(snippets=(huge,))) == prompt.encode(Context())
-
-
-def test_room_for_snippets_moves_in_steps_as_the_file_grows() -> None:
-    rooms = [room_for_snippets(800, used) for used in range(801)]
-    assert rooms[0] == 200
-    assert rooms[-1] == 0
-    assert rooms == sorted(rooms, reverse=True)
-    assert len(set(rooms)) <= 4
 
 
 def test_prompt_before_the_text_above_stays_while_lines_are_added_to_it(
