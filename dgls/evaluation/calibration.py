@@ -28,7 +28,7 @@ KEPT_RIGHT = 0.5
 """A later line stays if it is as likely right as not: a wrong one spoils the lines before it."""
 FOLDS = 5
 
-_POINTS, _LEAST_BIN = 20, 10
+_POINTS, _LEAST_BIN = 19, 10
 _PRIOR = 2.0  # fills of average luck that each bin gets: one lucky fill in ten makes no bin that is sure
 
 Sample = tuple[float, bool]
@@ -92,7 +92,10 @@ def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calib
 
 
 def shares_right(samples: Sequence[Sample]) -> tuple[tuple[float, float], ...]:
-    """Ascending (confidence, share right), at most 20: isotonic regression by pooling adjacent violators."""
+    """Ascending (confidence, share right), at most 20: isotonic regression by pooling adjacent violators.
+
+    From nothing for a confidence of 0 on, so that even the least sure have an order.
+    """
     ranked = sorted(samples)
     average = (sum(right for _, right in ranked) + 0.5) / (len(ranked) + 1)
     pools: list[_Pool] = []
@@ -102,7 +105,8 @@ def shares_right(samples: Sequence[Sample]) -> tuple[tuple[float, float], ...]:
         while len(pools) > 1 and pools[-2].share >= pools[-1].share:
             later, earlier = pools.pop(), pools.pop()
             pools.append(_Pool(earlier.start, later.end, earlier.right + later.right, earlier.count + later.count))
-    return tuple((ranked[(pool.start + pool.end) // 2][0], min(1.0, pool.share)) for pool in pools)
+    points = [(ranked[(pool.start + pool.end) // 2][0], min(1.0, pool.share)) for pool in pools]
+    return tuple([(0.0, 0.0), *points] if points and points[0][0] > 0.0 else points)
 
 
 def shown_from(confidences: Sequence[float], least: int) -> float:
