@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from dgls.context.exclusion import Excluded
-from dgls.context.surroundings import Surroundings
+from dgls.context.surroundings import Source, Surroundings
 from dgls.document import Change, Document, PositionEncoding
 from dgls.region.cache import TypedThrough
 from dgls.region.syntax import Syntax, parse
@@ -110,11 +110,18 @@ class Session:
 
     async def snippets(self, document: Document, above: str, below: str, profile: Profile) -> tuple[Snippet, ...]:
         """What a model is shown of other files beside the text outside a region; nothing if the disk is slow."""
-        wanted = self.settings.context.imports
-        if wanted == "off" or (wanted == "auto" and profile.prompt_format != "chat"):
+        wanted: dict[Source, str] = {
+            "imports": self.settings.context.imports,
+            "open files": self.settings.context.open_files,
+        }
+        chosen = ("on", "auto") if profile.prompt_format == "chat" else ("on",)
+        sources = frozenset(source for source, setting in wanted.items() if setting in chosen)
+        if not sources:
             return ()
-        look, opened = self._around().snippets, dict(self.documents)
-        looking = asyncio.get_running_loop().run_in_executor(self._reading, look, document, above, below, opened)
+        look, documents = self._around().snippets, dict(self.documents)
+        looking = asyncio.get_running_loop().run_in_executor(
+            self._reading, look, document, above, below, documents, sources
+        )
         done, _ = await asyncio.wait([looking], timeout=SNIPPETS_SECONDS)
         return looking.result() if done else ()
 

@@ -89,6 +89,7 @@ class ContextSettings:
     """What the model is shown beside the file. "auto": if it was instruction-tuned; others don't know such a thing."""
 
     imports: Annotated[str, _one_of("auto", "on", "off")] = "auto"
+    open_files: Annotated[str, _one_of("auto", "on", "off")] = "auto"
 
 
 @dataclass(frozen=True, slots=True)

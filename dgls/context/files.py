@@ -59,6 +59,11 @@ class Files:
         except (OSError, ValueError):
             return None
 
+    def shown(self, path: Path) -> str:
+        """What a model is told of a path: the part inside the workspace."""
+        inside = (folder for folder in self.exclusion.folders if folder in path.parents)
+        return next((path.relative_to(folder).as_posix() for folder in inside), path.name)
+
     def resolve(self, wanted: Import, importer: Path) -> Iterator[Path]:
         """Where the module of an import may lie, the likeliest first; the files may not be there."""
         parts = [part for part in wanted.module.split(".") if part]

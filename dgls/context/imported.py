@@ -40,7 +40,7 @@ def imported(files: Files, path: Path, above: str, below: str, texts: Texts) -> 
         if sum(len(text) for _, text in found) > MOST_CHARACTERS:
             break
     groups = groupby(found, key=lambda one: one[0])
-    return tuple(Snippet(_shown(files, at), "".join(text for _, text in group)) for at, group in groups if at != path)
+    return tuple(Snippet(files.shown(at), "".join(text for _, text in group)) for at, group in groups if at != path)
 
 
 class _Search:
@@ -96,10 +96,3 @@ class _Search:
         for name in used:
             if name not in seen.definitions:
                 yield from self._named(place, name, 2)
-
-
-def _shown(files: Files, path: Path) -> str:
-    for folder in files.exclusion.folders:
-        if folder in path.parents:
-            return path.relative_to(folder).as_posix()
-    return path.name

@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from dgls.context.exclusion import Excluded, Exclusion, path_of
 from dgls.context.files import Files
 from dgls.context.imported import imported
+from dgls.context.opened import opened
 from dgls.document import Document
 from dgls.region.languages import language_of
 from engine.types import Snippet
 
+Source = Literal["imports", "open files"]
 FRESH_SECONDS = 2.0
 """How long snippets stay as they are while nothing in the editor asks for others."""
 
@@ -35,20 +38,24 @@ class Surroundings:
         return self._files.exclusion.of_uri(uri, opened=True)
 
     def snippets(
-        self, document: Document, above: str, below: str, opened: Mapping[str, Document]
+        self, document: Document, above: str, below: str, documents: Mapping[str, Document], sources: frozenset[Source]
     ) -> tuple[Snippet, ...]:
         """Definitions from other files for a region of `document`, chosen by the text outside it alone.
 
-        `opened` are the editor's documents. None for a file that is no Python or not on this machine.
+        `documents` are the editor's. None for a file that is no Python or not on this machine.
         """
         path = path_of(document.uri)
         if path is None or language_of(document.language, document.uri).id != "python":
             return ()
-        others = {uri: other for uri, other in opened.items() if uri != document.uri}
-        asked = (path, above, below, tuple((uri, other.version, id(other)) for uri, other in others.items()))
+        others = {uri: other for uri, other in documents.items() if uri != document.uri}
+        asked = (path, above, below, sources, [(uri, other.version, id(other)) for uri, other in others.items()])
         last, until, snippets = self._last
         if asked != last or self.clock() >= until:
-            snippets = imported(self._files, path, above, below, self._files.texts(others))
+            texts = self._files.texts(others)
+            snippets = imported(self._files, path, above, below, texts) if "imports" in sources else ()
+            if "open files" in sources:
+                known = "".join(snippet.text for snippet in snippets)
+                snippets += tuple(opened(self._files, above, below, texts, known))
             self._last = asked, self.clock() + FRESH_SECONDS, snippets
         return snippets
 

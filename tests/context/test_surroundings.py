@@ -9,13 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dgls.context.exclusion import Excluded
-from dgls.context.surroundings import Surroundings
+from dgls.context.surroundings import Source, Surroundings
 from dgls.document import Document
 from dgls.region.exchange import request_of
 from dgls.region.plan import Budget, Quiet, plan
 from engine.types import InfillRequest, Limits, Snippet
 from tests.context.workspace import plant
 
+ALL: frozenset[Source] = frozenset({"imports", "open files"})
 PACKAGE = {
     "pkg/__init__.py": "from .core import Engine\nfrom ._more import *\nfrom . import tools\n",
     "pkg/core.py": 'from .base import Base\n\nclass Engine(Base):\n    """Runs."""\n    def start(self, key): ...\n',
@@ -38,7 +39,7 @@ def snippets_of(
         for other, own in (opened or {}).items()
     }
     document = Document((root / name).as_uri(), 1, "python", text + below)
-    return Surroundings((root.as_uri(),)).snippets(document, text, below, documents)
+    return Surroundings((root.as_uri(),)).snippets(document, text, below, documents, ALL)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,32 @@ def test_open_file_is_read_as_the_editor_has_it(tmp_path: Path) -> None:
     assert found == (Snippet("pkg/base.py", "class New(int):\n"),)
 
 
+def test_names_that_open_files_define_are_shown_in_the_order_of_opening(tmp_path: Path) -> None:
+    plant(tmp_path, PACKAGE)
+    other = {"z.py": "def zed(): ...\ndef unused(): ...\n", "a.py": "class Ay: ...\n", "n.txt": "class Ay: ...\n"}
+    plant(tmp_path, other)
+    found = snippets_of(tmp_path, "zed\n", opened=other, below="Ay\n")
+    assert found[:2] == (Snippet("z.py", "def zed():\n"), Snippet("a.py", "class Ay:\n"))
+
+
+def test_what_is_imported_is_not_shown_again_because_it_is_open(tmp_path: Path) -> None:
+    plant(tmp_path, PACKAGE)
+    found = snippets_of(tmp_path, "from .base import Base\n", opened={"pkg/base.py": PACKAGE["pkg/base.py"]})
+    assert found == (Snippet("pkg/base.py", "class Base:\n"),)
+
+
+def test_each_source_can_be_left_out(tmp_path: Path) -> None:
+    plant(tmp_path, PACKAGE)
+    text = "from .base import Base\nsaw\n"
+    uri, name = (tmp_path / "pkg/user.py").as_uri(), (tmp_path / "pkg/tools/__init__.py").as_uri()
+    document, tools = Document(uri, 1, "python", text), Document(name, 1, "python", PACKAGE["pkg/tools/__init__.py"])
+    around = Surroundings((tmp_path.as_uri(),))
+    sources: list[frozenset[Source]] = [frozenset(), frozenset({"imports"}), frozenset({"open files"}), ALL]
+    shown = [[one.text for one in around.snippets(document, text, "", {name: tools}, chosen)] for chosen in sources]
+    base, saw = "class Base:\n", "def saw(wood):\n"
+    assert shown == [[], [base], [saw], [base, saw]]
+
+
 def test_changed_file_is_read_anew_and_an_unchanged_one_only_once_in_a_while(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     now = 0.0
@@ -85,7 +112,7 @@ def test_changed_file_is_read_anew_and_an_unchanged_one_only_once_in_a_while(tmp
     document = Document((tmp_path / "pkg/user.py").as_uri(), 1, "python", "")
 
     def shown() -> str:
-        return "".join(snippet.text for snippet in around.snippets(document, "from .base import Base\n", "", {}))
+        return "".join(snippet.text for snippet in around.snippets(document, "from .base import Base\n", "", {}, ALL))
 
     first = shown()
     (tmp_path / "pkg/base.py").write_text("class Base(object): ...\n")
@@ -107,7 +134,7 @@ def test_what_is_no_python_on_this_machine_has_no_snippets(tmp_path: Path) -> No
     around = Surroundings((tmp_path.as_uri(),))
     text = "from pkg import Engine\n"
     for uri, language in (("untitled:a.py", "python"), ((tmp_path / "a.ts").as_uri(), "typescript")):
-        assert around.snippets(Document(uri, 1, language, text), text, "", {}) == ()
+        assert around.snippets(Document(uri, 1, language, text), text, "", {}, ALL) == ()
 
 
 def test_large_file_is_not_read(tmp_path: Path) -> None:
@@ -127,7 +154,7 @@ def test_typing_inside_the_region_changes_no_snippet(tmp_path: Path, typed: str)
         document = Document(uri, version, "python", head + text + "\n" + "tail = 1\n" * 200)
         region = plan(document, len(head + text), Budget(), invoked=True)
         assert not isinstance(region, Quiet)
-        found = around.snippets(document, region.above, region.below, {uri: document})
+        found = around.snippets(document, region.above, region.below, {uri: document}, ALL)
         return region.above, region.below, found
 
     before, after = context("", 1), context(typed, 2)
@@ -191,7 +218,7 @@ def requested(root: Path, text: str, opened: list[str]) -> InfillRequest:
     region = plan(document, len(text), Budget(), invoked=True)
     assert not isinstance(region, Quiet)
     around = Surroundings((root.as_uri(),), ("chosen.py",))
-    found = around.snippets(document, region.above, region.below, {document.uri: document, **documents})
+    found = around.snippets(document, region.above, region.below, {document.uri: document, **documents}, ALL)
     return request_of(region, "main.py", "python", Limits(), 0, snippets=found)
 
 

@@ -63,7 +63,7 @@ def test_every_setting_can_be_set() -> None:
         "dtype": "bfloat16",
         "threads": 3,
         "exclude": ["*.csv", "/build/"],
-        "context": {"imports": "on"},
+        "context": {"imports": "on", "openFiles": "off"},
         "inlineCompletion": {
             "enabled": False,
             "maxLines": 1,
