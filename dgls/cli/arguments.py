@@ -96,7 +96,7 @@ def _calibrate(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--source", metavar="DIR", help="the code that holes are cut into")
     what.add_argument("--reset", action="store_true", help="remove your own calibration of the model")
     parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
-    parser.add_argument("--holes", type=_whole(1), default=300, metavar="N", help="how many (default: 300)")
+    parser.add_argument("--holes", type=_whole(100), default=300, metavar="N", help="how many (default: 300)")
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="the same seed cuts the same holes")
     parser.add_argument(
         "--show",

@@ -131,6 +131,7 @@ def test_ctrl_c_stores_nothing(run: Run, model: Path, monkeypatch: pytest.Monkey
     [
         [],
         ["--source", "a", "--reset"],
+        ["--source", "a", "--holes", "99"],
         ["--source", "a", "--show", "2"],
         ["--source", "a", "--show", "nan"],
         ["--source", "a", "--dry-run", "--ship"],
