@@ -69,7 +69,13 @@ class FakeEngine:
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         script = self._script
-        script.note(event="infill", seed=request.seed, path=request.context.path, segments=_shown(request))
+        script.note(
+            event="infill",
+            seed=request.seed,
+            path=request.context.path,
+            segments=_shown(request),
+            snippets=[snippet.text for snippet in request.context.snippets],
+        )
         text = script.texts[request.seed % len(script.texts)]
         if script.chatty:
             print("a stray print")

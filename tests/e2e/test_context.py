@@ -1,0 +1,69 @@
+"""What of a real workspace reaches the engine over real pipes, and in which files nothing is suggested unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.context.workspace import plant
+from tests.e2e.test_inline_completion import AUTOMATIC, INVOKED, METHOD, Journal, ready, texts
+from tests.e2e.wire import Message, Wire, completion
+
+FILES = {
+    ".git/HEAD": "",
+    ".gitignore": "local.py\n",
+    ".env": "x = \n",
+    "local.py": "def local(): ...\n",
+    "made.py": "def made(): ...\n",
+    "plain.py": "def plain(a, b): ...\n",
+}
+MAIN = "from plain import plain\nfrom local import local\nfrom made import made\nfrom env import x\n" + "f = 1\n" * 200
+
+
+def at_end(uri: str, text: str, kind: int) -> Message:
+    return completion(uri, text.count("\n"), len(text.rsplit("\n", 1)[-1]), kind)
+
+
+def workspace(root: Path, **settings: object) -> Message:
+    plant(root, FILES)
+    (root / "env.py").symlink_to(root / ".env")
+    folder = {"uri": root.as_uri(), "name": "project"}
+    return {"workspaceFolders": [folder], "initializationOptions": {"exclude": ["made.py"], **settings}}
+
+
+async def snippets(wire: Wire, journal: Journal, uri: str, text: str) -> list[Any]:
+    asked = await wire.request(METHOD, at_end(uri, text, AUTOMATIC))
+    assert texts(asked)
+    return [snippet for entry in journal.entries("infill")[-1:] for snippet in entry["snippets"]]
+
+
+@pytest.mark.parametrize(("name", "quiet"), [(".env", True), ("made.py", True), ("local.py", False), ("a.py", False)])
+async def test_excluded_file_is_quiet_unless_one_asks(tmp_path: Path, name: str, quiet: bool) -> None:
+    root = tmp_path / "project"
+    async with ready(tmp_path, workspace(root), texts=["1"]) as (wire, journal):
+        uri = (root / name).as_uri()
+        wire.open(uri, "x = ")
+        assert texts(await wire.request(METHOD, at_end(uri, "x = ", AUTOMATIC))) == ([] if quiet else ["1"])
+        assert len(journal.entries("infill")) == (0 if quiet else 1)
+        assert texts(await wire.request(METHOD, at_end(uri, "x = ", INVOKED))) == ["1"]
+
+
+async def test_engine_is_shown_what_is_imported_but_no_secret(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    initialize = workspace(root, context={"imports": "on", "openFiles": "on"})
+    async with ready(tmp_path, initialize, texts=["1"]) as (wire, journal):
+        text = MAIN + "secret = "
+        wire.open((root / ".env").as_uri(), "def secret(): ...\n")
+        wire.open((root / "main.py").as_uri(), text)
+        shown = await snippets(wire, journal, (root / "main.py").as_uri(), text)
+        assert shown == ["def plain(a, b):\n"]
+
+
+async def test_model_that_is_not_instruction_tuned_is_shown_none_by_default(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    async with ready(tmp_path, workspace(root), texts=["1"]) as (wire, journal):
+        text = MAIN + "x = "
+        wire.open((root / "main.py").as_uri(), text)
+        assert await snippets(wire, journal, (root / "main.py").as_uri(), text) == []
