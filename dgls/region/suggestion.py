@@ -13,6 +13,7 @@ from enum import StrEnum
 from dgls.document import Document, Span
 from dgls.region.brackets import balance
 from dgls.region.breakage import breaks
+from dgls.region.cursor import is_word
 from dgls.region.indentation import closes_body, indentation, levels, line_above, line_below, opens_body, unit, width
 from dgls.region.languages import Language, language_of
 from dgls.region.plan import Region
@@ -255,11 +256,15 @@ def _without_rest_of_line(fill: str, site: _Site) -> str:
         line = balance(site.left + fill + right, site.language)
         return len(line.openers), bool(line.quote)
 
-    for length in range(min(len(right), len(fill)), 0, -1):
-        if not fill.endswith(right[:length]) or (length < len(right) and length < 3):
-            continue
-        if left_open(fill[:-length]) <= left_open(fill):
-            return fill[:-length]
+    for rest, written in ((right, fill), (right.lstrip(), fill.rstrip())):
+        for length in range(min(len(rest), len(written)), 0, -1):
+            if not written.endswith(rest[:length]) or (length < len(rest) and length < 3):
+                continue
+            shorter = written[:-length]
+            if rest != right and is_word(rest[0]) and is_word(shorter[-1:]):
+                continue  # the end of a longer word
+            if left_open(shorter) <= left_open(fill):
+                return shorter
     return fill
 
 
