@@ -69,7 +69,8 @@ class Sources:
         found = [SourceFile(package_of(path), language_of("", name).id, name, path) for path, name in named]
         self.files = sorted(found, key=lambda file: file.name)
         self._exclusion = Exclusion([folder.as_uri()])
-        self._is_ignored = self._exclusion.of_path(folder, opened=False) is not None  # and yet it was named
+        # Where git ignores the folder itself, it was named for all that.
+        self._is_ignored = self._exclusion.of_path(folder / "any.py", opened=False) is not None
         if not found:
             raise UnusableSource(
                 f"{folder} holds no source files that can be parsed (hidden, vendored, built, very small and very "
