@@ -64,7 +64,7 @@ _COMMON = frozenset([*keyword.kwlist, *dir(builtins), "self", "cls"])
 class Hole:
     """A line of a file, less its indentation."""
 
-    files: Files
+    around: Surroundings
     path: Path
     prefix: str
     answer: str
@@ -86,7 +86,7 @@ def holes(root: Path, packages: tuple[str, ...]) -> Iterator[Hole]:
     """Every line below the top level that uses something imported from the same workspace."""
     for package in packages:
         shutil.copytree(Path(sysconfig.get_paths()["purelib"]) / package, root / package)
-    files = Files(Exclusion([root.as_uri()]))
+    files, around = Files(Exclusion([root.as_uri()])), Surroundings((root.as_uri(),))
     for path in sorted(root.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
         own = own_names(files, path, outline(text))
@@ -97,7 +97,7 @@ def holes(root: Path, packages: tuple[str, ...]) -> Iterator[Hole]:
             answer = text[start:end].strip()
             if names & own and text[start].isspace() and len(answer) <= 120:
                 prefix = text[start:end][: -len(text[start:end].lstrip())]
-                yield Hole(files, path, text[:start] + prefix, answer, text[end:], frozenset(names - _COMMON))
+                yield Hole(around, path, text[:start] + prefix, answer, text[end:], frozenset(names - _COMMON))
 
 
 def own_names(files: Files, path: Path, seen: Outline) -> set[str]:
@@ -131,13 +131,12 @@ def sample(pools: list[list[Hole]], count: int, seed: int) -> list[Hole]:
 
 
 def sources(hole: Hole, region: Region) -> Mapping[str, tuple[Snippet, ...]]:
-    around = Surroundings(tuple(folder.as_uri() for folder in hole.files.exclusion.folders))
     documents = {
         path.as_uri(): Document(path.as_uri(), 0, "python", path.read_text(encoding="utf-8"))
         for path in neighbours(hole.path)
     }
     return {
-        " and ".join(sorted(chosen)) or "none": around.snippets(
+        " and ".join(sorted(chosen)) or "none": hole.around.snippets(
             hole.document, region.above, region.below, documents, frozenset(chosen)
         )
         for chosen in SOURCES
