@@ -13,15 +13,14 @@ from enum import StrEnum
 from dgls.document import Document, Span
 from dgls.region.brackets import balance
 from dgls.region.breakage import breaks
-from dgls.region.cursor import is_word
-from dgls.region.indentation import closes_body, indentation, levels, line_above, line_below, opens_body, unit, width
-from dgls.region.languages import Language, language_of
+from dgls.region.indentation import closes_body, indentation, opens_body, width
 from dgls.region.plan import Region
+from dgls.region.site import Site, site_of
+from dgls.region.surplus import without_closers, without_following_lines, without_rest_of_line
 from dgls.region.syntax import Syntax
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
-_FOLLOWING = 8  # lines after the hole that a fill is compared with
 
 
 class Rejection(StrEnum):
@@ -45,23 +44,6 @@ class Suggestion:
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Site:
-    """What stands around the hole: its line as far as it is in the canvas, and the nearest lines that are not blank."""
-
-    language: Language
-    unit: str
-    left: str
-    right: str
-    above: tuple[str, ...]
-    below: tuple[str, ...]
-    levels: tuple[str, ...]  # indentations of the line above and of what encloses it
-
-    @property
-    def blank(self) -> bool:
-        return not self.left.strip() and not self.right.strip()
-
-
 def suggest(
     document: Document,
     region: Region,
@@ -74,7 +56,7 @@ def suggest(
     With the `syntax` around the region, a suggestion that breaks code that parsed is rejected.
     """
     assert region.version == document.version, "the region was planned in another version"
-    site = _site(document, region)
+    site = site_of(document, region)
     fill = infill.rstrip("\ufffd\0").replace("\r\n", "\n").replace("\r", "\n")
     fill = _indented(fill, region, site)
     if region.stop is not None:
@@ -83,11 +65,11 @@ def suggest(
     if not fill.strip():
         return Rejection.EMPTY
     fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
-    fill = _without_following_lines(fill, site)
-    once = _without_closers(fill, region, site)
+    fill = without_following_lines(fill, site)
+    once = without_closers(fill, region, site)
     if syntax is None or not syntax.needs(region.span, fill, once):
         fill = once
-    fill = _without_rest_of_line(fill, site)
+    fill = without_rest_of_line(fill, site)
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER
@@ -102,33 +84,7 @@ def suggest(
     return Suggestion(document.uri, document.version, region.span, new_text, confidence)
 
 
-def _site(document: Document, region: Region) -> _Site:
-    language = language_of(document.language, document.uri)
-    start, end = region.span.start, region.span.end
-    line = document.line_at(start)
-    above: list[str] = []
-    at = line_above(document, line)
-    enclosing = tuple(levels(document, at)) if at is not None else ()
-    while at is not None and len(above) < 2:
-        above.append(document.line_text(at).strip())
-        at = line_above(document, at)
-    below: list[str] = []
-    at = line_below(document, line)
-    while at is not None and len(below) < _FOLLOWING:
-        below.append(document.line_text(at).rstrip())
-        at = line_below(document, at)
-    return _Site(
-        language=language,
-        unit=unit(document, line, language),
-        left=document.text[max(document.line_start(line), start - len(region.before)) : start],
-        right=document.text[end : min(document.line_end(line), end + len(region.after))],
-        above=tuple(reversed(above)),
-        below=tuple(below),
-        levels=enclosing,
-    )
-
-
-def _indented(fill: str, region: Region, site: _Site) -> str:
+def _indented(fill: str, region: Region, site: Site) -> str:
     """The first line of code at an indentation it may have, the others moved along where they need it."""
     if site.blank:
         leading = re.match(r"(?:[ \t]*\n)+", fill)
@@ -157,7 +113,7 @@ def _in_style(line: str, unit: str) -> str:
     return indent.replace("\t", unit) + line[len(indent) :]
 
 
-def _shifted(lines: list[str], indents: tuple[str, ...], site: _Site) -> list[str]:
+def _shifted(lines: list[str], indents: tuple[str, ...], site: Site) -> list[str]:
     """If the first line's indentation is none of `indents` it gets the first of them.
 
     Not so a line that ends the body above (`else`, a bracket), one that heads the lines below, and one that goes on
@@ -174,7 +130,7 @@ def _shifted(lines: list[str], indents: tuple[str, ...], site: _Site) -> list[st
     return [first, *(_moved(line, wrong, right) for line in lines[1:])]
 
 
-def _stands_apart(lines: list[str], indent: str, site: _Site) -> bool:
+def _stands_apart(lines: list[str], indent: str, site: Site) -> bool:
     if indent not in site.levels[1:]:
         bracketed = bool(site.above) and bool(balance(site.above[-1], site.language).openers)
         return bracketed and width(indent) > width(site.levels[0])
@@ -190,7 +146,7 @@ def _moved(line: str, wrong: str, right: str) -> str:
     return line
 
 
-def _cut_at_dedent(fill: str, region: Region, site: _Site) -> str:
+def _cut_at_dedent(fill: str, region: Region, site: Site) -> str:
     """Only what belongs to the cursor's own body; a bracket or `end` that closes a body opened here may stay."""
     if region.kind == "line":
         return fill
@@ -204,7 +160,7 @@ def _cut_at_dedent(fill: str, region: Region, site: _Site) -> str:
     return fill
 
 
-def _closes_own_body(line: str, site: _Site) -> bool:
+def _closes_own_body(line: str, site: Site) -> bool:
     if site.blank or site.language.offside or not closes_body(line, site.language):
         return False
     indent = indentation(site.left)
@@ -213,62 +169,7 @@ def _closes_own_body(line: str, site: _Site) -> bool:
     return indentation(line) == indent and not closed
 
 
-def _without_following_lines(fill: str, site: _Site) -> str:
-    """Up to where the fill starts to write the lines below once more."""
-    if not site.below:
-        return fill
-    lines = (site.left + fill).split("\n")
-    following = site.below[0]
-    for index, line in enumerate(lines):
-        again = line.rstrip() == following
-        begun = index == len(lines) - 1 > 0 and len(line.strip()) > 2 and following.startswith(line)
-        if (again or begun) and (index or site.blank):
-            return "\n".join(lines[:index])[len(site.left) :]
-    return fill
-
-
-def _without_closers(fill: str, region: Region, site: _Site) -> str:
-    """Up to the first bracket that is closed already: on the right, or, where the line ends, below.
-
-    On the right, what the line itself opened counts. Below, as many brackets must be closed as are open in the
-    canvas before the hole: with more or fewer its borders cut through them, and nothing can be said.
-    """
-    if site.right.strip():
-        waiting = [site.right[at] for at in balance(site.right, site.language).closers]
-        spare = len(balance(site.left, site.language).openers) - len(waiting)
-    else:
-        waiting = [region.after[at] for at in balance(region.after, site.language).closers]
-        spare = len(balance(region.before, site.language).openers) - len(waiting)
-        if spare != 0:
-            return fill
-    for at in balance(fill, site.language).closers:
-        if spare <= 0 and fill[at] in waiting:
-            return fill[:at]
-        spare -= 1
-    return fill
-
-
-def _without_rest_of_line(fill: str, site: _Site) -> str:
-    """Without an end that repeats how the line goes on, unless that leaves a bracket or quote open."""
-    right = site.right.rstrip()
-
-    def left_open(fill: str) -> tuple[int, bool]:
-        line = balance(site.left + fill + right, site.language)
-        return len(line.openers), bool(line.quote)
-
-    for rest, written in ((right, fill), (right.lstrip(), fill.rstrip())):
-        for length in range(min(len(rest), len(written)), 0, -1):
-            if not written.endswith(rest[:length]) or (length < len(rest) and length < 3):
-                continue
-            shorter = written[:-length]
-            if rest != right and is_word(rest[0]) and is_word(shorter[-1:]):
-                continue  # the end of a longer word
-            if left_open(shorter) <= left_open(fill):
-                return shorter
-    return fill
-
-
-def _trimmed(fill: str, site: _Site) -> str:
+def _trimmed(fill: str, site: Site) -> str:
     """No trailing whitespace, save what the text on the right needs: a space, or its own line after a body."""
     if not site.right.strip():
         return fill.rstrip()
@@ -277,7 +178,7 @@ def _trimmed(fill: str, site: _Site) -> str:
     return fill
 
 
-def _repeats_itself(fill: str, site: _Site) -> bool:
+def _repeats_itself(fill: str, site: Site) -> bool:
     """A stutter within a line, one line three times on end, or a few lines over and over."""
     lines = [line.strip() for line in (site.left + fill).split("\n") if line.strip()]
     words = [line for line in lines if re.search(r"\w", line)]
