@@ -115,6 +115,8 @@ class Trainer(Generic[B]):
 
     def run(self, training: list[Source], held_out: list[Source], pause_after: float = math.inf) -> None:
         """Train until the run is over, until Ctrl-C, or for `pause_after` seconds; the progress is saved."""
+        if self.over:
+            return
         try:
             self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out), pause_after)
         except KeyboardInterrupt:

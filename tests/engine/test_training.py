@@ -16,9 +16,9 @@ from transformers import DynamicCache
 from engine.decoder import NO_MASKS, decode, encode, encoder_masks, within_reach
 from engine.engine import Engine
 from engine.tokenizer import Tokenizer
-from engine.training import corpus
+from engine.training import corpus, versions
 from engine.training.architecture import Architecture, new_model
-from engine.training.corpus import Source
+from engine.training.corpus import Package, Source
 from engine.training.denoising import Denoising, next_token_loss, predict
 from engine.training.evaluate import Case, cases, fill, previous_line, score
 from engine.training.examples import KINDS, Cutter, Sizes
@@ -26,6 +26,7 @@ from engine.training.export import adopt, export, profile_of
 from engine.training.settings import Kind, Settings
 from engine.training.tokenizer import train_tokenizer
 from engine.training.train import Plan, Trainer, last_record
+from engine.training.versions import Version
 
 SIZES = Sizes(prompt=48, canvas=64, hole=32)
 
@@ -129,17 +130,15 @@ def test_an_objective_learns_one_batch(kind: Kind, sources: list[Source], tokeni
 def test_a_run_resumes_where_it_was_saved(
     kind: Kind, sources: list[Source], tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first = trainer(tmp_path, tokenizer, 0.005, kind)
+    first = trainer(tmp_path, tokenizer, 5, kind, tokens=1)
     assert not first.resume()
     first.run(sources, sources)
-    steps = len((tmp_path / "log.jsonl").read_text().splitlines())
-    assert steps >= 1
-    second = trainer(tmp_path, tokenizer, 0.01, kind)
+    second = trainer(tmp_path, tokenizer, 5, kind, tokens=500)
     assert second.resume()
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
     second.run(sources, sources)
-    assert f'"step": {steps + 1},' in (tmp_path / "log.jsonl").read_text()
+    assert '"step": 2,' in (tmp_path / "log.jsonl").read_text()
     assert "held_out_loss" in capsys.readouterr().out
 
 
@@ -203,6 +202,30 @@ def test_near_copies_are_dropped(sources: list[Source]) -> None:
     kept = corpus._distinct([original, near, other], set(), set(), seed=0, limit=10**6)
     assert len(kept) == 2
     assert any(source.path == "other.py" for source in kept)
+
+
+def test_a_package_is_taken_up_to_its_limit(sources: list[Source]) -> None:
+    [original] = sources
+    others = [replace(original, path=f"{i}.py", text=f"# {i}\n" + original.text.replace("add", f"a{i}")) for i in "123"]
+    size = len(others[0].text)
+    assert len(corpus._distinct(list(others), set(), set(), seed=0, limit=2 * size)) == 2
+
+
+def test_a_corpus_is_summed_up_by_package(sources: list[Source], tmp_path: Path) -> None:
+    corpus.save([*sources, *sources, replace(sources[0], package="small", text="x")], tmp_path / "training.jsonl")
+    size = len(sources[0].text)
+    assert corpus.packages(tmp_path) == [Package("made-up", "MIT", 2, 2 * size), Package("small", "MIT", 1, 1)]
+    (tmp_path / "training.jsonl").unlink()
+    assert len(corpus.packages(tmp_path)) == 2
+
+
+def test_a_versions_figures_are_kept_and_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "versions.json"
+    versions.record(Version("v1", 2_924_847, 14_503_293, 0.004), path)
+    versions.record(Version("v2", 2_924_847, 20_000_000, 0.01, 0.002), path)
+    versions.record(Version("v1", 2_924_847, 14_503_293, 0.004, 0.001), path)
+    assert {row.name: row.humaneval_pass for row in versions.load(path)} == {"v1": 0.001, "v2": 0.002}
+    assert "| v2 | 2,924,847 | 20.0 | 1.0 % | 0.2 % |" in versions.table(versions.load(path))
 
 
 def test_scores_tell_right_from_wrong(sources: list[Source]) -> None:
