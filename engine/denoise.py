@@ -90,7 +90,7 @@ def denoise(
         tempered = torch.cat(logits) / schedule.temperature(index)
         probabilities = tempered.softmax(-1)
         sizes = [len(part) for part in logits]
-        drafts, entropies = tempered.argmax(-1).split(sizes), entropy(probabilities).split(sizes)
+        drafts, entropies = tempered.argmax(-1).split_with_sizes(sizes), entropy(probabilities).split_with_sizes(sizes)
         steps = [
             Progress(index, draft.tolist(), nats.tolist(), part, None, own.number)
             for own, part, draft, nats in zip(running, logits, drafts, entropies, strict=True)
@@ -104,11 +104,13 @@ def denoise(
         if len(steps) > 1 and survivors is not None and any(on):
             kept = survivors(steps)
             on = [going and step.candidate in kept for going, step in zip(on, steps, strict=True)]
-        parts = zip(running, probabilities.split(sizes), entropies, tempered.split(sizes), strict=True)
+        parts = zip(
+            running, probabilities.split_with_sizes(sizes), entropies, tempered.split_with_sizes(sizes), strict=True
+        )
         left = [part for part, going in zip(parts, on, strict=True) if going]
         if left:
             soft = decoder.soft_embeddings(model, torch.cat([part[3] for part in left]))
-            signals = soft.split([len(part[3]) for part in left])
+            signals = soft.split_with_sizes([len(part[3]) for part in left])
             for (own, chances, nats, _), signal in zip(left, signals, strict=True):
                 own.advance(chances, nats, signal)
         running = [part[0] for part in left]
@@ -151,7 +153,7 @@ def _logits(
     soft = [own.soft for own in running if own.soft is not None]
     hidden = decoder.decode_all(model, [own.ids for own in running], soft or None, prompt)
     rows = torch.cat([states[own.rows] for own, states in zip(running, hidden, strict=True)])
-    parts = decoder.logits(model, rows).split([len(own.rows) for own in running])
+    parts = decoder.logits(model, rows).split_with_sizes([len(own.rows) for own in running])
     return [own.candidate.constrain(part) for own, part in zip(running, parts, strict=True)]
 
 

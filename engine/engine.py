@@ -19,13 +19,15 @@ from typing import Any, Self
 
 import torch
 
+from engine.answer import Answer, answers
 from engine.canvas import Canvas, lay_out
 from engine.constraint import Constraint, Vocabulary
+from engine.contest import Contest, Lead
 from engine.decoder import Prompt
-from engine.denoise import Candidate, Progress, denoise
+from engine.denoise import Candidate
 from engine.device import told_of_exhaustion
 from engine.encoder import Encoder
-from engine.errors import Cancelled, EngineClosed, EngineError
+from engine.errors import Cancelled, EngineClosed, EngineError, RequestTooLarge
 from engine.fill import Reader
 from engine.length import length_policy
 from engine.loader import LoadedModel, load
@@ -33,7 +35,8 @@ from engine.profile import ModelInfo, Profile
 from engine.prompt import open_prompt
 from engine.sampler import Sampler, Schedule
 from engine.stopping import Deadline, StableAndSure
-from engine.types import CancelToken, Draft, Infill, InfillRequest, Limits, Piece, Step, Timings
+from engine.turns import Turn, next_turn
+from engine.types import CancelToken, Infill, InfillRequest, Limits, Step, Timings
 
 
 class Engine:
@@ -91,47 +94,56 @@ class Engine:
     def _infill(
         self, loaded: LoadedModel, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
     ) -> Iterator[Step | Infill]:
-        canvas = self._lay_out(request, loaded.device)
+        turn = next_turn(request.segments, {}, self._length)
+        canvases = self._lay_out(turn, loaded.device)
 
         started = self._clock()
         ids = self._encode(request.context)
         prefilled = self._encoder.prefill(ids, cancel)
         denoising = self._clock()
 
-        profile, reader = self.profile, Reader(canvas.holes, self._tokenizer)
-        generator = torch.Generator(loaded.device).manual_seed(request.seed % 2**63)
-        progress: Progress | None = None
-        candidate = Candidate(
-            canvas,
-            Sampler(self._vocabulary.size, profile.entropy_bound, generator),
-            StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
-            Constraint(canvas, self._vocabulary, self._length.pads).apply,
-        )
-        for (progress,) in denoise(
-            loaded.model,
-            Prompt(self._encoder.seen(), len(ids)),
-            [candidate],
-            schedule=schedule,
-            deadline=deadline,
-            cancel=cancel,
-        ):
-            yield _step(progress, reader)
-        assert progress is not None
-        assert progress.finish is not None
-        if cancel.cancelled:
-            raise Cancelled("the request was cancelled")
-        fills = reader.fills(progress.draft)
+        prompt = Prompt(self._encoder.seen(), len(ids))
+        filled: dict[int, Answer] = {}
+        steps = passes = 0
+        while True:
+            lead: Lead | None = None
+            readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
+            candidates = [
+                self._candidate(loaded, canvas, reader, _seed(request.seed, canvas, len(canvases)))
+                for canvas, reader in zip(canvases, readers, strict=True)
+            ]
+            bias = self.profile.calibration.length_bias
+            contest = Contest(loaded.model, prompt, candidates, turn.contested, bias)
+            for lead in contest.run(schedule, deadline, cancel):
+                found = answers(lead.progress, readers[lead.progress.candidate])
+                now = filled | dict(zip(turn.holes, found, strict=True))
+                drafts = tuple(now[number].draft for number in sorted(now))
+                entropies = lead.progress.entropies
+                yield Step(steps + lead.index, drafts, sum(entropies) / len(entropies))
+            assert lead is not None
+            assert lead.finish is not None
+            if cancel.cancelled:
+                raise Cancelled("the request was cancelled")
+            steps, passes = steps + lead.index, passes + lead.passes
+            settled = turn.holes if lead.finish == "deadline" else turn.settles
+            filled |= {number: now[number] for number in settled}
+            if len(filled) == len(now):
+                break
+            turn = next_turn(request.segments, {number: own.draft.text for number, own in filled.items()}, self._length)
+            canvases = self._lay_out(turn, loaded.device)
+        ordered = [filled[number] for number in sorted(filled)]
         yield Infill(
-            texts=tuple(fill.text for fill in fills),
-            confidences=_confidences(progress, reader),
-            steps=progress.index,
-            finish=progress.finish,
+            texts=tuple(own.draft.text for own in ordered),
+            confidences=tuple(own.confidence for own in ordered),
+            steps=steps,
+            finish=lead.finish,
             timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
             prompt_tokens=len(ids),
             prefilled_tokens=prefilled,
-            canvas_tokens=len(canvas.ids),
-            hole_tokens=len(progress.draft),
-            pieces=_pieces(progress, reader),
+            canvas_tokens=len(canvases[lead.progress.candidate].ids),
+            hole_tokens=len(lead.progress.draft),
+            pieces=tuple(own.pieces for own in ordered),
+            passes=passes,
         )
 
     def close(self) -> None:
@@ -157,10 +169,36 @@ class Engine:
             raise EngineClosed("the engine is closed; open it again")
         return self._loaded
 
-    def _lay_out(self, request: InfillRequest, device: torch.device) -> Canvas:
-        closing = self._prompt.canvas_end
-        canvas = lay_out(request.segments, self._tokenizer, self.profile, self._length.positions, closing)
-        return replace(canvas, ids=canvas.ids.to(device), pinned=canvas.pinned.to(device))
+    def _lay_out(self, turn: Turn, device: torch.device) -> list[Canvas]:
+        """The turn's canvases; of several lengths, those that fit."""
+        laid_out, error = [], None
+        for segments in turn.tries:
+            try:
+                closing = self._prompt.canvas_end
+                canvas = lay_out(segments, self._tokenizer, self.profile, self._length.positions, closing)
+            except RequestTooLarge as too_large:
+                error = too_large
+                break  # the lengths ascend
+            laid_out.append(replace(canvas, ids=canvas.ids.to(device), pinned=canvas.pinned.to(device)))
+        if not laid_out:
+            assert error is not None
+            raise error
+        return laid_out
+
+    def _candidate(self, loaded: LoadedModel, canvas: Canvas, reader: Reader, seed: int) -> Candidate:
+        profile = self.profile
+        return Candidate(
+            canvas,
+            Sampler(self._vocabulary.size, profile.entropy_bound, torch.Generator(loaded.device).manual_seed(seed)),
+            StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
+            Constraint(canvas, self._vocabulary, self._length.pads).apply,
+        )
+
+
+def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
+    """A random stream for each length, so that which other lengths are tried changes nothing for it."""
+    own = 0 if rivals == 1 else 1_000_003 * int((~canvas.pinned).sum())
+    return (seed + own) % 2**63
 
 
 def _deadline(limits: Limits, clock: Callable[[], float]) -> Deadline:
@@ -174,33 +212,3 @@ def _schedule(limits: Limits, profile: Profile) -> Schedule:
     if steps < 1:
         raise EngineError(f"denoising takes at least 1 step, not {steps}")
     return Schedule(steps, profile.t_min, profile.t_max)
-
-
-def _step(progress: Progress, reader: Reader) -> Step:
-    drafts = []
-    for fill, rows in zip(reader.fills(progress.draft), reader.counted(progress.draft), strict=True):
-        entropies = progress.entropies[rows.start : rows.start + len(fill.pieces)]
-        drafts.append(Draft(fill.text, fill.pieces, tuple(entropies)))
-    return Step(progress.index, tuple(drafts), sum(progress.entropies) / len(progress.entropies))
-
-
-def _confidences(progress: Progress, reader: Reader) -> tuple[float, ...]:
-    """A hole's confidence: the product of the probabilities that its text's tokens had at temperature 1.
-
-    Not of the token that ends it, unless there is no other: several ends mean the same and share its probability.
-    Measured on held-out holes: ranks the right fills before the wrong ones better than a mean or the least of them.
-    """
-    best = progress.logits.log_softmax(-1).amax(-1).tolist()
-    sums = [
-        sum(best[row] for row in rows[: max(1, len(fill.pieces))])
-        for fill, rows in zip(reader.fills(progress.draft), reader.counted(progress.draft), strict=True)
-    ]
-    return tuple(torch.tensor(sums, dtype=torch.float64).exp().clamp(max=1.0).tolist())
-
-
-def _pieces(progress: Progress, reader: Reader) -> tuple[tuple[Piece, ...], ...]:
-    best = progress.logits.softmax(-1).amax(-1).tolist()
-    return tuple(
-        tuple(Piece(text, best[row]) for text, row in zip(fill.pieces, rows, strict=False))
-        for fill, rows in zip(reader.fills(progress.draft), reader.counted(progress.draft), strict=True)
-    )

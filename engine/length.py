@@ -6,6 +6,7 @@ suits a model depends on its training, so the model's profile names it. Knows co
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from engine.profile import HolePolicy
@@ -17,6 +18,10 @@ class Length(Protocol):
 
     @property
     def pads(self) -> bool: ...
+
+    def tries(self, hole: Hole) -> tuple[Hole, ...]:
+        """What `hole` is tried as: itself, or itself held to one length after the other."""
+        ...
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
         """Canvas positions for `hole`, whose draft has `drafted` tokens (None: no draft). A draft always fits."""
@@ -31,6 +36,9 @@ class Pad:
 
     pads = True
 
+    def tries(self, hole: Hole) -> tuple[Hole, ...]:
+        return (hole,)
+
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return max(hole.max_tokens, drafted or 0)
 
@@ -40,9 +48,46 @@ class Fixed:
 
     pads = False
 
+    def tries(self, hole: Hole) -> tuple[Hole, ...]:
+        return (hole,)
+
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return hole.max_tokens if drafted is None else max(hole.min_tokens, drafted)
 
 
+class Batch:
+    """Several lengths in one batched pass, of which the one is taken that surprises least (`engine.contest`).
+
+    A draft keeps its own length. Holes whose turn has not come yet stand at a guess.
+    """
+
+    pads = False
+
+    def tries(self, hole: Hole) -> tuple[Hole, ...]:
+        if hole.draft is not None:
+            return (hole,)
+        return tuple(replace(hole, min_tokens=rung, max_tokens=rung) for rung in ladder(hole))
+
+    def positions(self, hole: Hole, drafted: int | None) -> int:
+        guess = min(max(_GUESS, hole.min_tokens), hole.max_tokens)
+        return guess if drafted is None else max(hole.min_tokens, drafted)
+
+
+_DENSE = 8
+"""Up to here every length is tried: one token too many or too few shows most where there are few."""
+
+_GUESS = 8
+"""About the median length of what is missing of a line."""
+
+
+def ladder(hole: Hole) -> list[int]:
+    """Lengths from `min_tokens` to `max_tokens`, both among them: all the short ones, then each a fourth longer."""
+    rungs = [hole.min_tokens]
+    while rungs[-1] < hole.max_tokens:
+        rungs.append(min(hole.max_tokens, rungs[-1] + max(1, 0 if rungs[-1] < _DENSE else rungs[-1] // 4)))
+    return rungs
+
+
 def length_policy(name: HolePolicy) -> Length:
-    return Pad() if name == "pad" else Fixed()
+    policies: dict[HolePolicy, type[Length]] = {"pad": Pad, "batch": Batch, "fixed": Fixed}
+    return policies[name]()

@@ -17,7 +17,7 @@ from engine.calibration import Calibration
 from engine.errors import BrokenCheckpoint, UnsupportedModel
 
 PromptFormat = Literal["raw", "chat"]
-HolePolicy = Literal["pad", "batch", "align", "fixed"]
+HolePolicy = Literal["pad", "batch", "fixed"]
 
 INFILL_FILE = "infill.json"
 CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
@@ -134,7 +134,7 @@ def _defaults(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     reach = text.get("max_position_embeddings") if isinstance(text, dict) else None
     prompt = 4096 if not isinstance(reach, int) else max(0, min(4096, reach - canvas))
     values: dict[str, Any] = {
-        "hole_policy": "fixed",
+        "hole_policy": "batch",
         "canvas_length": canvas,
         "max_prompt_tokens": prompt,
         "before_tokens": canvas * 3 // 8,  # what stands before tells more than what follows; 3/8 stay for holes

@@ -145,6 +145,7 @@ class Infill:
     model's own, not calibrated (`engine.calibration`).
     `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
     KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
+    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged.
     """
 
     texts: tuple[str, ...]
@@ -157,6 +158,7 @@ class Infill:
     canvas_tokens: int
     hole_tokens: int
     pieces: tuple[tuple[Piece, ...], ...] = ()
+    passes: int = 0
 
 
 @dataclass(slots=True)

@@ -74,8 +74,8 @@ def test_a_fixed_policy_fills_every_position(flat: LoadedModel) -> None:
 
 def test_a_chat_models_canvas_is_its_full_length(chat: LoadedModel) -> None:
     steps, infill = run(Engine(chat), ask(Pinned("def f(x):\n    ret"), HOLE, Pinned("\n"), max_steps=2))
-    assert (infill.canvas_tokens, infill.hole_tokens) == (chat.profile.canvas_length, 6)
-    assert all(len(step.drafts[0].pieces) == 6 for step in steps)
+    assert infill.canvas_tokens == chat.profile.canvas_length
+    assert all(1 <= len(step.drafts[0].pieces) <= 6 for step in steps)
 
 
 def test_empty_segments_and_an_empty_file_work(engine: Engine) -> None:

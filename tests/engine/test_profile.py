@@ -32,7 +32,7 @@ def test_a_profile_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_without_our_file_a_chat_model_gets_its_own_generation_values(tmp_path: Path) -> None:
     generation = {"max_denoising_steps": 32, "sampler_config": {"entropy_bound": 0.3}, "t_min": 0.2, "t_max": 0.9}
     profile = read_profile(checkpoint(tmp_path, generation_config=generation))
-    assert (profile.prompt_format, profile.hole_policy, profile.canvas_length) == ("chat", "fixed", 256)
+    assert (profile.prompt_format, profile.hole_policy, profile.canvas_length) == ("chat", "batch", 256)
     assert (profile.max_steps, profile.entropy_bound, profile.t_min, profile.t_max) == (32, 0.3, 0.2, 0.9)
     assert (profile.stability_threshold, profile.confidence_threshold) == (1, 0.005)
 
