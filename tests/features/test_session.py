@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from dgls.document import Change, Document, Position
-from dgls.session import Session
+from dgls.session import Client, Session
 from dgls.settings import Settings
 from engine.errors import Cancelled
+from engine.profile import Profile, PromptFormat
 from engine.worker import EngineLike
+from tests.context.workspace import plant
 
 
 def never(settings: Settings) -> EngineLike:
@@ -83,3 +87,20 @@ def test_closed_document_leaves_nothing_behind() -> None:
     session.forget("file:///a.py")
     assert session.documents == {}
     assert session.syntax(document("x = 1\n"), 0) is not first
+
+
+@pytest.mark.parametrize(
+    ("setting", "prompt_format", "shown"),
+    [("auto", "chat", True), ("auto", "raw", False), ("on", "raw", True), ("off", "chat", False)],
+)
+async def test_snippets_are_for_models_that_know_such_a_thing_unless_the_user_says(
+    tmp_path: Path, setting: str, prompt_format: PromptFormat, shown: bool
+) -> None:
+    plant(tmp_path, {"lib.py": "def found(): ...\n"})
+    session = Session(never, Client(folders=(tmp_path.as_uri(),)))
+    session.configure("initialization", {"context": {"imports": setting, "openFiles": setting}})
+    profile = Profile(prompt_format, "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
+    own = Document((tmp_path / "a.py").as_uri(), 1, "python", "from lib import found\n")
+    snippets = await session.snippets(own, own.text, "", profile)
+    assert [snippet.text for snippet in snippets] == (["def found():\n"] if shown else [])
+    session.close(0)
