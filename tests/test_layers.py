@@ -18,6 +18,7 @@ TERMINAL = (*TENSORS, "rich", "typer", "tree_sitter", "pygls")
         ("dgls.cli", TERMINAL),
         ("dgls.cli.serve", (*TENSORS, "rich", "typer")),
         ("dgls.cli.infill", TENSORS),
+        ("dgls.cli.evaluate", TENSORS),
         ("engine", TENSORS),
         ("engine.worker", TENSORS),
         ("engine.errors", TENSORS),

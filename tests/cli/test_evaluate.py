@@ -1,0 +1,176 @@
+"""`dgls eval`: what it reports, what it goes on from, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgls.cli import evaluate
+from dgls.evaluation import run as evaluation
+from dgls.evaluation import sandbox
+from dgls.evaluation.attempt import attempt
+from tests.cli.conftest import Outcome, Run
+
+PROBLEMS = [
+    {
+        "task_id": f"Single/{n}",
+        "entry_point": "add",
+        "prompt": f"def add(a, b):\n    total = a + b + {n}\n",
+        "suffix": "",
+        "canonical_solution": "    return total\n",
+        "test": f"def check(add):\n    assert add(1, 2) == {n + 3}\n",
+    }
+    for n in range(6)
+]
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> Path:
+    path = tmp_path / "problems.jsonl"
+    path.write_text("\n".join(map(json.dumps, PROBLEMS)) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def untested(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No child is started: what the sandbox does has tests of its own."""
+    monkeypatch.setattr(sandbox, "containment", lambda: None)
+    monkeypatch.setattr(evaluate, "_passes", lambda source: "return total" in source)
+
+
+def told(outcome: Outcome) -> dict[str, object]:
+    assert outcome.code == 0, outcome.err
+    found = json.loads(outcome.out.splitlines()[-1])
+    assert isinstance(found, dict)
+    return found
+
+
+@pytest.mark.usefixtures("untested")
+def test_the_last_line_is_the_figures(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    page, results = tmp_path / "page.html", tmp_path / "results.jsonl"
+    arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 2, "--results", results)
+    figures = told(run(*arguments, "--json", "--report", page, "--jobs", 2))
+    assert (figures["n"], figures["model"], figures["policy"], figures["device"]) == (6, str(model), "pad", "cpu")
+    assert figures["pass_at_1"] == figures["exact_match"]
+    assert 1 <= float(str(figures["steps"])) <= 2
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    header, *lines = map(json.loads, results.read_text(encoding="utf-8").splitlines())
+    assert (header["policy"], header["seed"], header["max_steps"]) == ("pad", 0, 2)
+    assert [line["id"] for line in lines] == [problem["task_id"] for problem in PROBLEMS]
+
+
+@pytest.mark.usefixtures("untested")
+def test_a_higher_limit_goes_on_from_a_lower_one(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 1, "--results", results, "--json")
+    assert told(run(*arguments, "--limit", 2))["n"] == 2
+    before = results.read_text(encoding="utf-8")
+    assert told(run(*arguments, "--limit", 4))["n"] == 4
+    after = results.read_text(encoding="utf-8")
+    assert after.startswith(before)
+    assert len(after.splitlines()) == 5
+    refused(run(*arguments, "--seed", 1), "holds results of another run (it differs in seed)")
+
+
+@pytest.mark.usefixtures("untested")
+def test_the_same_command_gives_the_same_outcomes(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    kept = []
+    for name in ("one", "other"):
+        run("eval", "--dataset", dataset, "--model", model, "--results", tmp_path / name, "--limit", 3)
+        lines = [json.loads(line) for line in (tmp_path / name).read_text(encoding="utf-8").splitlines()[1:]]
+        kept.append([{**line, "ms": 0} for line in lines])
+    assert len(kept[0]) == 3
+    assert kept[0] == kept[1]
+
+
+@pytest.mark.usefixtures("untested")
+def test_the_oracle_and_other_values(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    settings = ("--policy", "oracle", "--set", "max_steps=3", "--set", "t_max=0.9", "--limit", 2)
+    figures = told(run("eval", "--dataset", dataset, "--model", model, "--results", results, "--json", *settings))
+    assert figures["policy"] == "oracle"
+    header = json.loads(results.read_text(encoding="utf-8").splitlines()[0])
+    assert header["profile"]["max_steps"] == 3
+    assert header["profile"]["t_max"] == 0.9
+    assert header["profile"]["hole_policy"] == "fixed"
+
+
+@pytest.mark.usefixtures("untested")
+def test_ctrl_c_tells_what_is_known(
+    run: Run, dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = 0
+
+    def interrupted(*arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            raise KeyboardInterrupt
+        return attempt(*arguments)
+
+    results = tmp_path / "results.jsonl"
+    arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 1, "--results", results, "--json")
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluation, "attempt", interrupted)
+        outcome = run(*arguments)
+    figures = json.loads(outcome.out.splitlines()[-1])
+    assert outcome.code == 130
+    assert figures["complete"] is False
+    assert figures["n"] == len(results.read_text(encoding="utf-8").splitlines()) - 1 <= 3
+    assert "of 6 holes; the same command goes on from there" in outcome.out or figures["n"] == 0
+    assert told(run(*arguments))["n"] == 6
+
+
+def test_programs_are_run(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    figures = told(
+        run("eval", "--dataset", dataset, "--model", model, "--results", tmp_path / "r", "--limit", 2, "--json")
+    )
+    assert figures["pass_at_1"] == 0.0
+
+
+def test_holes_are_cut_into_a_folder(run: Run, model: Path, tmp_path: Path) -> None:
+    lines = [f"def f{n}(value, other):\n    total = value + other * {n}\n    return total - {n}\n" for n in range(20)]
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "code.py").write_text("\n\n".join(lines), encoding="utf-8")
+    arguments = ("--kinds", "single-line,mid-word", "--limit", 4, "--results", tmp_path / "r", "--json")
+    figures = told(run("eval", "--source", tmp_path / "package", "--model", model, *arguments))
+    assert figures["n"] == 4
+    assert figures["pass_at_1"] is None
+    assert set(figures["by_kind"]) == {"single-line", "mid-word"}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], "one of the arguments --dataset --source --fixtures is required"),
+        (["--dataset", "nowhere.jsonl"], "no such file"),
+        (["--dataset", "D", "--source", "."], "not allowed with"),
+        (["--dataset", "D", "--kinds", "two-line"], "no holes of kind two-line; take some of single-line"),
+        (["--dataset", "D", "--kinds", "mid-word"], "no hole of kind mid-word"),
+        (["--dataset", "D", "--policy", "luck"], "there is no policy 'luck'; take one of pad, batch"),
+        (["--dataset", "D", "--set", "speed=9"], "has no 'speed'; --set takes prompt_format"),
+        (["--dataset", "D", "--set", "max_steps"], "write NAME=VALUE"),
+        (["--dataset", "D", "--set", "max_steps=0"], "max_steps is at least 1"),
+        (["--dataset", "D", "--set", "max_steps=lots"], "these overrides make no profile"),
+        (["--dataset", "D", "--limit", "0"], "whole number from 1"),
+        (["--dataset", "D", "--model", "no-such-model"], "no model 'no-such-model'"),
+        (["--dataset", "D", "--report", "no/such/page.html"], "no folder; choose where the page goes"),
+        (["--dataset", "D", "--report", "."], "name the page's file"),
+        (["--dataset", "D", "--results", "."], "cannot be used for results"),
+        (["--dataset", "D", "--results", "D"], "is no results file"),
+    ],
+)
+@pytest.mark.usefixtures("untested")
+def test_arguments_that_make_no_sense(run: Run, dataset: Path, model: Path, options: list[str], expected: str) -> None:
+    spelled = [str(dataset) if option == "D" else option for option in options]
+    refused(run("eval", "--model", model, *spelled), expected)
+
+
+def refused(outcome: Outcome, expected: str) -> None:
+    assert outcome.code == 2
+    assert outcome.out == ""
+    assert expected in outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
