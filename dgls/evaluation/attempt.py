@@ -137,7 +137,7 @@ def _judged(
         raw_repeats_after=repeats_after(around[0], raw, around[1], case.answer, language),
         passed=None,
         steps=infill.steps if infill else 0,
-        passes=infill.steps if infill else 0,
+        passes=(infill.passes or infill.steps) if infill else 0,  # not every engine counts them apart
         ms=infill.timings.prefill_ms + infill.timings.denoise_ms if infill else 0.0,
         finish=infill.finish if infill else None,
         piece_confidences=tuple(piece.confidence for piece in infill.pieces[0]) if infill and infill.pieces else (),
