@@ -18,10 +18,10 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from dgls.cli.marked import MarkedSource
 from dgls.cli.printable import printable
 from dgls.document import Document
 from dgls.errors import DglsError
+from dgls.evaluation.marked import MarkedSource
 from dgls.region.languages import language_of
 from dgls.region.window import after_end, before_start, estimate_tokens
 from engine import Context, Draft, Engine, Hole, Infill, InfillRequest, Pinned, Step

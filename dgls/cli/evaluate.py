@@ -25,6 +25,7 @@ from dgls.evaluation.attempt import Conditions, Infiller
 from dgls.evaluation.case import Case, Kind, Outcome
 from dgls.evaluation.cutting import CUT_KINDS, cut
 from dgls.evaluation.dataset import read_dataset
+from dgls.evaluation.fixtures import fixture_cases
 from dgls.evaluation.page import page_of
 from dgls.evaluation.provenance import trained_on
 from dgls.evaluation.report import Report, as_json
@@ -110,6 +111,11 @@ def _cases(options: Namespace, kinds: tuple[Kind, ...] | None, folder: Path) -> 
         source = Path(options.source)
         found = cut(source, options.seed, options.limit or CUT, kinds or CUT_KINDS, exclude=trained_on(folder))
         where = f"holes cut into {source}"
+    elif options.fixtures:
+        from dgls.cli.demo import examples  # here: it reads torch
+
+        found = fixture_cases(examples())
+        where = "fixtures"
     else:
         found = read_dataset(Path(options.dataset))
         where = Path(options.dataset).name

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from dgls.cli import demo
-from dgls.cli.marked import MarkedSource
+from dgls.evaluation.marked import MarkedSource
 from engine import Engine
 from tests.cli.conftest import Run
 

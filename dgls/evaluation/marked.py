@@ -1,4 +1,4 @@
-"""Source files with their holes marked, `<HOLE: what the author wrote>`: the demo's examples.
+"""Source files with their holes marked, `<HOLE: what the author wrote>`: the demo's examples, and cases like others.
 
 Pure; knows neither the terminal nor the model.
 """

@@ -1,0 +1,38 @@
+"""The project's fixtures as cases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dgls.cli.demo import examples
+from dgls.errors import UnusableSource
+from dgls.evaluation.fixtures import FOLDER, fixture_cases
+from dgls.evaluation.marked import MarkedSource
+
+
+def test_all_are_there_and_each_once() -> None:
+    cases = fixture_cases(examples())
+    marked = [case for case in cases if case.package == "examples"]
+    assert len(marked) == sum(len(example.authored) for example in examples())
+    assert len(cases) - len(marked) == sum(file.read_text().count("\nanswer =") for file in FOLDER.glob("*.toml")) > 40
+    assert len({case.id for case in cases}) == len(cases)
+    assert {case.kind for case in cases} == {"fixture"}
+    assert all(case.answer and "<CURSOR>" not in case.prefix + case.suffix for case in cases)
+
+
+def test_the_other_holes_of_an_example_are_filled() -> None:
+    source = MarkedSource.parse("a.py", "a = <HOLE: 1>\nb = <HOLE: 2>\n")
+    cases = fixture_cases([source], Path("absent"))
+    assert [(case.prefix, case.answer, case.suffix) for case in cases] == [
+        ("a = ", "1", "\nb = 2\n"),
+        ("a = 1\nb = ", "2", "\n"),
+    ]
+
+
+@pytest.mark.parametrize("content", ["[[case]", "x = 1", "[[case]]\nanswer = 'a'"])
+def test_a_broken_file_is_named(content: str, tmp_path: Path) -> None:
+    (tmp_path / "go.toml").write_text(content)
+    with pytest.raises(UnusableSource, match=r"go\.toml is no file of cases"):
+        fixture_cases([], tmp_path)
