@@ -1,13 +1,13 @@
 """The embedded model's versions: what each was trained with, and how well it fills; kept from one to the next.
 
-A row is added by `evaluate --as`; what only `dgls eval` measures is filled in from its last line.
+A row is added by `evaluate --version`; what only `dgls eval` measures is filled in from its last line.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 FILE = Path("engine/models/versions.json")
@@ -30,8 +30,12 @@ def load(path: Path = FILE) -> list[Version]:
 
 
 def record(version: Version, path: Path = FILE) -> None:
-    """Add a version, or take the place of the one of its name."""
-    rows = [row for row in load(path) if row.name != version.name] if path.exists() else []
+    """Add a version, or take the place of the one of its name, whose HumanEval figure stays unless there is another."""
+    rows = load(path) if path.exists() else []
+    for row in rows:
+        if row.name == version.name and version.humaneval_pass is None:
+            version = replace(version, humaneval_pass=row.humaneval_pass)
+    rows = [row for row in rows if row.name != version.name]
     text = json.dumps([asdict(row) for row in [*rows, version]], indent=2)
     path.write_text(text + "\n", encoding="utf-8")
 

@@ -224,6 +224,7 @@ def test_a_versions_figures_are_kept_and_replaced(tmp_path: Path) -> None:
     versions.record(Version("v1", 2_924_847, 14_503_293, 0.004), path)
     versions.record(Version("v2", 2_924_847, 20_000_000, 0.01, 0.002), path)
     versions.record(Version("v1", 2_924_847, 14_503_293, 0.004, 0.001), path)
+    versions.record(Version("v2", 2_924_847, 20_000_000, 0.01), path)
     assert {row.name: row.humaneval_pass for row in versions.load(path)} == {"v1": 0.001, "v2": 0.002}
     assert "| v2 | 2,924,847 | 20.0 | 1.0 % | 0.2 % |" in versions.table(versions.load(path))
 
