@@ -77,7 +77,7 @@ def fill(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> 
 def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calibration:
     """The calibration of the model that made `fills`; what they cannot tell stays as it was `before`.
 
-    `least_shown`: the share of all holes that is shown whether or not it is `SHOWN_RIGHT`.
+    `least_shown`: the share of the suggestions that is shown whether or not it is `SHOWN_RIGHT`.
     """
     made = suggestions([each.outcome for each in fills])
     points = shares_right([(outcome.raw_confidence, outcome.exact) for outcome in made])
@@ -85,7 +85,7 @@ def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calib
     lines = [sample for each in fills for sample in each.lines]
     return Calibration(
         points,
-        show_above=shown_from(confidences, math.ceil(least_shown * len(fills))),
+        show_above=shown_from(confidences, math.ceil(least_shown * len(made))),
         keep_above=kept_from(lines) if len(lines) >= LEAST_LINES else before.keep_above,
         length_bias=before.length_bias,
     )
