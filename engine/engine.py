@@ -191,7 +191,7 @@ class Engine:
             canvas,
             Sampler(self._vocabulary.size, profile.entropy_bound, torch.Generator(loaded.device).manual_seed(seed)),
             StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
-            Constraint(canvas, self._vocabulary, self._length.pads).apply,
+            Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
         )
 
 

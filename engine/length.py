@@ -14,10 +14,13 @@ from engine.types import Hole
 
 
 class Length(Protocol):
-    """A policy. `pads`: whether PAD may stand in a hole, where it ends the text and fills what is left."""
+    """A policy. `pads`: whether PAD may stand in a hole, where it ends the text and fills what is left. `stops`:
+    whether a stop may; where lengths are compared it may not, so that a candidate is as long as its text."""
 
     @property
     def pads(self) -> bool: ...
+    @property
+    def stops(self) -> bool: ...
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
         """What `hole` is tried as: itself, or itself held to one length after the other."""
@@ -34,7 +37,7 @@ class Pad:
     DreamOn reports 88-92 % on single lines from any initial length between 4 and 64 this way.
     """
 
-    pads = True
+    pads, stops = True, True
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
         return (hole,)
@@ -46,7 +49,7 @@ class Pad:
 class Fixed:
     """As many tokens as asked for: for models that were not trained to pad. A draft keeps its own length."""
 
-    pads = False
+    pads, stops = False, True
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
         return (hole,)
@@ -61,7 +64,7 @@ class Batch:
     A draft keeps its own length. Holes whose turn has not come yet stand at a guess.
     """
 
-    pads = False
+    pads, stops = False, False
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
         if hole.draft is not None:

@@ -1,0 +1,275 @@
+"""Several lengths in one batch: each as it would be alone, judged at the seam, none of the laws broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step, decoder
+from engine.canvas import Canvas, lay_out
+from engine.constraint import Constraint, Vocabulary
+from engine.contest import KEEP, Contest
+from engine.denoise import Candidate, Progress, Survivors, denoise
+from engine.encoder import Encoder
+from engine.errors import Cancelled, RequestTooLarge
+from engine.length import Batch
+from engine.loader import LoadedModel
+from engine.sampler import Sampler, Schedule
+from engine.seam import seam_rows, surprises
+from engine.stopping import Deadline, StableAndSure
+from tests.engine.checkpoints import SLIDING_WINDOW
+from tests.engine.reference import prompt_of
+
+LENGTHS = (1, 3, 4, 9)
+
+
+def prompt_for(loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW) -> decoder.Prompt:
+    encoder = Encoder(loaded.model)
+    encoder.prefill(prompt_of(loaded, tokens, seed=0))
+    return decoder.Prompt(encoder.seen(), tokens)
+
+
+def canvas_of(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Canvas:
+    segments = [Pinned("def f(x):\n    re"), Hole(length, length), Pinned("\n    value\n")]
+    return lay_out(segments, loaded.tokenizer, loaded.profile, Batch().positions, closing)
+
+
+def candidate(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Candidate:
+    canvas = canvas_of(loaded, length, closing)
+    vocabulary = Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
+    return Candidate(
+        canvas,
+        Sampler(vocabulary.size, 0.5, torch.Generator().manual_seed(length)),
+        StableAndSure(1, 0.05),
+        Constraint(canvas, vocabulary, pads=False, stops=False).apply,
+    )
+
+
+def denoised(
+    loaded: LoadedModel,
+    lengths: Sequence[int],
+    survivors: Survivors | None = None,
+    closing: Sequence[int] = (),
+    **limits: Any,
+) -> dict[int, list[Progress]]:
+    """Every step of each length."""
+    found: dict[int, list[Progress]] = {length: [] for length in lengths}
+    batches = denoise(
+        loaded.model,
+        prompt_for(loaded),
+        [candidate(loaded, length, closing) for length in lengths],
+        schedule=Schedule(8, 0.2, 0.6),
+        deadline=limits.get("deadline", Deadline(None)),
+        cancel=CancelToken(),
+        survivors=survivors,
+    )
+    for steps in batches:
+        for step in steps:
+            found[lengths[step.candidate]].append(step)
+    return found
+
+
+@pytest.mark.parametrize("closing", [(), (2,)], ids=["padded", "full canvas"])
+def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel, closing: tuple[int, ...]) -> None:
+    together = denoised(loaded, LENGTHS, closing=closing)
+    for length in LENGTHS:
+        alone = denoised(loaded, [length], closing=closing)[length]
+        assert [step.draft for step in together[length]] == [step.draft for step in alone]
+        assert [step.finish for step in together[length]] == [step.finish for step in alone]
+        for one, other in zip(together[length], alone, strict=True):
+            assert torch.allclose(one.logits, other.logits, atol=1e-3)
+
+
+def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None:
+    whole = denoised(flat, LENGTHS)
+    some = denoised(flat, LENGTHS, survivors=lambda steps: {1, 3})
+    assert len(some[1]) == len(some[4]) == 1
+    assert [step.draft for step in some[3]] == [step.draft for step in whole[3]]
+    assert [step.draft for step in some[9]] == [step.draft for step in whole[9]]
+
+
+def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
+    """Its hidden states are those of a pass of its own, sliding layers behind a long prompt included."""
+    prompt, model = prompt_for(loaded), loaded.model
+    canvases = [torch.arange(3, 3 + size) for size in (4, 20, 31)]
+    soft = [decoder.embed(model, ids).detach() for ids in canvases]
+    with torch.inference_mode():
+        for states, ids, signal in zip(decoder.decode_all(model, canvases, soft, prompt), canvases, soft, strict=True):
+            alone = decoder.decode(model, ids[None], signal[None], prompt.seen, decoder.NO_MASKS, prompt.tokens)[0]
+            assert torch.allclose(states, alone, atol=1e-4)
+
+
+def test_the_seam_is_the_hole_and_its_nearest_pinned_neighbours(flat: LoadedModel) -> None:
+    segments = [Pinned("a = b\n"), Hole(3, 3), Pinned(","), Hole(2, 2), Pinned("\n" + "value = 1\n" * 5)]
+    canvas = lay_out(segments, flat.tokenizer, flat.profile, Batch().positions)
+    first, second = canvas.holes
+    rows = seam_rows(canvas, 0).tolist()
+    assert set(range(first.start, first.end)) <= set(rows)
+    assert not set(range(second.start, second.end)) & set(rows)
+    assert max(rows) < first.end + 8
+    assert min(rows) >= first.start - 4
+
+
+def test_batched_surprises_are_those_of_one_canvas_at_a_time(loaded: LoadedModel) -> None:
+    canvases = [canvas_of(loaded, length) for length in LENGTHS]
+    drafts = [list(range(10, 10 + length)) for length in LENGTHS]
+    prompt = prompt_for(loaded)
+    together = surprises(loaded.model, prompt, canvases, drafts, 0)
+    alone = [
+        surprises(loaded.model, prompt, [canvas], [draft], 0)[0] for canvas, draft in zip(canvases, drafts, strict=True)
+    ]
+    assert together == pytest.approx(alone, rel=1e-4)
+
+
+def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> Contest:
+    candidates = [candidate(loaded, length) for length in lengths]
+    return Contest(loaded.model, prompt_for(loaded), candidates, 0, bias)
+
+
+def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.contest.surprises", lambda *_: [5.0, 3.0, 4.0, 3.5])
+    for bias, length in ((0.0, 3), (-1.0, 9), (3.0, 1)):
+        *_, last = contest(flat, LENGTHS, bias).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
+        assert len(last.progress.draft) == length
+        assert last.finish == "steps"
+        assert last.passes == last.index + 1
+        assert last.scores[1] == pytest.approx(3.0 + 3 * bias)
+
+
+def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> None:
+    *_, last = contest(flat, [4]).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
+    assert (last.index, last.passes, last.scores) == (4, 4, {})
+
+
+def test_few_go_on_after_the_first_steps(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = batch_sizes(monkeypatch)
+    lengths = range(1, KEEP + 5)
+    list(contest(flat, lengths).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken()))
+    assert sizes[0] == len(lengths)
+    assert sizes[-1] <= KEEP
+
+
+def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    original = decoder.decode
+
+    def decode(model: Any, ids: Tensor, *rest: Any) -> Tensor:
+        sizes.append(len(ids))
+        return original(model, ids, *rest)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    return sizes
+
+
+TWICE = (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx"))
+
+
+def ask(*segments: Hole | Pinned, seed: int = 0, **limits: int) -> InfillRequest:
+    return InfillRequest(Context(above="import path\n"), segments or TWICE, Limits(**limits), seed)
+
+
+@pytest.fixture
+def searching(loaded: LoadedModel) -> Callable[[], Engine]:
+    return lambda: Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="batch")))
+
+
+def run(engine: Engine, asked: InfillRequest) -> tuple[list[Step], Infill]:
+    *steps, infill = engine.infill(asked)
+    assert isinstance(infill, Infill)
+    return steps, infill  # type: ignore[return-value]
+
+
+def test_several_holes_are_filled_in_turn(searching: Callable[[], Engine]) -> None:
+    steps, infill = run(searching(), ask(max_steps=4))
+    assert [step.index for step in steps] == list(range(1, infill.steps + 1))
+    assert tuple(draft.text for draft in steps[-1].drafts) == infill.texts
+    assert all(len(step.drafts) == 2 for step in steps)
+    assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == 2
+    assert infill.passes >= infill.steps
+    settled = [step.drafts[0].text for step in steps]
+    assert settled[-1] == settled[-2] == infill.texts[0]
+
+
+def test_the_same_seed_gives_the_same_text(searching: Callable[[], Engine]) -> None:
+    one, other = run(searching(), ask()), run(searching(), ask())
+    assert one[0] == other[0]
+    assert one[1].texts == other[1].texts
+
+
+def test_a_stop_never_stands_in_a_hole_whose_length_is_tried(searching: Callable[[], Engine]) -> None:
+    hole = Hole(max_tokens=6, stop="e")
+    for seed in range(3):
+        _, infill = run(searching(), ask(Pinned("x = "), hole, Pinned("\n"), seed=seed, max_steps=3))
+        assert "e" not in infill.texts[0]
+        assert infill.hole_tokens == len(infill.pieces[0])
+
+
+def test_a_stop_that_was_typed_already_can_be_healed(searching: Callable[[], Engine]) -> None:
+    """The token in front of the hole is freed, and what must stand in its place begins with the stop."""
+    infill = run(searching(), ask(Pinned("return"), Hole(max_tokens=2, stop="return"), Pinned("\n"), max_steps=2))[1]
+    assert 0.0 <= infill.confidences[0] <= 1.0
+
+
+def test_pinned_text_stays_in_every_candidate(
+    loaded: LoadedModel, searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    original = decoder.decode
+    monkeypatch.setattr(decoder, "decode", lambda model, ids, *rest: seen.append(ids) or original(model, ids, *rest))
+    run(searching(), ask(Pinned("x = "), Hole(max_tokens=5), Pinned("\nvalue"), max_steps=3))
+    before, after = loaded.tokenizer.encode("x ="), loaded.tokenizer.encode("\nvalue")
+    assert len(seen[0]) == 5
+    for ids in seen[0].tolist():
+        assert ids[: len(before)] == before
+        assert " ".join(map(str, after)) in " ".join(map(str, ids))
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_cancel_takes_effect_before_the_next_pass(
+    searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    sizes, cancel = batch_sizes(monkeypatch), CancelToken()
+    running = searching().infill(ask(), cancel)
+    for _ in range(step):
+        next(running)
+    cancel.cancel()
+    taken = len(sizes)
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(sizes) == taken
+
+
+def test_a_deadline_leaves_no_time_to_judge_or_for_another_turn(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = batch_sizes(monkeypatch)
+    model = replace(loaded, profile=replace(loaded.profile, hole_policy="batch"))
+    steps, infill = run(Engine(model, clock=lambda: 0.010 * len(sizes)), ask(deadline_ms=9))
+    assert (len(sizes), infill.steps, infill.passes, infill.finish) == (1, 1, 1, "deadline")
+    assert infill.texts == tuple(draft.text for draft in steps[-1].drafts)
+
+
+def test_lengths_that_do_not_fit_are_not_tried(flat: LoadedModel) -> None:
+    engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="batch")))
+    infill = run(engine, ask(Hole(max_tokens=400), max_steps=1))[1]
+    assert infill.canvas_tokens <= flat.profile.canvas_length
+    with pytest.raises(RequestTooLarge):
+        run(engine, ask(Hole(min_tokens=300, max_tokens=400)))
+
+
+def test_a_draft_at_full_strength_tells_a_length_and_nothing_else(loaded: LoadedModel) -> None:
+    """How an evaluation gives the true length away: two answers of one length are filled alike, the seam healed."""
+    engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="fixed")))
+    found = []
+    for answer in ("turn(value", "turn(count"):
+        hole = Hole(max_tokens=32, draft=answer, strength=1.0, stop="\n")
+        found.append(run(engine, ask(Pinned("x\n    re"), hole, Pinned("\n"), max_steps=4))[1])
+    assert found[0].texts == found[1].texts
+    assert found[0].hole_tokens == len(loaded.tokenizer.encode("return(value")) == 3
