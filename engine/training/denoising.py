@@ -9,7 +9,7 @@ tokens are few. Shapes: B examples, P prompt, C canvas, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
@@ -47,20 +47,22 @@ class Denoising:
     """The layout, and shares and weights of the loss. `pad` is the id of PAD.
 
     Of the holes, `pure_noise_share` are all noise, and of those `filling_share` clean up to a random place in their
-    text. A canvas without pins has at most the share `most_unpinned_noise` of its tokens noised, as there is nothing
-    else to go by. Tokens that were not noised weigh `kept_weight`: they are easily copied, and would teach little
-    else. `self_conditioning_temperature` is about the sampler's at run time.
+    text. Of the whole canvases, all but `unpinned_share` have short holes all over, with pinned code in between: as
+    many noised tokens as without pins, and something near each of them to go by. A canvas without pins has at most the
+    share `most_unpinned_noise` of its tokens noised. Tokens that were not noised weigh `kept_weight`: they are easily
+    copied, and would teach little else. `self_conditioning_temperature` is about the sampler's at run time.
     """
 
     sizes: Sizes
     pad: int
     pure_noise_share: float = 0.4
     filling_share: float = 0.5
+    unpinned_share: float = 0.2
     most_unpinned_noise: float = 0.7
     pad_weight: float = 0.2
     kept_weight: float = 0.2
     next_token_weight: float = 0.5
-    self_conditioning_share: float = 0.5
+    self_conditioning_share: float = 0.25
     self_conditioning_temperature: float = 0.6
 
     def collate(self, examples: Sequence[Example]) -> Canvases:
@@ -80,12 +82,13 @@ class Denoising:
         cache, vocabulary = DynamicCache(), model.model.decoder.vocab_size
         next_loss = next_token_loss(model, batch, cache)
 
+        batch = self._with_pins(batch, generator)
         noised = self._noise(batch, vocabulary, generator)
-        soft = None
+        soft = signal_of_pins(model, batch, noised)
         if torch.rand((), generator=generator, device=generator.device) < self.self_conditioning_share:
             with torch.no_grad():
-                first = predict(model, batch, noised, None, cache)
-                soft = embed(model, noised)
+                first = predict(model, batch, noised, soft, cache)
+                soft = soft.clone()
                 soft[batch.free] = soft_embeddings(model, first / self.self_conditioning_temperature).to(soft.dtype)
         predicted = predict(model, batch, noised, soft, cache)
         target = batch.canvas[batch.free]
@@ -102,7 +105,7 @@ class Denoising:
         canvas = torch.where(batch.free, noise, batch.canvas)
         cache = DynamicCache()
         next_loss = next_token_loss(model, batch, cache)
-        predicted = predict(model, batch, canvas, None, cache)
+        predicted = predict(model, batch, canvas, signal_of_pins(model, batch, canvas), cache)
         target = batch.canvas[batch.free]
         real = target != self.pad
         guess = batch.canvas.masked_fill(batch.free, self.pad)
@@ -112,6 +115,22 @@ class Denoising:
             "held_out_exact_one_pass": (guess == batch.canvas).all(dim=1).float().mean().item(),
             "held_out_next_loss": next_loss.item(),
         }
+
+    def _with_pins(self, batch: Canvases, generator: torch.Generator) -> Canvases:
+        """Whole canvases turned into holes of four tokens on average; they take up 15 to 50 % of theirs."""
+
+        def uniform(*shape: int) -> Tensor:
+            return torch.rand(shape, generator=generator, device=generator.device)
+
+        rows, columns = batch.canvas.shape
+        whole = (batch.free == batch.canvas_valid).all(dim=1) & (uniform(rows) >= self.unpinned_share)
+        share = 0.15 + 0.35 * uniform(rows)
+        begins, ends = uniform(rows, columns) < (share / (1 - share) / 4)[:, None], uniform(rows, columns) < 1 / 4
+        holes, inside = torch.zeros_like(batch.free), uniform(rows) < share
+        for column in range(columns):
+            inside = torch.where(inside, ~ends[:, column], begins[:, column])
+            holes[:, column] = inside
+        return replace(batch, free=torch.where(whole[:, None], batch.free & holes, batch.free))
 
     def _noise(self, batch: Canvases, vocabulary: int, generator: torch.Generator) -> Tensor:
         def uniform(*shape: int) -> Tensor:
@@ -139,13 +158,19 @@ def next_token_loss(model: DiffusionGemmaForBlockDiffusion, batch: Canvases, cac
     return cross_entropy(predicted.float(), batch.prompt[:, 1:][following])
 
 
+def signal_of_pins(model: DiffusionGemmaForBlockDiffusion, batch: Canvases, canvas: Tensor) -> Tensor:
+    """The first pass' self-conditioning signal [B, C, D]: their own embedding for pinned rows, which tells them from
+    noise; zero for the others, of which nothing is known yet."""
+    return embed(model, canvas).masked_fill(batch.free[..., None], 0.0)
+
+
 def random_ids(batch: Canvases, vocabulary: int, generator: torch.Generator) -> Tensor:
     """Noise [B, C], on the generator's device: the whole vocabulary, special tokens too, as at run time."""
     return torch.randint(0, vocabulary, batch.canvas.shape, generator=generator, device=generator.device)
 
 
 def predict(
-    model: DiffusionGemmaForBlockDiffusion, batch: Canvases, canvas: Tensor, soft: Tensor | None, cache: DynamicCache
+    model: DiffusionGemmaForBlockDiffusion, batch: Canvases, canvas: Tensor, soft: Tensor, cache: DynamicCache
 ) -> Tensor:
     """Logits [free positions, V] of one decoder pass over `canvas` [B, C] behind the encoded prompt."""
     hidden = decode(model, canvas, soft, cache, _decoder_masks(batch), batch.prompt.shape[1])

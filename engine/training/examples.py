@@ -23,9 +23,10 @@ from engine.training.tokenizer import ABOVE, BELOW
 
 Kind = Literal["rest-of-line", "inside-line", "lines", "whole-canvas"]
 KINDS: tuple[Kind, ...] = ("rest-of-line", "inside-line", "lines", "whole-canvas")
-HOLES_FIRST, HOLES_LAST = (0.15, 0.07, 0.08, 0.7), (0.6, 0.2, 0.1, 0.1)
+HOLES_FIRST, HOLES_LAST = (0.15, 0.07, 0.08, 0.7), (0.5, 0.15, 0.08, 0.27)
 """Weights of the kinds at the start and at the end of a run: a whole canvas teaches five times as many tokens a
-pass as a hole does, which is what a young model needs; holes are what it will be asked for."""
+pass as a hole does, which is what a young model needs; holes are what it will be asked for. (The denoiser pins parts
+of a whole canvas: `Denoising`.)"""
 EXACT_SHARE = 0.25
 """Share of the holes that are just as long as their text; the others end in PAD."""
 

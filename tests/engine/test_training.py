@@ -117,7 +117,7 @@ def test_an_objective_learns_one_batch(kind: Kind, sources: list[Source], tokeni
     batch = objective.collate([cutter.draw(rng) for _ in range(4)])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
     generator, losses = torch.Generator().manual_seed(0), []
-    for _ in range(40):
+    for _ in range(60):
         loss = objective.loss(model, batch, generator)
         loss.backward()
         optimizer.step()
