@@ -20,6 +20,7 @@ from torch import Tensor
 from engine import decoder
 from engine.canvas import Canvas
 from engine.errors import Cancelled
+from engine.profile import PinnedSignal
 from engine.sampler import Sampler, Schedule, entropy
 from engine.stopping import Deadline
 from engine.types import CancelToken, Finish
@@ -36,12 +37,17 @@ class StopRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A canvas (on the model's device) and what it is denoised with, none of it shared with other candidates."""
+    """A canvas (on the model's device) and what it is denoised with, none of it shared with other candidates.
+
+    `pinned_signal`: from which step on pinned rows have their own embedding as self-conditioning signal; it is zero
+    before. (Transformers' first step has zeros for all rows, vLLM leaves it at that for pinned ones.)
+    """
 
     canvas: Canvas
     sampler: Sampler
     stop: StopRule
     constrain: Callable[[Tensor], Tensor]
+    pinned_signal: PinnedSignal = "after-first"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +79,13 @@ def denoise(
     deadline: Deadline,
     cancel: CancelToken,
     survivors: Survivors | None = None,
-    feed_pins: bool = True,
 ) -> Iterator[list[Progress]]:
     """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
 
     A deadline is kept by not starting a step that would take as long as the last one and end too late; one step is
-    always taken. Raises `Cancelled` before a pass once `cancel` is set. `feed_pins=False` gives pinned rows a zero
-    self-conditioning signal, as vLLM does.
+    always taken. Raises `Cancelled` before a pass once `cancel` is set.
     """
-    running = [_Running(model, number, candidate, feed_pins) for number, candidate in enumerate(candidates)]
+    running = [_Running(model, number, candidate) for number, candidate in enumerate(candidates)]
     for index in range(1, schedule.max_steps + 1):
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
@@ -120,11 +124,9 @@ def denoise(
 
 
 class _Running:
-    """What changes about a candidate from step to step: `ids` [C], and `soft` [C, D] from the second step on."""
+    """What changes about a candidate from step to step: `ids` [C], and `soft` [C, D], None for zeros."""
 
-    def __init__(
-        self, model: DiffusionGemmaForBlockDiffusion, number: int, candidate: Candidate, feed_pins: bool
-    ) -> None:
+    def __init__(self, model: DiffusionGemmaForBlockDiffusion, number: int, candidate: Candidate) -> None:
         canvas, sampler = candidate.canvas, candidate.sampler
         self.number, self.candidate, self.rows = number, candidate, canvas.rows
         fresh = _fresh_rows(canvas, sampler)
@@ -132,9 +134,9 @@ class _Running:
         current, noise = canvas.ids[self.rows], sampler.noise(len(self.rows))
         self.ids = canvas.ids.clone()
         self.ids[self.rows] = noise if fresh is None else torch.where(fresh, noise, current)
-        self.soft: Tensor | None = None
         pins = decoder.embed(model, self.ids)
-        self._pins = pins if feed_pins else torch.zeros_like(pins)
+        self._pins = torch.zeros_like(pins) if candidate.pinned_signal == "never" else pins
+        self.soft = pins.index_fill(0, self.rows, 0.0) if candidate.pinned_signal == "always" else None
 
     def finish(self, step: Progress) -> Finish | None:
         return "stable" if self.candidate.stop.settled(step.draft, step.entropies) else None

@@ -192,6 +192,7 @@ class Engine:
             Sampler(self._vocabulary.size, profile.entropy_bound, torch.Generator(loaded.device).manual_seed(seed)),
             StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
             Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
+            profile.pinned_signal,
         )
 
 

@@ -18,6 +18,7 @@ from engine.errors import BrokenCheckpoint, UnsupportedModel
 
 PromptFormat = Literal["raw", "chat"]
 HolePolicy = Literal["pad", "batch", "fixed"]
+PinnedSignal = Literal["always", "after-first", "never"]
 
 INFILL_FILE = "infill.json"
 CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
@@ -43,12 +44,15 @@ class Profile:
     t_max: float = 0.8
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
+    pinned_signal: PinnedSignal = "after-first"
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
         checks = {
             "prompt_format is 'raw' or 'chat'": self.prompt_format in ("raw", "chat"),
             f"hole_policy is one of {', '.join(get_args(HolePolicy))}": self.hole_policy in get_args(HolePolicy),
+            f"pinned_signal is one of {', '.join(get_args(PinnedSignal))}": self.pinned_signal
+            in get_args(PinnedSignal),
             "max_steps is at least 1": self.max_steps >= 1,
             "0 < t_min <= t_max": 0 < self.t_min <= self.t_max,
             "entropy_bound and confidence_threshold are not negative": min(

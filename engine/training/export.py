@@ -35,6 +35,7 @@ def profile_of(sizes: Sizes) -> Profile:
         t_min=0.05,
         t_max=0.4,
         confidence_threshold=0.05,
+        pinned_signal="always",
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -18,6 +18,7 @@ from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.length import Pad
 from engine.loader import LoadedModel
+from engine.profile import PinnedSignal
 from engine.sampler import Sampler, Schedule, accepted, entropy
 from engine.stopping import Deadline, StableAndSure
 from engine.types import CancelToken, Hole, Pinned
@@ -40,6 +41,7 @@ def run(loaded: LoadedModel, canvas: Canvas, steps: int = 4, **options: Any) -> 
         Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
         StableAndSure(1, 0.0),
         Constraint(canvas, vocabulary, pads=True).apply,
+        **options,
     )
     progress = denoise(
         loaded.model,
@@ -48,7 +50,6 @@ def run(loaded: LoadedModel, canvas: Canvas, steps: int = 4, **options: Any) -> 
         schedule=Schedule(steps, 0.4, 0.8),
         deadline=Deadline(None),
         cancel=CancelToken(),
-        **options,
     )
     return [step for (step,) in progress]
 
@@ -133,19 +134,23 @@ def test_only_the_share_of_a_draft_is_renoised(flat: LoadedModel, monkeypatch: p
     assert int((seen[0][rows] != canvas.ids[rows]).sum()) >= 11
 
 
-@pytest.mark.parametrize("feed_pins", [True, False])
-def test_pinned_rows_feed_their_own_embedding_or_nothing(
-    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch, feed_pins: bool
+@pytest.mark.parametrize("pinned_signal", get_args(PinnedSignal))
+def test_pinned_rows_feed_their_own_embedding_from_a_step_on_or_never(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch, pinned_signal: PinnedSignal
 ) -> None:
     canvas = laid_out(flat, Pinned("def f"), Hole(max_tokens=4), Pinned("\n"))
     signals = recorded(monkeypatch, argument=2)
-    run(flat, canvas, feed_pins=feed_pins)
+    run(flat, canvas, pinned_signal=pinned_signal)
     own = decoder.embed(flat.model, canvas.ids[canvas.pinned]).detach()
     first, *rest = signals
-    assert first is None
+    if pinned_signal == "always":
+        assert torch.equal(first[0][canvas.pinned], own)
+        assert not first[0][~canvas.pinned].any()
+    else:
+        assert first is None
     assert len(rest) == 3
     for signal in rest:
-        assert torch.equal(signal[0][canvas.pinned], own if feed_pins else torch.zeros_like(own))
+        assert torch.equal(signal[0][canvas.pinned], torch.zeros_like(own) if pinned_signal == "never" else own)
         assert signal[0][~canvas.pinned].any()
 
 
