@@ -78,7 +78,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("how it is filled")
     how.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
-    how.add_argument("--policy", metavar="P", help="how long a hole is: pad, batch, align, fixed, or oracle (is told)")
+    how.add_argument("--policy", metavar="P", help="how long a hole is: pad, batch, fixed, or oracle (is told)")
     how.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
     how.add_argument(
         "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="another value in its profile"

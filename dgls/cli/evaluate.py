@@ -14,7 +14,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -38,6 +38,10 @@ from engine.own_calibration import fingerprint
 from engine.profile import HolePolicy, Profile
 from engine.tokenizer import Tokenizer
 
+if TYPE_CHECKING:
+    from engine import Engine
+    from engine.training.peer import Peer
+
 ORACLE = "oracle"
 """The policy that is told the true length; only an evaluation knows it."""
 CUT = 200
@@ -54,9 +58,7 @@ def run(options: Namespace) -> int:
     if any(case.program is not None for case in cases):
         sandbox.containment()  # tells whether programs can be run here at all
     wanted = _drawn(cases, options.seed, options.limit)
-    from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
-
-    with Engine.open(options.model, threads=options.threads, overrides=overrides) as engine:
+    with _opened(options, folder, overrides) as engine:
         header = _header(engine, options, fingerprint(folder), fingerprint_of_cases(cases))
         path = Path(options.results) if options.results else default_path(header)
         with Results(path, header) as results:
@@ -67,6 +69,19 @@ def run(options: Namespace) -> int:
     report = Report(header, engine.info.device_name, source, {case.id: case for case in wanted}, outcomes, str(path))
     _tell(report, page, options.json)
     return 0 if report.complete else INTERRUPTED
+
+
+def _opened(options: Namespace, folder: Path, overrides: dict[str, Any]) -> Engine | Peer:
+    """The model, or an autoregressive one to compare it with."""
+    # Here: a mistake in the arguments is told before torch is read, seconds later.
+    from engine import Engine
+    from engine.training.peer import Peer, is_peer
+
+    if not is_peer(folder):
+        return Engine.open(options.model, threads=options.threads, overrides=overrides)
+    if options.policy is not None:
+        raise DglsError(f"{folder} holds an autoregressive model, which finds a hole's end itself; leave --policy out")
+    return Peer.open(folder, threads=options.threads, overrides=overrides)
 
 
 def _page(name: str | None) -> Path | None:
