@@ -10,6 +10,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from torch import Tensor
+
 from engine import decoder
 from engine.denoise import Candidate, Progress, denoise
 from engine.sampler import Schedule
@@ -21,13 +23,14 @@ if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
 DROP_AT, KEEP = 2, 6
-"""After this step only so many candidates go on."""
+"""After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
+candidates go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
     """Who is ahead after the step `index` of the batch, which may have been settled before; `finish` says why the
-    contest is over. `passes`: forward passes so far. `scores` of candidates, low is good, once they are judged."""
+    contest is over. `passes`: forward passes so far. `scores` of candidates as last judged, in nats, low is good."""
 
     progress: Progress
     index: int
@@ -37,7 +40,10 @@ class Lead:
 
 
 class Contest:
-    """The candidates of one hole, which is number `hole` in each of their canvases. `bias`: nats a token of it."""
+    """The candidates of one hole, which is number `hole` in each of their canvases.
+
+    `noise` [seam.AFTER] stands behind the hole when they are judged; each token of the hole adds `bias` nats.
+    """
 
     def __init__(
         self,
@@ -45,60 +51,68 @@ class Contest:
         prompt: decoder.Prompt,
         candidates: Sequence[Candidate],
         hole: int,
+        noise: Tensor,
         bias: float,
     ) -> None:
         self._model, self._prompt, self._candidates = model, prompt, candidates
-        self._hole, self._bias = hole, bias
-        self._latest: dict[int, Progress] = {}
-        self._dropped: set[int] = set()
+        self._hole, self._noise, self._bias = hole, noise, bias
+        self._rivals: dict[int, Progress] = {}
+        self._scores: dict[int, float] = {}
+        self._passes = 0
 
     def run(self, schedule: Schedule, deadline: Deadline, cancel: CancelToken) -> Iterator[Lead]:
         """A `Lead` a step; the last one has the winner. Raises `Cancelled` as `denoise` does."""
-        batches = denoise(
+        began = deadline.now()
+
+        def hurried() -> bool:
+            """Whether another pass, as long as those before, would miss the deadline."""
+            return deadline.strikes_within((deadline.now() - began) / self._passes)
+
+        def survivors(steps: Sequence[Progress]) -> Collection[int]:
+            self._passes += 1
+            self._rivals |= {step.candidate: step for step in steps}
+            if steps[0].index == DROP_AT and len(self._rivals) > KEEP and not hurried():
+                self._judge()
+                kept = sorted(self._rivals, key=lambda number: self._scores[number])[:KEEP]
+                self._rivals = {number: self._rivals[number] for number in kept}
+            return self._rivals.keys()
+
+        for steps in denoise(
             self._model,
             self._prompt,
             self._candidates,
             schedule=schedule,
             deadline=deadline,
             cancel=cancel,
-            survivors=self._survivors,
-        )
-        for steps in batches:
-            self._latest |= {step.candidate: step for step in steps}
-            running = [step for step in steps if step.finish is None and step.candidate not in self._dropped]
-            if running:
-                yield Lead(self._ahead(), steps[0].index, None, steps[0].index, {})
-            else:
-                yield self._decided(steps, deadline)
+            survivors=survivors,
+        ):
+            index = steps[0].index
+            finish = self._finish(steps)
+            if finish is not None and len(self._rivals) > 1 and finish != "deadline" and not hurried():
+                self._judge()
+            yield Lead(self._ahead(), index, finish, self._passes, self._scores)
 
-    def _survivors(self, steps: Sequence[Progress]) -> Collection[int]:
-        rivals = sorted(self._rivals() | {step.candidate: step for step in steps})
-        latest = self._latest | {step.candidate: step for step in steps}
-        kept = sorted(rivals, key=lambda number: self._unsure(latest[number]))
-        if steps[0].index >= DROP_AT:
-            self._dropped |= set(kept[KEEP:])
-        return set(rivals) - self._dropped
+    def _finish(self, steps: Sequence[Progress]) -> Finish | None:
+        """Why no candidate goes on after these steps, if so: what holds for the last of them."""
+        left = [step.finish for step in steps if step.candidate in self._rivals]
+        if not left:
+            return "stable"  # who was still running was dropped; the others had settled before
+        return None if None in left else left[-1]
 
-    def _rivals(self) -> dict[int, Progress]:
-        return {number: step for number, step in self._latest.items() if number not in self._dropped}
+    def _judge(self) -> None:
+        """Score all that are left, in one pass."""
+        self._passes += 1
+        canvases = [self._candidates[number].canvas for number in self._rivals]
+        drafts = [step.draft for step in self._rivals.values()]
+        signal = self._candidates[0].pinned_signal
+        nats = surprises(self._model, self._prompt, canvases, drafts, self._hole, self._noise, signal)
+        lengths = [len(canvas.holes[self._hole]) for canvas in canvases]
+        self._scores = {
+            number: own + self._bias * length for number, own, length in zip(self._rivals, nats, lengths, strict=True)
+        }
 
     def _ahead(self) -> Progress:
-        return min(self._rivals().values(), key=self._unsure)
-
-    def _unsure(self, step: Progress) -> float:
-        """What a step itself tells of its candidate, without a pass of its own: nats, low is good."""
-        return -float(step.logits.log_softmax(-1).amax(-1).sum()) + self._bias * len(step.draft)
-
-    def _decided(self, steps: Sequence[Progress], deadline: Deadline) -> Lead:
-        """The last step's lead: by the seam, unless the deadline leaves no time to read it."""
-        index, rivals = steps[0].index, self._rivals()
-        late = any(step.finish == "deadline" for step in steps)
-        if late or len(rivals) == 1:
-            best = self._ahead()
-            return Lead(best, index, "deadline" if late else best.finish, index, {})
-        canvases = [self._candidates[number].canvas for number in rivals]
-        read = surprises(self._model, self._prompt, canvases, [step.draft for step in rivals.values()], self._hole)
-        lengths = [len(canvas.holes[self._hole]) for canvas in canvases]
-        scores = {n: nats + self._bias * size for n, nats, size in zip(rivals, read, lengths, strict=True)}
-        winner = rivals[min(scores, key=lambda number: scores[number])]
-        return Lead(winner, index, winner.finish, index + 1, scores)
+        """By the seam, as last read; until it was, the surest."""
+        if self._scores:
+            return self._rivals[min(self._rivals, key=lambda number: self._scores[number])]
+        return min(self._rivals.values(), key=lambda step: sum(step.entropies) / len(step.entropies))

@@ -66,7 +66,7 @@ class Progress:
 
 
 Survivors = Callable[[Sequence[Progress]], Collection[int]]
-"""From a step's progress, which candidates are worth going on with; asked while there are several."""
+"""From a step's progress, which candidates are worth going on with."""
 
 
 @torch.inference_mode()
@@ -105,7 +105,7 @@ def denoise(
         elif deadline.strikes_within(deadline.now() - began):
             steps = [replace(step, finish=step.finish or "deadline") for step in steps]
         on = [step.finish is None for step in steps]
-        if len(steps) > 1 and survivors is not None and any(on):
+        if survivors is not None:
             kept = survivors(steps)
             on = [going and step.candidate in kept for going, step in zip(on, steps, strict=True)]
         parts = zip(

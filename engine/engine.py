@@ -34,6 +34,7 @@ from engine.loader import LoadedModel, load
 from engine.profile import ModelInfo, Profile
 from engine.prompt import open_prompt
 from engine.sampler import Sampler, Schedule
+from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
 from engine.turns import Turn, next_turn
 from engine.types import CancelToken, Infill, InfillRequest, Limits, Step, Timings
@@ -112,8 +113,9 @@ class Engine:
                 self._candidate(loaded, canvas, reader, _seed(request.seed, canvas, len(canvases)))
                 for canvas, reader in zip(canvases, readers, strict=True)
             ]
+            noise = self._sampler(loaded.device, request.seed).noise(AFTER)
             bias = self.profile.calibration.length_bias
-            contest = Contest(loaded.model, prompt, candidates, turn.contested, bias)
+            contest = Contest(loaded.model, prompt, candidates, turn.contested, noise, bias)
             for lead in contest.run(schedule, deadline, cancel):
                 found = answers(lead.progress, readers[lead.progress.candidate])
                 now = filled | dict(zip(turn.holes, found, strict=True))
@@ -189,17 +191,21 @@ class Engine:
         profile = self.profile
         return Candidate(
             canvas,
-            Sampler(self._vocabulary.size, profile.entropy_bound, torch.Generator(loaded.device).manual_seed(seed)),
+            self._sampler(loaded.device, seed),
             StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
             Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
             profile.pinned_signal,
         )
 
+    def _sampler(self, device: torch.device, seed: int) -> Sampler:
+        generator = torch.Generator(device).manual_seed(seed % 2**63)
+        return Sampler(self._vocabulary.size, self.profile.entropy_bound, generator)
+
 
 def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
     """A random stream for each length, so that which other lengths are tried changes nothing for it."""
     own = 0 if rivals == 1 else 1_000_003 * int((~canvas.pinned).sum())
-    return (seed + own) % 2**63
+    return seed + own
 
 
 def _deadline(limits: Limits, clock: Callable[[], float]) -> Deadline:

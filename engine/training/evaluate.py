@@ -12,8 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 from engine.engine import Engine
+from engine.profile import Profile
 from engine.training.corpus import Source
-from engine.types import Context, Hole, Infill, InfillRequest, Pinned, Segment
+from engine.types import Context, Hole, Infill, InfillRequest, Pinned
 
 CHARACTERS_A_TOKEN = 3
 """Of Python under the embedded tokenizer (3.2 measured on held-out code)."""
@@ -87,15 +88,20 @@ def score(cases: Sequence[Case], fills: Iterable[str]) -> Score:
 
 
 def fill(engine: Engine, case: Case, seed: int = 0) -> Infill:
-    """What the engine puts into the hole, pinned code on both sides cut at line borders."""
-    profile = engine.profile
-    above, before = _split_last(case.prefix, profile.before_tokens * CHARACTERS_A_TOKEN)
-    after, below = _split_first(case.suffix, profile.after_tokens * CHARACTERS_A_TOKEN)
-    segments: list[Segment] = [Pinned(before), Hole(max_tokens=32, stop="\n"), Pinned(after)]
-    context = Context(language="python", above=above, below=below)
-    *_, last = engine.infill(InfillRequest(context, segments, seed=seed))
+    """What the engine puts into the hole."""
+    *_, last = engine.infill(request_of(engine.profile, case, seed))
     assert isinstance(last, Infill)
     return last
+
+
+def request_of(profile: Profile, case: Case, seed: int = 0, told_length: bool = False) -> InfillRequest:
+    """The hole with pinned code on both sides, cut at line borders. `told_length`: a draft that is all noise has the
+    answer's length, which the policy `fixed` keeps."""
+    above, before = _split_last(case.prefix, profile.before_tokens * CHARACTERS_A_TOKEN)
+    after, below = _split_first(case.suffix, profile.after_tokens * CHARACTERS_A_TOKEN)
+    hole = Hole(max_tokens=32, draft=case.answer if told_length else None, stop="\n")
+    context = Context(language="python", above=above, below=below)
+    return InfillRequest(context, [Pinned(before), hole, Pinned(after)], seed=seed)
 
 
 def previous_line(case: Case) -> str:

@@ -19,13 +19,15 @@ from engine.encoder import Encoder
 from engine.errors import Cancelled, RequestTooLarge
 from engine.length import Batch
 from engine.loader import LoadedModel
+from engine.profile import PinnedSignal
 from engine.sampler import Sampler, Schedule
-from engine.seam import seam_rows, surprises
+from engine.seam import AFTER, seam_rows, surprises
 from engine.stopping import Deadline, StableAndSure
 from tests.engine.checkpoints import SLIDING_WINDOW
 from tests.engine.reference import prompt_of
 
 LENGTHS = (1, 3, 4, 9)
+NOISE = torch.arange(40, 40 + AFTER)
 
 
 def prompt_for(loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW) -> decoder.Prompt:
@@ -119,16 +121,38 @@ def test_batched_surprises_are_those_of_one_canvas_at_a_time(loaded: LoadedModel
     canvases = [canvas_of(loaded, length) for length in LENGTHS]
     drafts = [list(range(10, 10 + length)) for length in LENGTHS]
     prompt = prompt_for(loaded)
-    together = surprises(loaded.model, prompt, canvases, drafts, 0)
+    together = surprises(loaded.model, prompt, canvases, drafts, 0, NOISE)
     alone = [
-        surprises(loaded.model, prompt, [canvas], [draft], 0)[0] for canvas, draft in zip(canvases, drafts, strict=True)
+        surprises(loaded.model, prompt, [canvas], [draft], 0, NOISE)[0]
+        for canvas, draft in zip(canvases, drafts, strict=True)
     ]
     assert together == pytest.approx(alone, rel=1e-4)
 
 
+@pytest.mark.parametrize("signal", ["always", "never"])
+def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedModel, signal: PinnedSignal) -> None:
+    """The slow way: one canvas, logits for every row, and neither the tokens nor their signal seen."""
+    canvas, prompt = canvas_of(loaded, 3), prompt_for(loaded)
+    ids = canvas.ids.clone()
+    ids[canvas.rows] = torch.tensor([10, 11, 12])
+    (hole,) = canvas.holes
+    shown = ids.clone()
+    shown[hole.end : hole.end + AFTER] = NOISE[: len(ids) - hole.end]
+    soft = decoder.embed(loaded.model, ids)[None].detach().clone()
+    soft[:, hole.start : hole.end + AFTER] = 0
+    with torch.inference_mode():
+        given = soft if signal == "always" else None
+        hidden = decoder.decode(loaded.model, shown[None], given, prompt.seen, decoder.NO_MASKS, prompt.tokens)
+        likely = decoder.logits(loaded.model, hidden)[0].log_softmax(-1)
+    rows = range(max(0, hole.start - 4), min(len(ids), hole.end + AFTER))
+    expected = -sum(float(likely[row, ids[row]]) for row in rows)
+    (found,) = surprises(loaded.model, prompt, [canvas], [[10, 11, 12]], 0, NOISE, signal)
+    assert found == pytest.approx(expected, rel=1e-4)
+
+
 def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> Contest:
     candidates = [candidate(loaded, length) for length in lengths]
-    return Contest(loaded.model, prompt_for(loaded), candidates, 0, bias)
+    return Contest(loaded.model, prompt_for(loaded), candidates, 0, NOISE, bias)
 
 
 def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
@@ -153,7 +177,8 @@ def test_few_go_on_after_the_first_steps(flat: LoadedModel, monkeypatch: pytest.
     lengths = range(1, KEEP + 5)
     list(contest(flat, lengths).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken()))
     assert sizes[0] == len(lengths)
-    assert sizes[-1] <= KEEP
+    assert sizes[2] == len(lengths), "the pass that judges"
+    assert sizes[3] <= KEEP
 
 
 def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -166,6 +191,19 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     monkeypatch.setattr(decoder, "decode", decode)
     return sizes
+
+
+def test_it_is_over_when_all_that_still_ran_were_dropped(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The six shortest settle at once, the others never and are behind."""
+    lengths = range(1, KEEP + 3)
+    candidates = [
+        replace(own, stop=StableAndSure(0, 1e9) if place < KEEP else own.stop)
+        for place, own in enumerate(candidate(flat, length) for length in lengths)
+    ]
+    monkeypatch.setattr("engine.contest.surprises", lambda *given: [float(len(draft)) for draft in given[3]])
+    match = Contest(flat.model, prompt_for(flat), candidates, 0, NOISE, 0.0)
+    *_, last = match.run(Schedule(8, 0.2, 0.6), Deadline(None), CancelToken())
+    assert (last.index, last.finish, len(last.progress.draft)) == (2, "stable", 1)
 
 
 TWICE = (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx"))

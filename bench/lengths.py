@@ -1,0 +1,152 @@
+"""How long is the hole: every policy over the same held-out single-line holes, the true length as the upper bound.
+
+    python bench/lengths.py [--holes 500] [--model embedded] [--held-out runs/embedded/held_out.jsonl] [--seed 0]
+
+A hole is the rest of a line, so it ends at a line break; `fixed` is given the longest hole and cut there. `oracle` is
+`fixed` told the true length. Within 0, 1, 2: the share of holes whose text has as many tokens as the truth, or misses
+it by so many. Surprise: nats a token across the seam of the filled canvas (`engine.seam`); `truth` is the author's
+own text. Milliseconds are medians with one thread, prefill included, the policies interleaved. The last
+line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from engine.canvas import lay_out
+from engine.decoder import Prompt
+from engine.encoder import Encoder
+from engine.engine import Engine
+from engine.length import Fixed
+from engine.loader import LoadedModel, load
+from engine.profile import HolePolicy
+from engine.prompt import open_prompt
+from engine.seam import AFTER, seam_rows, surprises
+from engine.training.corpus import load as load_corpus
+from engine.training.evaluate import Case, cases, request_of, score
+from engine.types import Hole, Infill, InfillRequest
+
+ORACLE = "oracle"
+POLICIES: dict[str, HolePolicy] = {"pad": "pad", "batch": "batch", "fixed": "fixed", ORACLE: "fixed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One policy's figures; shares of 1."""
+
+    exact_match: float
+    similarity: float
+    within_0: float
+    within_1: float
+    within_2: float
+    surprise: float
+    steps: float
+    passes: float
+    ms_p50: float
+
+
+class Judge:
+    """Measures texts in their holes, with an encoder of its own."""
+
+    def __init__(self, loaded: LoadedModel) -> None:
+        self._loaded = loaded
+        self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
+        self._encoder = Encoder(loaded.model)
+        size = loaded.model.model.decoder.vocab_size
+        self._noise = torch.randint(size, (AFTER,), generator=torch.Generator().manual_seed(0))
+
+    def measure(self, request: InfillRequest, text: str) -> tuple[int, float]:
+        """A text's tokens in the request's hole, and nats a token across its seam."""
+        loaded = self._loaded
+        filled = [replace(s, draft=text, strength=1.0) if isinstance(s, Hole) else s for s in request.segments]
+        canvas = lay_out(filled, loaded.tokenizer, loaded.profile, Fixed().positions, self._prompt.canvas_end)
+        (hole,) = canvas.holes
+        ids = self._prompt.encode(request.context)
+        self._encoder.prefill(ids)
+        draft = canvas.ids[hole.start : hole.end].tolist()
+        prompt, signal = Prompt(self._encoder.seen(), len(ids)), loaded.profile.pinned_signal
+        (nats,) = surprises(loaded.model, prompt, [canvas], [draft], 0, self._noise, signal)
+        return len(hole), nats / len(seam_rows(canvas, 0))
+
+
+def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> dict[str, Row]:
+    engines = {
+        name: Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
+        for name, policy in POLICIES.items()
+    }
+    judge = Judge(loaded)
+    infills: dict[str, list[Infill]] = {name: [] for name in engines}
+    lengths: dict[str, list[int]] = {name: [] for name in ("truth", *engines)}
+    nats: dict[str, list[float]] = {name: [] for name in ("truth", *engines)}
+    for case in track(wanted, "Filling", console=Console(stderr=True)):
+        for name, engine in engines.items():
+            request = request_of(engine.profile, case, seed, told_length=name == ORACLE)
+            *_, infill = engine.infill(request)
+            assert isinstance(infill, Infill)
+            infills[name].append(infill)
+        for name in lengths:
+            length, surprise = judge.measure(request, case.answer if name == "truth" else infills[name][-1].texts[0])
+            lengths[name].append(length)
+            nats[name].append(surprise)
+    return {name: _row(wanted, infills.get(name), lengths[name], lengths["truth"], nats[name]) for name in lengths}
+
+
+def _row(
+    wanted: Sequence[Case],
+    infills: Sequence[Infill] | None,
+    lengths: Sequence[int],
+    truth: Sequence[int],
+    nats: Sequence[float],
+) -> Row:
+    off = [abs(own - right) for own, right in zip(lengths, truth, strict=True)]
+    exact, near, nearly = (round(sum(miss <= most for miss in off) / len(off), 4) for most in (0, 1, 2))
+    scored = score(wanted, [case.answer for case in wanted] if infills is None else [i.texts[0] for i in infills])
+    spent = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills or ()]
+    return Row(
+        scored.exact_match,
+        scored.edit_similarity,
+        exact,
+        near,
+        nearly,
+        round(statistics.mean(nats), 3),
+        round(statistics.mean([infill.steps for infill in infills or ()] or [0]), 1),
+        round(statistics.mean([infill.passes for infill in infills or ()] or [0]), 1),
+        round(statistics.median(spent or [0]), 1),
+    )
+
+
+def table_of(rows: dict[str, Row]) -> Table:
+    table = Table("policy", *(name.replace("_", " ") for name in Row.__slots__))
+    for name, row in rows.items():
+        table.add_row(name, *(f"{getattr(row, figure):g}" for figure in Row.__slots__))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The hole policies on the same held-out holes.")
+    parser.add_argument("--holes", type=int, default=500)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--held-out", type=Path, default=Path("runs/embedded/held_out.jsonl"))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    loaded = load(options.model, "cpu")
+    wanted = cases(load_corpus(options.held_out), options.holes, options.seed)
+    rows = measured(loaded, wanted, options.seed)
+    Console(stderr=True).print(table_of(rows))
+    figures = {name: asdict(row) for name, row in rows.items()}
+    print(json.dumps({"bench": "lengths", "model": loaded.info.name, "holes": len(wanted), "policies": figures}))
+
+
+if __name__ == "__main__":
+    main()
