@@ -10,7 +10,7 @@ request are the last prompt's tokens, keys and values, and those are right after
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
@@ -109,13 +109,7 @@ class Engine:
         while True:
             lead: Lead | None = None
             readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
-            candidates = [
-                self._candidate(loaded, canvas, reader, _seed(request.seed, canvas, len(canvases)))
-                for canvas, reader in zip(canvases, readers, strict=True)
-            ]
-            noise = self._sampler(loaded.device, request.seed).noise(AFTER)
-            bias = self.profile.calibration.length_bias
-            contest = Contest(loaded.model, prompt, candidates, turn.contested, noise, bias)
+            contest = self._contest(loaded, prompt, canvases, readers, turn.contested, request.seed)
             for lead in contest.run(schedule, deadline, cancel):
                 found = answers(lead.progress, readers[lead.progress.candidate])
                 now = filled | dict(zip(turn.holes, found, strict=True))
@@ -187,15 +181,28 @@ class Engine:
             raise error
         return laid_out
 
-    def _candidate(self, loaded: LoadedModel, canvas: Canvas, reader: Reader, seed: int) -> Candidate:
+    def _contest(
+        self,
+        loaded: LoadedModel,
+        prompt: Prompt,
+        canvases: Sequence[Canvas],
+        readers: Sequence[Reader],
+        contested: int,
+        seed: int,
+    ) -> Contest:
         profile = self.profile
-        return Candidate(
-            canvas,
-            self._sampler(loaded.device, seed),
-            StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
-            Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
-            profile.pinned_signal,
-        )
+        candidates = [
+            Candidate(
+                canvas,
+                self._sampler(loaded.device, _seed(seed, canvas, len(canvases))),
+                StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
+                Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
+                profile.pinned_signal,
+            )
+            for canvas, reader in zip(canvases, readers, strict=True)
+        ]
+        noise = self._sampler(loaded.device, seed).noise(AFTER)
+        return Contest(loaded.model, prompt, candidates, contested, noise, profile.calibration.length_bias)
 
     def _sampler(self, device: torch.device, seed: int) -> Sampler:
         generator = torch.Generator(device).manual_seed(seed % 2**63)
