@@ -5,8 +5,8 @@
 A hole is the rest of a line, so it ends at a line break; `fixed` is given the longest hole and cut there. `oracle` is
 `fixed` told the true length. Within 0, 1, 2: the share of holes whose text has as many tokens as the truth, or misses
 it by so many. Surprise: nats a token across the seam of the filled canvas (`engine.seam`); `truth` is the author's
-own text. Milliseconds are medians with one thread, prefill included, the policies interleaved. The last
-line is JSON.
+own text. Milliseconds are medians with one thread, prefill included, the policies interleaved. Ctrl-C
+prints what is known. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -55,6 +55,16 @@ class Row:
     ms_p50: float
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A text in its hole: how many tokens it has there, and nats a token across its seam. `infill`: whence it came."""
+
+    text: str
+    infill: Infill | None
+    length: int
+    surprise: float
+
+
 class Judge:
     """Measures texts in their holes, with an encoder of its own."""
 
@@ -65,8 +75,8 @@ class Judge:
         size = loaded.model.model.decoder.vocab_size
         self._noise = torch.randint(size, (AFTER,), generator=torch.Generator().manual_seed(0))
 
-    def measure(self, request: InfillRequest, text: str) -> tuple[int, float]:
-        """A text's tokens in the request's hole, and nats a token across its seam."""
+    def attempt(self, request: InfillRequest, text: str, infill: Infill | None) -> Attempt:
+        """What is to be known of a text in the request's hole."""
         loaded = self._loaded
         filled = [replace(s, draft=text, strength=1.0) if isinstance(s, Hole) else s for s in request.segments]
         canvas = lay_out(filled, loaded.tokenizer, loaded.profile, Fixed().positions, self._prompt.canvas_end)
@@ -76,51 +86,54 @@ class Judge:
         draft = canvas.ids[hole.start : hole.end].tolist()
         prompt, signal = Prompt(self._encoder.seen(), len(ids)), loaded.profile.pinned_signal
         (nats,) = surprises(loaded.model, prompt, [canvas], [draft], 0, self._noise, signal)
-        return len(hole), nats / len(seam_rows(canvas, 0))
+        return Attempt(text, infill, len(hole), nats / len(seam_rows(canvas, 0)))
 
 
-def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> dict[str, Row]:
+def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> tuple[int, dict[str, Row]]:
+    """How many holes were filled (Ctrl-C ends it early), and each policy's figures over them."""
     engines = {
         name: Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
         for name, policy in POLICIES.items()
     }
     judge = Judge(loaded)
-    infills: dict[str, list[Infill]] = {name: [] for name in engines}
-    lengths: dict[str, list[int]] = {name: [] for name in ("truth", *engines)}
-    nats: dict[str, list[float]] = {name: [] for name in ("truth", *engines)}
-    for case in track(wanted, "Filling", console=Console(stderr=True)):
-        for name, engine in engines.items():
-            request = request_of(engine.profile, case, seed, told_length=name == ORACLE)
-            *_, infill = engine.infill(request)
-            assert isinstance(infill, Infill)
-            infills[name].append(infill)
-        for name in lengths:
-            length, surprise = judge.measure(request, case.answer if name == "truth" else infills[name][-1].texts[0])
-            lengths[name].append(length)
-            nats[name].append(surprise)
-    return {name: _row(wanted, infills.get(name), lengths[name], lengths["truth"], nats[name]) for name in lengths}
+    tried: list[dict[str, Attempt]] = []
+    try:
+        for case in track(wanted, "Filling", console=Console(stderr=True)):
+            tried.append(_attempts(engines, judge, case, seed))
+    except KeyboardInterrupt:
+        pass
+    if not tried:
+        raise SystemExit("no hole was filled")
+    done = wanted[: len(tried)]
+    truth = [attempts["truth"].length for attempts in tried]
+    return len(done), {name: _row(done, [attempts[name] for attempts in tried], truth) for name in tried[0]}
 
 
-def _row(
-    wanted: Sequence[Case],
-    infills: Sequence[Infill] | None,
-    lengths: Sequence[int],
-    truth: Sequence[int],
-    nats: Sequence[float],
-) -> Row:
-    off = [abs(own - right) for own, right in zip(lengths, truth, strict=True)]
+def _attempts(engines: Mapping[str, Engine], judge: Judge, case: Case, seed: int) -> dict[str, Attempt]:
+    found: dict[str, Attempt] = {}
+    for name, engine in engines.items():
+        request = request_of(engine.profile, case, seed, told_length=name == ORACLE)
+        *_, infill = engine.infill(request)
+        assert isinstance(infill, Infill)
+        found[name] = judge.attempt(request, infill.texts[0], infill)
+    return {"truth": judge.attempt(request, case.answer, None)} | found
+
+
+def _row(wanted: Sequence[Case], attempts: Sequence[Attempt], truth: Sequence[int]) -> Row:
+    off = [abs(own.length - right) for own, right in zip(attempts, truth, strict=True)]
     exact, near, nearly = (round(sum(miss <= most for miss in off) / len(off), 4) for most in (0, 1, 2))
-    scored = score(wanted, [case.answer for case in wanted] if infills is None else [i.texts[0] for i in infills])
-    spent = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills or ()]
+    scored = score(wanted, [own.text for own in attempts])
+    infills = [own.infill for own in attempts if own.infill is not None]
+    spent = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
     return Row(
         scored.exact_match,
         scored.edit_similarity,
         exact,
         near,
         nearly,
-        round(statistics.mean(nats), 3),
-        round(statistics.mean([infill.steps for infill in infills or ()] or [0]), 1),
-        round(statistics.mean([infill.passes for infill in infills or ()] or [0]), 1),
+        round(statistics.mean(own.surprise for own in attempts), 3),
+        round(statistics.mean([infill.steps for infill in infills] or [0]), 1),
+        round(statistics.mean([infill.passes for infill in infills] or [0]), 1),
         round(statistics.median(spent or [0]), 1),
     )
 
@@ -142,10 +155,10 @@ def main() -> None:
     torch.set_num_threads(1)
     loaded = load(options.model, "cpu")
     wanted = cases(load_corpus(options.held_out), options.holes, options.seed)
-    rows = measured(loaded, wanted, options.seed)
+    holes, rows = measured(loaded, wanted, options.seed)
     Console(stderr=True).print(table_of(rows))
     figures = {name: asdict(row) for name, row in rows.items()}
-    print(json.dumps({"bench": "lengths", "model": loaded.info.name, "holes": len(wanted), "policies": figures}))
+    print(json.dumps({"bench": "lengths", "model": loaded.info.name, "holes": holes, "policies": figures}))
 
 
 if __name__ == "__main__":
