@@ -54,7 +54,7 @@ def outline(text: str) -> Outline:
         imports += _imports(statement)
         for name, lines in _definition(statement, ""):
             definitions[name] = _shortened(lines)
-    return Outline(tuple(imports), definitions)
+    return Outline(tuple(filter(_is_named, imports)), definitions)
 
 
 def _statements(nodes: Iterable[Node]) -> Iterator[Node]:
@@ -80,6 +80,13 @@ def _imports(node: Node) -> Iterator[Import]:
         for named in node.children_by_field_name("name"):
             name, alias = _aliased(named)
             yield Import(module, level, name, alias)
+
+
+def _is_named(one: Import) -> bool:
+    """Half typed, a name may be anything, even nothing; and it becomes part of a path."""
+    module = filter(None, one.module.split("."))
+    names = [*module, *one.bound.split("."), one.name or "module"] if one.name != "*" else module
+    return all(name.isidentifier() for name in names)
 
 
 def _aliased(named: Node) -> tuple[str, str]:

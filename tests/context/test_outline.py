@@ -97,6 +97,13 @@ def test_text_that_does_not_parse_is_no_error(text: str) -> None:
     outline(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["from .. import,; a.f", "from . import (x/\nfrom a import b\n", "from . import a.\n\nb"]
+)
+def test_half_typed_import_names_no_file(text: str) -> None:
+    assert all(one.bound.isidentifier() for one in outline(text).imports)
+
+
 @given(st.text(alphabet="import from.*as def class():\n\t'\"#=ab\x00é", max_size=80))
 def test_any_text_has_an_outline(text: str) -> None:
     found = outline(text)

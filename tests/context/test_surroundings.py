@@ -67,6 +67,13 @@ def test_imports_lead_to_definitions(tmp_path: Path, text: str, shown: str) -> N
     assert "".join(snippet.text for snippet in snippets_of(tmp_path, text)) == shown
 
 
+@pytest.mark.parametrize("half_typed", ["from . import,; x", "from . import (x/\nfrom a import b\n", "from pkg import"])
+def test_half_typed_import_hides_no_other(tmp_path: Path, half_typed: str) -> None:
+    plant(tmp_path, PACKAGE)
+    shown = snippets_of(tmp_path, f"from .base import Base\n{half_typed}")
+    assert [snippet.path for snippet in shown] == ["pkg/base.py"]
+
+
 def test_names_that_are_used_come_first_and_paths_are_the_workspaces(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     text = "from .base import Base\nfrom ._more import extra\n\nextra(1)\n"
