@@ -93,10 +93,13 @@ class Contest:
             yield Lead(self._ahead(), index, finish, self._passes, self._scores)
 
     def _finish(self, steps: Sequence[Progress]) -> Finish | None:
-        """Why no candidate goes on after these steps, if so: what holds for the last of them."""
+        """Why no candidate goes on after these steps, if so: the deadline if it struck one of them, else what holds for
+        the last."""
         left = [step.finish for step in steps if step.candidate in self._rivals]
         if not left:
             return "stable"  # who was still running was dropped; the others had settled before
+        if "deadline" in left:  # whoever settled in the same step: there is no time for another turn
+            return "deadline"
         return None if None in left else left[-1]
 
     def _judge(self) -> None:

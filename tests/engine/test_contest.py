@@ -127,6 +127,13 @@ def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> 
     assert (last.index, last.passes, last.scores) == (4, 4, {})
 
 
+def test_deadline_is_told_of_though_one_settled_as_it_struck(flat: LoadedModel) -> None:
+    settled = replace(candidate(flat, 9), stop=StableAndSure(0, float("inf")))
+    rivals = Contest(flat.model, prompt_for(flat), [candidate(flat, 3), settled], 0, NOISE, 0.0)
+    [only] = rivals.run(Schedule(4, 0.2, 0.6), Deadline(0.0), CancelToken())
+    assert only.finish == "deadline"
+
+
 def test_few_go_on_after_the_first_steps(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = batch_sizes(monkeypatch)
     lengths = range(1, KEEP + 5)
