@@ -14,6 +14,7 @@ from torch import Tensor
 
 from engine import decoder
 from engine.denoise import Candidate, Progress, denoise
+from engine.errors import Cancelled
 from engine.sampler import Schedule
 from engine.seam import surprises
 from engine.stopping import Deadline
@@ -30,13 +31,14 @@ candidates go on."""
 @dataclass(frozen=True, slots=True)
 class Lead:
     """Who is ahead after the step `index` of the batch, which may have been settled before; `finish` says why the
-    contest is over. `passes`: forward passes so far. `scores` of candidates as last judged, in nats, low is good."""
+    contest is over. `passes`: forward passes so far. `judged`: the candidates as last judged and their nats, without
+    the bias."""
 
     progress: Progress
     index: int
     finish: Finish | None
     passes: int
-    scores: dict[int, float]
+    judged: Sequence[tuple[Progress, float]]
 
 
 class Contest:
@@ -57,7 +59,7 @@ class Contest:
         self._model, self._prompt, self._candidates = model, prompt, candidates
         self._hole, self._noise, self._bias = hole, noise, bias
         self._rivals: dict[int, Progress] = {}
-        self._scores: dict[int, float] = {}
+        self._nats: dict[int, float] = {}
         self._passes = 0
 
     def run(self, schedule: Schedule, deadline: Deadline, cancel: CancelToken) -> Iterator[Lead]:
@@ -72,8 +74,8 @@ class Contest:
             self._passes += 1
             self._rivals |= {step.candidate: step for step in steps}
             if steps[0].index == DROP_AT and len(self._rivals) > KEEP and not hurried():
-                self._judge()
-                kept = sorted(self._rivals, key=lambda number: self._scores[number])[:KEEP]
+                self._judge(cancel)
+                kept = sorted(self._rivals, key=self._score)[:KEEP]
                 self._rivals = {number: self._rivals[number] for number in kept}
             return self._rivals.keys()
 
@@ -89,8 +91,8 @@ class Contest:
             index = steps[0].index
             finish = self._finish(steps)
             if finish is not None and len(self._rivals) > 1 and finish != "deadline" and not hurried():
-                self._judge()
-            yield Lead(self._ahead(), index, finish, self._passes, self._scores)
+                self._judge(cancel)
+            yield Lead(self._ahead(), index, finish, self._passes, self._judged())
 
     def _finish(self, steps: Sequence[Progress]) -> Finish | None:
         """Why no candidate goes on after these steps, if so: the deadline if it struck one of them, else what holds for
@@ -102,20 +104,26 @@ class Contest:
             return "deadline"
         return None if None in left else left[-1]
 
-    def _judge(self) -> None:
-        """Score all that are left, in one pass."""
+    def _judge(self, cancel: CancelToken) -> None:
+        """Read the seam of all that are left, in one pass."""
+        if cancel.cancelled:
+            raise Cancelled("the request was cancelled")
         self._passes += 1
         canvases = [self._candidates[number].canvas for number in self._rivals]
         drafts = [step.draft for step in self._rivals.values()]
         signal = self._candidates[0].pinned_signal
         nats = surprises(self._model, self._prompt, canvases, drafts, self._hole, self._noise, signal)
-        lengths = [len(canvas.holes[self._hole]) for canvas in canvases]
-        self._scores = {
-            number: own + self._bias * length for number, own, length in zip(self._rivals, nats, lengths, strict=True)
-        }
+        self._nats = dict(zip(self._rivals, nats, strict=True))
+
+    def _judged(self) -> list[tuple[Progress, float]]:
+        return [(step, self._nats[number]) for number, step in self._rivals.items() if number in self._nats]
+
+    def _score(self, number: int) -> float:
+        """Nats of a candidate that was judged, low is good."""
+        return self._nats[number] + self._bias * len(self._candidates[number].canvas.holes[self._hole])
 
     def _ahead(self) -> Progress:
         """By the seam, as last read; until it was, the surest."""
-        if self._scores:
-            return self._rivals[min(self._rivals, key=lambda number: self._scores[number])]
+        if self._nats:
+            return self._rivals[min(self._rivals, key=self._score)]
         return min(self._rivals.values(), key=lambda step: sum(step.entropies) / len(step.entropies))

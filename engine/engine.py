@@ -37,7 +37,7 @@ from engine.sampler import Sampler, Schedule
 from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
 from engine.turns import Turn, next_turn
-from engine.types import CancelToken, Infill, InfillRequest, Limits, Step, Timings
+from engine.types import CancelToken, Infill, InfillRequest, Limits, Step, Timings, Trial
 
 
 class Engine:
@@ -105,6 +105,7 @@ class Engine:
 
         prompt = Prompt(self._encoder.seen(), len(ids))
         filled: dict[int, Answer] = {}
+        trials: dict[int, tuple[Trial, ...]] = {}
         steps = passes = 0
         while True:
             lead: Lead | None = None
@@ -121,6 +122,7 @@ class Engine:
             if cancel.cancelled:
                 raise Cancelled("the request was cancelled")
             steps, passes = steps + lead.index, passes + lead.passes
+            trials[turn.holes[turn.contested]] = _trials(lead, readers, turn.contested)
             settled = turn.holes if lead.finish == "deadline" else turn.settles
             filled |= {number: now[number] for number in settled}
             if len(filled) == len(now):
@@ -140,6 +142,7 @@ class Engine:
             hole_tokens=len(lead.progress.draft),
             pieces=tuple(own.pieces for own in ordered),
             passes=passes,
+            trials=tuple(trials.get(number, ()) for number in sorted(filled)),
         )
 
     def close(self) -> None:
@@ -207,6 +210,11 @@ class Engine:
     def _sampler(self, device: torch.device, seed: int) -> Sampler:
         generator = torch.Generator(device).manual_seed(seed % 2**63)
         return Sampler(self._vocabulary.size, self.profile.entropy_bound, generator)
+
+
+def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:
+    fills = [(readers[step.candidate].fills(step.draft)[hole], nats) for step, nats in lead.judged]
+    return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)
 
 
 def _seed(seed: int, canvas: Canvas, rivals: int) -> int:

@@ -138,6 +138,16 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A length that was tried to the end: the text's `tokens`, and how much the model was surprised by it, in nats,
+    before a calibration's `length_bias`. The least surprising one is the answer."""
+
+    text: str
+    tokens: int
+    nats: float
+
+
+@dataclass(frozen=True, slots=True)
 class Infill:
     """The answer: a text and a confidence (0 to 1) a hole, in segment order.
 
@@ -145,7 +155,8 @@ class Infill:
     model's own, not calibrated (`engine.calibration`).
     `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
     KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
-    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged.
+    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged;
+    `trials` are the lengths judged last, for each hole (none where there was nothing to judge).
     """
 
     texts: tuple[str, ...]
@@ -159,6 +170,7 @@ class Infill:
     hole_tokens: int
     pieces: tuple[tuple[Piece, ...], ...] = ()
     passes: int = 0
+    trials: tuple[tuple[Trial, ...], ...] = ()
 
 
 @dataclass(slots=True)

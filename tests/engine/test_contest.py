@@ -119,12 +119,12 @@ def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
         assert len(last.progress.draft) == length
         assert last.finish == "steps"
         assert last.passes == last.index + 1
-        assert last.scores[1] == pytest.approx(3.0 + 3 * bias)
+        assert [nats for _, nats in last.judged] == [5.0, 3.0, 4.0, 3.5]
 
 
 def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> None:
     *_, last = contest(flat, [4]).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
-    assert (last.index, last.passes, last.scores) == (4, 4, {})
+    assert (last.index, last.passes, last.judged) == (4, 4, [])
 
 
 def test_deadline_is_told_of_though_one_settled_as_it_struck(flat: LoadedModel) -> None:
@@ -193,6 +193,9 @@ def test_several_holes_are_filled_in_turn(searching: Callable[[], Engine]) -> No
     assert all(len(step.drafts) == 2 for step in steps)
     assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == 2
     assert infill.passes >= infill.steps
+    for text, trials in zip(infill.texts, infill.trials, strict=True):
+        assert text == min(trials, key=lambda trial: trial.nats).text
+        assert len(trials) <= KEEP
     settled = [step.drafts[0].text for step in steps]
     assert settled[-1] == settled[-2] == infill.texts[0]
 
@@ -229,6 +232,22 @@ def test_pinned_text_stays_in_every_candidate(
     for ids in seen[0].tolist():
         assert ids[: len(before)] == before
         assert " ".join(map(str, after)) in " ".join(map(str, ids))
+
+
+def test_cancel_takes_effect_before_the_lengths_are_judged(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, cancel = batch_sizes(monkeypatch), CancelToken()
+    running = contest(flat, LENGTHS).run(Schedule(2, 0.2, 0.6), Deadline(None), cancel)
+    next(running)
+    original = StableAndSure.settled
+
+    def cancelling(*given: Any) -> bool:
+        cancel.cancel()
+        return original(*given)
+
+    monkeypatch.setattr(StableAndSure, "settled", cancelling)
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(sizes) == 2
 
 
 @pytest.mark.parametrize("step", [1, 3])
