@@ -26,6 +26,7 @@ from engine.types import (
     Segment,
     Step,
     Timings,
+    Trial,
 )
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ __all__ = [
     "Segment",
     "Step",
     "Timings",
+    "Trial",
 ]
 
 
