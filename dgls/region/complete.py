@@ -93,7 +93,7 @@ def _ends_here(cursor: Cursor, syntax: Syntax, statement: Node) -> bool:
         return text.lstrip()[:1] != CLOSERS[last]
     if last not in ".=" and closes_body(text, cursor.language):
         return True
-    first = syntax.text.splitlines()[statement.start_point.row]
+    first = syntax.text.split("\n")[statement.start_point.row]  # tree-sitter ends lines there alone
     return width(indentation(text)) > width(indentation(first))
 
 

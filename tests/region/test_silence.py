@@ -33,6 +33,13 @@ def test_a_user_who_asks_is_always_answered(case: Case) -> None:
     assert isinstance(found, Region)
 
 
+def test_separators_that_end_no_line_shift_none() -> None:
+    text = "// a\u2028\u2028        b\nconst first = 1;\nconst value = first\n    .second();\n"
+    document = Document("untitled:1", 1, "javascript", text)
+    offset = text.index("\n    .")
+    assert plan(document, offset, Budget(), parse(document, offset)) is Quiet.COMPLETE
+
+
 def test_after_a_deletion_there_is_quiet_where_a_suggestion_was_due() -> None:
     document = Document("untitled:1", 1, "python", "x = ")
     assert plan(document, 4, Budget(), deleted=True) is Quiet.DELETED
