@@ -6,7 +6,9 @@ They are matched against whole paths in lower case, so a folder's name excludes 
 from __future__ import annotations
 
 SECRETS = (
-    *("credentials", "kubeconfig", "!credentials/", "!kubeconfig/"),  # files; folders of code are called so, too
+    # these are files; folders of code are called so, too
+    *("credentials", "kubeconfig", "*_rsa", "*_dsa", "*_ecdsa", "*_ed25519"),
+    *("!credentials/", "!kubeconfig/", "!*_rsa/", "!*_dsa/", "!*_ecdsa/", "!*_ed25519/"),
     # settings of one machine or one deployment; what is written to be copied and filled in holds none
     *(".env", ".env.*", ".env-*", "*.env", ".envrc", ".flaskenv", ".dev.vars", ".renviron", ".secret", ".secrets"),
     *("!.env*.example", "!.env*.sample", "!.env*.template", "!.env*.dist", "!.env*.defaults"),
@@ -16,14 +18,15 @@ SECRETS = (
     *("*.pem", "*.key", "*.p8", "*.p12", "*.pfx", "*.pkcs12", "*.p7b", "*.p7c", "*.der", "*.crt", "*.cer", "*.cert"),
     *("*.csr", "*.jks", "*.keystore", "*.truststore", "*.bks", "*.ppk", "*.gpg", "*.pgp", "*.agekey", "*.kdb"),
     *("*.kdbx", "*.keychain", "*.keychain-db", "*.mobileprovision", "*.ovpn", "id_rsa*", "id_dsa*", "id_ecdsa*"),
-    *("id_ed25519*", "*_rsa", "*_dsa", "*_ecdsa", "*_ed25519", ".ssh/", ".gnupg/", ".password-store/"),
+    *("id_ed25519*", ".ssh/", ".gnupg/", ".password-store/"),
     # credentials of tools and clouds
     *(".netrc", "_netrc", ".npmrc", ".yarnrc.yml", ".pypirc", ".git-credentials", ".htpasswd", ".pgpass"),
     *("pgpass.conf", ".my.cnf", ".mylogin.cnf", ".s3cfg", ".boto", ".vault-token", ".vault-pass*", ".vault_pass*"),
     *("credentials.json", "credentials.y*ml", "credentials.toml", "credentials.ini", "credentials.csv"),
     *("credentials.xml", "credentials.db", "*credentials.json", "client_secret*.json", "*service-account*.json"),
     *("*service_account*.json", "*serviceaccount*.json", "google-services.json", "auth.json", ".aws/", ".azure/"),
-    *("gcloud/", ".kube/", "kubeconfig.*", "*.kubeconfig", "**/.docker/config.json", ".dockercfg"),
+    *("**/.config/gcloud/", "**/appdata/roaming/gcloud/", ".kube/", "kubeconfig.*", "*.kubeconfig"),
+    *("**/.docker/config.json", ".dockercfg"),
     *(".dockerconfigjson", ".terraformrc", "terraform.rc", ".terraform/", "*.tfstate", "*.tfstate.*", "*.tfvars"),
     "*.tfvars.json",
     # what tools remember

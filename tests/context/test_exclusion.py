@@ -49,6 +49,10 @@ SECRETS = [
     ".htpasswd",
     ".bash_history",
     ".config/gcloud/access_tokens.db",
+    "AppData/Roaming/gcloud/access_tokens.db",
+    "crypto_rsa/.env",
+    "crypto_rsa/deploy_rsa",
+    "id_rsa/x",
     ".dev.vars",
     "release.keystore",
     ".terraform/x.json",
@@ -74,6 +78,8 @@ PLAIN = [
     "pem.py",
     ".github/workflows/ci.yml",
     "credentials/store.py",
+    "gcloud/storage.py",
+    "crypto_rsa/keys.py",
 ]
 
 
