@@ -140,7 +140,7 @@ class Peer:
             yield Step(len(ids), (draft,), sum(nats) / len(nats))
         yield Infill(
             texts=(fill.text,),
-            confidences=(math.exp(sum(math.log(max(chance, 1e-30)) for chance in chances) / len(chances)),),
+            confidences=(math.prod(chances[: max(1, len(fill.pieces))]),),  # as `engine.answer` says it of a denoiser
             steps=len(ids),
             finish=finish,
             timings=Timings((prefilled - began) * 1000, (self._clock() - prefilled) * 1000),

@@ -149,7 +149,7 @@ def test_a_peer_says_what_it_learnt(number: int, peer: Peer) -> None:
     assert answer.texts == (f" right * {number}",)
     assert answer.finish == "stable"
     assert "".join(piece.text for piece in answer.pieces[0]) == answer.texts[0]
-    assert math.prod(piece.confidence for piece in answer.pieces[0]) <= answer.confidences[0] <= 1.0
+    assert answer.confidences[0] == pytest.approx(math.prod(piece.confidence for piece in answer.pieces[0]))
 
 
 def test_limits_end_a_fill(peer: Peer) -> None:
