@@ -1,7 +1,8 @@
 """What a Python file defines, as its signatures say it, and what it imports.
 
-A definition is shown by its head, its docstring's first line and, of a class, its public members. No values: what a
-constant is set to may be anybody's password. Pure; a text that does not parse gives what could be read of it.
+A definition is shown by its head, its docstring's first line and, of a class, its public members. No values, and no
+strings in a head save in types: what a constant or a parameter is set to may be anybody's password. Pure; a text that
+does not parse gives what could be read of it.
 """
 
 from __future__ import annotations
@@ -123,8 +124,24 @@ def _members(node: Node, indent: str) -> Iterator[str]:
 def _head(node: Node) -> str:
     body = node.child_by_field_name("body")
     source = node.text or b""
-    head = source[: body.start_byte - node.start_byte] if body is not None else source
+    end = body.start_byte if body is not None else node.end_byte
+    parts, at = [], node.start_byte
+    for literal in _strings(node.children, end):
+        parts += [source[at - node.start_byte : literal.start_byte - node.start_byte], b"..."]
+        at = literal.end_byte
+    head = b"".join([*parts, source[at - node.start_byte : end - node.start_byte]])
     return _one_line(re.sub(r"#[^\n]*\n", "\n", head.decode("utf-8", "replace")))
+
+
+def _strings(nodes: Iterable[Node], end: int) -> Iterator[Node]:
+    """The strings up to the byte `end`, save those that are types."""
+    for node in nodes:
+        if node.start_byte >= end or node.type == "type":
+            continue
+        if node.type in ("string", "concatenated_string"):
+            yield node
+        else:
+            yield from _strings(node.children, end)
 
 
 def _doc(node: Node, indent: str) -> Iterator[str]:

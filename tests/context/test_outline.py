@@ -92,6 +92,12 @@ def test_long_class_is_cut_between_members() -> None:
     assert shown.endswith("(self):\n")
 
 
+def test_strings_in_a_head_are_left_out_unless_they_are_types() -> None:
+    head = 'def f(a="hunter2", *, b: Literal["x"] = "hunter" "2", c=f"{2}#", d=3, **e) -> "Out": ...\n'
+    assert outline(head).definitions["f"] == 'def f(a=..., *, b: Literal["x"] = ..., c=..., d=3, **e) -> "Out":\n'
+    assert outline("class é(B, key='hunter2'): ...\n").definitions["é"] == "class é(B, key=...):\n"
+
+
 @pytest.mark.parametrize("text", ["", "def f(", "from . import (a, b", "import", "class A(B", "x = '''", "\udcff = 1"])
 def test_text_that_does_not_parse_is_no_error(text: str) -> None:
     outline(text)
