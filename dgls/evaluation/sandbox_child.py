@@ -17,6 +17,7 @@ import signal
 import sys
 import traceback
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 NEW_MOUNTS, NEW_IPC, NEW_USER, NEW_PROCESSES, NEW_NETWORK = 0x00020000, 0x08000000, 0x10000000, 0x20000000, 0x40000000
@@ -129,8 +130,9 @@ def _run(spec: dict[str, Any]) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     me = os.getpid()
     code = 1
+    program = sys.modules["__main__"] = ModuleType("__main__")  # where pickle and type hints look its names up
     try:
-        exec(compile(spec.pop("source"), "program.py", "exec"), {"__name__": "__main__"})
+        exec(compile(spec.pop("source"), "program.py", "exec"), vars(program))
         if os.getpid() == me:
             _report(spec, spec["token"])
             code = 0

@@ -138,6 +138,13 @@ def test_a_program_that_reports_to_every_descriptor_has_not_passed(namespaces: b
     assert not run_program(source, LIMITS, namespaces=namespaces).passed
 
 
+def test_a_program_is_the_main_module() -> None:
+    source = (
+        "import pickle, typing\nclass A:\n    own: 'A'\npickle.loads(pickle.dumps(A()))\ntyping.get_type_hints(A)\n"
+    )
+    assert run_program(source, Limits()).reason == "passed"
+
+
 def test_the_same_program_gets_the_same_hashes() -> None:
     details = {run_program("print(hash('a'))", LIMITS).detail for _ in range(2)}
     assert len(details) == 1
