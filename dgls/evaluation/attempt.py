@@ -73,9 +73,12 @@ def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) 
     except RequestTooLarge:
         return _judged(case, document, region, None, "does not fit the canvas", engine.profile, count)
     assert isinstance(infill, Infill)
-    calibration = replace(engine.profile.calibration, keep_above=0.0)
-    found = suggestion_of(document, region, infill, calibration, syntax)
-    return _judged(case, document, region, infill, found, engine.profile, count)
+    calibration = engine.profile.calibration
+    found = suggestion_of(document, region, infill, replace(calibration, keep_above=0.0), syntax)
+    unasked = suggestion_of(document, region, infill, calibration, syntax)
+    shown = isinstance(unasked, Suggestion) and unasked.confidence >= calibration.show_above
+    outcome = _judged(case, document, region, infill, found, engine.profile, count)
+    return replace(outcome, shown=shown)
 
 
 def as_typed(case: Case) -> Case:
@@ -111,7 +114,7 @@ def _judged(
     profile: Profile,
     count: Count,
 ) -> Outcome:
-    """Everything of an outcome that needs no program to be run."""
+    """Everything of an outcome that needs no program to be run, but for what is shown unasked."""
     text = found.new_text if isinstance(found, Suggestion) else ""
     raw = infill.texts[0] if infill else ""
     raw_confidence = infill.confidences[0] if infill else 0.0
@@ -129,7 +132,7 @@ def _judged(
         rejected=None if isinstance(found, Suggestion) else str(found),
         raw_confidence=raw_confidence,
         confidence=confidence,
-        shown=isinstance(found, Suggestion) and confidence >= profile.calibration.show_above,
+        shown=False,
         exact=bool(text) and without_trailing_blanks(text) == without_trailing_blanks(case.answer),
         similarity=similarity(text, case.answer),
         parses=_parses(case, filled(document, region, text), language) if text else None,
