@@ -156,7 +156,7 @@ def main() -> None:
     loaded = load(options.model, "cpu")
     wanted = cases(load_corpus(options.held_out), options.holes, options.seed)
     holes, rows = measured(loaded, wanted, options.seed)
-    Console(stderr=True).print(table_of(rows))
+    Console(stderr=True, width=140).print(table_of(rows))
     figures = {name: asdict(row) for name, row in rows.items()}
     print(json.dumps({"bench": "lengths", "model": loaded.info.name, "holes": holes, "policies": figures}))
 
