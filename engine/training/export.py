@@ -31,7 +31,7 @@ def profile_of(sizes: Sizes) -> Profile:
         before_tokens=sizes.canvas * 3 // 8,
         after_tokens=sizes.canvas * 5 // 24,
         max_steps=24,
-        entropy_bound=0.5,
+        entropy_bound=0.1,
         t_min=0.05,
         t_max=0.4,
         confidence_threshold=0.05,
