@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from dgls.document import Document, Span
 from dgls.region.brackets import balance
-from dgls.region.breakage import breaks
+from dgls.region.breakage import Breakage
 from dgls.region.indentation import closes_body, indentation, opens_body, width
 from dgls.region.plan import Region
 from dgls.region.site import Site, site_of
@@ -193,11 +193,12 @@ def _repeats_itself(fill: str, site: Site) -> bool:
 def _unbroken(fill: str, document: Document, region: Region, syntax: Syntax | None) -> str | None:
     """As many of its lines as break no code that parsed: what a fill ends with may be cut off. None: not even one."""
     lines = fill.split("\n")
+    breakage = Breakage(document, region.span, syntax) if syntax is not None else None
     for kept in range(len(lines), 0, -1):
         shorter = "\n".join(lines[:kept]).rstrip() if kept < len(lines) else fill
         if not shorter.strip():
             return None
         new_text = shorter.replace("\n", document.newline)
-        if syntax is None or not breaks(document, region.span, new_text, syntax):
+        if breakage is None or not breakage.by(new_text):
             return shorter
     return None

@@ -3,7 +3,8 @@
 import pytest
 
 from dgls.document import Document, Span
-from dgls.region.breakage import breaks
+from dgls.region import breakage
+from dgls.region.breakage import Breakage
 from dgls.region.syntax import parse
 
 
@@ -12,7 +13,7 @@ def broken(text: str, new_text: str, language: str = "python") -> bool:
     document = Document("untitled:1", 1, language, left + right)
     syntax = parse(document, len(left))
     assert syntax is not None
-    return breaks(document, Span(len(left), len(left)), new_text, syntax)
+    return Breakage(document, Span(len(left), len(left)), syntax).by(new_text)
 
 
 LONG_LIST = "NAMES = [\n" + '    "a",\n' * 6000 + '    "b"|,\n' + '    "c",\n' * 2000 + "]\n"
@@ -37,3 +38,39 @@ def test_an_opened_body_breaks_and_a_whole_one_does_not() -> None:
     text = "function f() {\n  a();\n  |\n}\n"
     assert broken(text, "if (b) {", "javascript")
     assert not broken(text, "if (b) {\n    c();\n  }", "javascript")
+
+
+FAR = "def far():\n    return 1\n\n\n" * 5000  # longer than what is ever parsed at once
+
+
+@pytest.mark.parametrize(
+    ("text", "new_text", "breaking"),
+    [
+        ("def f():\n    |\n    return 1\n", "f() = 1", True),
+        ("def f():\n    |\n    return 1\n", "print 'old'", True),
+        ("def f():\n    |\n    return 1\n", "x = 1", False),
+        ("if a:\n    b()\n|\nelse:\n    c()\n", "d()", True),
+        ("if a:\n    b()\n|\n", "else:\n    c()", False),
+        ("|\ndef f(): ...\n", "@cache", False),
+        ("class A:\n    def f(self): ...\n\n    |\n\n    def g(self): ...\n", "import a.b as c.d", True),
+        ("class A:\n    def f(self): ...\n\n    |\n\n    def g(self): ...\n", "h = f", False),
+        ("print 'old'\n|\n", "print 'older'", False),
+    ],
+)
+def test_a_file_of_any_length_is_judged_by_the_statements_around(text: str, new_text: str, breaking: bool) -> None:
+    assert broken(FAR + text + "\n\n" + FAR, new_text) is breaking
+    assert broken(text, new_text) is breaking
+
+
+def test_a_whole_file_is_not_parsed_where_the_statements_around_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths: list[int] = []
+    judge = breakage._is_python
+
+    def seen(text: str) -> bool:
+        lengths.append(len(text))
+        return judge(text)
+
+    monkeypatch.setattr(breakage, "_is_python", seen)
+    assert broken(FAR[:50_000] + "\n\n\ndef f():\n    |\n    return 1\n\n\n" + FAR[:40_000], "print 'old'")
+    assert lengths
+    assert max(lengths) < 2000
