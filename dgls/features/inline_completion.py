@@ -49,7 +49,7 @@ def register(server: LanguageServer, session: Session) -> None:
         if snapshot is None:
             return types.InlineCompletionList(items=[])
         try:
-            suggestions = _typed_through(session, snapshot) or await _infilled(session, snapshot)
+            suggestions = await _typed_through(session, snapshot) or await _infilled(session, snapshot)
         except Cancelled:  # a newer request took this one's place
             suggestions = ()
         except Exception as error:
@@ -77,11 +77,14 @@ def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapsho
     return Snapshot(accepted, offset, invoked, selected)
 
 
-def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
+async def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
     kept = session.suggested.get(snapshot.document.uri)
     if kept is None or snapshot.invoked:
         return ()
-    return kept.at(snapshot.document, snapshot.offset)[:1]
+    found = kept.at(snapshot.document, snapshot.offset)[:1]
+    if found and kept.invoked and await session.excluded(snapshot.document.uri) is not None:
+        return ()
+    return found
 
 
 async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
@@ -108,7 +111,7 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
         least = info.profile.calibration.show_above if least is None else least
         found = [suggestion for suggestion in found if suggestion.confidence >= least]
     if found:
-        session.suggested[document.uri] = TypedThrough(document, tuple(found))
+        session.suggested[document.uri] = TypedThrough(document, tuple(found), snapshot.invoked)
     return tuple(found)
 
 

@@ -17,14 +17,18 @@ _CLOSERS = frozenset(")]}\"'`")
 class TypedThrough:
     """The suggestions last made for a document, and the document they were made in.
 
-    Going back to that document each time lets the user delete what was typed and still be served.
+    Going back to that document each time lets the user delete what was typed and still be served. What was `invoked`
+    may be what nobody would be shown unasked: it is served once the user has taken it up, by typing some of it.
     """
 
     document: Document
     suggestions: tuple[Suggestion, ...]
+    invoked: bool = False
 
     def at(self, document: Document, offset: int) -> tuple[Suggestion, ...]:
         """Those that still fit `document` with the cursor at `offset`, less what was typed of them."""
+        if self.invoked and len(document.text) <= len(self.document.text):
+            return ()
         rebased = (rebase(suggestion, self.document, document) for suggestion in self.suggestions)
         return tuple(suggestion for suggestion in rebased if suggestion and suggestion.span.start == offset)
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.context.workspace import plant
 from tests.e2e.test_inline_completion import AUTOMATIC, INVOKED, METHOD, Journal, ready, texts
-from tests.e2e.wire import Message, Wire, completion
+from tests.e2e.wire import Message, Wire, completion, insertion
 
 FILES = {
     ".git/HEAD": "",
@@ -48,6 +48,19 @@ async def test_excluded_file_is_quiet_unless_one_asks(tmp_path: Path, name: str,
         assert texts(await wire.request(METHOD, at_end(uri, "x = ", AUTOMATIC))) == ([] if quiet else ["1"])
         assert len(journal.entries("infill")) == (0 if quiet else 1)
         assert texts(await wire.request(METHOD, at_end(uri, "x = ", INVOKED))) == ["1"]
+
+
+@pytest.mark.parametrize(("name", "rest"), [(".env", []), ("a.py", ["2"])])
+async def test_what_was_asked_for_in_an_excluded_file_is_not_served_unasked(
+    tmp_path: Path, name: str, rest: list[str]
+) -> None:
+    root = tmp_path / "project"
+    async with ready(tmp_path, workspace(root), texts=["12"]) as (wire, _):
+        uri = (root / name).as_uri()
+        wire.open(uri, "x = \n")
+        assert texts(await wire.request(METHOD, completion(uri, 0, 4, INVOKED))) == ["12"]
+        wire.notify("textDocument/didChange", insertion(uri, 2, 0, 4, "1"))
+        assert texts(await wire.request(METHOD, completion(uri, 0, 5, AUTOMATIC))) == rest
 
 
 async def test_engine_is_shown_what_is_imported_but_no_secret(tmp_path: Path) -> None:

@@ -60,6 +60,12 @@ def test_served_only_at_the_cursor_and_only_those_that_agree() -> None:
     assert cached.at(later("x = f\nend\n"), 4) == ()
 
 
+def test_what_was_asked_for_is_served_once_some_of_it_is_typed() -> None:
+    cached = TypedThrough(OLD, (SHOWN,), invoked=True)
+    assert cached.at(OLD, 4) == ()
+    assert [item.new_text for item in cached.at(later("x = f\nend\n"), 5)] == ["oo(bar)"]
+
+
 TEXT = st.text(alphabet="ab()\n ", max_size=12)
 
 
