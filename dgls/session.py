@@ -8,11 +8,12 @@ read on one thread of their own, and the worker's thread only ever posts a wake-
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
@@ -27,8 +28,9 @@ from engine.worker import EngineLike, Worker
 
 OpenEngine = Callable[[Settings], EngineLike]
 State = Literal["loading", "ready", "working", "paused", "failed"]
-SNIPPETS_SECONDS = 0.1
-"""How long a suggestion waits for other files to be read; what is read later serves the next one."""
+T = TypeVar("T")
+READING_SECONDS = 0.1
+"""How long a suggestion waits for the disk in all; what is read later serves the next one."""
 STATES: tuple[State, ...] = get_args(State)
 
 
@@ -64,7 +66,7 @@ class Session:
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     _worker: Worker | None = None
-    _surroundings: Surroundings = field(default_factory=Surroundings)
+    _surroundings: Surroundings | None = None
     _reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "dgls-reading"))
     _syntaxes: dict[str, Syntax] = field(default_factory=dict)
     _deleted_at: dict[str, int] = field(default_factory=dict)
@@ -104,11 +106,13 @@ class Session:
             self._syntaxes[document.uri] = syntax
         return syntax
 
-    async def excluded(self, uri: str) -> Excluded | None:
+    async def excluded(self, uri: str, until: float) -> Excluded | None:
         """Why nothing is suggested unasked in an open document; None if it may be."""
-        return await asyncio.get_running_loop().run_in_executor(self._reading, self._around().excluded, uri)
+        return await self._read(until, Excluded.UNDECIDED, self._around().excluded, uri)
 
-    async def snippets(self, document: Document, above: str, below: str, profile: Profile) -> tuple[Snippet, ...]:
+    async def snippets(
+        self, document: Document, above: str, below: str, profile: Profile, until: float
+    ) -> tuple[Snippet, ...]:
         """What a model is shown of other files beside the text outside a region; nothing if the disk is slow."""
         wanted: dict[Source, str] = {
             "imports": self.settings.context.imports,
@@ -119,17 +123,22 @@ class Session:
         if not sources:
             return ()
         look, documents = self._around().snippets, dict(self.documents)
-        looking = asyncio.get_running_loop().run_in_executor(
-            self._reading, look, document, above, below, documents, sources
-        )
-        done, _ = await asyncio.wait([looking], timeout=SNIPPETS_SECONDS)
-        return looking.result() if done else ()
+        return await self._read(until, (), look, document, above, below, documents, sources)
+
+    async def _read(self, until: float, late: T, look: Callable[..., T], *asked: object) -> T:
+        """What the reading thread finds; `late` if that takes too long. What it has not begun by then is dropped."""
+        looking = asyncio.get_running_loop().run_in_executor(self._reading, look, *asked)
+        try:
+            return await asyncio.wait_for(looking, until - time.monotonic())
+        except TimeoutError:
+            return late
 
     def _around(self) -> Surroundings:
-        chosen = self.client.folders, self.settings.exclude
-        if (self._surroundings.folders, self._surroundings.globs) != chosen:
-            self._surroundings = Surroundings(*chosen)
-        return self._surroundings
+        found, chosen = self._surroundings, (self.client.folders, self.settings.exclude)
+        if found is None or (found.folders, found.globs) != chosen:
+            found = self._surroundings = Surroundings(*chosen)
+            self._reading.submit(found.excluded, "")  # reads the rules before somebody waits for them
+        return found
 
     def configure(
         self, layer: Literal["initialization", "configuration"], options: Mapping[str, Any]
@@ -146,6 +155,7 @@ class Session:
         )
         if self._worker is not None and _choice(before) != _choice(self.settings):
             self._start(replaced=self._worker)
+        self._around()
         self.tell()
         return self._problems if self._problems != told else ()
 
@@ -162,6 +172,7 @@ class Session:
     def move(self, folders: tuple[str, ...]) -> None:
         """The client works in other workspace folders now."""
         self.client = replace(self.client, folders=folders)
+        self._around()
 
     def supersede(self, uri: str) -> None:
         """Cancel what runs for a document."""

@@ -30,6 +30,7 @@ class Excluded(StrEnum):
     LOCK = "a lock file"
     CHOSEN = "excluded by the settings"
     IGNORED = "ignored by git"
+    UNDECIDED = "a file that the disk took too long to tell of"
 
 
 class Exclusion:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
@@ -19,7 +20,7 @@ from dgls.region.cache import TypedThrough, rebase
 from dgls.region.exchange import request_of, suggestion_of
 from dgls.region.plan import Budget, Quiet, Region, plan
 from dgls.region.suggestion import Suggestion
-from dgls.session import Session
+from dgls.session import READING_SECONDS, Session
 from dgls.settings import InlineCompletionSettings
 from engine.calibration import Calibration
 from engine.errors import Cancelled, EngineError
@@ -82,7 +83,8 @@ async def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggesti
     if kept is None or snapshot.invoked:
         return ()
     found = kept.at(snapshot.document, snapshot.offset)[:1]
-    if found and kept.invoked and await session.excluded(snapshot.document.uri) is not None:
+    until = time.monotonic() + READING_SECONDS
+    if found and kept.invoked and await session.excluded(snapshot.document.uri, until) is not None:
         return ()
     return found
 
@@ -92,15 +94,16 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
     document, settings = snapshot.document, session.settings.inline_completion
     deleted = session.deleted_at(document.uri, snapshot.offset)
     with session.in_flight(document.uri) as cancel:
-        if not snapshot.invoked and (why := await session.excluded(document.uri)) is not None:
+        info = await session.model()
+        until = time.monotonic() + READING_SECONDS
+        if not snapshot.invoked and (why := await session.excluded(document.uri, until)) is not None:
             logger.debug("Quiet: in %s", why)
             return ()
-        info = await session.model()
         region = _plan(session, snapshot, settings, info, deleted)
         if isinstance(region, Quiet):
             logger.debug("Quiet: %s", region)
             return ()
-        snippets = await session.snippets(document, region.above, region.below, info.profile)
+        snippets = await session.snippets(document, region.above, region.below, info.profile, until)
         found: list[Suggestion] = []
         for seed in range(settings.candidates if snapshot.invoked else 1):
             suggestion = await _candidate(session, snapshot, region, snippets, info.profile.calibration, seed, cancel)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from dgls.context.exclusion import Excluded
 from dgls.document import Change, Document, Position
 from dgls.session import Client, Session
 from dgls.settings import Settings
@@ -101,6 +104,25 @@ async def test_snippets_are_for_models_that_know_such_a_thing_unless_the_user_sa
     session.configure("initialization", {"context": {"imports": setting, "openFiles": setting}})
     profile = Profile(prompt_format, "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
     own = Document((tmp_path / "a.py").as_uri(), 1, "python", "from lib import found\n")
-    snippets = await session.snippets(own, own.text, "", profile)
+    snippets = await session.snippets(own, own.text, "", profile, time.monotonic() + 60)
     assert [snippet.text for snippet in snippets] == (["def found():\n"] if shown else [])
     session.close(0)
+
+
+async def test_nothing_waits_for_a_disk_that_hangs_and_nothing_piles_up_behind_it() -> None:
+    session = Session(never, Client(folders=("file:///project",)))
+    session.configure("initialization", {"context": {"imports": "on"}})
+    profile = Profile("chat", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
+    assert await session.excluded("file:///project/a.py", time.monotonic() + 60) is None
+    hangs = threading.Event()
+    session._reading.submit(hangs.wait, 60)
+    try:
+        own, soon = document("from lib import found\n"), time.monotonic() + 0.02
+        assert await session.excluded("file:///project/a.py", soon) is Excluded.UNDECIDED
+        assert await session.snippets(own, own.text, "", profile, soon) == ()
+        left = [session._reading._work_queue.get_nowait() for _ in range(session._reading._work_queue.qsize())]
+        assert all(job.future.cancelled() for job in left)
+    finally:
+        hangs.set()
+        session.close(0)
+    assert len(left) == 2
