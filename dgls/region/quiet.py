@@ -19,8 +19,16 @@ from dgls.region.syntax import Syntax
 
 _SCANNED = 2000  # characters of a line that are scanned for an open quote; only generated lines are longer
 _LONGEST = 1000  # characters of a line that a person writes
-_HEAD = 1000  # characters at a file's top in which its generator says so
-_GENERATED = re.compile(r"@generated\b|\bdo not (edit|modify)\b|\bgenerated (code|file)\b", re.IGNORECASE)
+_HEAD = 1000  # characters at a file's top in which its generator says so, in a comment
+_HEAD_COMMENT = re.compile(r"(\s*(/\*.*?(\*/|\Z)|<!--.*?(-->|\Z)|(#|//|--|;|%|<\?)[^\n]*))*", re.DOTALL)
+_GENERATED = re.compile(
+    r"@generated\b"
+    r"|\b(auto)?generated\b.{0,200}\bdo not (hand[- ])?(edit|modify|change)\b(?! this line)"
+    r"|\bdo not (hand[- ])?(edit|modify|change)\b(?! this line).{0,200}\b(is|was|auto|automatically)[- ]?generated\b"
+    r"|\b(file|code|module) (is|was|has been) (auto|automatically)[- ]?generated\b"
+    r"|^\W*(auto|automatically)[- ]?generated (by|from|with)\b",
+    re.IGNORECASE | re.DOTALL | re.MULTILINE,
+)
 _GENERATED_NAME = re.compile(r"\.min\.(js|css)$|\.map$")
 _NOTES = frozenset({"plaintext", "text"})
 _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
@@ -58,9 +66,11 @@ def quiet(cursor: Cursor, syntax: Syntax | None) -> Quiet | None:
 
 
 def is_generated(document: Document) -> bool:
-    """Does the file's name or its head say that a program writes it?"""
-    name = document.uri.lower()
-    return bool(_GENERATED_NAME.search(name)) or bool(_GENERATED.search(document.text, 0, _HEAD))
+    """Does the file's name or the comment at its top say that a program writes it?"""
+    if _GENERATED_NAME.search(document.uri.lower()):
+        return True
+    comment = _HEAD_COMMENT.match(document.text.removeprefix("\ufeff"), 0, _HEAD)
+    return comment is not None and bool(_GENERATED.search(comment[0]))
 
 
 def _in_prose(cursor: Cursor) -> bool:
