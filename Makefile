@@ -28,6 +28,7 @@ check: $(VENV)/.contributor  ## lint, formatting, types, layers
 bench: $(VENV)/.contributor  ## measure; each program's last line is JSON
 	$(BIN)/python bench/denoise.py
 	$(BIN)/python bench/latency.py
+	$(BIN)/python bench/silence.py
 
 clean:  ## remove what builds and checks left behind; .venv stays
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
