@@ -20,7 +20,7 @@ from urllib.request import url2pathname
 from pathspec import GitIgnoreSpec
 
 from dgls.context.ignored import Ignored
-from dgls.context.names import LOCKS, SECRETS
+from dgls.context.names import BACKUP, LOCKS, SECRETS
 
 
 class Excluded(StrEnum):
@@ -66,7 +66,7 @@ class Exclusion:
 
     def _judge_name(self, name: str) -> Excluded | None:
         whole = name.replace("\\", "/").lstrip("/")
-        if self._secrets.match_file(whole.lower()):
+        if self._secrets.match_file(whole.lower()) or self._secrets.match_file(_original(whole.lower())):
             return Excluded.SECRET
         if self._locks.match_file(whole.lower()):
             return Excluded.LOCK
@@ -78,6 +78,13 @@ def path_of(uri: str) -> Path | None:
     """The path of a local file's URI; None of any other."""
     match = re.match(r"file://(?:localhost)?(/.*)", uri, re.IGNORECASE | re.DOTALL)
     return Path(os.path.normpath(url2pathname(match[1]))) if match is not None else None
+
+
+def _original(name: str) -> str:
+    """The name of the file that this is a copy of, if it is one."""
+    while (shorter := BACKUP.sub("", name)) != name and not shorter.endswith("/"):
+        name = shorter
+    return name
 
 
 def _names(uri: str) -> tuple[str, ...]:

@@ -57,6 +57,18 @@ SECRETS = [
     "release.keystore",
     ".terraform/x.json",
     "master.key",
+    ".env~",
+    ".env.bak.2",
+    "secrets.json.bak",
+    "server.key.bak",
+    "server.pem.orig",
+    "credentials.json.old",
+    ".envrc.local",
+    "key.asc",
+    "private-key.asc",
+    "id_rsa_work",
+    ".ssh/id_rsa.py",
+    ".composer/auth.json",
 ]
 PLAIN = [
     ".env.example",
@@ -80,6 +92,14 @@ PLAIN = [
     "credentials/store.py",
     "gcloud/storage.py",
     "crypto_rsa/keys.py",
+    "id_rsa_utils.py",
+    "auth.json",
+    "web/auth.json",
+    "book/01-introduction.asc",
+    "main.py~",
+    "env.py.bak",
+    "~",
+    "keys.py.1",
 ]
 
 
