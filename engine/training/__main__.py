@@ -122,7 +122,7 @@ def leg(
     workers: Workers = 12,
     package_megabytes: Megabytes = 60,
 ) -> None:
-    """One leg of a long run, on a machine that is lent for minutes: corpus, tokenizer, training; then the peer's.
+    """One leg of a long run, on a machine to be had for minutes only: corpus, tokenizer, training; then the peer's.
 
     A leg works on one of the two and leaves it in `out`, in pieces of 15 MB. Call it again until the peer is over.
     """

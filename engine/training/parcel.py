@@ -1,4 +1,4 @@
-"""A run in a few small files: for machines that are lent for minutes, forget all, and give back little.
+"""A run in a few small files: for a machine to be had for minutes only, which forgets all and gives back little.
 
     parcel.00 parcel.01 ...    one zip archive, cut up: settings, shape, packages, tokenizer, log, `checkpoint.pt`
 
