@@ -13,7 +13,7 @@ import argparse
 import json
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +50,11 @@ def main() -> None:
     options = _options()
     held_out = cases(load_corpus(options.held_out), options.holes, options.seed)
     loaded = load(options.model, "cpu", "auto")
-    shipped = loaded.profile
     rows: list[Row] = []
     try:
-        for varied, value, profile in _profiles(shipped):
+        for varied, value, overrides in _profiles(loaded.profile):
             if options.only in (None, varied):
-                engine = Engine(replace(loaded, profile=profile, info=replace(loaded.info, profile=profile)))
-                rows.append(_row(varied, value, engine, held_out))
+                rows.append(_row(varied, value, Engine(loaded.with_profile(overrides)), held_out))
     except KeyboardInterrupt:
         print("interrupted; this much is known")
     Console().print(_table(rows))
@@ -73,17 +71,17 @@ def _options() -> Any:
     return parser.parse_args()
 
 
-def _profiles(shipped: Profile) -> Iterator[tuple[str, float, Profile]]:
+def _profiles(shipped: Profile) -> Iterator[tuple[str, float, dict[str, float]]]:
     for steps in STEPS:
-        yield "steps", steps, replace(shipped, max_steps=steps)
+        yield "steps", steps, {"max_steps": steps}
     for bound in BOUNDS:
-        yield "bound", bound, replace(shipped, entropy_bound=bound)
+        yield "bound", bound, {"entropy_bound": bound}
     for side in SIDES:
         length = side + shipped.after_tokens + HOLE
-        yield "before", side, replace(shipped, before_tokens=side, canvas_length=length)
+        yield "before", side, {"before_tokens": side, "canvas_length": length}
     for side in SIDES:
         length = side + shipped.before_tokens + HOLE
-        yield "after", side, replace(shipped, after_tokens=side, canvas_length=length)
+        yield "after", side, {"after_tokens": side, "canvas_length": length}
 
 
 def _row(varied: str, value: float, engine: Engine, held_out: list[Case]) -> Row:

@@ -73,12 +73,7 @@ class Engine:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        loaded = load(model, device, dtype)
-        try:
-            profile = replace(loaded.profile, **overrides)
-        except (TypeError, ValueError) as error:
-            raise EngineError(f"these overrides make no profile: {error}") from None
-        return cls(replace(loaded, profile=profile, info=replace(loaded.info, profile=profile)))
+        return cls(load(model, device, dtype).with_profile(overrides))
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.

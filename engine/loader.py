@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -25,7 +26,7 @@ from transformers.models.diffusion_gemma import modeling_diffusion_gemma as part
 
 from engine.checkpoint import Checkpoint, listed, read_checkpoint
 from engine.device import device_name, pick_device, pick_dtype, require_memory, told_of_exhaustion
-from engine.errors import BrokenCheckpoint
+from engine.errors import BrokenCheckpoint, EngineError
 from engine.hub import locate
 from engine.own_calibration import own_calibration
 from engine.profile import ModelInfo, Profile, read_profile
@@ -48,6 +49,14 @@ class LoadedModel:
     dtype: torch.dtype
     info: ModelInfo
     folder: Path
+
+    def with_profile(self, overrides: Mapping[str, Any]) -> LoadedModel:
+        """The same model under a profile of which some fields are others. Raises `EngineError` if they make none."""
+        try:
+            profile = replace(self.profile, **overrides)
+        except (TypeError, ValueError) as error:
+            raise EngineError(f"these overrides make no profile: {error}") from None
+        return replace(self, profile=profile, info=replace(self.info, profile=profile))
 
 
 def load(

@@ -82,12 +82,7 @@ class Peer:
             raise EngineError(f"{folder} holds no autoregressive peer: there is no {PEER_FILE} in it")
         if threads is not None:
             torch.set_num_threads(threads)
-        loaded = load(folder, device, dtype)
-        try:
-            profile = replace(loaded.profile, **overrides)
-        except (TypeError, ValueError) as error:
-            raise EngineError(f"these overrides make no profile: {error}") from None
-        return cls(replace(loaded, profile=profile, info=replace(loaded.info, profile=profile)))
+        return cls(load(folder, device, dtype).with_profile(overrides))
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """Fill the request's one hole: a `Step` for each forward pass (a token each), then one `Infill`.
