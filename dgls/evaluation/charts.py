@@ -107,19 +107,28 @@ def _bar(frame: _Frame, x: float, width: float, style: str, bar: Bar, name: str)
     )
 
 
+_APART = 16
+"""Pixels that two counts need between their middles."""
+
+
 def reliability_plot(bins: Sequence[Bin], told: str) -> str:
     """Confidence across, the share that was exact upward: on the dashed line both agree."""
-    frame = _Frame(1, _top([*(Bar.of(each.right).highest for each in bins), *(each.confidence for each in bins)]))
-    end = min(1.0, frame.top)
+    surest = max((each.confidence for each in bins), default=1.0)
+    width = next(width for width in (0.1, 0.25, 0.5, 1.0) if surest <= width)
+    frame = _Frame(width, _top([*(Bar.of(each.right).highest for each in bins), *(each.confidence for each in bins)]))
+    end = min(width, frame.top)
     parts = [
         frame.grid("confidence"),
         frame.line([(0, 0), (end, end)], "faint"),
-        _ticks(frame, [0, 0.25, 0.5, 0.75, 1]),
+        _ticks(frame, [width * quarter / 4 for quarter in range(5)]),
     ]
     shares = [(each, each.right.value or 0.0) for each in bins]
     parts.append(frame.line([(each.confidence, share) for each, share in shares], "a"))
+    told_at = -float(_APART)
     for each, share in shares:
-        parts.append(_text(frame.x(each.confidence), TOP - 4, str(each.right.total)))
+        if frame.x(each.confidence) >= told_at + _APART:
+            told_at = frame.x(each.confidence)
+            parts.append(_text(told_at, TOP - 4, str(each.right.total)))
         words = f"confidence {each.low:.2f} to {each.high:.2f}: {percent(each.right)}"
         parts.append(frame.whisker(frame.x(each.confidence), each.right.interval))
         parts.append(frame.dot(each.confidence, share, "a", words))
