@@ -36,18 +36,23 @@ def line_below(document: Document, line: int) -> int | None:
 
 
 def unit(document: Document, line: int, language: Language) -> str:
-    """What one level adds in the code around `line`: the commonest step from a line to a deeper next one."""
+    """What one level adds in the code around `line`: the commonest step from a line to a deeper next one.
+
+    A tab is a level by itself, however many of them a line adds. Where all lines are equally deep, those indented with
+    tabs still say so.
+    """
     steps: Counter[str] = Counter()
-    last = ""
+    last: str | None = None
     for at in range(max(0, line - _NEAR), min(document.line_count, line + _NEAR)):
         text = document.line_text(at)
         if not text.strip() or at == line:
             continue
         indent = indentation(text)
-        if len(indent) > len(last) and indent.startswith(last):
+        if last is not None and len(indent) > len(last) and indent.startswith(last):
             steps[indent[len(last) :]] += 1
         last = indent
-    return steps.most_common(1)[0][0] if steps else language.indent
+    step = steps.most_common(1)[0][0] if steps else last or language.indent
+    return "\t" if step.startswith("\t") else step if steps else language.indent
 
 
 def opens_body(text: str, language: Language) -> bool:

@@ -9,6 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls.document import Document
+from dgls.region.indentation import unit
+from dgls.region.languages import language_of
 from dgls.region.plan import Budget, Quiet, Region, plan
 from dgls.region.suggestion import Rejection, Suggestion, suggest
 from dgls.region.syntax import Syntax, parse
@@ -80,3 +82,12 @@ def test_the_right_code_is_never_rejected_or_changed(path: Path) -> None:
             found = suggest(document, region, text[cursor:end] + "\n", 1.0, syntax)
             assert isinstance(found, Suggestion), (found, code)
             assert found.new_text == text[cursor:end]
+
+
+def test_lines_deep_inside_a_table_are_tabs_of_the_file() -> None:
+    """All lines in sight are two tabs deep: a level is one of them, and one more is not doubled."""
+    text = "\t\t(0, 1),\n" * 5 + "\t\t\n" + "\t\t(2, 3),\n" * 5
+    document = Document("file:///a.py", 1, "python", "x = [\n" + text + "]\n")
+    assert unit(document, 6, language_of("python", "")) == "\t"
+    deep = Document("file:///a.py", 1, "python", text)
+    assert unit(deep, 5, language_of("python", "")) == "\t"
