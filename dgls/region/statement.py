@@ -1,8 +1,8 @@
 """The few Python statements around an edit, as a text that parses by itself wherever the file does.
 
 What an edit breaks shows in the statement that it stands in or below: from there to the line at which nothing goes on
-that began in it. The bodies around are stood in for by empty heads, what follows by an empty definition, to which a
-decorator may belong. A long statement above is left out but for its end. Pure.
+that began in it. The bodies around are stood in for by empty heads, what follows by an empty statement, or a
+definition to which a decorator may belong. A long statement above is left out but for its end. Pure.
 """
 
 from __future__ import annotations
@@ -66,7 +66,10 @@ def statements_around(document: Document, span: Span, syntax: Syntax) -> Stateme
     if level[0]:
         heads.insert(0, "")
     bodies = "".join(f"{indent}if 1:\n" for indent in heads)
-    return Statements(document, span, range(top, stop), bodies, f"{outside}def _(): pass\n")
+    below = document.line_text(stop) if stop < document.line_count else ""
+    definition = below.startswith(tuple(outside + word for word in ("def ", "async ", "class ", "@")))
+    next_one = "def _(): pass" if definition else "pass"
+    return Statements(document, span, range(top, stop), bodies, f"{outside}{next_one}\n")
 
 
 def _statements_above(document: Document, line: int, syntax: Syntax) -> Iterator[tuple[int, Node]]:

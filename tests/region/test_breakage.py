@@ -5,6 +5,7 @@ import pytest
 from dgls.document import Document, Span
 from dgls.region import breakage
 from dgls.region.breakage import Breakage
+from dgls.region.statement import statements_around
 from dgls.region.syntax import parse
 
 
@@ -74,3 +75,12 @@ def test_a_whole_file_is_not_parsed_where_the_statements_around_tell(monkeypatch
     assert broken(FAR[:50_000] + "\n\n\ndef f():\n    |\n    return 1\n\n\n" + FAR[:40_000], "print 'old'")
     assert lengths
     assert max(lengths) < 2000
+
+
+@pytest.mark.parametrize(("below", "breaking"), [("x = 1\n", True), ("def f(): ...\n", False), ("", True)])
+def test_a_decorator_needs_a_definition_below(below: str, breaking: bool) -> None:
+    text = f"a = 1\n|\n{below}"
+    document = Document("untitled:1", 1, "python", text.replace("|", ""))
+    statements = statements_around(document, Span(6, 6), parse(document, 6))  # type: ignore[arg-type]
+    assert statements is not None
+    assert breakage._is_python(statements.text("@cache")) is not breaking
