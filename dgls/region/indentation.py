@@ -43,6 +43,7 @@ def unit(document: Document, line: int, language: Language) -> str:
     """
     steps: Counter[str] = Counter()
     last: str | None = None
+    tabs = False
     for at in range(max(0, line - _NEAR), min(document.line_count, line + _NEAR)):
         text = document.line_text(at)
         if not text.strip() or at == line:
@@ -51,8 +52,11 @@ def unit(document: Document, line: int, language: Language) -> str:
         if last is not None and len(indent) > len(last) and indent.startswith(last):
             steps[indent[len(last) :]] += 1
         last = indent
-    step = steps.most_common(1)[0][0] if steps else last or language.indent
-    return "\t" if step.startswith("\t") else step if steps else language.indent
+        tabs = tabs or indent.startswith("\t")
+    if not steps:
+        return "\t" if tabs else language.indent
+    step = steps.most_common(1)[0][0]
+    return "\t" if step.startswith("\t") else step
 
 
 def opens_body(text: str, language: Language) -> bool:

@@ -89,5 +89,5 @@ def test_lines_deep_inside_a_table_are_tabs_of_the_file() -> None:
     text = "\t\t(0, 1),\n" * 5 + "\t\t\n" + "\t\t(2, 3),\n" * 5
     document = Document("file:///a.py", 1, "python", "x = [\n" + text + "]\n")
     assert unit(document, 6, language_of("python", "")) == "\t"
-    deep = Document("file:///a.py", 1, "python", text)
+    deep = Document("file:///a.py", 1, "python", text + "]\n")
     assert unit(deep, 5, language_of("python", "")) == "\t"
