@@ -13,12 +13,12 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dgls.evaluation.attempt import Conditions, Count, Infiller, attempt
+from dgls.evaluation.attempt import Conditions, Count, Infiller, attempt, similarity
 from dgls.evaluation.case import Case, Outcome
 from dgls.evaluation.metrics import suggestions
 from engine.calibration import Calibration
 from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Infill, InfillRequest, Piece, Step
+from engine.types import CancelToken, Infill, InfillRequest, Piece, Step, Trial
 
 LEAST_FILLS, LEAST_LINES = 100, 50
 """Fewer say nothing of the confidences, of the later lines of fills."""
@@ -27,6 +27,9 @@ SHOWN_RIGHT = 0.25
 KEPT_RIGHT = 0.5
 """A later line stays if it is as likely right as not: a wrong one spoils the lines before it."""
 FOLDS = 5
+
+BIASES = tuple(sorted((step / 4 for step in range(-16, 17)), key=abs))
+"""Nats a token that are tried as length bias; the first of equals counts, which is the one nearest to none."""
 
 _POINTS, _LEAST_BIN = 19, 10
 _PRIOR = 2.0  # fills of average luck that each bin gets: one lucky fill in ten makes no bin that is sure
@@ -37,11 +40,12 @@ Sample = tuple[float, bool]
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A case filled, no line of it cut; the samples of its lines after the first."""
+    """A case filled, no line of it cut; the samples of its lines after the first, and the lengths that were tried."""
 
     case: Case
     outcome: Outcome
     lines: tuple[Sample, ...]
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(slots=True)
@@ -71,7 +75,8 @@ def fill(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> 
     heard = _Heard(engine)
     outcome = attempt(heard, case, count, conditions)
     pieces = heard.last.pieces[0] if heard.last is not None and heard.last.pieces else ()
-    return Fill(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else ())
+    trials = heard.last.trials[0] if heard.last is not None and heard.last.trials else ()
+    return Fill(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else (), trials)
 
 
 def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calibration:
@@ -87,7 +92,9 @@ def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calib
         points,
         show_above=shown_from(confidences, math.ceil(least_shown * len(made))),
         keep_above=kept_from(lines) if len(lines) >= LEAST_LINES else before.keep_above,
-        length_bias=before.length_bias,
+        length_bias=bias_from(
+            [(each.outcome.answer, each.trials) for each in fills if each.trials], before.length_bias
+        ),
     )
 
 
@@ -118,6 +125,19 @@ def shown_from(confidences: Sequence[float], least: int) -> float:
 def kept_from(lines: Sequence[Sample]) -> float:
     """The confidence from which on lines are right often enough; 1 where none are."""
     return next((confidence for confidence, share in shares_right(lines) if share >= KEPT_RIGHT), 1.0)
+
+
+def bias_from(tried: Sequence[tuple[str, Sequence[Trial]]], before: float) -> float:
+    """The nats a token with which the least surprising of the lengths tried are most like the author's text; `before`
+    where too few holes had several."""
+    if len(tried) < LEAST_FILLS:
+        return before
+    like = [[(trial, similarity(trial.text, answer)) for trial in trials] for answer, trials in tried]
+
+    def likeness(bias: float) -> float:
+        return sum(min(trials, key=lambda each: each[0].nats + bias * each[0].tokens)[1] for trials in like)
+
+    return max(BIASES, key=likeness)
 
 
 def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:

@@ -11,10 +11,12 @@ from hypothesis import strategies as st
 
 from dgls.evaluation.calibration import (
     KEPT_RIGHT,
+    LEAST_FILLS,
     LEAST_LINES,
     SHOWN_RIGHT,
     Fill,
     Sample,
+    bias_from,
     fit,
     held_out,
     judged,
@@ -26,7 +28,7 @@ from dgls.evaluation.calibration import (
 from dgls.evaluation.case import Case, Outcome
 from dgls.evaluation.metrics import calibration_error, reliability, summarise
 from engine.calibration import Calibration
-from engine.types import Piece
+from engine.types import Piece, Trial
 
 SAMPLES = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), st.booleans()), max_size=400)
 BEFORE = Calibration(show_above=0.9, keep_above=0.123, length_bias=0.5)
@@ -182,3 +184,12 @@ def test_later_lines_are_held_against_the_authors() -> None:
     assert later_lines(pieces, "\n  a = 2\n\n  b\n  x\n") == ((0.7, True), (0.6, False), (0.6, False))
     assert later_lines(pieces[:1], "a") == ()
     assert later_lines((), "a") == ()
+
+
+@pytest.mark.parametrize(("short", "fitted"), [("return a", 0.0), ("wrong", -0.75)])
+def test_the_length_bias_favours_the_lengths_that_are_right(short: str, fitted: float) -> None:
+    """Two tokens more cost a nat: only where the shorter text is wrong must a token be worth more than half of one."""
+    right = "return a" if short == "wrong" else "return a + 1"
+    tried = [("return a", (Trial(short, 2, 3.0), Trial(right, 4, 4.2)))] * LEAST_FILLS
+    assert bias_from(tried, 0.5) == fitted
+    assert bias_from(tried[1:], 0.5) == 0.5
