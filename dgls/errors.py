@@ -3,6 +3,7 @@
     DglsError
     |-- BrokenFrame          what the client sends is not the protocol; the connection can't go on
     |-- PortUnavailable      the TCP port can't be listened on
+    |-- NothingToDo          the place in the document does not allow the action that was asked for
     |-- UnusableSource       no holes can be had from this dataset or folder
     `-- SandboxUnavailable   programs can't be run safely here
 
@@ -19,6 +20,10 @@ class BrokenFrame(DglsError):
 
 
 class PortUnavailable(DglsError):
+    pass
+
+
+class NothingToDo(DglsError):
     pass
 
 

@@ -71,6 +71,10 @@ class Profile:
         """What the pinned code leaves of the canvas; one more token may close it."""
         return self.canvas_length - self.before_tokens - self.after_tokens - 1
 
+    @property
+    def takes_instructions(self) -> bool:
+        return self.prompt_format == "chat"
+
     def save(self, folder: Path) -> None:
         """Write `infill.json` into a checkpoint's folder; `read_profile` gives the same profile back."""
         (folder / INFILL_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")

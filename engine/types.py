@@ -29,7 +29,9 @@ class Context:
 
     `above` and `below` are the file's text outside the canvas, in file order; the engine shortens them to the
     prompt's budget (the end of `above` and the start of `below` stay). `path` is shown to the model as it is.
-    `snippets`, the most important first, get a part of it at most, and what they leave is the file's.
+    `snippets`, the most important first, get a part of it at most, and what they leave is the file's. `current` is
+    the code that now stands where the holes are, for a model that is to write it anew; `instruction` says in words what
+    is wanted of it, to models that take instructions.
     """
 
     path: str = ""
@@ -37,6 +39,8 @@ class Context:
     above: str = ""
     below: str = ""
     snippets: tuple[Snippet, ...] = ()
+    current: str = ""
+    instruction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
