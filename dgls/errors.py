@@ -4,6 +4,8 @@
     |-- BrokenFrame          what the client sends is not the protocol; the connection can't go on
     |-- PortUnavailable      the TCP port can't be listened on
     |-- NothingToDo          the place in the document does not allow the action that was asked for
+    |-- StaleDocument        the document is not, or no longer, the one that was asked about
+    |-- BadParameters        a client's parameters can't be used
     |-- UnusableSource       no holes can be had from this dataset or folder
     `-- SandboxUnavailable   programs can't be run safely here
 
@@ -24,6 +26,14 @@ class PortUnavailable(DglsError):
 
 
 class NothingToDo(DglsError):
+    pass
+
+
+class StaleDocument(DglsError):
+    pass
+
+
+class BadParameters(DglsError):
     pass
 
 

@@ -15,19 +15,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar, get_args
 
+from dgls.client import Client
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
-from dgls.document import Change, Document, PositionEncoding
+from dgls.document import Change, Document
 from dgls.region.cache import TypedThrough
 from dgls.region.syntax import Syntax, parse
+from dgls.rewrite.task import Task
 from dgls.settings import Problem, Settings, merge, read_settings
-from engine.errors import EngineError
+from engine.errors import Cancelled, EngineError
 from engine.profile import ModelInfo, Profile
 from engine.types import CancelToken, Snippet
 from engine.worker import EngineLike, Worker
 
 OpenEngine = Callable[[Settings], EngineLike]
 State = Literal["loading", "ready", "working", "paused", "failed"]
+Purpose = Literal["completion", "action"]
+"""What runs for a document: a suggestion at the cursor, a change that the user asked for. Neither ends the other."""
 T = TypeVar("T")
 READING_SECONDS = 0.1
 """How long a suggestion waits for the disk in all; what is read later serves the next one."""
@@ -45,22 +49,12 @@ class Status:
     percent: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Client:
-    """What the client can do, and where it works: `folders` are the URIs of its workspace folders."""
-
-    encoding: PositionEncoding = "utf-16"
-    configuration: bool = False
-    progress: bool = False
-    folders: tuple[str, ...] = ()
-
-
 @dataclass(slots=True)
 class Session:
     """`open_engine` is called on the engine thread, with the settings that a model was chosen by."""
 
     open_engine: OpenEngine
-    client: Client = Client()
+    client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
@@ -70,7 +64,8 @@ class Session:
     _reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "dgls-reading"))
     _syntaxes: dict[str, Syntax] = field(default_factory=dict)
     _deleted_at: dict[str, int] = field(default_factory=dict)
-    _in_flight: dict[str, CancelToken] = field(default_factory=dict)
+    _in_flight: dict[tuple[str, Purpose], CancelToken] = field(default_factory=dict)
+    _fruitless: dict[str, tuple[Document, set[Task]]] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
     _opened: bool = False
@@ -89,11 +84,18 @@ class Session:
     def ready(self) -> bool:
         return self._worker is not None and self._worker.state == "ready"
 
-    async def model(self) -> ModelInfo:
-        """Wait until the model is open; asking for it starts that. Raises the error of opening."""
+    @property
+    def info(self) -> ModelInfo | None:
+        """The open model; None while there is none."""
+        return self._worker.info if self._worker is not None else None
+
+    async def model(self, cancel: CancelToken) -> ModelInfo:
+        """Wait until the model is open; asking for it starts that. Raises the error of opening, and `Cancelled`."""
         while (info := self.worker.info) is None:
             if self.worker.error is not None:
                 raise self.worker.error
+            if cancel.cancelled:
+                raise Cancelled("What the model was wanted for is over.")
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn
@@ -174,28 +176,41 @@ class Session:
         self.client = replace(self.client, folders=folders)
         self._around()
 
-    def supersede(self, uri: str) -> None:
+    def supersede(self, uri: str, purpose: Purpose) -> None:
         """Cancel what runs for a document."""
-        if (older := self._in_flight.pop(uri, None)) is not None:
+        if (older := self._in_flight.pop((uri, purpose), None)) is not None:
             older.cancel()
             self.tell()
 
     @contextmanager
-    def in_flight(self, uri: str) -> Iterator[CancelToken]:
-        """The one request that may run for a document: an older one is cancelled by the token that it holds."""
-        self.supersede(uri)
-        token = self._in_flight[uri] = CancelToken()
+    def in_flight(self, uri: str, purpose: Purpose) -> Iterator[CancelToken]:
+        """The one that may run for a document: an older one is cancelled by the token that it holds."""
+        self.supersede(uri, purpose)
+        token = self._in_flight[uri, purpose] = CancelToken()
         self.tell()
         try:
             yield token
         finally:
             token.cancel()  # whatever made it end, nothing may go on working for it
-            if self._in_flight.get(uri) is token:
-                del self._in_flight[uri]
+            if self._in_flight.get((uri, purpose)) is token:
+                del self._in_flight[uri, purpose]
                 self.tell()
 
+    def note_fruitless(self, document: Document, task: Task) -> None:
+        """The task would change nothing in this text: no use to offer it again."""
+        noted, tasks = self._fruitless.get(document.uri, (document, set()))
+        self._fruitless[document.uri] = (document, {task} if noted is not document else tasks | {task})
+
+    def fruitless(self, document: Document) -> set[Task]:
+        noted, tasks = self._fruitless.get(document.uri, (document, set()))
+        return tasks if noted is document else set()
+
     def edit(self, uri: str, changes: Sequence[Change], version: int) -> None:
-        """An open document changed; where a deletion was the last of `changes` is remembered until the next edit."""
+        """An open document changed; where a deletion was the last of `changes` is remembered until the next edit.
+
+        A change that is being made for it would be one of a text that is no more.
+        """
+        self.supersede(uri, "action")
         document = self.documents[uri] = self.documents[uri].apply(changes, version, self.client.encoding)
         self._deleted_at.pop(uri, None)
         last = changes[-1] if changes else None
@@ -212,7 +227,9 @@ class Session:
         self.suggested.pop(uri, None)
         self._syntaxes.pop(uri, None)
         self._deleted_at.pop(uri, None)
-        self.supersede(uri)
+        self._fruitless.pop(uri, None)
+        self.supersede(uri, "completion")
+        self.supersede(uri, "action")
 
     def status(self) -> Status:
         worker, model = self._worker, self.settings.model

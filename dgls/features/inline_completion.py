@@ -10,7 +10,6 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
-from urllib.parse import unquote
 
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
@@ -45,7 +44,7 @@ def register(server: LanguageServer, session: Session) -> None:
     # Without explicit options pygls does not advertise the feature.
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
-        session.supersede(params.text_document.uri)
+        session.supersede(params.text_document.uri, "completion")
         snapshot = _snapshot(session, params)
         if snapshot is None:
             return types.InlineCompletionList(items=[])
@@ -93,8 +92,8 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
     """One suggestion for an automatic request, up to as many as the settings say for an invoked one."""
     document, settings = snapshot.document, session.settings.inline_completion
     deleted = session.deleted_at(document.uri, snapshot.offset)
-    with session.in_flight(document.uri) as cancel:
-        info = await session.model()
+    with session.in_flight(document.uri, "completion") as cancel:
+        info = await session.model(cancel)
         until = time.monotonic() + READING_SECONDS
         if not snapshot.invoked and (why := await session.excluded(document.uri, until)) is not None:
             logger.debug("Quiet: in %s", why)
@@ -143,13 +142,14 @@ async def _candidate(
     document = snapshot.document
     request = request_of(
         region,
-        _shown_path(document.uri, session.client.folders),
+        session.client.shown_path(document.uri),
         document.language,
         Limits(deadline_ms=session.settings.inline_completion.deadline_ms),
         seed,
         snippets=snippets,
     )
-    infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key=document.uri))
+    key = (document.uri, "completion")
+    infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key))
     syntax = session.syntax(document, region.span.start)
     calibration = replace(calibration, keep_above=0.0) if snapshot.invoked else calibration
     found = suggestion_of(document, region, infill, calibration, syntax)
@@ -188,11 +188,3 @@ def _with_plain_breaks(text: str) -> str:
 
 def _position(position: types.Position) -> Position:
     return Position(position.line, position.character)
-
-
-def _shown_path(uri: str, folders: tuple[str, ...]) -> str:
-    """What the model is told of the path: the part inside the workspace, else the name alone."""
-    for folder in folders:
-        if uri.startswith(folder.rstrip("/") + "/"):
-            return unquote(uri[len(folder.rstrip("/")) + 1 :])
-    return unquote(uri.rsplit("/", 1)[-1])

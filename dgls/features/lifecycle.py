@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from lsprotocol import types
 from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.lsp.server import LanguageServer
 
-from dgls.session import Client, Session
-from dgls.settings import own_options
+from dgls.client import Client
+from dgls.session import Session
+from dgls.settings import SECTION, own_options
 
 CLOSE_SECONDS = 0.2
 """How long `shutdown` waits for the engine thread: a running step ends sooner, a load can't be stopped anyway."""
+
+_TAG = types.CodeActionTag.LlmGenerated
 
 
 def register(server: LanguageServer, session: Session) -> None:
@@ -31,12 +36,29 @@ def register(server: LanguageServer, session: Session) -> None:
 
 
 def _client(params: types.InitializeParams) -> Client:
-    window, workspace = params.capabilities.window, params.capabilities.workspace
+    capabilities = params.capabilities
+    window, workspace, text = capabilities.window, capabilities.workspace, capabilities.text_document
     folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
-    encoding = ServerCapabilitiesBuilder.choose_position_encoding(params.capabilities)
+    encoding = ServerCapabilitiesBuilder.choose_position_encoding(capabilities)
+    action = (text and text.code_action) or types.CodeActionClientCapabilities()
+    edit = (workspace and workspace.workspace_edit) or types.WorkspaceEditClientCapabilities()
+    resolved = action.resolve_support.properties if action.resolve_support else ()
     return Client(
         encoding=types.PositionEncodingKind(encoding).value,
         configuration=bool(workspace and workspace.configuration),
         progress=bool(window and window.work_done_progress),
+        drafts=_wants_drafts(capabilities.experimental),
+        actions=action.code_action_literal_support is not None,
+        resolves_actions=bool(action.data_support) and "edit" in resolved,
+        tags_actions=action.tag_support is not None and _TAG in action.tag_support.value_set,
+        applies_edits=bool(workspace and workspace.apply_edit),
+        versions_edits=bool(edit.document_changes),
+        annotates_edits=edit.change_annotation_support is not None,
         folders=tuple(uri for uri in folders if uri),
     )
+
+
+def _wants_drafts(experimental: object) -> bool:
+    """LSP leaves to us what stands there: `{"dgls": {"draft": true}}`."""
+    own = experimental.get(SECTION) if isinstance(experimental, Mapping) else None
+    return isinstance(own, Mapping) and own.get("draft") is True

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from dgls.client import Client
 from dgls.context.exclusion import Excluded
 from dgls.document import Change, Document, Position
-from dgls.session import Client, Session
+from dgls.session import Session
 from dgls.settings import Settings
 from engine.errors import Cancelled
 from engine.profile import Profile, PromptFormat
@@ -28,9 +29,10 @@ def document(text: str, version: int = 1) -> Document:
 
 def test_newer_request_cancels_the_older_one_of_its_document_only() -> None:
     session = Session(never)
-    with session.in_flight("a") as older, session.in_flight("b") as other:
-        with session.in_flight("a") as newer:
-            assert (older.cancelled, newer.cancelled, other.cancelled) == (True, False, False)
+    with session.in_flight("a", "completion") as older, session.in_flight("b", "completion") as other:
+        with session.in_flight("a", "action") as action, session.in_flight("a", "completion") as newer:
+            cancelled = [token.cancelled for token in (older, newer, other, action)]
+            assert cancelled == [True, False, False, False]
         assert newer.cancelled, "what has ended may leave nothing running"
 
 
@@ -39,7 +41,7 @@ def test_request_that_ends_badly_is_cancelled_and_forgotten(error: BaseException
     session = Session(never)
 
     def fail() -> None:
-        with session.in_flight("a") as token:
+        with session.in_flight("a", "completion") as token:
             tokens.append(token)
             raise error
 
