@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dgls.document import Document, Span
+from dgls.region.languages import language_of
 from dgls.region.syntax import Syntax
-from dgls.rewrite.task import Task
+from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
+
+_TITLE = 60  # characters of a diagnostic's message that a menu shows
+_LONGEST = 500  # lines of a selection: more are no selection to rewrite, and would take minutes
+_MARKUP = frozenset({"json", "yaml", "toml", "html", "css"})
+_ALL = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +32,82 @@ class Diagnosed:
     message: str
 
 
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """An instruction that is asked for so often that nobody should have to type it. In the languages `only`, if that
+    says any, and in none of `never`; not in prose."""
+
+    title: str
+    instruction: str
+    only: frozenset[str] = _ALL
+    never: frozenset[str] = _ALL
+
+
+PRESETS = (
+    Preset(
+        "Simplify selection",
+        "Simplify this code: make it shorter and clearer, and let it do exactly what it does now.",
+    ),
+    Preset(
+        "Add types to selection",
+        "Add the type annotations that are missing. Change nothing else.",
+        only=frozenset({"python", "typescript", "typescriptreact", "php"}),
+    ),
+    Preset(
+        "Document selection",
+        "Document what is defined here with comments in the form usual in this language. Change no code.",
+        never=frozenset({"json"}),
+    ),
+    Preset(
+        "Handle errors in selection",
+        "Handle the errors that can occur here, as is usual in this language. Change nothing else.",
+        never=_MARKUP,
+    ),
+)
+
+
 def offers(
     document: Document, span: Span, syntax: Syntax | None, diagnosed: Sequence[Diagnosed], instructions: bool
 ) -> list[Offer]:
     """In the order in which a menu should show them. `instructions`: whether the model takes any."""
-    return []
+    return [
+        *_fixes(document, diagnosed, syntax),
+        *_fills(document, span, syntax),
+        *_of_selection(document, span, instructions),
+    ]
+
+
+def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | None) -> Iterator[Offer]:
+    for each in diagnosed:
+        if document.text[each.span.start : each.span.end].strip():
+            first = each.message.strip().split("\n")[0]
+            short = first if len(first) <= _TITLE else first[: _TITLE - 1].rstrip() + "…"
+            yield Offer(f"Fix: {short}", Task(Action.FIX, each.span, each.message))
+
+
+def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Offer]:
+    try:
+        from dgls.rewrite.stubs import may_hold_stubs, stub_at  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        return
+    if stub_at(document, span, syntax) is not None:
+        yield Offer("Fill here", Task(Action.FILL, span))
+    if may_hold_stubs(document):
+        yield Offer("Fill all holes in this file", Task(Action.FILL_ALL, Span(0, len(document.text))))
+
+
+def _of_selection(document: Document, span: Span, instructions: bool) -> Iterator[Offer]:
+    if not document.text[span.start : span.end].strip():
+        return
+    if document.line_at(span.end) - document.line_at(span.start) > _LONGEST:
+        return
+    for how, strength in (("lightly", LIGHTLY), ("more", MORE), ("heavily", HEAVILY)):
+        yield Offer(f"Refine selection {how}", Task(Action.REFINE, span, strength=strength))
+    for seed, which in enumerate(("", " (second candidate)", " (third candidate)")):
+        yield Offer(f"Rewrite selection{which}", Task(Action.REWRITE, span, seed=seed))
+    language = language_of(document.language, document.uri)
+    if not instructions or language.prose:
+        return
+    for preset in PRESETS:
+        if (not preset.only or language.id in preset.only) and language.id not in preset.never:
+            yield Offer(preset.title, Task(Action.REWRITE, span, preset.instruction))
