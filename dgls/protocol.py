@@ -5,6 +5,9 @@
 - Text documents and notebooks are no business of pygls here: its line splitting corrupts texts with form feeds or
   U+2028, so the features keep their own documents.
 - `exit` sets an event instead of raising SystemExit through the stack.
+- A command is cancelled like any other request: pygls answers that it was, and lets it run on. It is handed its whole
+  parameters, its progress token among them.
+- An answer of the client to what was cancelled meanwhile is passed over; pygls breaks off the connection.
 
 It knows messages, not what they are for. Runs on the asyncio loop.
 """
@@ -31,6 +34,7 @@ from pygls.protocol import (
     LanguageServerProtocol,
 )
 
+from dgls.errors import BadParameters
 from dgls.transport import Writer
 
 logger = logging.getLogger(__name__)
@@ -57,6 +61,7 @@ class Protocol(LanguageServerProtocol):
         self.ended = asyncio.Event()
         self._initialized = False
         self.fm.add_builtin_feature(types.EXIT, lambda params: self.ended.set())
+        self.fm.add_builtin_feature(types.WORKSPACE_EXECUTE_COMMAND, self._run_command)
 
     @property
     def exit_code(self) -> int:
@@ -138,6 +143,29 @@ class Protocol(LanguageServerProtocol):
                 message="the client's answer can't be decoded",
             )
             self._handle_response(data.get("id", ""), error=error)
+
+    async def _run_command(self, params: types.ExecuteCommandParams) -> Any:
+        if (handler := self.fm.commands.get(params.command)) is None:
+            known = ", ".join(sorted(self.fm.commands))
+            raise BadParameters(f"there is no command {params.command!r}; there are {known}")
+        return await handler(params)
+
+    def _send_handler_result(self, future: Any, *, msg_id: str | int) -> None:
+        """An error that is meant for the client is no trouble of ours: it goes out without a traceback."""
+        if not future.cancelled() and isinstance(error := future.exception(), BadParameters):
+            self._request_futures.pop(msg_id, None)
+            self._refuse(msg_id, JsonRpcInvalidParams(str(error)))
+        else:
+            super()._send_handler_result(future, msg_id=msg_id)
+
+    def _handle_response(
+        self, msg_id: str | int, result: Any | None = None, error: types.ResponseError | None = None
+    ) -> None:
+        asked = self._request_futures.get(msg_id)
+        if asked is not None and asked.cancelled():
+            del self._request_futures[msg_id]
+        else:
+            super()._handle_response(msg_id, result, error)
 
     def _refuse(self, msg_id: str | int | None, error: JsonRpcException) -> None:
         self._send_data(types.ResponseErrorMessage(id=msg_id, error=error.to_response_error()))

@@ -80,7 +80,9 @@ class Filling:
 
     def asked(self, document: Document, encoding: PositionEncoding) -> Asked:
         at = document.offset(self.position, encoding)
-        task = Task(Action.FILL_ALL if self.all else Action.FILL, Span(at, at))
+        task = Task(Action.FILL, Span(at, at))
+        if self.all:
+            task = Task(Action.FILL_ALL, Span(0, len(document.text)))
         return Asked(self.request or new_request(), self.uri, self.version, task)
 
 

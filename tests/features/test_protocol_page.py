@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
+from math import log
 from pathlib import Path
 from typing import Any
 
+import pytest
 from lsprotocol import types
 
+from dgls.actions.asked import Filling, Rewriting
+from dgls.actions.drafts import DRAFT, Drafts
+from dgls.document import Document, Span
+from dgls.features.code_action import KINDS
 from dgls.features.status import STATUS
+from dgls.rewrite.passage import Gap, Passage
 from dgls.server import build
 from dgls.session import STATES, Status
 from dgls.settings import Settings, merge, read_settings
+from engine.types import Draft, Hole, Step
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 
@@ -66,9 +75,43 @@ def test_settings_take_what_the_code_says_they_take() -> None:
 
 
 def test_every_message_that_the_server_handles_is_named() -> None:
-    server = build()
-    handled = set(server.protocol.fm.features) | {types.EXIT, types.SHUTDOWN, types.CANCEL_REQUEST}
+    handled = set(build().protocol.fm.features) | {types.EXIT, types.SHUTDOWN, types.CANCEL_REQUEST}
     missing = [method for method in handled if method.split("/")[-1] not in PAGE]
     assert missing == []
-    assert server.protocol.fm.commands == {}
-    assert "no commands of our own" in PAGE
+
+
+def test_every_command_is_described() -> None:
+    described = re.findall(r"^### (dgls\..+)$", section("Commands"), re.MULTILINE)
+    assert sorted(described) == sorted(build().protocol.fm.commands)
+
+
+@pytest.mark.parametrize(("command", "kind"), [("dgls.rewrite", Rewriting), ("dgls.fill", Filling)])
+def test_parameters_are_the_codes(command: str, kind: type[Rewriting | Filling]) -> None:
+    stated = rows(section("Commands").split(f"### {command}")[1].split("###")[0])
+    required = [field.name for field in fields(kind) if field.default is MISSING]
+    assert [row[0].strip("` *") for row in stated] == [field.name for field in fields(kind)]
+    assert [row[0].strip("` *") for row in stated if row[0].endswith("*")] == required
+
+
+def test_kinds_of_actions_are_the_codes() -> None:
+    assert {row[0] for row in re.findall(r"`((quickfix|refactor|source)[\w.]*)` \|", PAGE)} == set(KINDS.values())
+
+
+async def test_draft_is_as_the_page_shows_it() -> None:
+    example = re.search(r"```json\n(.*?)```", section(DRAFT), re.DOTALL)
+    assert example is not None
+    shown = json.loads(example[1])
+    sent: list[Any] = []
+    document = Document(shown["uri"], shown["version"], "python", "def f(a):\n    pass\n")
+    drafts = Drafts(lambda method, params: sent.append((method, params)), shown["request"], document, "utf-16")
+    place = Span(14, 18)
+    passage = Passage(document, Span(0, 19), (Gap(place, Hole(), place),))
+    nats = tuple(-log(token["confidence"]) for token in shown["holes"][0]["tokens"])
+    drafts.step(passage, Step(1, (Draft("return a", ("return", " a"), nats),), 0.1), 0)
+    while not sent:
+        await asyncio.sleep(0.001)
+    drafts.end()
+    head = {name: shown[name] for name in ("request", "uri", "version")}
+    assert sent == [(DRAFT, shown), (DRAFT, {**head, "holes": [], "done": True})]
+    stated = {name for row in rows(section(DRAFT)) for name in re.findall(r"`(\w+)`", row[0])}
+    assert stated == set(shown) | {"done"}
