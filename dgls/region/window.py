@@ -39,7 +39,7 @@ def before_start(document: Document, offset: int, language: Language, tokens: in
     while slot * slot_size < line_start:
         start = slot * slot_size
         lines = range(document.lines_from(start), min(document.lines_from(start + slot_size), line))
-        border = 0 if slot == 0 else _border(document, lines, language)
+        border = 0 if slot == 0 else border_among(document, lines, language)
         if border is not None and count(document.text[border:line_start]) <= room:
             return border
         slot += 1
@@ -59,7 +59,7 @@ def after_end(document: Document, offset: int, language: Language, tokens: int, 
     while slot * slot_size < len(text) - next_line:
         end = len(text) - slot * slot_size
         lines = range(max(document.lines_from(end - slot_size + 1), line + 2), document.lines_from(end + 1))
-        border = len(text) if slot == 0 else _border(document, lines, language)
+        border = len(text) if slot == 0 else border_among(document, lines, language)
         if border is not None and count(text[next_line:border]) <= room:
             return border
         slot += 1
@@ -78,7 +78,7 @@ def _slot_size(tokens: int) -> int:
     return max(1, tokens * _CHARS // 4)
 
 
-def _border(document: Document, lines: range, language: Language) -> int | None:
+def border_among(document: Document, lines: range, language: Language) -> int | None:
     """The start of the line among `lines` that a definition or statement most likely begins with.
 
     A blank line and a body's head behind it are the best sign; prose in a string has blank lines, too.

@@ -19,7 +19,10 @@ SCREEN_LINES = 40
 
 _NEAR = 40 * SCREEN_LINES  # characters between changes that may depend on each other
 _LONGEST = 400_000  # characters of a document that is parsed as a whole: a quarter of a second
-_LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")  # as LSP ends lines, which str.splitlines does not
+_LINES = re.compile(r"\A[^\r\n]*|(?:\r\n|\r|\n)[^\r\n]*")
+"""Lines, ended as LSP says and `str.splitlines` does not; each with the break before it: the last has none after it."""
+
+_BREAKS = ("\r\n", "\n", "\r")
 _WORDS = re.compile(r"\r\n|\w+|[^\S\r\n]+|.", re.DOTALL)
 
 
@@ -133,7 +136,7 @@ def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
 
 
 def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
-    """Without the words that begin and end it before and after, if it is of a `single` line or one side has no more."""
+    """Without the words that both sides begin and end with, if it is of a `single` line or one side has no others."""
     before, after = _WORDS.findall(old), _WORDS.findall(change.text)
     most = min(len(before), len(after))
     first = next((at for at in range(most) if before[at] != after[at]), most)
@@ -141,7 +144,8 @@ def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
     last = next((at for at in range(most) if before[-1 - at] != after[-1 - at]), most)
     rest = after[first : len(after) - last]
     if not single and rest and first + last < len(before):
-        return change
+        first, last = int(first > 0 and before[0] in _BREAKS), 0
+        rest = after[first:]
     start = change.span.start + len("".join(before[:first]))
     end = change.span.end - len("".join(before[len(before) - last :]))
     return Replacement(Span(start, end), "".join(rest))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dgls.document import Document, Span
 from dgls.region.languages import language_of
 from dgls.region.syntax import Syntax
+from dgls.rewrite.fix import statement_at
 from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
 
 _TITLE = 60  # characters of a diagnostic's message that a menu shows
@@ -79,7 +80,7 @@ def offers(
 
 def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | None) -> Iterator[Offer]:
     for each in diagnosed:
-        if document.text[each.span.start : each.span.end].strip():
+        if statement_at(document, each.span, syntax) is not None:
             first = each.message.strip().split("\n")[0]
             short = first if len(first) <= _TITLE else first[: _TITLE - 1].rstrip() + "…"
             yield Offer(f"Fix: {short}", Task(Action.FIX, each.span, each.message))
@@ -90,7 +91,7 @@ def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Of
         from dgls.rewrite.stubs import may_hold_stubs, stub_at  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
         return
-    if stub_at(document, span, syntax) is not None:
+    if stub_at(document, span.start, syntax) is not None:
         yield Offer("Fill here", Task(Action.FILL, span))
     if may_hold_stubs(document):
         yield Offer("Fill all holes in this file", Task(Action.FILL_ALL, Span(0, len(document.text))))
