@@ -1,0 +1,207 @@
+"""Which functions of a document are stubs, and where the code goes that they lack.
+
+A stub's signature, docstring, and comments that say what is to be done stay; its placeholders give way to the hole.
+`stub_at` serves people who point at a place, and takes more for a stub than `stubs_in`, which goes through a file
+and leaves alone whatever may be empty on purpose. With a grammar the tree decides, without one lines and
+indentation (`dgls.rewrite.bare`). Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from tree_sitter import Node, Query, QueryCursor
+
+from dgls.document import Document
+from dgls.region.indentation import indentation, line_above, width
+from dgls.region.languages import FALLBACK, Language, language_of
+from dgls.region.syntax import Syntax, grammar_of, parse_all
+from dgls.rewrite.bare import bare_stub_at, bare_stubs_in
+from dgls.rewrite.body import Body, body_of, document_offset
+from dgls.rewrite.hints import may_hold_stubs as may_hold_stubs
+from dgls.rewrite.layout import Stub as Stub
+from dgls.rewrite.layout import below_comment, laid_out
+from dgls.rewrite.placeholders import PLACEHOLDERS, declares_only, is_comment, says_todo
+
+_ABSTRACT = re.compile(r"@(?:[\w.]+\.)?(?:overload|abstract\w*|singledispatch\w*|group|callback)\b")
+_ABSTRACT_BASES = re.compile(r"\b(?:Protocol|ABC|ABCMeta|Interface)\b")
+_INTERFACES = frozenset({"interface_declaration", "trait_item"})
+_CONSTRUCTS = re.compile(r"\b(?:__init__|__new__|constructor|initialize|__construct)\b")
+_CONSTRUCTORS = frozenset({"constructor_declaration", "compact_constructor_declaration", "destructor_declaration"})
+_ARGUMENTS = re.compile(r"\(\s*(?:(?:self|cls|void)\b\s*,?)?\s*([^)]*)\)(\s*(?:noexcept\s*)?:\s*\w)?")
+_STORED = re.compile(r"\b(?:private|public|protected|readonly)\b")
+_EMPTY_BY_NAME = re.compile(r"\b_*(?:no_?op|nop|do_?nothing|ignore|dummy)\w*\s*\(", re.IGNORECASE)
+
+
+def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | None:
+    """The innermost stub around `offset`, be it on the signature, in the docstring or in the body.
+
+    Whatever has a body counts, not functions alone; so does a comment that says TODO on the line at `offset`: the hole
+    is below it. `syntax` is the tree around `offset`, or None.
+    """
+    language = language_of(document.language, document.uri)
+    if declares_only(document.uri):
+        return None
+    offset = min(max(0, offset), len(document.text))
+    if syntax is None or language.id not in PLACEHOLDERS:
+        if not _may_have_bodies(language):
+            return None
+        return bare_stub_at(document, language, offset) or _below_todo(document, language, offset, None)
+    for body in _around(document, offset, syntax):
+        return _stub(document, language, body, offset)
+    return _below_todo(document, language, offset, syntax)
+
+
+def stubs_in(document: Document) -> tuple[Stub, ...]:
+    """The stubs of the whole document in text order, without those that may be empty on purpose.
+
+    Parses all of it: some 60 ms for 10,000 lines, and half as long again to look at what was found.
+    """
+    language = language_of(document.language, document.uri)
+    if declares_only(document.uri):
+        return ()
+    syntax = parse_all(document) if language.id in PLACEHOLDERS else None
+    if syntax is None:
+        return tuple(bare_stubs_in(document, language)) if _may_have_bodies(language) else ()
+    found: list[Stub] = []
+    for owner in _functions(syntax):
+        body = body_of(document, syntax, owner)
+        if body is not None and _lacks_code(owner, body, syntax):
+            stub = _stub(document, language, body)
+            if not found or found[-1].span.end <= stub.span.start:
+                found.append(stub)
+    return tuple(found)
+
+
+def _may_have_bodies(language: Language) -> bool:
+    """Not so the languages that we know to have no functions."""
+    return language is FALLBACK or language.id in PLACEHOLDERS
+
+
+def _stub(document: Document, language: Language, body: Body, offset: int | None = None) -> Stub:
+    if body.expression:
+        return Stub(body.start, body.gone[0], "", "", None)
+    return laid_out(document, language, body.inside, offset)
+
+
+def _functions(syntax: Syntax) -> list[Node]:
+    """In text order."""
+    kinds = PLACEHOLDERS[syntax.language.id]
+    captured = QueryCursor(_query(syntax.language, (*kinds.functions, *kinds.closures))).captures(syntax.tree.root_node)
+    return sorted(captured.get("function", []), key=lambda node: node.start_byte)
+
+
+@cache
+def _query(language: Language, types: tuple[str, ...]) -> Query:
+    grammar = grammar_of(language)
+    assert grammar is not None, "there is a tree"
+    return Query(grammar, "[" + " ".join(f"({each})" for each in types) + "] @function")
+
+
+def _lacks_code(owner: Node, body: Body, syntax: Syntax) -> bool:
+    """Is code missing, to all appearances? What only does nothing may be meant so.
+
+    An empty constructor is a stub if it takes arguments that it neither stores nor hands on: one without overrides
+    another's, or says that there is none. What is abstract says what others have to do.
+    """
+    if _is_abstract(owner, syntax):
+        return False
+    if body.todo or body.refuses:
+        return True
+    if owner.type in PLACEHOLDERS[syntax.language.id].closures or body.explained:
+        return False
+    return not (_is_constructor(owner, body.header) and not _drops_arguments(body.header)) and not (
+        _EMPTY_BY_NAME.search(body.header)
+    )
+
+
+def _is_abstract(owner: Node, syntax: Syntax) -> bool:
+    parent = owner.parent
+    if parent is not None and parent.type == "decorated_definition":
+        decorators = syntax.source[parent.start_byte : owner.start_byte].decode("utf-8", "surrogatepass")
+        if _ABSTRACT.search(decorators):
+            return True
+    while parent is not None:
+        if parent.type in _INTERFACES:
+            return True
+        if parent.type == "class_definition":
+            bases = parent.child_by_field_name("superclasses")
+            return bases is not None and _ABSTRACT_BASES.search(syntax.code(bases)) is not None
+        if parent.type == "function_definition" or "class" in parent.type:
+            return False
+        parent = parent.parent
+    return False
+
+
+def _is_constructor(owner: Node, header: str) -> bool:
+    unnamed = owner.type == "function_definition" and owner.child_by_field_name("declarator") is not None
+    in_cpp = unnamed and owner.child_by_field_name("type") is None  # or a destructor
+    return in_cpp or owner.type in _CONSTRUCTORS or _CONSTRUCTS.search(header) is not None
+
+
+def _drops_arguments(header: str) -> bool:
+    found = _ARGUMENTS.search(header)
+    return found is not None and bool(found[1].strip()) and not found[2] and not _STORED.search(found[1])
+
+
+def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
+    """The bodies without code at `offset` or on its line, innermost first.
+
+    On a blank line that is also the one above, if it has nothing but a head, or the line is as deep as a body.
+    """
+    line = document.line_at(offset)
+    text, start = document.line_text(line), document.line_start(line)
+    if text.strip():
+        places = [offset, start + len(indentation(text)) + 1, start + len(text.rstrip())]
+    else:
+        above = line_above(document, line)
+        places = (
+            [offset]
+            if above is None
+            else [offset, document.line_start(above) + len(document.line_text(above).rstrip())]
+        )
+    for place in places:
+        for owner in _owners(syntax, place):
+            body = body_of(document, syntax, owner)
+            if body is None:
+                continue
+            own = indentation(document.line_text(document.line_at(body.start)))
+            below = body.closed is None and not text.strip()
+            if not below or not body.gone or width(indentation(text)) > width(own):
+                yield body
+
+
+def _owners(syntax: Syntax, offset: int) -> Iterator[Node]:
+    """What has a body, be it a function or not."""
+    kinds = PLACEHOLDERS[syntax.language.id]
+    for node in syntax.around(offset):
+        if node.type == "decorated_definition":
+            node = node.child_by_field_name("definition") or node
+        braced = node.type in syntax.language.bodies and node.children[:1] and node.children[0].type == "{"
+        indented = syntax.language.offside and any(child.type == "block" for child in node.children)
+        if braced or indented or node.type in kinds.functions or node.type in kinds.closures:
+            yield node
+
+
+def _below_todo(document: Document, language: Language, offset: int, syntax: Syntax | None) -> Stub | None:
+    """The hole below the comment that `offset` is in, if that says TODO and has its lines to itself."""
+    line = document.line_at(offset)
+    text = document.line_text(line)
+    code = text.strip()
+    if syntax is not None:
+        node = syntax.leaf(document.line_start(line) + len(text.rstrip()))
+        if node.type not in language.comments:
+            return None
+        code = syntax.code(node)
+        line = max(line, document.line_at(document_offset(syntax, node.start_byte) + len(code.rstrip())))
+    if not is_comment(text) or not says_todo(code):
+        return None
+    while line + 1 < document.line_count and _goes_on(text, document.line_text(line + 1)):
+        line += 1
+    return below_comment(document, line)
+
+
+def _goes_on(comment: str, text: str) -> bool:
+    return indentation(text) == indentation(comment) and is_comment(text) and not says_todo(text)
