@@ -12,16 +12,17 @@ from dgls.document import PositionEncoding
 class Client:
     """`folders` are the URIs of its workspace folders.
 
-    It asked to be told of settings (`configuration`), of work under way (`progress`) and of drafts. It knows code
-    actions beside mere commands (`actions`), fetches what one does when it is chosen (`resolves_actions`), marks those
-    of a model (`tags_actions`). It makes edits when told to (`applies_edits`), of a certain version alone
-    (`versions_edits`), and shows what is said of one (`annotates_edits`).
+    It asked to be told of settings (`configuration`), of work under way (`progress`), of drafts and of what each
+    suggestion took (`suggested`). It knows code actions beside mere commands (`actions`), fetches what one does when
+    it is chosen (`resolves_actions`), marks those of a model (`tags_actions`). It makes edits when told to
+    (`applies_edits`), of a certain version alone (`versions_edits`), and shows what is said of one (`annotates_edits`).
     """
 
     encoding: PositionEncoding = "utf-16"
     configuration: bool = False
     progress: bool = False
     drafts: bool = False
+    suggested: bool = False
     actions: bool = False
     resolves_actions: bool = False
     tags_actions: bool = False

@@ -40,13 +40,18 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What a user may want to know; after a failure `message` says what to do. None: not known (yet)."""
+    """What a user may want to know; after a failure `message` says what to do. None: not known (yet).
+
+    `memory` is what the model's weights take on the device, in bytes; `instructions`: does it take them?
+    """
 
     state: State
     model: str
     device: str | None = None
     message: str = ""
     percent: int | None = None
+    memory: int | None = None
+    instructions: bool | None = None
 
 
 @dataclass(slots=True)
@@ -239,12 +244,12 @@ class Session:
         if worker.state == "loading" if worker is not None else enabled or self._in_flight:
             return Status("loading", model, message=f"Loading the model {model}.")
         info = worker.info if worker is not None else None
-        name, device = (info.name, info.device) if info is not None else (model, None)
-        if self._in_flight:
-            return Status("working", name, device)
-        if not enabled:
-            return Status("paused", name, device, "Automatic suggestions are off: set dgls.inlineCompletion.enabled.")
-        return Status("ready", name, device)
+        state: State = "working" if self._in_flight else "ready" if enabled else "paused"
+        said = "Automatic suggestions are off: set dgls.inlineCompletion.enabled." if state == "paused" else ""
+        if info is None:
+            return Status(state, model, message=said)
+        takes = info.profile.takes_instructions
+        return Status(state, info.name, info.device, said, memory=info.weight_bytes, instructions=takes)
 
     def tell(self) -> None:
         """Wake who waits for a change, and tell the listeners the status, if it is another one."""

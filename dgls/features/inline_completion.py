@@ -24,9 +24,11 @@ from dgls.settings import InlineCompletionSettings
 from engine.calibration import Calibration
 from engine.errors import Cancelled, EngineError
 from engine.profile import ModelInfo
-from engine.types import CancelToken, Limits, Snippet
+from engine.types import CancelToken, Infill, Limits, Snippet
 
 logger = logging.getLogger(__name__)
+
+SUGGESTED = "dgls/suggested"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,15 @@ def register(server: LanguageServer, session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
         session.supersede(params.text_document.uri, "completion")
+        began = time.monotonic()
         snapshot = _snapshot(session, params)
         if snapshot is None:
             return types.InlineCompletionList(items=[])
+        steps = 0
         try:
-            suggestions = await _typed_through(session, snapshot) or await _infilled(session, snapshot)
+            suggestions = await _typed_through(session, snapshot)
+            if not suggestions:
+                suggestions, steps = await _infilled(session, snapshot)
         except Cancelled:  # a newer request took this one's place
             suggestions = ()
         except Exception as error:
@@ -59,7 +65,19 @@ def register(server: LanguageServer, session: Session) -> None:
                 message = f"dgls has no suggestion: {error}"
                 server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
         items = [item for found in suggestions if (item := _render(session, snapshot, found)) is not None]
+        if items and session.client.suggested:
+            took = round(1000 * (time.monotonic() - began), 1)
+            server.protocol.notify(SUGGESTED, _told(suggestions[0], took, steps))
         return types.InlineCompletionList(items=items)
+
+
+def _told(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
+    return {
+        "uri": suggestion.uri,
+        "milliseconds": took,
+        "steps": steps,
+        "confidence": round(suggestion.confidence, 3),
+    }
 
 
 def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapshot | None:
@@ -88,8 +106,9 @@ async def _typed_through(session: Session, snapshot: Snapshot) -> tuple[Suggesti
     return found
 
 
-async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, ...]:
-    """One suggestion for an automatic request, up to as many as the settings say for an invoked one."""
+async def _infilled(session: Session, snapshot: Snapshot) -> tuple[tuple[Suggestion, ...], int]:
+    """One suggestion for an automatic request, up to as many as the settings say for an invoked one; and how many
+    denoising steps all of them took."""
     document, settings = snapshot.document, session.settings.inline_completion
     deleted = session.deleted_at(document.uri, snapshot.offset)
     with session.in_flight(document.uri, "completion") as cancel:
@@ -97,15 +116,18 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
         until = time.monotonic() + READING_SECONDS
         if not snapshot.invoked and (why := await session.excluded(document.uri, until)) is not None:
             logger.debug("Quiet: in %s", why)
-            return ()
+            return (), 0
         region = _plan(session, snapshot, settings, info, deleted)
         if isinstance(region, Quiet):
             logger.debug("Quiet: %s", region)
-            return ()
+            return (), 0
         snippets = await session.snippets(document, region.above, region.below, info.profile, until)
         found: list[Suggestion] = []
+        steps = 0
         for seed in range(settings.candidates if snapshot.invoked else 1):
-            suggestion = await _candidate(session, snapshot, region, snippets, info.profile.calibration, seed, cancel)
+            infill = await _infill(session, snapshot, region, snippets, seed, cancel)
+            steps += infill.steps
+            suggestion = _suggestion(session, snapshot, region, infill, info.profile.calibration)
             if suggestion is not None and suggestion.new_text not in [other.new_text for other in found]:
                 found.append(suggestion)
     if not snapshot.invoked:
@@ -114,7 +136,7 @@ async def _infilled(session: Session, snapshot: Snapshot) -> tuple[Suggestion, .
         found = [suggestion for suggestion in found if suggestion.confidence >= least]
     if found:
         session.suggested[document.uri] = TypedThrough(document, tuple(found), snapshot.invoked)
-    return tuple(found)
+    return tuple(found), steps
 
 
 def _plan(
@@ -127,16 +149,14 @@ def _plan(
     return plan(document, offset, budget, syntax, invoked=invoked, deleted=deleted, max_lines=lines)
 
 
-async def _candidate(
+async def _infill(
     session: Session,
     snapshot: Snapshot,
     region: Region,
     snippets: tuple[Snippet, ...],
-    calibration: Calibration,
     seed: int,
     cancel: CancelToken,
-) -> Suggestion | None:
-    """Who asked sees the doubtful lines, too."""
+) -> Infill:
     if cancel.cancelled:  # superseded between two candidates: the worker's slot is the newer request's
         raise Cancelled("A newer request took this one's place.")
     document = snapshot.document
@@ -149,7 +169,14 @@ async def _candidate(
         snippets=snippets,
     )
     key = (document.uri, "completion")
-    infill = await asyncio.wrap_future(session.worker.submit(request, cancel, key))
+    return await asyncio.wrap_future(session.worker.submit(request, cancel, key))
+
+
+def _suggestion(
+    session: Session, snapshot: Snapshot, region: Region, infill: Infill, calibration: Calibration
+) -> Suggestion | None:
+    """Who asked sees the doubtful lines, too."""
+    document = snapshot.document
     syntax = session.syntax(document, region.span.start)
     calibration = replace(calibration, keep_above=0.0) if snapshot.invoked else calibration
     found = suggestion_of(document, region, infill, calibration, syntax)

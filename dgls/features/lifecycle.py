@@ -47,7 +47,8 @@ def _client(params: types.InitializeParams) -> Client:
         encoding=types.PositionEncodingKind(encoding).value,
         configuration=bool(workspace and workspace.configuration),
         progress=bool(window and window.work_done_progress),
-        drafts=_wants_drafts(capabilities.experimental),
+        drafts=_wants("draft", capabilities.experimental),
+        suggested=_wants("suggested", capabilities.experimental),
         actions=action.code_action_literal_support is not None,
         resolves_actions=bool(action.data_support) and "edit" in resolved,
         tags_actions=action.tag_support is not None and _TAG in action.tag_support.value_set,
@@ -58,7 +59,7 @@ def _client(params: types.InitializeParams) -> Client:
     )
 
 
-def _wants_drafts(experimental: object) -> bool:
+def _wants(notification: str, experimental: object) -> bool:
     """LSP leaves to us what stands there: `{"dgls": {"draft": true}}`."""
     own = experimental.get(SECTION) if isinstance(experimental, Mapping) else None
-    return isinstance(own, Mapping) and own.get("draft") is True
+    return isinstance(own, Mapping) and own.get(notification) is True

@@ -51,7 +51,10 @@ async def test_model_loads_in_the_background_and_says_so(tmp_path: Path) -> None
         await wire.status("ready")
         await wire.until(lambda: len([m for m in wire.heard if m["method"] == "$/progress"]) == 2)
         told = [m["params"] for m in wire.heard if m["method"] == "dgls/status"][-1]
-        assert told == {"state": "ready", "model": "fake embedded", "device": "cpu", "message": "", "percent": None}
+        assert told == {
+            **{"state": "ready", "model": "fake embedded", "device": "cpu", "message": "", "percent": None},
+            **{"memory": 4, "instructions": False},
+        }
         kinds = [m["params"]["value"]["kind"] for m in wire.heard if m["method"] == "$/progress"]
         assert kinds == ["begin", "end"]
 

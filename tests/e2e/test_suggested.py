@@ -1,0 +1,47 @@
+"""`dgls/suggested` over real pipes: what a suggestion took, told to clients that asked to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.e2e.test_inline_completion import METHOD, URI, ready
+from tests.e2e.wire import Message, Wire, completion, insertion
+
+ASKED: Message = {"capabilities": {"workspace": {"configuration": True}, "experimental": {"dgls": {"suggested": True}}}}
+
+
+def told(wire: Wire) -> list[Message]:
+    return [message["params"] for message in wire.heard if message["method"] == "dgls/suggested"]
+
+
+async def test_who_asked_is_told_before_the_answer(tmp_path: Path) -> None:
+    async with ready(tmp_path, ASKED, texts=["value"], confidence=0.75, steps=3) as (wire, _):
+        wire.open(URI, "x = \n")
+        await wire.request(METHOD, completion(URI, 0, 4))
+        (one,) = told(wire)
+        assert one["milliseconds"] > 0
+        del one["milliseconds"]
+        assert one == {"uri": URI, "steps": 3, "confidence": 0.75}
+
+
+async def test_what_was_typed_through_took_no_steps(tmp_path: Path) -> None:
+    async with ready(tmp_path, ASKED, texts=["value"], steps=3) as (wire, _):
+        wire.open(URI, "x = \n")
+        await wire.request(METHOD, completion(URI, 0, 4))
+        wire.notify("textDocument/didChange", insertion(URI, 2, 0, 4, "v"))
+        await wire.request(METHOD, completion(URI, 0, 5))
+        assert [one["steps"] for one in told(wire)] == [3, 0]
+
+
+async def test_nothing_is_told_without_a_suggestion(tmp_path: Path) -> None:
+    async with ready(tmp_path, ASKED, texts=["value"], confidence=0.01) as (wire, _):
+        wire.open(URI, "x = \n")
+        assert (await wire.request(METHOD, completion(URI, 0, 4)))["items"] == []
+        assert told(wire) == []
+
+
+async def test_nothing_is_told_to_who_did_not_ask(tmp_path: Path) -> None:
+    async with ready(tmp_path, texts=["value"]) as (wire, _):
+        wire.open(URI, "x = \n")
+        assert (await wire.request(METHOD, completion(URI, 0, 4)))["items"]
+        assert told(wire) == []
