@@ -23,14 +23,17 @@ from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Piece,
 
 @dataclass(frozen=True)
 class Script:
-    """The fill for seed n is `texts[n % len(texts)]`; a `gate` file holds the load until it exists.
+    """The fill of hole h for seed n is `texts[(n + h) % len(texts)]`; a `gate` file holds the load until it exists.
 
-    `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own.
+    `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own. A hole
+    with a draft is filled with that, with what `corrected` says put right. `instructed` models take instructions.
     """
 
     texts: list[str] = field(default_factory=lambda: ["filled"])
     confidence: float = 0.9
     doubted: str = ""
+    corrected: dict[str, str] = field(default_factory=dict)
+    instructed: bool = False
     calibration: dict[str, object] = field(default_factory=dict)
     steps: int = 2
     step_ms: float = 1.0
@@ -59,7 +62,7 @@ class FakeEngine:
             dtype="float32",
             load_ms=0.0,
             profile=Profile(
-                *("raw", "pad", 256),
+                *("chat" if script.instructed else "raw", "pad", 256),
                 max_prompt_tokens=256,
                 before_tokens=96,
                 after_tokens=64,
@@ -75,8 +78,11 @@ class FakeEngine:
             path=request.context.path,
             segments=_shown(request),
             snippets=[snippet.text for snippet in request.context.snippets],
+            current=request.context.current,
+            instruction=request.context.instruction,
         )
-        text = script.texts[request.seed % len(script.texts)]
+        holes = [segment for segment in request.segments if isinstance(segment, Hole)]
+        texts = [self._text(hole, request.seed + number) for number, hole in enumerate(holes)]
         if script.chatty:
             print("a stray print")
             os.system("echo a stray child")
@@ -86,11 +92,24 @@ class FakeEngine:
             if cancel is not None and cancel.cancelled:
                 script.note(event="cancelled", step=index)
                 raise Cancelled("cancelled")
-            yield Step(index, (Draft(text, (text,), (0.1,)),), 0.1)
+            yield Step(index, tuple(Draft(text, (text,), (0.1,)) for text in texts), 0.1)
         script.note(event="done", seed=request.seed)
-        parts = text.partition(script.doubted) if script.doubted else (text,)
-        pieces = tuple(Piece(part, 0.0 if part == script.doubted else 1.0) for part in parts)
-        yield Infill((text,), (script.confidence,), script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0, (pieces,))
+        pieces = tuple(map(self._pieces, texts))
+        confidences = (script.confidence,) * len(texts)
+        yield Infill(tuple(texts), confidences, script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0, pieces)
+
+    def _text(self, hole: Hole, number: int) -> str:
+        if hole.draft is None:
+            return self._script.texts[number % len(self._script.texts)]
+        text = hole.draft
+        for wrong, right in self._script.corrected.items():
+            text = text.replace(wrong, right)
+        return text
+
+    def _pieces(self, text: str) -> tuple[Piece, ...]:
+        doubted = self._script.doubted
+        parts = text.partition(doubted) if doubted else (text,)
+        return tuple(Piece(part, 0.0 if part == doubted else 1.0) for part in parts)
 
     def close(self) -> None:
         self._script.note(event="closed")
@@ -98,7 +117,10 @@ class FakeEngine:
 
 def _shown(request: InfillRequest) -> list[object]:
     def show(segment: Pinned | Hole) -> object:
-        return segment.text if isinstance(segment, Pinned) else {"max": segment.max_tokens, "stop": segment.stop}
+        if isinstance(segment, Pinned):
+            return segment.text
+        drafted = {} if segment.draft is None else {"draft": segment.draft, "strength": segment.strength}
+        return {"max": segment.max_tokens, "stop": segment.stop, **drafted}
 
     return [show(segment) for segment in request.segments]
 

@@ -38,13 +38,15 @@ class Journal:
 
 @asynccontextmanager
 async def ready(
-    tmp_path: Path, initialize: Message | None = None, **script: object
+    tmp_path: Path, initialize: Message | None = None, waited: bool = True, **script: object
 ) -> AsyncIterator[tuple[Wire, Journal]]:
+    """A client in conversation with a server; `waited`: its model is ready."""
     journal = Journal(tmp_path / "journal")
     async with serving(fake_command({"journal": str(journal.path), **script})) as server:
         folder = {"workspaceFolders": [{"uri": "file:///project", "name": "project"}]}
         await server.wire.initialize({**folder, **(initialize or {})})
-        await server.wire.status("ready")
+        if waited:
+            await server.wire.status("ready")
         yield server.wire, journal
         assert b"Traceback" not in server.stderr, server.stderr.decode()
 

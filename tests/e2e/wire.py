@@ -33,7 +33,10 @@ def fake_command(script: Message) -> list[str]:
 
 
 class Wire:
-    """`request` sends and returns the reply; `send` sends; what the server says unasked is in `heard`."""
+    """`request` sends and returns the reply; `send` sends; what the server says unasked is in `heard`.
+
+    `answers` are the results of the server's own requests, null for others.
+    """
 
     def __init__(self, reader: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
         self._reader = reader
@@ -43,6 +46,7 @@ class Wire:
         self.replies: dict[int | str | None, Message] = {}
         self.heard: list[Message] = []
         self.settings: Any = None
+        self.answers: dict[str, Any] = {"workspace/applyEdit": {"applied": True}}
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -57,7 +61,7 @@ class Wire:
         elif message["method"] == "workspace/configuration":
             self.send({"id": message["id"], "result": [self.settings]})
         elif "id" in message:
-            self.send({"id": message["id"], "result": None})
+            self.send({"id": message["id"], "result": self.answers.get(message["method"])})
         if "method" in message:
             self.heard.append(message)
         async with self._changed:
