@@ -58,6 +58,14 @@ def _dispatch(options: Namespace) -> int:
             from dgls.cli import infill
 
             return infill.run(options)
+        case "fill":
+            from dgls.cli import fill
+
+            return fill.run(options)
+        case "rewrite":
+            from dgls.cli import rewrite
+
+            return rewrite.run(options)
         case "demo":
             from dgls.cli import demo
 

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
+from dgls.cli.targets import Lines, Place, kept, lines, place, target
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A place in a file as people write it: line and column count from 1, the column in characters."""
-
-    path: str
-    line: int
-    column: int
+_CHANGES_EPILOG = (
+    "Exit codes: 0 if all went well, whether or not anything changed; 1 if --check found that something would "
+    "change; 2 if what is asked for is not possible; 130 after Ctrl-C. The diff, or with FILE `-` the whole new text, "
+    "goes to standard output, all else to standard error. Nothing outside the stubs or lines named here is changed."
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -31,6 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
     _serve(commands.add_parser("serve", help="run the language server"))
     _infill(commands.add_parser("infill", help="fill the code at a place in a file"))
+    _fill(commands.add_parser("fill", help="write the bodies of functions that are stubs"))
+    _rewrite(commands.add_parser("rewrite", help="write lines of a file anew, or change them a little"))
     _demo(commands.add_parser("demo", help="watch the holes of three example files being filled"))
     _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
     _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
@@ -46,14 +47,68 @@ def _serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _infill(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", type=_target, metavar="FILE:LINE:COL", help="where; both count from 1")
-    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object on the last line")
+    parser.add_argument("target", type=target, metavar="FILE:LINE:COL", help="where; both count from 1")
     parser.add_argument("--seed", type=_whole(0), metavar="N", help="the same seed gives the same text; no deadline")
-    parser.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    _engine(parser)
     parser.add_argument("--max-tokens", type=_whole(1), metavar="N", help="how long the fill may be")
     parser.add_argument("--lines", type=_whole(1), metavar="N", help="how many lines the fill may have")
-    parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
     parser.add_argument("--apply", action="store_true", help="write the fill into the file")
+
+
+def _engine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object on the last line")
+    parser.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+
+
+def _fill(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write the body of a function that has none yet (`pass`, `...`, `raise NotImplementedError`, TODO, {}), with "
+        "its signature, its docstring and the code after it pinned. FILE alone means its only stub."
+    )
+    _target_or_piped(parser, "FILE[:LINE[:COL]]", "the stub there; both count from 1", place)
+    parser.add_argument("--all", action="store_true", help="all stubs of the file, as many at once as a canvas holds")
+    _changes(parser)
+
+
+def _rewrite(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Write lines of a file anew, with the code around them pinned. With --strength they are the draft: its least "
+        "certain tokens are found anew, and the rest stays."
+    )
+    _target_or_piped(parser, "FILE:START-END", "which lines, from 1, both included; or FILE:LINE", lines)
+    parser.add_argument("--instruction", metavar="TEXT", default="", help="what is wanted, to models that take any")
+    parser.add_argument(
+        "--strength",
+        type=_strength,
+        metavar="S",
+        help="change only this share of the tokens: above 0, below 1, or lightly, more, heavily",
+    )
+    parser.add_argument("--keep", type=kept, default=(), metavar="LINES", help="lines that stay, such as 14,17-19")
+    _changes(parser)
+
+
+def _changes(parser: argparse.ArgumentParser) -> None:
+    """What commands share that change a file."""
+    parser.epilog = _CHANGES_EPILOG
+    out = parser.add_mutually_exclusive_group()
+    out.add_argument("--diff", action="store_true", help="print a unified diff (the default, unless FILE is `-`)")
+    out.add_argument("--apply", action="store_true", help="write the file")
+    out.add_argument("--check", action="store_true", help="change and print nothing; exit 1 if something would change")
+    parser.add_argument("--language", metavar="ID", help="such as python; else the name tells")
+    parser.add_argument("--stdin-filename", metavar="NAME", help="what to call standard input")
+    parser.add_argument("--seed", type=_whole(0), metavar="N", help="the same seed gives the same text")
+    _engine(parser)
+
+
+def _target_or_piped(
+    parser: argparse.ArgumentParser, metavar: str, help: str, parse: Callable[[str], Place | Lines]
+) -> None:
+    """The positional argument, also where it starts with the `-` of standard input: argparse takes `-:3` for an option,
+    so there is one."""
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("target", nargs="?", type=parse, metavar=metavar, help=f"{help}; FILE may be - (standard input)")
+    where.add_argument("-:", dest="piped", type=lambda text: parse(f"-:{text}"), metavar="", help=argparse.SUPPRESS)
 
 
 def _demo(parser: argparse.ArgumentParser) -> None:
@@ -117,15 +172,16 @@ def _models(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("name", metavar="NAME", help="such as google/diffusiongemma-26B-A4B-it")
 
 
-def _target(text: str) -> Target:
-    """Split from the right: a path may hold colons itself."""
-    path, *numbers = text.rsplit(":", 2)
-    if not path or len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
-        raise argparse.ArgumentTypeError(f"{text!r} is no place in a file; write FILE:LINE:COL, such as app.py:12:5")
-    line, column = (int(number) for number in numbers)
-    if line < 1 or column < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: lines and columns count from 1")
-    return Target(path, line, column)
+def _strength(text: str) -> float:
+    from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE
+
+    try:
+        value = {"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY}.get(text) or float(text)
+    except ValueError:
+        value = 0.0
+    if 0.0 < value < 1.0:
+        return value
+    raise argparse.ArgumentTypeError(f"{text!r} is no strength; take a number between 0 and 1: 0.15 or lightly, say")
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from dgls.cli.printable import printable
+from dgls.cli.drafts import drawn
 from dgls.document import Document
 from dgls.errors import DglsError
 from dgls.evaluation.marked import MarkedSource
@@ -33,7 +33,6 @@ HOLE_TOKENS = 16
 """Generous for what the examples leave out: the rest the model pads."""
 
 PINNED = "default"
-SURE, LIKELY, UNSURE = "bold green", "green", "dim green"
 PAUSE = 0.06
 """Seconds a drawn step stays at least, or nobody sees it. The times shown do not count it."""
 
@@ -124,16 +123,9 @@ def _final(last: Step, infill: Infill) -> tuple[Draft, ...]:
 def _frame(source: MarkedSource, drafts: tuple[Draft, ...]) -> Padding:
     text = Text(source.pinned[0], PINNED)
     for draft, pinned in zip(drafts, source.pinned[1:], strict=True):
-        text.append_text(_draft(draft)).append(pinned, PINNED)
+        text.append_text(drawn(draft)).append(pinned, PINNED)
     text.rstrip()
     return Padding(text, (0, 0, 0, 2), expand=False)
-
-
-def _draft(draft: Draft) -> Text:
-    text = Text()
-    for piece, nats in zip(draft.pieces, draft.entropies, strict=True):
-        text.append(printable(piece), SURE if nats < 0.1 else LIKELY if nats < 1.0 else UNSURE)
-    return text
 
 
 def _listing(steps: tuple[Step, ...]) -> Padding:
@@ -151,7 +143,7 @@ def _listing(steps: tuple[Step, ...]) -> Padding:
 
 def _one_line(draft: Draft) -> Text:
     shown = Draft(draft.text, tuple(piece.replace("\n", "\u21b5") for piece in draft.pieces), draft.entropies)
-    return _draft(shown)
+    return drawn(shown)
 
 
 def _summary(source: MarkedSource, played: Played, info: ModelInfo) -> Padding:

@@ -16,9 +16,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dgls.cli.arguments import Target
+from dgls.cli.model import unloaded
 from dgls.cli.printable import printable
 from dgls.cli.source import SourceFile, read_source
+from dgls.cli.targets import Target
 from dgls.document import Document
 from dgls.errors import DglsError
 from dgls.region.exchange import filled, request_of, suggestion_of
@@ -27,10 +28,7 @@ from dgls.region.plan import Budget, Quiet, Region, plan
 from dgls.region.suggestion import Rejection, Suggestion
 from dgls.region.syntax import parse
 from engine import Infill, Limits
-from engine.checkpoint import read_checkpoint
-from engine.hub import locate
-from engine.profile import Profile, read_profile
-from engine.tokenizer import Tokenizer
+from engine.profile import Profile
 
 DEADLINE_MS = 10_000
 """How long a fill without a seed may take, the model's loading aside."""
@@ -115,10 +113,8 @@ def as_json(answer: Answer) -> dict[str, object]:
 
 
 def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region, Answer]:
-    folder = read_checkpoint(locate(options.model)).folder
-    profile = read_profile(folder)
-    budget = _budget(profile, options.max_tokens)
-    tokenizer = Tokenizer(folder / "tokenizer.json")
+    model = unloaded(options.model)
+    budget = _budget(model.profile, options.max_tokens)
     planning = time.perf_counter()
     syntax = parse(document, offset)
     region = plan(
@@ -128,7 +124,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
         syntax,
         invoked=True,
         max_lines=options.lines,
-        count=lambda text: len(tokenizer.encode(text)),
+        count=model.count,
     )
     assert not isinstance(region, Quiet), "who asks gets a region"
     loading = time.perf_counter()

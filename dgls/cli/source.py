@@ -1,4 +1,4 @@
-"""A source file on disk: bytes to text and back, so that what is not edited stays byte for byte.
+"""A source file, on disk or piped in: bytes to text and back, so that what is not edited stays byte for byte.
 
 Knows encodings and the file system, no code. Line breaks are never translated.
 """
@@ -9,6 +9,7 @@ import codecs
 import os
 import re
 import stat
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,22 +45,23 @@ class SourceFile:
         Encoding, byte order mark and mode bits stay; a symbolic link keeps pointing to the file. Raises `UnusableFile`,
         also if the file is no longer what was read: a model takes long enough for somebody to save it.
         """
+        content = self.encoded(text)
         try:
-            content = self._bytes_of(text)
-        except UnicodeEncodeError as error:
-            wrong = text[error.start : error.end]
-            raise UnusableFile(
-                f"{self.path} is written in {self.encoding}, which has no {wrong!r}; convert the file to UTF-8 first"
-            ) from None
-        try:
-            if self.path.read_bytes() != self._bytes_of(self.text):
+            if self.path.read_bytes() != self.encoded(self.text):
                 raise UnusableFile(f"{self.path} has changed since it was read, and stays as it is now; try again")
             _replace(self.path.resolve(), content)
         except OSError as error:
             raise UnusableFile(f"{self.path} cannot be written: {error.strerror or error}") from None
 
-    def _bytes_of(self, text: str) -> bytes:
-        return self.bom + text.encode(self.encoding)
+    def encoded(self, text: str) -> bytes:
+        """What a file with `text` in place of this one's would hold. Raises `UnusableFile`."""
+        try:
+            return self.bom + text.encode(self.encoding)
+        except UnicodeEncodeError as error:
+            wrong = text[error.start : error.end]
+            raise UnusableFile(
+                f"{self.path} is written in {self.encoding}, which has no {wrong!r}; convert it to UTF-8 first"
+            ) from None
 
 
 def read_source(name: str) -> SourceFile:
@@ -76,15 +78,27 @@ def read_source(name: str) -> SourceFile:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UnusableFile(f"{name} cannot be read: {reason}") from None
+    return _source(path, content)
+
+
+def read_piped(name: str) -> SourceFile:
+    """All of standard input, as if it came from a file called `name`. Raises `UnusableFile` if it is no text."""
+    content = sys.stdin.buffer.read() if sys.stdin is not None else b""
+    if not content:
+        raise UnusableFile("standard input is empty; pipe a text in")
+    return _source(Path(name), content)
+
+
+def _source(path: Path, content: bytes) -> SourceFile:
     bom, encoding = next(((bom, encoding) for bom, encoding in _BOMS if content.startswith(bom)), (b"", ""))
     body = content[len(bom) :]
     if not bom and b"\0" in body:
-        raise UnusableFile(f"{name} is a binary file; name a text file")
+        raise UnusableFile(f"{path} is a binary file; name a text file")
     for candidate in [encoding] if bom else ["utf-8", *_declared(body), "latin-1"]:
         text = _decode(body, candidate)
         if text is not None:
             return SourceFile(path, text, candidate, bom)
-    raise UnusableFile(f"{name} is neither UTF-8 nor Latin-1 text; convert it to UTF-8, or name a text file")
+    raise UnusableFile(f"{path} is neither UTF-8 nor Latin-1 text; convert it to UTF-8, or name a text file")
 
 
 def _declared(body: bytes) -> list[str]:

@@ -1,0 +1,177 @@
+"""What `dgls fill` and `dgls rewrite` do alike: read the text, carry a task out, show or write what became of it.
+
+Mistakes are told before the model is loaded: a job plans its first canvas without it.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import time
+from argparse import Namespace
+from dataclasses import dataclass, replace
+
+from dgls.cli.difference import show, write_bytes
+from dgls.cli.filling import Filling, Spent
+from dgls.cli.model import unloaded
+from dgls.cli.source import SourceFile, read_piped, read_source
+from dgls.document import Document, Span
+from dgls.errors import DglsError
+from dgls.region.languages import FALLBACK, LANGUAGES, language_of
+from dgls.region.syntax import parse
+from dgls.rewrite.edit import breaks, checked, minimal
+from dgls.rewrite.passage import Replacement, Room, applied, carry_out
+from dgls.rewrite.start import start
+from dgls.rewrite.task import Task
+from engine.errors import EngineError
+from engine.hub import PUBLISHED, installed
+from engine.profile import read_profile
+from engine.types import Limits
+
+PIPED = "-"
+"""Who names this as the file means standard input."""
+
+UNCHANGED, WOULD_CHANGE = 0, 1
+
+
+class UnusableOptions(DglsError):
+    """They do not go together, or not with this file or model; the message says what to leave out or add."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of the text, and what finding it took. `broke`: it parsed before, and does not after."""
+
+    text: str
+    replacements: tuple[Replacement, ...] = ()
+    broke: bool = False
+    confidence: float = 1.0
+    seed: int = 0
+    plan_ms: float = 0.0
+    spent: Spent | None = None
+
+
+def read(path: str, options: Namespace) -> tuple[SourceFile, Document]:
+    """The file, or standard input. Raises `UnusableFile`, and `UnusableOptions` if nothing says the language."""
+    if options.language is not None and language_of(options.language) is FALLBACK:
+        known = ", ".join(language.id for language in LANGUAGES)
+        raise UnusableOptions(f"no language {options.language!r} is known here; take one of {known}")
+    if path != PIPED:
+        source = read_source(path)
+    elif options.apply:
+        raise UnusableOptions("standard input is no file to write; leave --apply out, and the new text is printed")
+    elif options.language is None and options.stdin_filename is None:
+        raise UnusableOptions("what language is on standard input? Say --language python, or --stdin-filename app.py")
+    else:
+        source = read_piped(options.stdin_filename or "<stdin>")
+    name = str(source.path)
+    return source, Document(name, 0, options.language or language_of("", name).id, source.text)
+
+
+def line_span(document: Document, first: int, last: int) -> Span:
+    """Lines as people count them, without the last one's break. Raises `UnusableOptions` if there are no such lines."""
+    if last > document.line_count:
+        raise UnusableOptions(f"{document.uri} has no line {last}; take lines from 1 to {document.line_count}")
+    return Span(document.line_start(first - 1), document.line_end(last - 1))
+
+
+def act(task: Task, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
+    """Carry the task out and tell what came of it; the exit code. The seed is chosen here."""
+    model = unloaded(options.model)
+    if task.instruction and not model.profile.takes_instructions:
+        raise UnusableOptions(f"the model {options.model} takes no instructions; {_taking_instructions()}")
+    seed = secrets.randbelow(10**9) if options.seed is None else options.seed
+    started = time.perf_counter()
+    with Filling(options.model, Limits(options.steps), seed) as filling:
+        syntax = parse(document, task.span.start)
+        room = Room.of(model.profile, model.count)
+        outcome = carry_out(start(replace(task, seed=seed), document, room, syntax), filling)
+    spent = filling.spent
+    changes = checked(outcome, minimal(outcome), spent.origins)
+    text, broke = applied(document, changes).text, breaks(outcome)
+    elsewhere = spent.load_ms + spent.prefill_ms + spent.denoise_ms
+    plan_ms = (time.perf_counter() - started) * 1000 - elsewhere
+    change = Change(text, changes, broke, outcome.confidence, seed, plan_ms, spent)
+    return conclude(change, source, document, piped, options)
+
+
+def conclude(change: Change, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
+    """Show or write the text, tell the rest; the exit code."""
+    source.encoded(change.text)  # what cannot be written is not shown either
+    if options.apply and change.replacements:
+        source.write(change.text)
+    elif options.diff or not (options.apply or options.check or piped):
+        show(source, change.text)
+    elif piped and not (options.check or options.json):
+        write_bytes(source.encoded(change.text))
+    _tell(change, source, piped, options)
+    if options.json:
+        print(json.dumps(as_json(change, document)))
+    return WOULD_CHANGE if options.check and change.replacements else UNCHANGED
+
+
+def as_json(change: Change, document: Document) -> dict[str, object]:
+    """Lines and columns count from 1, as in the arguments."""
+    spent = change.spent or Spent()
+    return {
+        "replacements": [
+            {"start": _place(document, each.span.start), "end": _place(document, each.span.end), "text": each.text}
+            for each in change.replacements
+        ],
+        "breaks": change.broke,
+        "confidence": change.confidence,
+        "model": spent.model,
+        "device": spent.device,
+        "holes": len(spent.origins),
+        "canvases": spent.canvases,
+        "steps": spent.steps,
+        "ms": {
+            "load": round(spent.load_ms, 1),
+            "plan": round(change.plan_ms, 1),
+            "prefill": round(spent.prefill_ms, 1),
+            "denoise": round(spent.denoise_ms, 1),
+        },
+        "seed": change.seed,
+    }
+
+
+def _place(document: Document, offset: int) -> dict[str, int]:
+    place = document.position(offset, "utf-32")
+    return {"line": place.line + 1, "column": place.character + 1}
+
+
+def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -> None:
+    if (spent := change.spent) is not None:
+        print(
+            f"{_counted(len(spent.origins), 'hole')} in {_counted(spent.canvases, 'canvas', 'es')}, "
+            f"{_counted(spent.steps, 'step')}, {spent.prefill_ms + spent.denoise_ms:.0f} ms, "
+            f"{spent.model} on {spent.device}, confidence {change.confidence:.2f}, seed {change.seed}",
+            file=sys.stderr,
+        )
+        if change.broke:
+            print(f"Careful: {source.path} parses now, and does not after this change.", file=sys.stderr)
+    if not change.replacements:
+        another = "" if spent is None else "; another --seed may give something else"
+        print(f"Nothing changes in {source.path}{another}.", file=sys.stderr)
+    elif options.check:
+        print(f"{source.path} would change.", file=sys.stderr)
+    elif options.apply:
+        print(f"Written to {source.path}.", file=sys.stderr)
+    elif not piped:
+        print(f"Nothing is written yet; --apply --seed {change.seed} writes just this.", file=sys.stderr)
+
+
+def _counted(number: int, noun: str, plural: str = "s") -> str:
+    return f"{number} {noun}{'' if number == 1 else plural}"
+
+
+def _taking_instructions() -> str:
+    """Which model to take instead."""
+    for each in installed():
+        try:
+            if each.problem is None and read_profile(each.folder).takes_instructions:
+                return f"take --model {each.name}, which does, or leave --instruction out"
+        except EngineError:
+            continue
+    return f"{PUBLISHED} does (`dgls models pull {PUBLISHED}` fetches it); or leave --instruction out"

@@ -1,0 +1,92 @@
+"""A job's passages filled by an engine that is opened for the first of them, and what that took.
+
+On a terminal the drafts are drawn while they come, on standard error, and wiped off at the end.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.spinner import Spinner
+
+from dgls.cli.drafts import drawn
+from dgls.document import Span
+from dgls.rewrite.passage import Passage
+from engine.types import Draft, Infill, Limits
+
+if TYPE_CHECKING:
+    from engine import Engine
+
+
+@dataclass(slots=True)
+class Spent:
+    """On what `holes` and how many `canvases`; `origins` are the places that may change. Milliseconds."""
+
+    model: str = ""
+    device: str = ""
+    origins: list[Span] = field(default_factory=list)
+    canvases: int = 0
+    steps: int = 0
+    load_ms: float = 0.0
+    prefill_ms: float = 0.0
+    denoise_ms: float = 0.0
+
+
+class Filling:
+    """Call it with a passage; close it to let go of the model."""
+
+    def __init__(self, model: str, limits: Limits, seed: int) -> None:
+        self.spent = Spent()
+        self._model, self._limits, self._seed = model, limits, seed
+        self._open = ExitStack()
+        self._engine: Engine | None = None
+        self._spinner = Spinner("dots", "Loading the model ...")
+        self._live: Live | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def __call__(self, passage: Passage) -> Infill:
+        engine = self._engine or self._load()
+        spent = self.spent
+        spent.canvases += 1
+        request = passage.request(Path(passage.document.uri).name, self._limits, self._seed)
+        for event in engine.infill(request):
+            if isinstance(event, Infill):
+                break
+            spent.steps += 1
+            self._draw(event.drafts)
+        assert isinstance(event, Infill), "the last event is the answer"
+        spent.origins += [gap.origin for gap in passage.gaps]
+        spent.prefill_ms += event.timings.prefill_ms
+        spent.denoise_ms += event.timings.denoise_ms
+        return event
+
+    def _load(self) -> Engine:
+        console = Console(stderr=True)
+        if console.is_terminal and not console.is_dumb_terminal:
+            self._live = self._open.enter_context(Live(self._spinner, console=console, transient=True))
+        started = time.perf_counter()
+        from engine import Engine  # here: it takes torch along, and a mistake in the arguments is told before that
+
+        self._engine = self._open.enter_context(Engine.open(self._model))
+        self.spent.load_ms = (time.perf_counter() - started) * 1000
+        self.spent.model, self.spent.device = self._engine.info.name, self._engine.info.device
+        return self._engine
+
+    def _draw(self, drafts: tuple[Draft, ...]) -> None:
+        if self._live is not None:
+            self._spinner.update(text=f"canvas {self.spent.canvases}, step {self.spent.steps}")
+            self._live.update(Group(self._spinner, *map(drawn, drafts)))
