@@ -6,6 +6,7 @@ Reads tensors that the loop made and hands out plain values. Runs on the engine 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.denoise import Progress
@@ -38,3 +39,11 @@ def answers(progress: Progress, reader: Reader) -> list[Answer]:
         pieces = tuple(Piece(text, math.exp(best[row])) for text, row in zip(fill.pieces, rows, strict=False))
         found.append(Answer(draft, confidence, pieces))
     return found
+
+
+def joined(parts: Sequence[Answer]) -> Answer:
+    """What the parts of one text say together."""
+    pieces = tuple(piece for part in parts for piece in part.draft.pieces)
+    entropies = tuple(nats for part in parts for nats in part.draft.entropies)
+    own = tuple(piece for part in parts for piece in part.pieces)
+    return Answer(Draft("".join(pieces), pieces, entropies), math.prod(part.confidence for part in parts), own)

@@ -11,7 +11,7 @@ whatever stands in the hole. Knows no model. Runs on the engine thread; `Canvas`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from engine.types import Hole, Pinned, Segment
 class Span:
     """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
-    `min_tokens` positions hold no PAD; the text ends before `stop`. `strength` of the positions start as noise.
+    `min_tokens` positions hold no PAD; the text ends before `stop`.
     """
 
     start: int
@@ -34,7 +34,6 @@ class Span:
     freed: bytes = b""
     min_tokens: int = 0
     stop: str | None = None
-    strength: float = 1.0
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -52,6 +51,9 @@ class Canvas:
     def rows(self) -> Tensor:
         """The hole positions [H], ascending: the rows that need logits."""
         return (~self.pinned).nonzero()[:, 0]
+
+    def to(self, device: torch.device) -> Canvas:
+        return replace(self, ids=self.ids.to(device), pinned=self.pinned.to(device))
 
 
 def lay_out(
@@ -71,7 +73,7 @@ def lay_out(
     """
     texts, holes = _alternating(segments)
     pinned = [tokenizer.encode(text) for text in texts]
-    freed = [_free(ids, tokenizer) for ids in pinned[:-1]]
+    freed = [_free(ids, tokenizer) if hole.healed else b"" for ids, hole in zip(pinned[:-1], holes, strict=True)]
     drafts = [_draft(hole, at, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
@@ -87,8 +89,7 @@ def lay_out(
     for before, hole, at, draft, size in zip(pinned[:-1], holes, freed, drafts, sizes, strict=True):
         ids += before
         least = min(hole.min_tokens, size)
-        strength = 1.0 if draft is None else hole.strength
-        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, strength))
+        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop))
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:

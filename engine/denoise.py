@@ -129,11 +129,7 @@ class _Running:
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, number: int, candidate: Candidate) -> None:
         canvas, sampler = candidate.canvas, candidate.sampler
         self.number, self.candidate, self.rows = number, candidate, canvas.rows
-        fresh = _fresh_rows(canvas, sampler)
-        self._kept = None if fresh is None else ~fresh
-        current, noise = canvas.ids[self.rows], sampler.noise(len(self.rows))
-        self.ids = canvas.ids.clone()
-        self.ids[self.rows] = noise if fresh is None else torch.where(fresh, noise, current)
+        self.ids = canvas.ids.index_copy(0, self.rows, sampler.noise(len(self.rows)))
         pins = decoder.embed(model, self.ids)
         self._pins = torch.zeros_like(pins) if candidate.pinned_signal == "never" else pins
         self.soft = pins.index_fill(0, self.rows, 0.0) if candidate.pinned_signal == "always" else None
@@ -143,8 +139,7 @@ class _Running:
 
     def advance(self, probabilities: Tensor, entropies: Tensor, signal: Tensor) -> None:
         """To the next step, from [H, V], [H] and the hole rows' self-conditioning signal [H, D]."""
-        sampler = self.candidate.sampler
-        self.ids[self.rows] = sampler.advance(self.ids[self.rows], probabilities, entropies, self._kept)
+        self.ids[self.rows] = self.candidate.sampler.advance(probabilities, entropies)
         self.soft = self._pins.index_copy(0, self.rows, signal)
 
 
@@ -157,10 +152,3 @@ def _logits(
     rows = torch.cat([states[own.rows] for own, states in zip(running, hidden, strict=True)])
     parts = decoder.logits(model, rows).split_with_sizes([len(own.rows) for own in running])
     return [own.candidate.constrain(part) for own, part in zip(running, parts, strict=True)]
-
-
-def _fresh_rows(canvas: Canvas, sampler: Sampler) -> Tensor | None:
-    """bool [H], the hole rows that start as noise and are renoised; None for all, which draws no random number."""
-    if all(hole.strength == 1.0 for hole in canvas.holes):
-        return None
-    return torch.cat([sampler.choose(len(hole), hole.strength) for hole in canvas.holes])

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -26,6 +25,7 @@ from engine.contest import Contest, Lead
 from engine.decoder import Prompt
 from engine.denoise import Candidate
 from engine.device import told_of_exhaustion
+from engine.doubt import doubts
 from engine.encoder import Encoder
 from engine.errors import Cancelled, EngineClosed, EngineError, RequestTooLarge
 from engine.fill import Reader
@@ -33,11 +33,12 @@ from engine.length import length_policy
 from engine.loader import LoadedModel, load
 from engine.profile import ModelInfo, Profile
 from engine.prompt import open_prompt
+from engine.redraft import Redraft, keeps, sketch
 from engine.sampler import Sampler, Schedule
 from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
 from engine.turns import Turn, next_turn
-from engine.types import CancelToken, Infill, InfillRequest, Limits, Step, Timings, Trial
+from engine.types import CancelToken, Hole, Infill, InfillRequest, Limits, Step, Timings, Trial
 
 
 class Engine:
@@ -90,27 +91,28 @@ class Engine:
     def _infill(
         self, loaded: LoadedModel, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
     ) -> Iterator[Step | Infill]:
-        turn = next_turn(request.segments, {}, self._length)
-        canvases = self._lay_out(turn, loaded.device)
-
         started = self._clock()
         ids = self._encode(request.context)
         prefilled = self._encoder.prefill(ids, cancel)
         denoising = self._clock()
 
         prompt = Prompt(self._encoder.seen(), len(ids))
+        redraft = self._redraft(loaded, prompt, request, cancel)
         filled: dict[int, Answer] = {}
         trials: dict[int, tuple[Trial, ...]] = {}
-        steps = passes = 0
+        steps, passes = 0, redraft.passes
         while True:
-            lead: Lead | None = None
+            texts = {number: own.draft.text for number, own in filled.items()}
+            turn = next_turn(redraft.segments, texts, self._length)
+            canvases = self._lay_out(turn, loaded.device)
             readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
             contest = self._contest(loaded, prompt, canvases, readers, turn.contested, request.seed)
+            lead: Lead | None = None
             for lead in contest.run(schedule, deadline, cancel):
                 found = answers(lead.progress, readers[lead.progress.candidate])
                 now = filled | dict(zip(turn.holes, found, strict=True))
-                drafts = tuple(now[number].draft for number in sorted(now))
                 entropies = lead.progress.entropies
+                drafts = tuple(own.draft for own in redraft.fold(now))
                 yield Step(steps + lead.index, drafts, sum(entropies) / len(entropies))
             assert lead is not None
             assert lead.finish is not None
@@ -120,14 +122,12 @@ class Engine:
             trials[turn.holes[turn.contested]] = _trials(lead, readers, turn.contested)
             settled = turn.holes if lead.finish == "deadline" else turn.settles
             filled |= {number: now[number] for number in settled}
-            if len(filled) == len(now):
+            if len(filled) == redraft.holes:
                 break
-            turn = next_turn(request.segments, {number: own.draft.text for number, own in filled.items()}, self._length)
-            canvases = self._lay_out(turn, loaded.device)
-        ordered = [filled[number] for number in sorted(filled)]
+        whole = redraft.fold(filled)
         yield Infill(
-            texts=tuple(own.draft.text for own in ordered),
-            confidences=tuple(own.confidence for own in ordered),
+            texts=tuple(own.draft.text for own in whole),
+            confidences=tuple(own.confidence for own in whole),
             steps=steps,
             finish=lead.finish,
             timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
@@ -135,9 +135,9 @@ class Engine:
             prefilled_tokens=prefilled,
             canvas_tokens=len(canvases[lead.progress.candidate].ids),
             hole_tokens=len(lead.progress.draft),
-            pieces=tuple(own.pieces for own in ordered),
+            pieces=tuple(own.pieces for own in whole),
             passes=passes,
-            trials=tuple(trials.get(number, ()) for number in sorted(filled)),
+            trials=tuple(trials.get(number, ()) if number is not None else () for number in redraft.whole),
         )
 
     def close(self) -> None:
@@ -173,11 +173,24 @@ class Engine:
             except RequestTooLarge as too_large:
                 error = too_large
                 break  # the lengths ascend
-            laid_out.append(replace(canvas, ids=canvas.ids.to(device), pinned=canvas.pinned.to(device)))
+            laid_out.append(canvas.to(device))
         if not laid_out:
             assert error is not None
             raise error
         return laid_out
+
+    def _redraft(self, loaded: LoadedModel, prompt: Prompt, request: InfillRequest, cancel: CancelToken) -> Redraft:
+        """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
+        if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
+            return Redraft.untouched(request.segments)
+        drafts = sketch(request.segments, self._tokenizer, self.profile, self._length, self._prompt.canvas_end)
+        if cancel.cancelled:
+            raise Cancelled("the request was cancelled")
+        canvas, rows = drafts.canvas.to(loaded.device), torch.tensor(drafts.positions, device=loaded.device)
+        noise = self._sampler(loaded.device, request.seed).noise(len(canvas.ids))
+        return drafts.opened(
+            doubts(loaded.model, prompt, canvas, rows, noise, self.profile.pinned_signal), self._length
+        )
 
     def _contest(
         self,

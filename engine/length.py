@@ -30,6 +30,10 @@ class Length(Protocol):
         """Canvas positions for `hole`, whose draft has `drafted` tokens (None: no draft). A draft always fits."""
         ...
 
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        """Bounds for a hole in whose place stood so many tokens, and which may hold `slack` more."""
+        ...
+
 
 class Pad:
     """One generous hole; the model fills with PAD what it does not need, so no length has to be searched for.
@@ -45,6 +49,9 @@ class Pad:
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return max(hole.max_tokens, drafted or 0)
 
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        return 0, tokens + slack
+
 
 class Fixed:
     """As many tokens as asked for: for models that were not trained to pad. A draft keeps its own length."""
@@ -55,7 +62,10 @@ class Fixed:
         return (hole,)
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
-        return hole.max_tokens if drafted is None else max(hole.min_tokens, drafted)
+        return hole.max_tokens if drafted is None else max(1, hole.min_tokens, drafted)
+
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        return tokens, tokens
 
 
 class Batch:
@@ -72,20 +82,24 @@ class Batch:
         return tuple(replace(hole, min_tokens=rung, max_tokens=rung) for rung in ladder(hole))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
-        guess = min(max(_GUESS, hole.min_tokens), hole.max_tokens)
-        return guess if drafted is None else max(hole.min_tokens, drafted)
+        guess = max(1, hole.min_tokens, min(_GUESS, (hole.min_tokens + hole.max_tokens) // 2))
+        return guess if drafted is None else max(1, hole.min_tokens, drafted)
+
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        return max(1, tokens - 1), tokens + slack
 
 
 _DENSE = 8
 """Up to here every length is tried: one token too many or too few shows most where there are few."""
 
 _GUESS = 8
-"""About the median length of what is missing of a line."""
+"""About the median length of what is missing of a line; a hole whose bounds are close gets their middle."""
 
 
 def ladder(hole: Hole) -> list[int]:
-    """Lengths from `min_tokens` to `max_tokens`, both among them: all the short ones, then each a fourth longer."""
-    rungs = [hole.min_tokens]
+    """Lengths from `min_tokens` (at least 1) to `max_tokens`, both among them: all the short ones, then each a fourth
+    longer."""
+    rungs = [max(1, hole.min_tokens)]
     while rungs[-1] < hole.max_tokens:
         rungs.append(min(hole.max_tokens, rungs[-1] + max(1, 0 if rungs[-1] < _DENSE else rungs[-1] // 4)))
     return rungs

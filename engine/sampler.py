@@ -38,23 +38,13 @@ class Sampler:
         """Uniformly random ids [H]; the whole vocabulary, special tokens too, as the models were trained."""
         return torch.randint(self._vocabulary, (rows,), generator=self._generator, device=self._generator.device)
 
-    def choose(self, rows: int, share: float) -> Tensor:
-        """A random `share` of `rows` positions, at least one: bool [H]."""
-        chosen = torch.zeros(rows, dtype=torch.bool, device=self._generator.device)
-        order = torch.randperm(rows, generator=self._generator, device=self._generator.device)
-        chosen[order[: max(1, round(share * rows))]] = True
-        return chosen
+    def advance(self, probabilities: Tensor, entropies: Tensor) -> Tensor:
+        """The next ids [H] of the hole rows, from their `probabilities` [H, V] and `entropies` [H].
 
-    def advance(self, ids: Tensor, probabilities: Tensor, entropies: Tensor, kept: Tensor | None) -> Tensor:
-        """The next ids [H] of the hole rows, from `ids` [H], `probabilities` [H, V] and their `entropies` [H].
-
-        Accepted rows take a token drawn from `probabilities`; the others become noise again, but for those `kept`
-        [H] (the part of a draft that was not renoised), which stay as they are.
+        Accepted rows take a token drawn from `probabilities`; the others become noise again.
         """
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)[:, 0]
-        noise = self.noise(len(ids))
-        others = noise if kept is None else torch.where(kept, ids, noise)
-        return torch.where(accepted(entropies, self._entropy_bound), drawn, others)
+        return torch.where(accepted(entropies, self._entropy_bound), drawn, self.noise(len(drawn)))
 
 
 def accepted(entropies: Tensor, bound: float) -> Tensor:

@@ -54,10 +54,16 @@ class Pinned:
 class Hole:
     """A place in the canvas that the model fills.
 
-    `min_tokens` and `max_tokens` bound its length; which length in between is the hole policy's affair.
-    `draft` starts the hole from existing text of which the share `strength` (0 < strength <= 1) is renoised;
-    without a draft the hole starts as pure noise. A draft longer than `max_tokens` widens the hole. The fill ends
+    `min_tokens` and `max_tokens` bound its length; which length in between is the hole policy's affair. The fill ends
     before the first `stop`, if one is given.
+
+    `draft` is a text to change a little: of its tokens the share `strength` (0 < strength < 1) that the model doubts
+    most, at least one, is found anew, each run of them in about its own length; the rest comes back as it is, with the
+    `stop` if it holds one, and the bounds don't matter. A higher strength finds anew what a lower one does, and more.
+    At strength 1 all is noise: a draft only tells the length where the policy keeps to one, and widens the hole where
+    it is longer than `max_tokens`.
+
+    `healed`: the last token in front may grow into the hole, because the text there was cut anywhere.
     """
 
     min_tokens: int = 1
@@ -65,10 +71,12 @@ class Hole:
     draft: str | None = None
     strength: float = 1.0
     stop: str | None = None
+    healed: bool = True
 
     def __post_init__(self) -> None:
-        if not 1 <= self.min_tokens <= self.max_tokens:
-            raise ValueError(f"a hole needs 1 <= min_tokens <= max_tokens, not {self.min_tokens}..{self.max_tokens}")
+        if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:
+            bounds = f"{self.min_tokens}..{self.max_tokens}"
+            raise ValueError(f"a hole needs 0 <= min_tokens <= max_tokens and room for a token, not {bounds}")
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"a hole's strength lies in (0, 1], not {self.strength}")
         if self.stop == "":
@@ -159,8 +167,9 @@ class Infill:
     model's own, not calibrated (`engine.calibration`).
     `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
     KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
-    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged;
-    `trials` are the lengths judged last, for each hole (none where there was nothing to judge).
+    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged or drafts were
+    doubted; `trials` are the lengths judged last, for each hole (none where there was nothing to judge, and none of a
+    draft of which a part was kept).
     """
 
     texts: tuple[str, ...]

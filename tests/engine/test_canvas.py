@@ -39,6 +39,13 @@ def test_nothing_is_freed_where_nothing_could_follow(flat: LoadedModel, before: 
     assert (hole.freed, hole.start) == (b"", len(flat.tokenizer.encode(before)))
 
 
+def test_a_hole_at_a_tokens_border_frees_nothing(flat: LoadedModel) -> None:
+    canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Hole(max_tokens=6, healed=False), Pinned("\n")])
+    (hole,) = canvas.holes
+    assert (hole.freed, len(hole)) == (b"", 6)
+    assert pinned_text(flat, canvas, 0, hole.start) == "def f():\n    pri"
+
+
 def test_each_hole_heals_its_own_seam(flat: LoadedModel) -> None:
     segments = [
         Pinned("pri"),
@@ -98,11 +105,11 @@ def test_a_closing_is_followed_by_padding_to_the_canvas_length(flat: LoadedModel
 
 
 def test_a_draft_stands_in_the_hole_with_slack_behind_it(flat: LoadedModel) -> None:
-    segments = [Pinned("    pri"), Hole(max_tokens=9, draft="nt(value)", strength=0.5), Pinned("\n")]
+    segments = [Pinned("    pri"), Hole(max_tokens=9, draft="nt(value)"), Pinned("\n")]
     canvas = canvas_of(flat, segments)
     (hole,) = canvas.holes
     ids = canvas.ids[hole.start : hole.end].tolist()
-    assert (hole.freed, hole.strength, len(hole)) == (b"pri", 0.5, 9)
+    assert (hole.freed, len(hole)) == (b"pri", 9)
     assert flat.tokenizer.decode(ids) == "print(value)"
     assert ids[-1] == flat.tokenizer.pad_id
 

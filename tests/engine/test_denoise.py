@@ -1,9 +1,8 @@
-"""What is passed to the loop: sampler, schedule, stop rule, constraint; and how a draft is renoised."""
+"""What is passed to the loop: sampler, schedule, stop rule, constraint."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
@@ -117,21 +116,6 @@ def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: Loa
     assert allowed[1:, tokenizer.encode("x")].all()
     unpadded = Constraint(canvas, vocabulary, pads=False).apply(torch.zeros(6, vocabulary.size)).isfinite()
     assert not unpadded[:, pad].any()
-
-
-def test_only_the_share_of_a_draft_is_renoised(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rest stands until the model is sure of something else: a flat model accepts one token a step."""
-    draft = "value = index + count"
-    canvas = laid_out(flat, Pinned("\n"), Hole(max_tokens=12, draft=draft, strength=0.25), Pinned("\n"))
-    seen = recorded(monkeypatch)
-    run(flat, canvas)
-    rows = canvas.rows
-    changed = [int((ids[rows] != canvas.ids[rows]).sum()) for ids in seen]
-    assert 1 <= changed[0] <= 3
-    assert all(count <= 3 + step for step, count in enumerate(changed))
-    seen.clear()
-    run(flat, replace(canvas, holes=tuple(replace(hole, strength=1.0) for hole in canvas.holes)))
-    assert int((seen[0][rows] != canvas.ids[rows]).sum()) >= 11
 
 
 @pytest.mark.parametrize("pinned_signal", get_args(PinnedSignal))

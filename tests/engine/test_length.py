@@ -13,6 +13,7 @@ def test_a_ladder_has_all_short_lengths_and_then_each_a_fourth_longer() -> None:
     assert ladder(Hole(max_tokens=32)) == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 15, 18, 22, 27, 32]
     assert ladder(Hole(min_tokens=3, max_tokens=5)) == [3, 4, 5]
     assert ladder(Hole(min_tokens=7, max_tokens=7)) == [7]
+    assert ladder(Hole(min_tokens=0, max_tokens=2)) == [1, 2]
     assert len(ladder(Hole(max_tokens=256))) < 32
 
 
@@ -27,7 +28,7 @@ def test_only_batch_tries_several_lengths_and_keeps_a_drafts_own() -> None:
     assert Batch().positions(drafted, 7) == 7
 
 
-@pytest.mark.parametrize(("bounds", "guess"), [((1, 32), 8), ((1, 4), 4), ((12, 32), 12)])
+@pytest.mark.parametrize(("bounds", "guess"), [((1, 32), 8), ((1, 4), 2), ((0, 1), 1), ((12, 32), 12)])
 def test_a_hole_whose_turn_has_not_come_stands_at_a_guess(bounds: tuple[int, int], guess: int) -> None:
     assert Batch().positions(Hole(*bounds), None) == guess
 
