@@ -1,15 +1,174 @@
-from dgls.document import Document
+"""Code for stubs: for the one that somebody points at, or for all of a document.
+
+All take one way. As many stubs as fit are filled together in a canvas, each a hole on lines of its own between what is
+pinned; the rest in further canvases, which see what the earlier ones were filled with. A fill is made fit just as one
+of inline completion is. Where none is to be had the stub stays. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from dgls.document import Document, Span
 from dgls.errors import NothingToDo
+from dgls.region.languages import Language, language_of
+from dgls.region.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
+from dgls.region.suggestion import Rejection, suggest
 from dgls.region.syntax import Syntax
-from dgls.rewrite.passage import Job, Room
+from dgls.region.window import after_end, before_start
+from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied
+from dgls.rewrite.placeholders import is_placeholder, says_todo, says_what
+from dgls.rewrite.stubs import Stub, stub_at, stubs_in
 from dgls.rewrite.task import Task
+from engine.types import Hole
+
+LEAST_TOKENS = 12
+"""A hole is not made shorter to let one more into its canvas: three of four statements fit."""
+_SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
 
 
 def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
-    raise NothingToDo("not written yet")
-    yield
+    """The stub at the task's span. `syntax` is the tree around it."""
+    stub = stub_at(document, task.span.start, syntax)
+    if stub is None:
+        raise NothingToDo(
+            "there is no stub here: put the cursor in a function that has no code yet, or on a comment that says TODO"
+        )
+    return (yield from _filled(document, [stub], room))
 
 
 def fill_all(task: Task, document: Document, room: Room) -> Job:
-    raise NothingToDo("not written yet")
-    yield
+    """All stubs of the document."""
+    stubs = stubs_in(document)
+    if not stubs:
+        raise NothingToDo(
+            "no function in this file is a stub; mark what is missing with a TODO comment as all that its body has"
+        )
+    return (yield from _filled(document, stubs, room))
+
+
+def _filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
+    """The outcome's confidence is that all fills are right if each hole's is that its own is: their product."""
+    done: list[Replacement] = []
+    confidences: list[float] = []
+    for together in packed(document, stubs, room):
+        passage = _passage(document, together, done, room)
+        infill = yield passage
+        for stub, gap, text, confidence in zip(
+            together.stubs, passage.gaps, infill.texts, infill.confidences, strict=True
+        ):
+            code = _code(passage, gap, stub, text)
+            if code is not None:
+                done.append(Replacement(stub.span, stub.lead + code + stub.tail))
+                confidences.append(confidence)
+    return Outcome(document, tuple(done), math.prod(confidences) if done else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Stubs that share a canvas: how many tokens there are for each hole, and before and after them."""
+
+    stubs: tuple[Stub, ...]
+    hole_tokens: int
+    before_tokens: int
+    after_tokens: int
+
+
+def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[Together]:
+    """As many stubs a canvas as have room in it, in text order.
+
+    Their holes are equally long. For one more of them, first what is pinned around them gives way, then they are
+    shortened.
+    """
+    first = 0
+    while first < len(stubs):
+        best = _together(document, stubs[first : first + 1], room)
+        for stop in range(first + 2, len(stubs) + 1):
+            more = _together(document, stubs[first:stop], room)
+            if more.hole_tokens < LEAST_TOKENS:
+                break
+            best = more
+        yield best
+        first += len(best.stubs)
+
+
+def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together:
+    """With the most pinned code around that leaves holes as long as a line, or else the longest holes."""
+    between = 0
+    for stub, following in pairwise(stubs):
+        pinned = document.text[stub.span.end : following.span.start]
+        between += room.count(stub.tail + pinned + following.lead)
+    signature = room.count(document.text[_signature(document, stubs[0]) : stubs[0].span.start] + stubs[0].lead)
+    least = signature if signature <= room.before_tokens else 0
+    best = Together(tuple(stubs), 0, 0, 0)
+    for share in _SHARES:
+        before, after = max(int(room.before_tokens * share), least), int(room.after_tokens * share)
+        each = (room.canvas_tokens - before - after - between) // len(stubs)
+        if each > best.hole_tokens:
+            best = Together(tuple(stubs), min(each, BLOCK_TOKENS), before, after)
+        if each >= LINE_TOKENS:
+            break
+    return best
+
+
+def _passage(document: Document, together: Together, done: Sequence[Replacement], room: Room) -> Passage:
+    """The document with the fills that are `done`, and with nothing in the gaps of the stubs `together`."""
+    stubs = together.stubs
+    opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
+    moved = sum(len(each.text) - _length(each.span) for each in done)
+    gaps: list[Gap] = []
+    for stub in stubs:
+        at = stub.span.start + moved + len(stub.lead)
+        stop = "\n" if stub.indent is None else None
+        gaps.append(Gap(Span(at, at), Hole(max_tokens=together.hole_tokens, stop=stop), stub.span))
+        moved += len(stub.lead) + len(stub.tail) - _length(stub.span)
+    language = language_of(document.language, document.uri)
+    start = before_start(opened, gaps[0].span.start, language, together.before_tokens, room.count)
+    signature = _signature(document, stubs[0]) + gaps[0].span.start - stubs[0].span.start - len(stubs[0].lead)
+    if room.count(opened.text[signature : gaps[0].span.start]) <= together.before_tokens:
+        start = min(start, signature)
+    end = after_end(opened, gaps[-1].span.end, language, together.after_tokens, room.count)
+    notes = (_note(document, stub, language) for stub in stubs)
+    return Passage(opened, Span(start, end), tuple(gaps), current="\n".join(note for note in notes if note))
+
+
+def _signature(document: Document, stub: Stub) -> int:
+    """Where the line starts on which the stub's signature begins."""
+    return document.line_start(document.line_at(stub.start))
+
+
+def _length(span: Span) -> int:
+    return span.end - span.start
+
+
+def _note(document: Document, stub: Stub, language: Language) -> str:
+    """A stub's placeholders, if a comment among them says what is to be done."""
+    text = document.text[stub.span.start : stub.span.end]
+    comments = text.partition(language.line_comment or "\n")[2]
+    return text.strip() if says_todo(comments) and says_what(comments) else ""
+
+
+def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
+    """The infill as code that is fit for the gap. None: there is nothing in it that would be more than the stub."""
+    text, language = passage.document.text, language_of(passage.document.language, passage.document.uri)
+    region = Region(
+        version=passage.document.version,
+        span=gap.span,
+        above=text[: passage.canvas.start],
+        before=text[passage.canvas.start : gap.span.start],
+        after=text[gap.span.end : passage.canvas.end],
+        below=text[passage.canvas.end :],
+        kind="block" if stub.indent is not None else "line",
+        stop=gap.hole.stop,
+        indents=(stub.indent or "",),
+        max_tokens=gap.hole.max_tokens,
+        max_lines=BLOCK_LINES if stub.indent is not None else 1,
+    )
+    found = suggest(passage.document, region, infill)
+    if isinstance(found, Rejection):
+        return None
+    lines = found.new_text.splitlines()
+    return None if all(is_placeholder(line, language.id) for line in lines) else found.new_text

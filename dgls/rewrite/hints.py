@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dgls.document import Document
 from dgls.region.indentation import closes_body, indentation, line_above, line_below, width
 from dgls.region.languages import FALLBACK, Language, language_of
-from dgls.rewrite.placeholders import PLACEHOLDERS, declares_only, is_comment, is_nothing_more, says_missing, says_todo
+from dgls.rewrite.placeholders import PLACEHOLDERS, declares_only, is_comment, is_placeholder, is_value, says_missing
 
 # Each pattern begins with plain letters: those are searched for many times as fast as anything else.
 _WORDS = tuple(
@@ -61,7 +61,7 @@ def _lines(document: Document, *patterns: re.Pattern[str]) -> Iterator[int]:
 def _is_all(document: Document, language: Language, line: int) -> bool:
     """Does the body around have no more than the placeholder on this line?"""
     text = document.line_text(line)
-    if not is_nothing_more(text, language.id) and not (is_comment(text) and says_todo(text)):
+    if not is_placeholder(text, language.id):
         return says_missing(text)
     above = line_above(document, line)
     if above is not None:
@@ -69,7 +69,7 @@ def _is_all(document: Document, language: Language, line: int) -> bool:
         if _CLAUSE.match(head) and language.offside:
             return False
         if width(indentation(head)) >= width(indentation(text)) and not (
-            is_nothing_more(head, language.id) or is_comment(head) or head.rstrip().endswith(('"', "'"))
+            is_placeholder(head, language.id) or is_comment(head) or head.rstrip().endswith(('"', "'"))
         ):
             return False
     return _ends(document, line, language)
@@ -83,7 +83,7 @@ def _ends(document: Document, line: int, language: Language) -> bool:
         code = document.line_text(below)
         if width(indentation(code)) < width(indentation(text)) or closes_body(code, language):
             return True
-        if not is_nothing_more(code, language.id) and not is_comment(code):
+        if not (is_placeholder(code, language.id) or is_value(code, language.id) or is_comment(code)):
             return False
         below = line_below(document, below)
     return True

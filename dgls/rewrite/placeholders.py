@@ -136,12 +136,18 @@ def matches(pattern: str, statement: str) -> bool:
     return len(statement) < _LONGEST and _compiled(pattern).fullmatch(statement.strip()) is not None
 
 
-def is_nothing_more(line: str, language: str) -> bool:
-    """Is a line blank, a placeholder, a value such as those return, or a comment that says TODO?"""
+def is_placeholder(line: str, language: str) -> bool:
+    """Is a line blank, a placeholder, or a comment that says TODO?"""
     kinds = PLACEHOLDERS.get(language, UNKNOWN)
     code = line.strip()
-    patterns = (kinds.nothing, kinds.refusal, kinds.value)
-    return not code or any(matches(each, code) for each in patterns) or (is_comment(code) and says_todo(code))
+    if not code or matches(kinds.nothing, code) or matches(kinds.refusal, code):
+        return True
+    return is_comment(code) and says_todo(code)
+
+
+def is_value(line: str, language: str) -> bool:
+    """Is a line what functions return for want of something better?"""
+    return matches(PLACEHOLDERS.get(language, UNKNOWN).value, line)
 
 
 def says_missing(code: str) -> bool:
