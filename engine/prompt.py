@@ -6,7 +6,9 @@ instruction that shows the same two texts. The text below comes first in both, b
 works stands mostly above the canvas and near it: a change leaves the tokens before it, and so their keys and
 values, as they were. For the same reason texts are shortened in coarse steps and not token by token. Snippets of
 other files change least: `chat` shows them first of all. `raw` has no place of its own for them, so there they
-stand at the head of the text above, as code of the same file would.
+stand at the head of the text above, as code of the same file would. Code to be written anew stands there too, behind
+them; in `chat` it comes last, with the words that say what is wanted, so that the same file's prompts begin alike
+whatever is asked.
 
 The user's text is only ever tokenised as plain text, so nothing in it can end a turn or open another one. Knows
 tokens, no tensors; runs on the engine thread.
@@ -36,6 +38,9 @@ _STEPS = 8
 _SNIPPETS = 4
 """Snippets get at most one part in so many of the budget; the file gets all that they leave."""
 
+_CURRENT, _WORDS = 2, 8
+"""One part in so many is the most that code to be written anew gets of it, and that an instruction does."""
+
 _CHARACTERS_PER_TOKEN = 6
 """More than code has on average: how much text is worth tokenising for a budget."""
 
@@ -64,7 +69,10 @@ def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
 
 
 class RawPrompt:
-    """`<|below|>` text below `<|above|>` text above; the canvas follows and ends in padding alone."""
+    """`<|below|>` text below `<|above|>` text above; the canvas follows and ends in padding alone.
+
+    It has no place for an instruction.
+    """
 
     canvas_end: tuple[int, ...] = ()
 
@@ -75,9 +83,11 @@ class RawPrompt:
 
     def encode(self, context: Context) -> list[int]:
         texts = [snippet.text for snippet in context.snippets]
-        snippets = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
-        below, above = fit(self._tokenizer, context, self._budget - len(snippets))
-        return [self._below, *below, self._above, *snippets, *above]
+        shown = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
+        if context.current:
+            shown += fit_snippets(self._tokenizer, [context.current], self._budget // _CURRENT)
+        below, above = fit(self._tokenizer, context, self._budget - len(shown))
+        return [self._below, *below, self._above, *shown, *above]
 
 
 class ChatPrompt:
@@ -106,12 +116,27 @@ class ChatPrompt:
         opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}")
         below_opens = tokenizer.encode("\nText below the region:\n<below>\n")
         middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
-        closing = tokenizer.encode("\n</above>\n\nWrite the region.")
-        scaffold = sum(map(len, (self._head, opening, below_opens, middle, closing, self._tail)))
+        above_closes, asks = tokenizer.encode("\n</above>\n\n"), tokenizer.encode("Write the region.")
+        scaffold = sum(map(len, (self._head, opening, below_opens, middle, above_closes, asks, self._tail)))
         budget = _room(self._max_tokens, scaffold)
         snippets = self._snippets(context.snippets, budget // _SNIPPETS)
-        below, above = fit(tokenizer, context, budget - len(snippets))
-        return [*self._head, *opening, *snippets, *below_opens, *below, *middle, *above, *closing, *self._tail]
+        task = self._task(context, budget)
+        below, above = fit(tokenizer, context, budget - len(snippets) - len(task))
+        file = [*below_opens, *below, *middle, *above, *above_closes]
+        return [*self._head, *opening, *snippets, *file, *task, *asks, *self._tail]
+
+    def _task(self, context: Context, budget: int) -> list[int]:
+        """What stood in the region, and what is wanted of it; nothing of what was not asked."""
+        tokenizer = self._tokenizer
+        ids: list[int] = []
+        if context.current:
+            opens, closes = tokenizer.encode(_CURRENT_OPENS), tokenizer.encode("\n</current>\n\n")
+            ids += [*opens, *_start_of(tokenizer, context.current, budget // _CURRENT - len(opens + closes)), *closes]
+        if context.instruction:
+            opens, closes = tokenizer.encode(_INSTRUCTION_OPENS), tokenizer.encode("\n</instruction>\n\n")
+            words = _start_of(tokenizer, context.instruction, budget // _WORDS - len(opens + closes))
+            ids += [*opens, *words, *closes]
+        return ids
 
     def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
         tokenizer = self._tokenizer
@@ -128,6 +153,12 @@ _INSTRUCTION = (
     "code fence, nothing repeated from above or below."
 )
 
+_CURRENT_OPENS = (
+    "The region held the text between the following tags until now. Replace it: your reply is the region's new text, "
+    "which may keep lines of it.\n<current>\n"
+)
+_INSTRUCTION_OPENS = "What the region's text has to be like, in the user's words:\n<instruction>\n"
+
 
 def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int], list[int]]:
     """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines.
@@ -140,11 +171,7 @@ def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int],
     step = max(1, budget // _STEPS)
     above_budget = min(budget - budget // 3, _up_to_step(len(above), step))
     above = _keep_end(tokenizer, above, above_budget, step)
-    below_budget = budget - above_budget
-    below = tokenizer.encode(context.below[: below_budget * _CHARACTERS_PER_TOKEN])
-    if len(below) > below_budget or len(context.below) > below_budget * _CHARACTERS_PER_TOKEN:
-        below = _keep_start(tokenizer, below, below_budget)
-    return below, above
+    return _start_of(tokenizer, context.below, budget - above_budget), above
 
 
 def fit_snippets(tokenizer: Tokenizer, texts: Sequence[str], room: int) -> list[int]:
@@ -182,8 +209,13 @@ def _keep_end(tokenizer: Tokenizer, ids: list[int], budget: int, step: int) -> l
     return ids[next(borders, start) :]
 
 
-def _keep_start(tokenizer: Tokenizer, ids: list[int], budget: int) -> list[int]:
-    end = min(len(ids), budget)
+def _start_of(tokenizer: Tokenizer, text: str, budget: int) -> list[int]:
+    """Ids of a text, or of as many of its first lines as there is a budget for."""
+    worth = text[: max(0, budget) * _CHARACTERS_PER_TOKEN]
+    ids = tokenizer.encode(worth)
+    if len(ids) <= budget and len(worth) == len(text):
+        return ids
+    end = min(len(ids), max(0, budget))
     borders = (at for at in range(end, 0, -1) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
     return ids[: next(borders, end)]
 
