@@ -8,7 +8,7 @@ any thread.
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -132,7 +132,7 @@ def _passage(
     manner: Manner,
 ) -> Passage:
     """`document` is the one in which the replacements that are `made` stand."""
-    text, language = document.text, language_of(document.language, document.uri)
+    text = document.text
     spans = [moved(piece, made) for piece in pieces]
     start, end = spans[0].start, spans[-1].end
     old = [text[span.start : span.end] for span in spans]
@@ -144,12 +144,12 @@ def _passage(
         holes = [replace(hole, max_tokens=hole.max_tokens + more) for hole in holes]
         used += more * len(holes)
     before, after = _around(room, used)
-    canvas_end = after_end(document, end, language, after, room.count)
+    canvas_end = _end_of_after(document, end, after, room)
     if following is not None:
         canvas_end = min(canvas_end, _next_hole(document, end, moved(following, made)))
     return Passage(
         document,
-        Span(before_start(document, start, language, before, room.count), canvas_end),
+        Span(_start_of_before(document, start, before, room), canvas_end),
         tuple(Gap(span, hole, origin) for span, hole, origin in zip(spans, holes, pieces, strict=True)),
         text[start:end] if manner.shows else "",
         manner.instruction,
@@ -163,6 +163,25 @@ def _around(room: Room, used: int) -> tuple[int, int]:
         return room.before_tokens, room.after_tokens
     before = left * room.before_tokens // wanted
     return before, left - before
+
+
+def _start_of_before(document: Document, start: int, tokens: int, room: Room) -> int:
+    """As many whole lines as fit: nobody types here, so the border needn't stay put as that of a suggestion must."""
+    own = document.line_at(start)
+    lines = range(max(0, own - tokens), own + 1)
+    fits = bisect_left(lines, -tokens, key=lambda line: -room.count(document.text[document.line_start(line) : start]))
+    if fits < len(lines):
+        return document.line_start(lines[fits])
+    return before_start(document, start, language_of(document.language, document.uri), tokens, room.count)
+
+
+def _end_of_after(document: Document, end: int, tokens: int, room: Room) -> int:
+    own = document.line_at(end)
+    lines = range(own, min(document.line_count, own + tokens))
+    fit = bisect_right(lines, tokens, key=lambda line: room.count(document.text[end : document.next_line(line)]))
+    if fit:
+        return document.next_line(lines[fit - 1])
+    return after_end(document, end, language_of(document.language, document.uri), tokens, room.count)
 
 
 def _next_hole(document: Document, end: int, following: Span) -> int:

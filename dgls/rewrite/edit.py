@@ -86,18 +86,31 @@ def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[
     new = applied(outcome.document, changes).text
     if new != applied(outcome.document, outcome.replacements).text:
         raise WrongEdit("the changes do not make the outcome")
-    left, at, old_at = list(changes), 0, 0
-    for origin in sorted(set(origins), key=lambda span: (span.start, span.end)):
-        own = [each for each in left if origin.start <= each.span.start and each.span.end <= origin.end]
-        left = [each for each in left if each not in own]
-        if origin.start < old_at:
-            raise WrongEdit("gaps overlap")
-        at = _same(text[old_at : origin.start], new, at)
-        at += origin.end - origin.start + sum(len(each.text) - (each.span.end - each.span.start) for each in own)
-        old_at = origin.end
-    if left or _same(text[old_at:], new, at) != len(new):
+    at = old_at = inside = 0
+    for origin in _hulls(origins):
+        own = [each for each in changes if origin.start <= each.span.start and each.span.end <= origin.end]
+        at = _same(text[old_at : origin.start], new, at) + _length(origin)
+        at += sum(len(each.text) - _length(each.span) for each in own)
+        old_at, inside = origin.end, inside + len(own)
+    if inside != len(changes) or _same(text[old_at:], new, at) != len(new):
         raise WrongEdit("something outside the gaps would change")
     return tuple(changes)
+
+
+def _hulls(origins: Iterable[Span]) -> list[Span]:
+    """In text order; those that touch as one, for a change may reach over their common border."""
+    found: list[Span] = []
+    for origin in sorted(set(origins), key=lambda span: (span.start, span.end)):
+        if found and origin.start < found[-1].end:
+            raise WrongEdit("gaps overlap")
+        if found and origin.start == found[-1].end:
+            origin = Span(found.pop().start, origin.end)
+        found.append(origin)
+    return found
+
+
+def _length(span: Span) -> int:
+    return span.end - span.start
 
 
 def _same(kept: str, new: str, at: int) -> int:

@@ -65,7 +65,7 @@ def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) 
     indents: tuple[str, ...] = (own,)
     if own != indentation(left):  # the code before has been written anew, and may have opened or closed a body
         language = language_of(document.language, document.uri)
-        indents = (*first_indents(hollow, hollow.line_at(start), "", language), own)
+        indents = first_indents(hollow, hollow.line_at(start), "", language)
     dedents = any(width(indentation(line)) < width(own) for line in _BREAK.split(old)[1:] if line.strip())
     free = bool(passage.instruction)
     return Region(

@@ -9,6 +9,7 @@ from dgls.document import Document, Span
 from dgls.region.languages import language_of
 from dgls.region.syntax import Syntax
 from dgls.rewrite.fix import statement_at
+from dgls.rewrite.stubs import may_hold_stubs, stub_at
 from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
 
 _TITLE = 60  # characters of a diagnostic's message that a menu shows
@@ -87,10 +88,6 @@ def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | 
 
 
 def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Offer]:
-    try:
-        from dgls.rewrite.stubs import may_hold_stubs, stub_at  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        return
     if stub_at(document, span.start, syntax) is not None:
         yield Offer("Fill here", Task(Action.FILL, span))
     if may_hold_stubs(document):

@@ -1,0 +1,187 @@
+"""What holds of every rewriting, refining and fixing: whatever the text, the selection, the room and the answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dgls.document import Document, Span
+from dgls.errors import NothingToDo
+from dgls.region.syntax import parse
+from dgls.rewrite.edit import breaks, checked, is_large, minimal
+from dgls.rewrite.offer import Diagnosed, offers
+from dgls.rewrite.passage import Outcome, Passage, Room, applied, carry_out
+from dgls.rewrite.start import start
+from dgls.rewrite.task import Action, Task
+from engine.types import Infill
+from tests.rewrite.scripted import infill_of
+
+LANGUAGES = st.sampled_from(["python", "javascript", "rust", "yaml", "plaintext"])
+LINES = [
+    "if x:",
+    "    return x",
+    "}",
+    "def f(a):",
+    "\t",
+    "é = '\U0001f600'",
+    "\f",
+    "x\u2028y",
+    "  ",
+    "",
+    "# \x85",
+    "f(1, 2)",
+]
+CODE = st.lists(
+    st.tuples(st.sampled_from(LINES), st.sampled_from(["\n", "\n", "\r\n", "\r", ""])).map("".join), max_size=14
+).map("".join)
+TEXT = (
+    CODE | st.text(alphabet="ab (){}:'#\n\r\t\f\u2028\u00e9\U0001f600\u0301\u200d", max_size=80) | st.text(max_size=40)
+)
+FILLS = st.lists(CODE | st.text(max_size=20), min_size=1, max_size=4)
+OFFSETS = st.integers(0, 120)
+ROOMS = st.builds(
+    Room,
+    canvas_tokens=st.integers(1, 90),
+    before_tokens=st.integers(0, 30),
+    after_tokens=st.integers(0, 30),
+    hole_tokens=st.integers(1, 40),
+    instructions=st.just(True),
+    count=st.sampled_from([len, lambda text: -(-len(text) // 3)]),
+)
+TASKS = st.builds(
+    Task,
+    st.sampled_from([Action.REWRITE, Action.REFINE, Action.FIX]),
+    st.tuples(OFFSETS, OFFSETS).map(lambda ends: Span(min(ends), max(ends))),
+    instruction=st.sampled_from(["", "simplify"]),
+    strength=st.sampled_from([0.15, 0.7]),
+    keep=st.lists(st.integers(0, 8), max_size=3).map(tuple),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    document: Document
+    task: Task
+    passages: tuple[Passage, ...]
+    outcome: Outcome
+
+    @property
+    def origins(self) -> list[Span]:
+        return [gap.origin for each in self.passages for gap in each.gaps]
+
+
+def run(language: str, text: str, task: Task, room: Room, fills: list[str]) -> Run | None:
+    """With an answer for each hole, taken in turn; every third one gives back what stood there."""
+    document = Document("untitled:1", 1, language, text)
+    passages: list[Passage] = []
+
+    def infill(passage: Passage) -> Infill:
+        assert len(passages) <= len(text), "no end"
+        passages.append(passage)
+        number = sum(len(each.gaps) for each in passages)
+        old = passage.document.text
+        return infill_of(
+            *(
+                old[gap.span.start : gap.span.end] if (number + at) % 3 == 0 else fills[(number + at) % len(fills)]
+                for at, gap in enumerate(passage.gaps)
+            )
+        )
+
+    try:
+        outcome = carry_out(start(task, document, room, parse(document, task.span.start)), infill)
+    except NothingToDo:
+        return None
+    return Run(document, task, tuple(passages), outcome)
+
+
+@settings(max_examples=150)
+@given(LANGUAGES, TEXT, TASKS, ROOMS, FILLS)
+def test_nothing_changes_outside_the_gaps(language: str, text: str, task: Task, room: Room, fills: list[str]) -> None:
+    """By a comparison of its own, beside the one that `checked` makes."""
+    done = run(language, text, task, room, fills)
+    if done is None:
+        return
+    changes = checked(done.outcome, minimal(done.outcome), done.origins)
+    new = applied(done.document, changes).text.encode("utf-8", "surrogatepass")
+    at = old_at = 0
+    for origin in [*done.origins, Span(len(text), len(text))]:
+        kept = text[old_at : origin.start].encode("utf-8", "surrogatepass")
+        found = new.find(kept, at)
+        assert found >= at
+        at, old_at = found + len(kept), origin.end
+    lines = [done.document.line_text(line) for line in task.keep if line < done.document.line_count]
+    left = new.decode("utf-8", "surrogatepass")
+    assert all(line in left for line in lines)
+
+
+@settings(max_examples=150)
+@given(LANGUAGES, TEXT, TASKS, ROOMS, FILLS)
+def test_the_selection_is_covered_once(language: str, text: str, task: Task, room: Room, fills: list[str]) -> None:
+    done = run(language, text, task, room, fills)
+    if done is None:
+        return
+    assert all(left.end <= right.start for left, right in pairwise(done.origins))
+    assert all(origin.start < origin.end for origin in done.origins)
+    document = done.document
+    covered = {at for origin in done.origins for at in range(origin.start, origin.end)}
+    assert not {document.line_at(at) for at in covered} & set(task.keep)
+    if task.action is not Action.FIX:
+        selected = (at for at in range(task.span.start, min(task.span.end, len(text))) if not text[at].isspace())
+        assert {at for at in selected if document.line_at(at) not in task.keep} <= covered
+        first, last = document.line_at(min(task.span.start, len(text))), document.line_at(min(task.span.end, len(text)))
+        assert {document.line_at(at) for at in covered} <= set(range(first, last + 1))
+
+
+@settings(max_examples=150)
+@given(LANGUAGES, TEXT, TASKS, ROOMS, FILLS)
+def test_passages_are_well_formed(language: str, text: str, task: Task, room: Room, fills: list[str]) -> None:
+    done = run(language, text, task, room, fills)
+    if done is None:
+        return
+    for passage in done.passages:
+        new, canvas, gaps = passage.document.text, passage.canvas, passage.gaps
+        assert gaps
+        for gap in gaps:
+            assert new[gap.span.start : gap.span.end] == text[gap.origin.start : gap.origin.end]
+            assert gap.hole.draft in (None, new[gap.span.start : gap.span.end])
+        before, after = new[canvas.start : gaps[0].span.start], new[gaps[-1].span.end : canvas.end]
+        assert room.count(before) <= room.before_tokens
+        assert room.count(after) <= room.after_tokens
+        holes = sum(gap.hole.max_tokens for gap in gaps)
+        between = sum(room.count(new[left.span.end : right.span.start]) for left, right in pairwise(gaps))
+        short = len(gaps) == 1 and len(new[gaps[0].span.start : gaps[0].span.end].strip()) <= 2
+        assert short or holes + between <= max(room.hole_tokens, room.canvas_tokens)
+        if holes + between <= room.canvas_tokens:
+            assert holes + between + room.count(before) + room.count(after) <= room.canvas_tokens
+    assert done.passages[-1].canvas.end <= len(done.passages[-1].document.text)
+
+
+@settings(max_examples=150)
+@given(LANGUAGES, TEXT, TASKS, ROOMS, FILLS)
+def test_the_smallest_edit_is_the_same_edit(language: str, text: str, task: Task, room: Room, fills: list[str]) -> None:
+    done = run(language, text, task, room, fills)
+    if done is None:
+        return
+    changes = minimal(done.outcome)
+    assert applied(done.document, changes) == applied(done.document, done.outcome.replacements)
+    assert all(text[each.span.start : each.span.end] != each.text for each in changes)
+    breaks(done.outcome)
+    is_large(done.outcome)
+
+
+@given(LANGUAGES, TEXT, st.tuples(OFFSETS, OFFSETS), st.booleans())
+def test_offers_are_made_anywhere(language: str, text: str, ends: tuple[int, int], instructions: bool) -> None:
+    """And what is offered can be begun."""
+    document = Document("untitled:1", 1, language, text)
+    first, last = (min(end, len(text)) for end in sorted(ends))
+    span = Span(first, last)
+    syntax = parse(document, first)
+    room = Room(200, 50, 50, 99, instructions, len)
+    for offer in offers(document, span, syntax, [Diagnosed(span, "wrong")], instructions):
+        assert offer.title.strip()
+        assert instructions or offer.task.action is Action.FIX or not offer.task.instruction
+        if offer.task.action not in (Action.FILL, Action.FILL_ALL):
+            assert next(start(offer.task, document, room, syntax)).gaps
