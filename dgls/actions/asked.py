@@ -151,10 +151,11 @@ def _converter() -> Converter:
                 raise ValueError
             return kind(value)
 
-        converter.register_structure_hook_func(lambda wanted: wanted is kind, structure)  # an enum of it is no such
+        converter.register_structure_hook(kind, structure)
 
     exactly(str, str)
     exactly(int, int)
     exactly(bool, bool)
     exactly(float, int, float)
+    converter.register_structure_hook(Action, lambda value, _: Action(value))  # it is a str, and would go as one
     return converter

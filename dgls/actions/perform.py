@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
 from dgls.actions.asked import Asked
@@ -63,13 +64,12 @@ async def perform(
     _current(session, first)
     if not changes:
         _note(session, document, first.task)
-        raise NothingToDo("The model would change nothing here.")
+        raise NothingToDo("the model would leave this as it is")
     return changes
 
 
 async def tell(server: LanguageServer, doing: Coroutine[Any, Any, T]) -> T | None:
     """What `doing` returns; None where it came to nothing, and then the user was told why in one line."""
-    kind, why = types.MessageType.Error, ""
     try:
         return await doing
     except Cancelled:  # something newer took its place, or the server is about to end
@@ -79,9 +79,9 @@ async def tell(server: LanguageServer, doing: Coroutine[Any, Any, T]) -> T | Non
     except StaleDocument as error:
         kind, why = types.MessageType.Warning, str(error)
     except Exception as error:
-        logger.error("Nothing changed: %s", error, exc_info=not isinstance(error, EngineError))
-        why = f"dgls changed nothing: {error}"
-    server.window_show_message(types.ShowMessageParams(kind, why))
+        logger.error("Nothing changed: %s", error, exc_info=not isinstance(error, (EngineError, JsonRpcException)))
+        kind, why = types.MessageType.Error, str(error)
+    server.window_show_message(types.ShowMessageParams(kind, f"dgls changed nothing: {why}"))
     return None
 
 
@@ -91,7 +91,7 @@ async def apply(server: LanguageServer, session: Session, change: Change) -> boo
     answer = await server.workspace_apply_edit_async(params)
     if not answer.applied:
         why = answer.failure_reason or "it gave no reason"
-        raise StaleDocument(f"The editor did not make the edit: {why}.")
+        raise StaleDocument(f"the editor did not make the edit ({why})")
     warn(server, session, change)
     return True
 
@@ -104,9 +104,9 @@ def warn(server: LanguageServer, session: Session, change: Change) -> None:
 def _current(session: Session, asked: Asked) -> Document:
     document = session.documents.get(asked.uri)
     if document is None:
-        raise StaleDocument("The document is not open (any more): nothing was changed.")
+        raise StaleDocument("the document is not open any more; open it and ask again")
     if document.version != asked.version:
-        raise StaleDocument("The document has changed since this was asked for: nothing was changed, ask again.")
+        raise StaleDocument("the document has changed since this was asked for; ask again")
     return document
 
 

@@ -12,10 +12,9 @@ from collections.abc import Callable
 from typing import Protocol
 
 from dgls.document import Document, Span
-from dgls.errors import NothingToDo
 from dgls.rewrite.passage import Job, Outcome, Passage, Room
 from dgls.rewrite.start import start
-from dgls.rewrite.task import Action, Task
+from dgls.rewrite.task import Task
 from dgls.session import READING_SECONDS, Session
 from engine.profile import ModelInfo
 from engine.types import CancelToken, Infill, Limits, Step
@@ -37,8 +36,6 @@ async def work(
     Raises `NothingToDo`, the engine's errors and `Cancelled`.
     """
     info = await session.model(cancel)
-    if task.instruction and task.action is not Action.FIX and not info.profile.takes_instructions:
-        raise NothingToDo(f"The model {info.name} takes no instructions: rewrite without one, or load one that does.")
     job = start(task, document, Room.of(info.profile), session.syntax(document, task.span.start))
     found = await asyncio.to_thread(_advance, job, None)
     origins: list[Span] = []

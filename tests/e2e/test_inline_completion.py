@@ -38,11 +38,11 @@ class Journal:
 
 @asynccontextmanager
 async def ready(
-    tmp_path: Path, initialize: Message | None = None, waited: bool = True, **script: object
+    tmp_path: Path, initialize: Message | None = None, waited: bool = True, wire: type[Wire] = Wire, **script: object
 ) -> AsyncIterator[tuple[Wire, Journal]]:
     """A client in conversation with a server; `waited`: its model is ready."""
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"journal": str(journal.path), **script})) as server:
+    async with serving(fake_command({"journal": str(journal.path), **script}), wire=wire) as server:
         folder = {"workspaceFolders": [{"uri": "file:///project", "name": "project"}]}
         await server.wire.initialize({**folder, **(initialize or {})})
         if waited:

@@ -1,0 +1,322 @@
+"""Code actions over real pipes: what is listed, what resolving one does, and when it does nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from tests.e2e.acting import CLIENTS, LIST, RESOLVE, capable, edited, heard, listing, place, recorded, shown, titled
+from tests.e2e.test_inline_completion import INVOKED, METHOD, URI, ready, texts
+from tests.e2e.wire import Message, completion, insertion
+
+TEXT = (
+    'face = "\U0001f600"\r\n\r\n\r\ndef total(a):\r\n    """Sum \U0001f600."""\r\n    pass\r\n\r\n\r\nx = (a + 1)\r\n'
+)
+FILLED = TEXT.replace("pass", "return sum(a)")
+REFINED = TEXT.replace("(a + 1)", "(a - 1)")
+SELECTED = "x = (a + 1)"
+FILL, LIGHTLY = "Fill here", "Refine selection lightly"
+SLOW: Message = {"steps": 1000, "step_ms": 5}
+INVALID_PARAMS, CANCELLED = -32602, -32800
+Encoding = Literal["utf-8", "utf-16", "utf-32"]
+EDITORS: dict[str, tuple[Encoding, bool, bool, bool]] = {
+    "eglot": ("utf-32", True, False, False),
+    "helix": ("utf-8", True, False, False),
+    "lsp-mode": ("utf-32", True, False, False),
+    "neovim": ("utf-8", False, False, False),
+    "vscode": ("utf-16", True, True, True),
+}
+"""Of each: the encoding, and whether it is sent versions, annotations and tags."""
+SCRIPT: dict[str, Any] = {"texts": ["return sum(a)"], "corrected": {"+": "-"}}
+
+
+def change(version: int, line: int = 0) -> Message:
+    return insertion(URI, version, line, 0, "# ")
+
+
+def test_all_recorded_clients_are_tested() -> None:
+    assert sorted(path.stem.split("-", 1)[1] for path in CLIENTS) == sorted(
+        next(path.stem.split("-", 1)[1] for path in CLIENTS if name in path.stem) for name in EDITORS
+    )
+    assert len(CLIENTS) == len(EDITORS)
+
+
+@pytest.mark.parametrize("editor", EDITORS)
+async def test_editor_fills_a_stub_and_refines_a_selection(editor: str, tmp_path: Path) -> None:
+    encoding, versions, annotates, tags = EDITORS[editor]
+    async with ready(tmp_path, recorded(editor), **SCRIPT) as (wire, _):
+        wire.open(URI, TEXT, version=7)
+        for title, part, expected in ((FILL, "pass", FILLED), (LIGHTLY, SELECTED, REFINED)):
+            action = await titled(wire, listing(URI, place(TEXT, part, encoding)), title)
+            assert action["kind"] == "refactor.rewrite"
+            assert "edit" not in action
+            assert "command" not in action
+            assert ("tags" in action, action.get("tags", [1])) == (tags, [1])
+            resolved = await wire.request(RESOLVE, action)
+            edit = resolved.pop("edit")
+            assert resolved == action
+            assert edited(TEXT, edit, encoding) == expected
+            assert ("documentChanges" in edit, "changeAnnotations" in edit) == (versions, annotates)
+            if versions:
+                (one,) = edit["documentChanges"]
+                assert one["textDocument"] == {"uri": URI, "version": 7}
+                assert all(("annotationId" in each) == annotates for each in one["edits"])
+            if annotates:
+                (annotation,) = edit["changeAnnotations"].values()
+                assert annotation["needsConfirmation"] is False
+        assert shown(wire) == []
+
+
+async def test_listing_asks_no_engine_and_waits_for_no_model(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
+        wire.open(URI, TEXT)
+        found = await wire.request(LIST, listing(URI, place(TEXT, SELECTED)))
+        assert LIGHTLY in [action["title"] for action in found]
+        assert journal.entries("infill") == []
+        assert await wire.request(LIST, listing("file:///never-opened.py", place(TEXT, "x"))) == []
+
+
+WANTED: list[tuple[list[str] | None, set[str]]] = [
+    (None, {"quickfix", "refactor.rewrite"}),
+    ([""], {"quickfix", "refactor.rewrite", "source.fillAll.dgls"}),
+    (["refactor"], {"refactor.rewrite"}),
+    (["refactor.rewrite"], {"refactor.rewrite"}),
+    (["refactor.rewrite.more"], set()),
+    (["refactor.extract"], set()),
+    (["ref"], set()),
+    (["quickfix"], {"quickfix"}),
+    (["source"], {"source.fillAll.dgls"}),
+    (["source.fillAll"], {"source.fillAll.dgls"}),
+    (["source.organizeImports", "quickfix"], {"quickfix"}),
+]
+
+
+async def test_only_the_kinds_that_are_wanted_are_listed(tmp_path: Path) -> None:
+    diagnostic = {"range": place(TEXT, "pass"), "message": "Unfinished", "severity": 2, "source": "lint", "code": 3}
+    async with ready(tmp_path, capable()) as (wire, _):
+        wire.open(URI, TEXT)
+        for only, kinds in WANTED:
+            wanted = {} if only is None else {"only": only}
+            found = await wire.request(LIST, listing(URI, place(TEXT, "pass"), diagnostics=[diagnostic], **wanted))
+            assert {action["kind"] for action in found} == kinds, only
+            for action in found:
+                assert action.get("diagnostics") == ([diagnostic] if action["kind"] == "quickfix" else None), only
+
+
+async def test_filling_all_is_a_source_action_where_no_stub_is_looked_at(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable()) as (wire, _):
+        wire.open(URI, TEXT)
+        kinds = {
+            part: {action["kind"] for action in await wire.request(LIST, listing(URI, place(TEXT, part)))}
+            for part in ("x", "pass")
+        }
+        assert "source.fillAll.dgls" in kinds["x"]
+        assert "source.fillAll.dgls" not in kinds["pass"]
+
+
+@pytest.mark.parametrize("instructed", [False, True])
+async def test_instructions_are_for_models_that_take_them(instructed: bool, tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), instructed=instructed, texts=["x = a"]) as (wire, journal):
+        wire.open(URI, TEXT)
+        found = await wire.request(LIST, listing(URI, place(TEXT, SELECTED)))
+        simplify = [action for action in found if action["title"].startswith("Simplify")]
+        assert len(simplify) == instructed
+        for action in simplify:
+            resolved = await wire.request(RESOLVE, action)
+            assert edited(TEXT, resolved["edit"]) == TEXT.replace(SELECTED, "x = a")
+            assert journal.entries("infill")[0]["instruction"]
+
+
+async def test_model_that_is_not_open_yet_is_offered_with_what_all_can_do_and_waited_for(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    script = {**SCRIPT, "instructed": True, "gate": str(gate)}
+    async with ready(tmp_path, capable(), waited=False, **script) as (wire, _):
+        wire.open(URI, TEXT)
+        params = listing(URI, place(TEXT, SELECTED))
+        found = await wire.request(LIST, params)
+        assert not [action for action in found if action["title"].startswith("Simplify")]
+        asked = wire.ask(RESOLVE, next(action for action in found if action["title"] == LIGHTLY))
+        assert await wire.request(LIST, params) == found or asked not in wire.replies
+        gate.touch()
+        assert edited(TEXT, (await wire.reply(asked))["result"]["edit"]) == REFINED
+        assert [action for action in await wire.request(LIST, params) if action["title"].startswith("Simplify")]
+
+
+async def test_fix_is_shown_the_message_and_is_not_offered_again_once_it_changed_nothing(tmp_path: Path) -> None:
+    diagnostic = {"range": place(TEXT, "a + 1"), "message": "No such name\nSee the handbook"}
+    async with ready(tmp_path, capable(), corrected={}, texts=["x = (a + 1)"]) as (wire, journal):
+        wire.open(URI, TEXT)
+        params = listing(URI, place(TEXT, "a + 1"), diagnostics=[diagnostic], only=["quickfix"])
+        (action,) = await wire.request(LIST, params)
+        assert "edit" not in await wire.request(RESOLVE, action)
+        assert len(shown(wire)) == 1
+        assert len(journal.entries("infill")) >= 1
+        assert await wire.request(LIST, params) == []
+        wire.notify("textDocument/didChange", change(2))
+        assert len(await wire.request(LIST, params)) == 1
+
+
+@pytest.mark.parametrize(
+    "capability", [{"resolveSupport": None}, {"dataSupport": False}, {"codeActionLiteralSupport": None}]
+)
+async def test_client_that_can_not_resolve_gets_a_command_that_does_the_work(
+    capability: Message, tmp_path: Path
+) -> None:
+    if "codeActionLiteralSupport" in capability:
+        capability["resolveSupport"] = None
+    async with ready(tmp_path, capable(codeAction=capability), **SCRIPT) as (wire, _):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        command = action if "codeActionLiteralSupport" in capability else action["command"]
+        assert command["command"] == "dgls.act"
+        assert "data" not in action
+        assert ("kind" in action) == ("codeActionLiteralSupport" not in capability)
+        params = {"command": command["command"], "arguments": command["arguments"]}
+        assert await wire.request("workspace/executeCommand", params) == {"applied": True}
+        (applied,) = heard(wire, "workspace/applyEdit")
+        assert edited(TEXT, applied["edit"]) == FILLED
+        assert applied["label"] == "dgls: fill"
+
+
+async def test_client_that_can_do_nothing_with_an_action_is_offered_none(tmp_path: Path) -> None:
+    neither = capable(codeAction={"resolveSupport": None}, workspace={"applyEdit": False})
+    async with ready(tmp_path, neither) as (wire, _):
+        wire.open(URI, TEXT)
+        assert await wire.request(LIST, listing(URI, place(TEXT, "pass"))) == []
+
+
+async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        wire.notify("textDocument/didChange", change(2))
+        assert await wire.request(RESOLVE, action) == action
+        wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+        assert await wire.request(RESOLVE, action) == action
+        assert shown(wire) == [
+            "dgls changed nothing: the document has changed since this was asked for; ask again",
+            "dgls changed nothing: the document is not open any more; open it and ask again",
+        ]
+        assert journal.entries("infill") == []
+
+
+@pytest.mark.parametrize("closed", [False, True])
+async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        asked = wire.ask(RESOLVE, action)
+        await journal.wait("infill")
+        if closed:
+            wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+        else:
+            wire.notify("textDocument/didChange", change(2))
+        assert (await wire.reply(asked))["result"] == action
+        await journal.wait("cancelled")
+        assert len(shown(wire)) == 1
+        await wire.status("ready")
+
+
+async def test_cancelled_action_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
+        wire.open(URI, TEXT)
+        asked = wire.ask(RESOLVE, await titled(wire, listing(URI, place(TEXT, "pass")), FILL))
+        await wire.status("working")
+        await journal.wait("infill")
+        wire.notify("$/cancelRequest", {"id": asked})
+        assert (await wire.reply(asked))["error"]["code"] == CANCELLED
+        (cancelled,) = await journal.wait("cancelled")
+        assert cancelled["step"] < 200
+        assert journal.entries("done") == []
+        await wire.status("ready")
+        assert shown(wire) == []
+
+
+async def test_newer_action_of_a_document_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
+        wire.open(URI, TEXT)
+        older = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        newer = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
+        asked = wire.ask(RESOLVE, older)
+        await journal.wait("infill")
+        wire.ask(RESOLVE, newer)
+        assert (await wire.reply(asked))["result"] == older
+        await journal.wait("cancelled")
+        await journal.wait("infill", 2)
+        assert shown(wire) == []
+
+
+async def test_completion_and_action_leave_each_other_alone(tmp_path: Path) -> None:
+    script = {**SCRIPT, "steps": 40, "step_ms": 5, "texts": ["return sum(a)", "1"]}
+    async with ready(tmp_path, capable(), **script) as (wire, journal):
+        wire.open(URI, TEXT + "y = \n")
+        completing = wire.ask(METHOD, completion(URI, 9, 4, INVOKED))
+        acting = wire.ask(RESOLVE, await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY))
+        await journal.wait("infill", 2)
+        again = wire.ask(METHOD, completion(URI, 9, 4))
+        assert edited(TEXT, (await wire.reply(acting))["result"]["edit"]) == REFINED
+        assert texts((await wire.reply(again))["result"])
+        assert (await wire.reply(completing))["result"] == {"items": []}  # the newer completion's doing
+
+
+GARBLED: list[object] = [
+    None,
+    3,
+    "text",
+    {},
+    {"uri": 3},
+    {"version": "1"},
+    {"task": {"action": "fill"}},
+    {"task": {"action": "sing", "span": {"start": 0, "end": 0}}},
+    {"task": {"action": "fill", "span": {"start": 9, "end": 2}}},
+    {"task": {"action": "fill", "span": {"start": "0", "end": 2}}},
+    {"task": {"action": "refine", "span": {"start": 0, "end": 2}, "strength": 1.5}},
+    {"task": {"action": "refine", "span": {"start": 0, "end": 2}, "keep": [[]]}},
+    {"more": 1},
+]
+
+
+async def test_data_that_is_not_ours_gets_an_error(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        for garbled in GARBLED:
+            data = {**action["data"], **garbled} if garbled and isinstance(garbled, dict) else garbled
+            reply = await wire.reply(wire.ask(RESOLVE, {**action, "data": data}))
+            assert reply["error"]["code"] == INVALID_PARAMS, garbled
+            assert "data" in reply["error"]["message"], garbled
+        reply = await wire.reply(wire.ask(RESOLVE, {"kind": 3}))
+        assert reply["error"]["code"] == INVALID_PARAMS
+        assert journal.entries("infill") == []
+        assert edited(TEXT, (await wire.request(RESOLVE, action))["edit"]) == FILLED, "the conversation did not go on"
+
+
+async def test_failed_model_says_so_when_an_action_is_chosen(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), waited=False, fails="No such model: pull it.") as (wire, _):
+        await wire.status("failed")
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        assert await wire.request(RESOLVE, action) == action
+        assert shown(wire)[1:] == ["dgls changed nothing: No such model: pull it."]
+
+
+async def test_result_that_breaks_the_file_says_so(tmp_path: Path) -> None:
+    script = {**SCRIPT, "corrected": {"+ 1": "+ ("}}
+    both = {"documentChanges": True, "changeAnnotationSupport": {"groupsOnLabel": True}}
+    async with ready(tmp_path, capable(workspace={"workspaceEdit": both}), **script) as (wire, _):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
+        edit = (await wire.request(RESOLVE, action))["edit"]
+        (annotation,) = edit["changeAnnotations"].values()
+        assert "does not parse" in annotation["description"]
+        assert ["does not parse" in message for message in shown(wire)] == [True]
+
+
+async def test_nothing_to_change_is_said_in_a_message(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), corrected={}) as (wire, _):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
+        assert await wire.request(RESOLVE, action) == action
+        assert shown(wire) == ["dgls changed nothing: the model would leave this as it is"]
