@@ -47,7 +47,8 @@ def may_hold_stubs(document: Document) -> bool:
     if any(_is_all(document, language, line) for line in _lines(document, *_WORDS)):
         return True
     if language.offside:
-        return any(_ends(document, line, language) for line in _lines(document, _HEAD, *_QUOTES))
+        heads = (_is_bare(document, line) for line in _lines(document, _HEAD))
+        return any(heads) or any(_ends(document, line, language) for line in _lines(document, *_QUOTES))
     empty = _END if language.id in ("ruby", "lua") else _BRACES
     return language is not FALLBACK and empty.search(document.text) is not None
 
@@ -75,15 +76,26 @@ def _is_all(document: Document, language: Language, line: int) -> bool:
     return _ends(document, line, language)
 
 
+def _is_bare(document: Document, line: int) -> bool:
+    """Is a head all that there is of a function?"""
+    text, below = document.line_text(line), line_below(document, line)
+    if not text.partition("#")[0].rstrip().endswith(":"):
+        return False
+    return below is None or width(indentation(document.line_text(below))) <= width(indentation(text))
+
+
 def _ends(document: Document, line: int, language: Language) -> bool:
-    """Does nothing but placeholders, values and comments follow the line until its body ends?"""
+    """Does nothing but placeholders, values and comments follow the line until its body ends?
+
+    What is deeper goes on with a line."""
     text = document.line_text(line)
     below = line_below(document, line)
     while below is not None:
         code = document.line_text(below)
-        if width(indentation(code)) < width(indentation(text)) or closes_body(code, language):
+        deeper = width(indentation(code)) - width(indentation(text))
+        if deeper < 0 or closes_body(code, language):
             return True
-        if not (is_placeholder(code, language.id) or is_value(code, language.id) or is_comment(code)):
+        if deeper == 0 and not (is_placeholder(code, language.id) or is_value(code, language.id) or is_comment(code)):
             return False
         below = line_below(document, below)
     return True

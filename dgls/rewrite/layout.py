@@ -69,10 +69,10 @@ def laid_out(document: Document, language: Language, inside: Inside, offset: int
     return Stub(inside.start, Span(start, end), lead, tail, indent)
 
 
-def below_comment(document: Document, line: int) -> Stub:
+def below_comment(document: Document, line: int, indent: str) -> Stub:
     """The hole stands on a new line below `line`, where a comment ends."""
-    indent, end = indentation(document.line_text(line)), document.line_end(line)
-    return Stub(document.line_start(line) + len(indent), Span(end, end), document.newline + indent, "", indent)
+    end = document.line_end(line)
+    return Stub(document.line_start(line), Span(end, end), document.newline + indent, "", indent)
 
 
 def _kept_around(document: Document, inside: Inside) -> tuple[list[Span], list[Span]]:

@@ -51,7 +51,8 @@ def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | No
         return bare_stub_at(document, language, offset) or _below_todo(document, language, offset, None)
     for body in _around(document, offset, syntax):
         return _stub(document, language, body, offset)
-    return _below_todo(document, language, offset, syntax)
+    broken = bare_stub_at(document, language, offset) if syntax.tree.root_node.has_error else None
+    return broken or _below_todo(document, language, offset, syntax)
 
 
 def stubs_in(document: Document) -> tuple[Stub, ...]:
@@ -149,59 +150,62 @@ def _drops_arguments(header: str) -> bool:
 def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
     """The bodies without code at `offset` or on its line, innermost first.
 
-    On a blank line that is also the one above, if it has nothing but a head, or the line is as deep as a body.
+    Where indentation ends a body, the lines below one that has nothing but a head are in it, too, and so are blank
+    lines and comments as deep as a body.
     """
     line = document.line_at(offset)
     text, start = document.line_text(line), document.line_start(line)
+    places = [offset]
     if text.strip():
-        places = [offset, start + len(indentation(text)) + 1, start + len(text.rstrip())]
-    else:
+        places += [start + len(indentation(text)) + 1, start + len(text.rstrip())]
+    outside = syntax.language.offside and (not text.strip() or is_comment(text))
+    if outside:
         above = line_above(document, line)
-        places = (
-            [offset]
-            if above is None
-            else [offset, document.line_start(above) + len(document.line_text(above).rstrip())]
-        )
+        while above is not None and is_comment(document.line_text(above)):
+            above = line_above(document, above)
+        places += [] if above is None else [document.line_start(above) + len(document.line_text(above).rstrip())]
     for place in places:
         for owner in _owners(syntax, place):
             body = body_of(document, syntax, owner)
             if body is None:
                 continue
             own = indentation(document.line_text(document.line_at(body.start)))
-            below = body.closed is None and not text.strip()
-            if not below or not body.gone or width(indentation(text)) > width(own):
+            if not outside or (not text.strip() and not body.gone) or width(indentation(text)) > width(own):
                 yield body
 
 
 def _owners(syntax: Syntax, offset: int) -> Iterator[Node]:
     """What has a body, be it a function or not."""
     kinds = PLACEHOLDERS[syntax.language.id]
+    functions = (*kinds.functions, *kinds.closures)
     for node in syntax.around(offset):
         if node.type == "decorated_definition":
             node = node.child_by_field_name("definition") or node
         braced = node.type in syntax.language.bodies and node.children[:1] and node.children[0].type == "{"
+        if braced and node.parent is not None and node.parent.type in functions:
+            continue  # it comes next
         indented = syntax.language.offside and any(child.type == "block" for child in node.children)
-        if braced or indented or node.type in kinds.functions or node.type in kinds.closures:
+        if braced or indented or node.type in functions:
             yield node
 
 
 def _below_todo(document: Document, language: Language, offset: int, syntax: Syntax | None) -> Stub | None:
     """The hole below the comment that `offset` is in, if that says TODO and has its lines to itself."""
-    line = document.line_at(offset)
-    text = document.line_text(line)
-    code = text.strip()
+    first = last = document.line_at(offset)
     if syntax is not None:
-        node = syntax.leaf(document.line_start(line) + len(text.rstrip()))
+        node = syntax.leaf(document.line_start(first) + len(document.line_text(first).rstrip()))
         if node.type not in language.comments:
             return None
-        code = syntax.code(node)
-        line = max(line, document.line_at(document_offset(syntax, node.start_byte) + len(code.rstrip())))
-    if not is_comment(text) or not says_todo(code):
+        start = document_offset(syntax, node.start_byte)
+        first, last = document.line_at(start), document.line_at(start + len(syntax.code(node).rstrip()))
+    comment = document.text[document.line_start(first) : document.line_end(last)]
+    if not is_comment(comment) or not says_todo(comment):
         return None
-    while line + 1 < document.line_count and _goes_on(text, document.line_text(line + 1)):
-        line += 1
-    return below_comment(document, line)
+    indent = indentation(comment)
+    while last + 1 < document.line_count and _goes_on(indent, document.line_text(last + 1)):
+        last += 1
+    return below_comment(document, last, indent)
 
 
-def _goes_on(comment: str, text: str) -> bool:
-    return indentation(text) == indentation(comment) and is_comment(text) and not says_todo(text)
+def _goes_on(indent: str, text: str) -> bool:
+    return indentation(text) == indent and is_comment(text) and not says_todo(text)
