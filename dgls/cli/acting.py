@@ -80,7 +80,7 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
     """Carry the task out and tell what came of it; the exit code. The seed is chosen here."""
     model = unloaded(options.model)
     if task.instruction and not model.profile.takes_instructions:
-        raise UnusableOptions(f"the model {options.model} takes no instructions; {_taking_instructions()}")
+        raise UnusableOptions(f"the model {options.model!r} takes no instructions; {_taking_instructions()}")
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
     started = time.perf_counter()
     with Filling(options.model, Limits(options.steps), seed) as filling:
@@ -152,14 +152,23 @@ def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -
         if change.broke:
             print(f"Careful: {source.path} parses now, and does not after this change.", file=sys.stderr)
     if not change.replacements:
-        another = "" if spent is None else "; another --seed may give something else"
-        print(f"Nothing changes in {source.path}{another}.", file=sys.stderr)
-    elif options.check:
+        why = ": no function is a stub" if spent is None else "; another --seed may give something else"
+        print(f"Nothing changes in {source.path}{why}.", file=sys.stderr)
+        return
+    if spent is not None and (same := len(spent.origins) - _touched(change, spent)):
+        print(f"{same} of {len(spent.origins)} holes stay as they were; try another --seed.", file=sys.stderr)
+    if options.check:
         print(f"{source.path} would change.", file=sys.stderr)
     elif options.apply:
         print(f"Written to {source.path}.", file=sys.stderr)
     elif not piped:
         print(f"Nothing is written yet; --apply --seed {change.seed} writes just this.", file=sys.stderr)
+
+
+def _touched(change: Change, spent: Spent) -> int:
+    """In how many holes there is something new."""
+    spans = [each.span for each in change.replacements]
+    return sum(any(at.start <= span.start and span.end <= at.end for span in spans) for at in spent.origins)
 
 
 def _counted(number: int, noun: str, plural: str = "s") -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dgls import cli
+from tests.cli.scripted import ScriptedEngine, Write
 from tests.engine.checkpoints import raw_checkpoint, speak_ascii
 
 
@@ -20,6 +23,10 @@ class Outcome:
 
 
 Run = Callable[..., Outcome]
+
+
+Scripted = Callable[[Write], ScriptedEngine]
+Pipe = Callable[[bytes], None]
 
 
 @pytest.fixture(scope="session")
@@ -38,3 +45,21 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
+    """Puts an engine that writes what it is told to in the place of the real one."""
+
+    def use(write: Write) -> ScriptedEngine:
+        engine = ScriptedEngine(write)
+        monkeypatch.setattr("engine.Engine", engine)
+        return engine
+
+    return use
+
+
+@pytest.fixture
+def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
+    """Gives the command its standard input."""
+    return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))

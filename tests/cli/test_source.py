@@ -38,7 +38,7 @@ def test_a_declared_encoding_is_used(tmp_path: Path) -> None:
 def test_what_the_encoding_has_not_is_not_written(tmp_path: Path) -> None:
     path = tmp_path / "latin.py"
     path.write_bytes(b"caf\xe9\n")
-    with pytest.raises(UnusableFile, match="convert the file to UTF-8"):
+    with pytest.raises(UnusableFile, match="convert it to UTF-8"):
         read_source(str(path)).write("\u20ac\n")
     assert path.read_bytes() == b"caf\xe9\n"
 

@@ -1,0 +1,344 @@
+"""`dgls rewrite`: what it shows, what it writes, what it refuses; and what all commands share that change a file."""
+
+from __future__ import annotations
+
+import json
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dgls import cli
+from engine.types import Hole, InfillRequest
+from tests.cli.conftest import Pipe, Run, Scripted
+from tests.cli.scripted import ScriptedEngine
+from tests.engine.checkpoints import chat_checkpoint
+
+SUMS = "def add(a, b):\n    c = a + b\n    return c\n\n\ndef sub(a, b):\n    return a - b\n"
+DIFF = """\
+--- sums.py
++++ sums.py
+@@ -1,6 +1,5 @@
+ def add(a, b):
+-    c = a + b
+-    return c
++    return a + b
+ 
+ 
+ def sub(a, b):
+"""
+NEW = SUMS.replace("c = a + b\n    return c", "return a + b")
+
+
+@pytest.fixture
+def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "sums.py"
+    path.write_bytes(SUMS.encode())
+    return path
+
+
+@pytest.fixture
+def engine(scripted: Scripted) -> ScriptedEngine:
+    return scripted(lambda _: ["return a + b"])
+
+
+def drafted(request: InfillRequest) -> list[str]:
+    """What a model writes that is content with all drafts."""
+    return [segment.draft or "" for segment in request.segments if isinstance(segment, Hole)]
+
+
+@pytest.mark.parametrize("options", [(), ("--diff",)])
+def test_a_diff_is_shown_and_nothing_written(
+    run: Run, sums: Path, engine: ScriptedEngine, options: tuple[str, ...]
+) -> None:
+    outcome = run("rewrite", "sums.py:2-3", "--seed", 7, *options)
+    assert (outcome.code, outcome.out) == (0, DIFF)
+    assert sums.read_bytes() == SUMS.encode()
+    assert outcome.err.splitlines() == [
+        "1 hole in 1 canvas, 2 steps, 3 ms, scripted on nowhere, confidence 0.50, seed 7",
+        "Nothing is written yet; --apply --seed 7 writes just this.",
+    ]
+    assert engine.closed
+
+
+def test_apply_writes_the_file(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    sums.chmod(0o750)
+    outcome = run("rewrite", "sums.py:2-3", "--apply")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err.endswith("Written to sums.py.\n")
+    assert sums.read_text() == NEW
+    assert stat.S_IMODE(sums.stat().st_mode) == 0o750
+
+
+def test_check_says_by_its_code_that_something_would_change(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    outcome = run("rewrite", "sums.py:2-3", "--check")
+    assert (outcome.code, outcome.out) == (1, "")
+    assert outcome.err.endswith("sums.py would change.\n")
+    assert sums.read_text() == SUMS
+
+
+@pytest.mark.parametrize("option", ["--check", "--diff", "--apply"])
+def test_nothing_to_change_is_no_failure(run: Run, sums: Path, scripted: Scripted, option: str) -> None:
+    scripted(drafted)
+    outcome = run("rewrite", "sums.py:2-3", "--strength", "lightly", option)
+    assert (outcome.code, outcome.out) == (0, "")
+    assert outcome.err.splitlines()[1].startswith("Nothing changes in sums.py")
+
+
+def test_a_strength_makes_the_lines_a_draft(run: Run, sums: Path, scripted: Scripted) -> None:
+    engine = scripted(drafted)
+    for given, meant in [("lightly", 0.15), ("heavily", 0.7), ("0.4", 0.4)]:
+        run("rewrite", "sums.py:2-3", "--strength", given)
+        (hole,) = (segment for segment in engine.requests[-1].segments if isinstance(segment, Hole))
+        assert (hole.draft, hole.strength) == ("c = a + b\n    return c", meant)
+
+
+def test_kept_lines_stay_between_the_holes(run: Run, sums: Path, scripted: Scripted) -> None:
+    scripted(lambda _: ["a, b = b, a", "return b - a"])
+    outcome = run("rewrite", "sums.py:1-3", "--keep", "2", "--apply")
+    assert outcome.code == 0
+    assert sums.read_text().splitlines()[1] == "    c = a + b"
+    assert "2 holes in 1 canvas" in outcome.err
+
+
+def test_the_last_line_is_the_answer(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    told = json.loads(run("rewrite", "sums.py:2-3", "--seed", 7, "--json").out.splitlines()[-1])
+    assert told.pop("ms").keys() == {"load", "plan", "prefill", "denoise"}
+    assert told == {
+        "replacements": [
+            {"start": {"line": 2, "column": 5}, "end": {"line": 3, "column": 13}, "text": "return a + b"},
+        ],
+        "breaks": False,
+        "confidence": 0.5,
+        "model": "scripted",
+        "device": "nowhere",
+        "holes": 1,
+        "canvases": 1,
+        "steps": 2,
+        "seed": 7,
+    }
+
+
+def test_steps_and_seed_reach_the_engine(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    run("rewrite", "sums.py:2-3", "--seed", 7, "--steps", 3)
+    (request,) = engine.requests
+    assert (request.seed, request.limits.max_steps, request.context.path) == (7, 3, "sums.py")
+
+
+def test_a_change_that_breaks_the_file_is_told(run: Run, sums: Path, scripted: Scripted) -> None:
+    scripted(lambda _: ["return (a + b"])
+    assert "Careful: sums.py parses now, and does not after" in run("rewrite", "sums.py:2-3").err
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (SUMS.replace("\n", "\r\n").encode(), NEW.replace("\n", "\r\n").encode()),
+        (SUMS[:41].encode(), NEW[:31].encode()),  # no final newline
+        (b"# caf\xe9\n" + SUMS.encode(), b"# caf\xe9\n" + NEW.encode()),
+        (SUMS.encode("utf-8-sig"), NEW.encode("utf-8-sig")),
+    ],
+    ids=["crlf", "no final newline", "latin-1", "byte order mark"],
+)
+def test_bytes_around_stay(run: Run, sums: Path, engine: ScriptedEngine, content: bytes, expected: bytes) -> None:
+    sums.write_bytes(content)
+    first = 3 if content.startswith(b"#") else 2
+    run("rewrite", f"sums.py:{first}-{first + 1}", "--apply")
+    assert sums.read_bytes() == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [SUMS.replace("\n", "\r\n").encode(), SUMS[:41].encode(), b"# caf\xe9 \x0c\n" + SUMS.encode()],
+    ids=["crlf", "no final newline", "latin-1 and a form feed"],
+)
+def test_the_diff_is_a_patch(
+    sums: Path, engine: ScriptedEngine, content: bytes, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    sums.write_bytes(content)
+    target = "sums.py:3-4" if content.startswith(b"#") else "sums.py:2-3"
+    cli.run(["rewrite", target])
+    shown = capfdbinary.readouterr().out
+    cli.run(["rewrite", target, "--apply"])
+    wanted = sums.read_bytes()
+    sums.write_bytes(content)
+    subprocess.run(["git", "apply", "-p0", "-"], input=shown, check=True, cwd=sums.parent)
+    assert sums.read_bytes() == wanted != content
+
+
+def test_standard_input_comes_out_changed(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+    pipe(SUMS.encode())
+    outcome = run("rewrite", "-:2-3", "--language", "python")
+    assert (outcome.code, outcome.out) == (0, NEW)
+    assert "1 hole" in outcome.err
+    (request,) = engine.requests
+    assert request.context.language == "python"
+
+
+def test_standard_input_that_stays_comes_out_too(run: Run, scripted: Scripted, pipe: Pipe) -> None:
+    scripted(drafted)
+    pipe(SUMS.encode())
+    assert run("rewrite", "-:2-3", "--strength", 0.1, "--language", "python").out == SUMS
+
+
+def test_a_diff_of_standard_input(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+    pipe(SUMS.encode())
+    assert run("rewrite", "-:2-3", "--stdin-filename", "sums.py", "--diff").out == DIFF
+    (request,) = engine.requests
+    assert (request.context.path, request.context.language) == ("sums.py", "python")
+
+
+@pytest.mark.parametrize(("option", "code"), [("--check", 1), ("--json", 0)])
+def test_standard_input_is_not_printed_then(
+    run: Run, engine: ScriptedEngine, pipe: Pipe, option: str, code: int
+) -> None:
+    pipe(SUMS.encode())
+    outcome = run("rewrite", "-:2-3", "--language", "python", option)
+    assert outcome.code == code
+    assert outcome.out.count("\n") == (option == "--json")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "expected"),
+    [
+        (b"", ["-:1", "--language", "python"], "standard input is empty"),
+        (b"\x7fELF\0\0", ["-:1", "--language", "python"], "is a binary file"),
+        (b"x\n", ["-:1"], "--stdin-filename"),
+        (b"x\n", ["-:1", "--language", "klingon"], "no language 'klingon'"),
+        (b"x\n", ["-:1", "--language", "python", "--apply"], "leave --apply out"),
+        (b"x\n", ["-:9", "--language", "python"], "take lines from 1 to 2"),
+    ],
+)
+def test_standard_input_that_cannot_be_used(
+    run: Run, engine: ScriptedEngine, pipe: Pipe, content: bytes, arguments: list[str], expected: str
+) -> None:
+    pipe(content)
+    refused(run, arguments, expected, engine)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["sums.py"], "write FILE:START-END"),
+        (["sums.py:a-b"], "write FILE:START-END"),
+        (["sums.py:1-"], "write FILE:START-END"),
+        ([":1-2"], "write FILE:START-END"),
+        (["sums.py:0-2"], "lines count from 1"),
+        (["sums.py:3-2"], "write 2-3"),
+        (["sums.py:7-9"], "take lines from 1 to 8"),
+        (["sums.py:4-5"], "only blank text"),
+        (["missing.py:1"], "no such file"),
+        ([".:1"], "is a folder"),
+        ([], "FILE:START-END"),
+        (["sums.py:2", "-:2"], "not allowed with"),
+        (["sums.py:2-3", "--keep", "1"], "names line 1, outside of 2-3"),
+        (["sums.py:2-3", "--keep", "3-4"], "names line 4, outside of 2-3"),
+        (["sums.py:2-3", "--keep", "2,x"], "write 14 or 14,17-19"),
+        (["sums.py:2-3", "--keep", "2-3"], "all selected lines are to be kept"),
+        (["sums.py:2-3", "--strength", "1"], "between 0 and 1"),
+        (["sums.py:2-3", "--strength", "0"], "between 0 and 1"),
+        (["sums.py:2-3", "--strength", "nan"], "between 0 and 1"),
+        (["sums.py:2-3", "--strength", "wild"], "between 0 and 1"),
+        (["sums.py:2-3", "--strength", "more", "--instruction", "x"], "leave it or --instruction out"),
+        (["sums.py:2-3", "--instruction", "x"], "'embedded' takes no instructions; google/diffusiongemma"),
+        (["sums.py:2-3", "--model", "no-such-model"], "no model 'no-such-model'"),
+        (["sums.py:2-3", "--diff", "--apply"], "not allowed with"),
+    ],
+)
+def test_what_is_refused_costs_no_loading(
+    run: Run, sums: Path, engine: ScriptedEngine, arguments: list[str], expected: str
+) -> None:
+    refused(run, arguments, expected, engine)
+    assert sums.read_text() == SUMS
+
+
+def refused(run: Run, arguments: list[str], expected: str, engine: ScriptedEngine) -> None:
+    outcome = run("rewrite", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err
+    assert outcome.err.count("\n") == 1, outcome.err
+    assert not engine.opened
+
+
+def test_an_instruction_goes_to_a_model_that_takes_it(
+    run: Run, sums: Path, engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    chat = chat_checkpoint(tmp_path_factory.mktemp("chat"))
+    outcome = run("rewrite", "sums.py:2-3", "--instruction", "Simplify.", "--model", chat)
+    assert (outcome.code, outcome.out) == (0, DIFF)
+    (request,) = engine.requests
+    assert request.context.instruction == "Simplify."
+
+
+def test_a_text_that_the_encoding_has_not_is_not_shown(run: Run, sums: Path, scripted: Scripted) -> None:
+    scripted(lambda _: ["return '\u20ac'"])
+    sums.write_bytes(b"# caf\xe9\n" + SUMS.encode())
+    outcome = run("rewrite", "sums.py:3-4")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "convert it to UTF-8" in outcome.err
+
+
+def test_what_somebody_saved_meanwhile_stays(run: Run, sums: Path, scripted: Scripted) -> None:
+    def write(_: InfillRequest) -> list[str]:
+        sums.write_text("theirs\n")
+        return ["return a + b"]
+
+    scripted(write)
+    outcome = run("rewrite", "sums.py:2-3", "--apply")
+    assert outcome.code == 2
+    assert "has changed since" in outcome.err
+    assert sums.read_text() == "theirs\n"
+
+
+def test_a_read_only_file_is_not_replaced(
+    run: Run, sums: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgls.cli.source.os.access", lambda *_: False)  # root may write everything
+    outcome = run("rewrite", "sums.py:2-3", "--apply")
+    assert outcome.code == 2
+    assert "cannot be written" in outcome.err
+    assert sums.read_text() == SUMS
+
+
+def test_ctrl_c_writes_nothing(run: Run, sums: Path, scripted: Scripted) -> None:
+    def interrupted(_: InfillRequest) -> list[str]:
+        raise KeyboardInterrupt
+
+    engine = scripted(interrupted)
+    outcome = run("rewrite", "sums.py:2-3", "--apply")
+    assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
+    assert sums.read_text() == SUMS
+    assert engine.closed
+
+
+def test_a_terminal_sees_colours(run: Run, sums: Path, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    scripted(lambda _: ["return '\x07' + [a]"])
+    outcome = run("rewrite", "sums.py:2-3")
+    assert "\x1b[31m-    c = a + b\x1b[0m\n" in outcome.out
+    assert "\x1b[32m+    return '\ufffd' + [a]\x1b[0m\n" in outcome.out
+    assert "canvas 1, step" in outcome.err
+
+
+def test_the_help_tells_the_exit_codes(run: Run) -> None:
+    for command in ("fill", "rewrite"):
+        told = " ".join(run(command, "--help").out.split())
+        assert "1 if --check found that something would change" in told
+
+
+def test_the_embedded_model_in_a_pipe() -> None:
+    """The form only: what the model writes is its own affair."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dgls", "rewrite", "-:2-3", "--language", "python", "--seed", "1", "--steps", "4"],
+        input=SUMS.encode(),
+        capture_output=True,
+        check=True,
+    )
+    kept = SUMS.splitlines(keepends=True)
+    assert done.stdout.decode().startswith(kept[0])
+    assert done.stdout.decode().endswith("".join(kept[3:]))
+    assert done.stderr.decode().startswith("1 hole in 1 canvas, ")
