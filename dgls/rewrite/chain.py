@@ -106,9 +106,10 @@ def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) 
     near = fitting[bisect_right(fitting, share * 3 // 5, key=until) :] or fitting[-1:]
     border = border_among(document, near, language_of(document.language, document.uri))
     at = border if border is not None else document.line_start(near[-1])
-    head = trimmed(document, Span(part.start, at))
-    assert head is not None, "a part starts with code"
-    return Span(part.start, head.end), Span(at, part.end)
+    head, tail = trimmed(document, Span(part.start, at)), trimmed(document, Span(at, part.end))
+    assert head is not None, "a part starts with a line of code"
+    assert tail is not None, "and ends with one"
+    return Span(part.start, head.end), Span(document.line_start(document.line_at(tail.start)), part.end)
 
 
 def _cut_line(document: Document, part: Span, most: int, size: Callable[[str], int]) -> tuple[Span, Span | None]:

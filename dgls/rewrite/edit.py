@@ -149,14 +149,16 @@ def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
 
 
 def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
-    """Without the words that both sides begin and end with, if it is of a `single` line or one side has no others."""
+    """Without the words that both sides begin and end with, if it is of a `single` line; of several lines only what is
+    added or taken away before or after all that stays."""
     before, after = _WORDS.findall(old), _WORDS.findall(change.text)
     most = min(len(before), len(after))
     first = next((at for at in range(most) if before[at] != after[at]), most)
     most -= first
     last = next((at for at in range(most) if before[-1 - at] != after[-1 - at]), most)
     rest = after[first : len(after) - last]
-    if not single and rest and first + last < len(before):
+    stays = min(len(before), len(after)) in (first, last)
+    if not single and not stays:
         first, last = int(first > 0 and before[0] in _BREAKS), 0
         rest = after[first:]
     start = change.span.start + len("".join(before[:first]))
