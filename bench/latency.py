@@ -3,10 +3,10 @@
     python bench/latency.py [--model M]
 
 Types a function into a file letter by letter; each letter is a didChange and an automatic inline completion, and the
-next comes when the answer is there. Four figures: how long that takes with the model, how long the server alone takes
-in a file of 10,000 lines (its engine answers at once), how many prompt tokens each keystroke makes the encoder read
-again, and how soon `initialize` is answered. The last line is JSON. The server runs in a process of its own, which
-this same file starts, with an engine that keeps a journal.
+next comes when the answer is there. Five figures: how long that takes with the model, how long the server alone takes
+in a file of 10,000 lines (its engine answers at once), how long it takes to list code actions there, how many prompt
+tokens each keystroke makes the encoder read again, and how soon `initialize` is answered. The last line is JSON. The
+server runs in a process of its own, which this same file starts, with an engine that keeps a journal.
 """
 
 from __future__ import annotations
@@ -115,7 +115,13 @@ class Client:
         self._id = 0
         options = {"model": "embedded" if model == INSTANT else model}
         self.request(
-            "initialize", {"processId": None, "rootUri": None, "capabilities": {}, "initializationOptions": options}
+            "initialize",
+            {
+                "processId": None,
+                "rootUri": None,
+                "capabilities": {"workspace": {"applyEdit": True}},  # or no code actions would be offered
+                "initializationOptions": options,
+            },
         )
         self.initialize_ms = (time.perf_counter() - started) * 1000
         self.notify("initialized", {})
@@ -205,6 +211,43 @@ def _type(client: Client, journal: Path, line: int) -> Iterator[Keystroke]:
         yield Keystroke(ms, bool(answer["items"]), asked)
 
 
+def listed(client: Client, functions: int, rounds: int) -> dict[str, list[float]]:
+    """Milliseconds to list the code actions of a file of `functions` functions and a few stubs, of which some places
+    have a selection: after the cursor moved far, after it moved by a line, and after a letter was typed."""
+    stub = "def later_{n}(entries):\n    raise NotImplementedError\n\n\n"
+    text = "".join(FUNCTION.format(n=n) + (stub.format(n=n) if n % 50 == 0 else "") for n in range(functions))
+    lines = text.count("\n")
+    client.notify(
+        "textDocument/didOpen",
+        {"textDocument": {"uri": URI, "languageId": "python", "version": 0, "text": text}},
+    )
+    found: dict[str, list[float]] = {"far move": [], "near move": [], "edit": []}
+    for turn in range(rounds):
+        line = turn * 2_741 % (lines - 2)
+        found["far move"].append(_list(client, line, line))
+        found["near move"].append(_list(client, line + 1, line + 1 + turn % 2))
+        at = {"line": line, "character": 0}
+        change = {"range": {"start": at, "end": at}, "text": "#"}
+        started = time.perf_counter()
+        client.notify(
+            "textDocument/didChange", {"textDocument": {"uri": URI, "version": turn + 1}, "contentChanges": [change]}
+        )
+        _list(client, line, line)
+        found["edit"].append((time.perf_counter() - started) * 1000)
+    client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+    return found
+
+
+def _list(client: Client, first: int, last: int) -> float:
+    place = {"start": {"line": first, "character": 0}, "end": {"line": last, "character": 0}}
+    started = time.perf_counter()
+    client.request(
+        "textDocument/codeAction",
+        {"textDocument": {"uri": URI}, "range": place, "context": {"diagnostics": [], "triggerKind": 2}},
+    )
+    return (time.perf_counter() - started) * 1000
+
+
 def _lines(journal: Path) -> list[str]:
     return journal.read_text(encoding="utf-8").splitlines() if journal.exists() else []
 
@@ -254,6 +297,13 @@ def without_model(journal: Path) -> dict[str, object]:
     return {"lines": lines, "requests": len(times)} | {f"p{share}": percentile(times, share) for share in (50, 90, 99)}
 
 
+def actions(journal: Path) -> dict[str, object]:
+    client = Client(INSTANT, journal)
+    found = listed(client, functions=1100, rounds=300)
+    client.close()
+    return {when: {f"p{share}": percentile(times, share) for share in (50, 99)} for when, times in found.items()}
+
+
 def run_server(model: str, journal: Path) -> int:
     def open_engine(settings: Settings) -> EngineLike:
         if model == INSTANT:
@@ -278,7 +328,9 @@ def main() -> int:
             print(f"{name}: {value}")
         server = without_model(Path(folder) / "server.jsonl")
         print(f"server_share_ms: {server}")
-        print(json.dumps(result | {"server_share_ms": server}))
+        code_actions = actions(Path(folder) / "actions.jsonl")
+        print(f"code_actions_ms: {code_actions}")
+        print(json.dumps(result | {"server_share_ms": server, "code_actions_ms": code_actions}))
     return 0
 
 
