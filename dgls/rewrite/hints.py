@@ -11,75 +11,88 @@ from collections.abc import Iterator
 from dgls.document import Document
 from dgls.region.indentation import closes_body, indentation, line_above, line_below, width
 from dgls.region.languages import FALLBACK, Language, language_of
-from dgls.rewrite.placeholders import PLACEHOLDERS, declares_only, is_comment, is_placeholder, is_value, says_missing
+from dgls.rewrite.placeholders import PLACEHOLDERS, declares_only, is_comment, is_placeholder, is_value
 
 # Each pattern begins with plain letters: those are searched for many times as fast as anything else.
-_WORDS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        "TODO",
-        "FIXME",
-        "XXX",
-        "todo",
-        "fixme",
-        "code here",
-        "goes here",
-        "mplement",
-        "MPLEMENT",
-        "upported yet",
-        r"UnsupportedOperationException\(\s*+\)",
-        r"pass(?<!\wpass)[ \t]*+(?:[#;\r\n]|\Z)",
-        r"\.\.\.[ \t]*+(?:[#;\r\n]|\Z)",
-    )
+_EVERYWHERE = (
+    "TODO",
+    "FIXME",
+    "XXX",
+    '"todo',
+    "ode (?:goes )?here",
+    r"mplement(?:ed(?:(?<=ot implemented)|(?<=ot Implemented)|(?<=ot yet implemented)|(?<=ot_implemented)"
+    r"|(?<=otImplemented)(?=E)|(?<=nimplemented)|(?<=e implemented))| me\b| this\b|ation goes here)",
+    "OT IMPLEMENTED",
 )
+_NOTHING = (r"pass(?<!\wpass)[ \t]*+(?:[#;\r\n]|\Z)", r"\.\.\.[ \t]*+(?:[#;\r\n]|\Z)")
+_SOMEWHERE = {
+    "python": _NOTHING,
+    "unknown": _NOTHING,
+    "rust": ("todo!",),
+    "java": (r"UnsupportedOperationException\(\s*+\)", "upported yet"),
+}
 _BRACES = re.compile(r"\{\s*+(?:[;:]\s*+|true\s*+;?\s*+)?\}(?<![=(,:\[>$]\{\})(?<![=(,:\[>] \{\})")
 _END = re.compile(r"(?:def |function\b)[^\r\n;]*+(?:\s*+--[^\r\n]*+)*+[\s;]*+(?:nil\s*+)?end\b")
-_HEAD = re.compile(r"def [^\r\n]*+")
-_QUOTES = re.compile(r"\"\"\"[ \t]*+[\r\n#]"), re.compile(r"'''[ \t]*+[\r\n#]")
-_CLAUSE = re.compile(r"\s*(?:class|except|if|elif|else|for|while|with|try|finally|case)\b")
+_INDENTED = re.compile(
+    r":[ \t]*+(?:#[^\r\n]*+)?(?:"
+    # nothing, or what begins at the left or begins a definition
+    r"(?:\r?\n[ \t]*+(?=[\r\n]))*+(?:\r?\n(?=\S|[ \t]++(?:def|class|async|@))|\s*\Z)"
+    # a docstring, and nothing as deep below
+    r"|\r?\n([ \t]++)[rR]?(?:\"\"\"(?:[^\"\\]++|\\.|\"(?!\"\"))*+\"\"\"|'''(?:[^'\\]++|\\.|'(?!''))*+''')"
+    r"[ \t]*+(?:#[^\r\n]*+)?(?:\r?\n[ \t]*+(?=[\r\n]))*+(?:\r?\n(?!\1)|\s*\Z))",
+    re.DOTALL,
+)
+_CLAUSE = re.compile(r"\s*(?:class|except|if|elif|else|for|while|with|try|finally|case|Traceback)\b")
+_COMMENT = re.compile(r"(?<=\S)\s+(?:#|//|--|/\*).*")
+_OPENED = re.compile(r"[{:>;)]\s*")
+_CLOSED = re.compile(r"[\s;}]*(?:\bend)?\s*$")
+_MANY = 100  # places that were looked at in vain; then the tree has to tell
 
 
 def may_hold_stubs(document: Document) -> bool:
-    """Takes a millisecond or two for 10,000 lines."""
+    """Takes two to four milliseconds for 10,000 lines that hold none, less for those that do."""
     language = language_of(document.language, document.uri)
     if declares_only(document.uri) or (language is not FALLBACK and language.id not in PLACEHOLDERS):
         return False
-    if any(_is_all(document, language, line) for line in _lines(document, *_WORDS)):
-        return True
+    for looked, line in enumerate(_lines(document, *_EVERYWHERE, *_SOMEWHERE.get(language.id, ()))):
+        if looked == _MANY or _is_all(document, language, line):
+            return True
     if language.offside:
-        heads = (_is_bare(document, line) for line in _lines(document, _HEAD))
-        return any(heads) or any(_ends(document, line, language) for line in _lines(document, *_QUOTES))
+        return any(_is_bare(document, match) for match in _INDENTED.finditer(document.text))
     empty = _END if language.id in ("ruby", "lua") else _BRACES
     return language is not FALLBACK and empty.search(document.text) is not None
 
 
-def _lines(document: Document, *patterns: re.Pattern[str]) -> Iterator[int]:
+def _lines(document: Document, *patterns: str) -> Iterator[int]:
     for pattern in patterns:
-        for match in pattern.finditer(document.text):
+        for match in re.finditer(pattern, document.text):
             yield document.line_at(match.start())
 
 
 def _is_all(document: Document, language: Language, line: int) -> bool:
     """Does the body around have no more than the placeholder on this line?"""
-    text = document.line_text(line)
+    text = _COMMENT.sub("", document.line_text(line))
     if not is_placeholder(text, language.id):
-        return says_missing(text)
+        ends = (_CLOSED.sub("", text[match.end() :]) for match in _OPENED.finditer(text))
+        return any(end.strip() and is_placeholder(end, language.id) for end in ends)
     above = line_above(document, line)
     if above is not None:
         head = document.line_text(above)
-        if _CLAUSE.match(head) and language.offside:
+        if language.offside and _CLAUSE.match(head):
             return False
-        if width(indentation(head)) >= width(indentation(text)) and not (
-            is_placeholder(head, language.id) or is_comment(head) or head.rstrip().endswith(('"', "'"))
-        ):
+        deep = width(indentation(head)) >= width(indentation(text))
+        if deep and not (is_comment(head) or is_placeholder(head, language.id) or head.rstrip().endswith(('"', "'"))):
             return False
     return _ends(document, line, language)
 
 
-def _is_bare(document: Document, line: int) -> bool:
-    """Is a head all that there is of a function?"""
+def _is_bare(document: Document, match: re.Match[str]) -> bool:
+    """Is a head or a docstring all that there is of a function?"""
+    line = document.line_at(match.start())
     text, below = document.line_text(line), line_below(document, line)
-    if not text.partition("#")[0].rstrip().endswith(":"):
+    if match[1] is not None:
+        return _CLAUSE.match(text) is None
+    if not text.lstrip().startswith(("def", "async", ")")):
         return False
     return below is None or width(indentation(document.line_text(below))) <= width(indentation(text))
 
@@ -87,7 +100,8 @@ def _is_bare(document: Document, line: int) -> bool:
 def _ends(document: Document, line: int, language: Language) -> bool:
     """Does nothing but placeholders, values and comments follow the line until its body ends?
 
-    What is deeper goes on with a line."""
+    What is deeper goes on with a line.
+    """
     text = document.line_text(line)
     below = line_below(document, line)
     while below is not None:

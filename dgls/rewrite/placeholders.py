@@ -20,9 +20,6 @@ _VALUE = (
     r"|\[\]|\{\}|\"\"|''|Default::default)+"
 )
 _MARKED = re.compile(rf"\b(?:TODO|FIXME|XXX)\b|(?i:{_SAYS}|your code (?:goes )?here|(?:code|implementation) goes here)")
-_MISSING = re.compile(
-    rf"{_SAYS}|\b(?:todo|unimplemented)!|\bTODO\b|UnsupportedOperationException\(\s*\)", re.IGNORECASE
-)
 _DECLARATIONS = re.compile(r"\.pyi$|\.d\.[mc]?ts$")
 _DIRECTIVE = re.compile(r"\b(?:noqa|pragma|nolint|pylint|eslint|mypy|NOLINT)\b|\btype:")
 _COMMENT = r"\s*(?:#|//|--|;;|%|/\*|\*|\(\*|<!--)"
@@ -148,11 +145,6 @@ def is_placeholder(line: str, language: str) -> bool:
 def is_value(line: str, language: str) -> bool:
     """Is a line what functions return for want of something better?"""
     return matches(PLACEHOLDERS.get(language, UNKNOWN).value, line)
-
-
-def says_missing(code: str) -> bool:
-    """Does it say anywhere that code is missing?"""
-    return _MISSING.search(code) is not None
 
 
 def is_comment(line: str) -> bool:

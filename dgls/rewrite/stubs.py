@@ -58,7 +58,7 @@ def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | No
 def stubs_in(document: Document) -> tuple[Stub, ...]:
     """The stubs of the whole document in text order, without those that may be empty on purpose.
 
-    Parses all of it: some 60 ms for 10,000 lines, and half as long again to look at what was found.
+    Parses all of it: some 100 ms for 10,000 lines, and as much again where all of it is stubs.
     """
     language = language_of(document.language, document.uri)
     if declares_only(document.uri):
