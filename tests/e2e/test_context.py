@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.context.workspace import plant
+from tests.e2e.acting import RESOLVE, capable, edited, listing, place, titled
 from tests.e2e.test_inline_completion import AUTOMATIC, INVOKED, METHOD, Journal, ready, texts
 from tests.e2e.wire import Message, Wire, completion, insertion
 
@@ -61,6 +62,15 @@ async def test_what_was_asked_for_in_an_excluded_file_is_not_served_unasked(
         assert texts(await wire.request(METHOD, completion(uri, 0, 4, INVOKED))) == ["12"]
         wire.notify("textDocument/didChange", insertion(uri, 2, 0, 4, "1"))
         assert texts(await wire.request(METHOD, completion(uri, 0, 5, AUTOMATIC))) == rest
+
+
+async def test_action_in_an_excluded_file_is_the_users_will(tmp_path: Path) -> None:
+    root = tmp_path / "project"
+    async with ready(tmp_path, {**workspace(root), **capable()}, texts=["x = 2"]) as (wire, _):
+        uri, text = (root / "made.py").as_uri(), "x = 1\n"
+        wire.open(uri, text)
+        action = await titled(wire, listing(uri, place(text, "x = 1")), "Rewrite selection")
+        assert edited(text, (await wire.request(RESOLVE, action))["edit"]) == "x = 2\n"
 
 
 async def test_engine_is_shown_what_is_imported_but_no_secret(tmp_path: Path) -> None:

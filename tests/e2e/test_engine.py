@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.acting import RESOLVE, capable, heard, listing, place, shown, titled
 from tests.e2e.wire import Wire, completion, serving
 from tests.engine.checkpoints import raw_checkpoint, speak_ascii
 
@@ -53,6 +54,55 @@ async def test_embedded_model_answers_by_default() -> None:
         assert last_status(wire)["message"] == ""
         (item,) = result["items"]
         assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}
+
+
+STUBS = '''def total(values):
+    """The sum of all values."""
+    pass
+
+
+def names(path):
+    raise NotImplementedError
+
+
+result = total(valeus)
+'''
+
+
+async def test_embedded_model_fills_and_refines_what_was_asked_for_and_nothing_else() -> None:
+    """What it writes is not the matter, but where, and that its drafts can be painted."""
+    painting = capable(experimental={"dgls": {"draft": True}}, workspace={"configuration": True})
+    chosen = {
+        "Fill here": ("pass", {2}),
+        "Fill all holes in this file": ("pass", {2, 6}),
+        "Refine selection heavily": ("result = total(valeus)", {9}),
+    }
+    async with serving(SERVER) as server:
+        wire = server.wire
+        wire.settings = {"threads": 1}
+        await wire.initialize(painting)
+        wire.open(URI, STUBS)
+        for title, (part, lines) in chosen.items():
+            action = await titled(wire, listing(URI, place(STUBS, part)), title)
+            resolved = await wire.request(RESOLVE, action)
+            if "edit" not in resolved:
+                assert "leave this as it is" in shown(wire)[-1]
+                continue
+            (change,) = resolved["edit"]["documentChanges"]
+            for each in change["edits"]:
+                assert each["range"]["start"]["line"] in lines
+                assert each["range"]["end"]["line"] in lines
+            *drafts, last = [
+                draft for draft in heard(wire, "dgls/draft") if draft["request"] == action["data"]["request"]
+            ]
+            assert last["done"]
+            assert drafts
+            for hole in (hole for draft in drafts for hole in draft["holes"]):
+                assert hole["range"]["start"]["line"] in lines
+                assert "".join(token["text"] for token in hole["tokens"]) == hole["text"]
+                assert all(0 < token["confidence"] <= 1 for token in hole["tokens"])
+        assert all("does not parse" in message or "as it is" in message for message in shown(wire))
+        assert b"Traceback" not in server.stderr
 
 
 async def test_model_that_is_not_there_fails_with_advice(tmp_path: Path) -> None:
