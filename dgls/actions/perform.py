@@ -51,6 +51,8 @@ async def perform(
             for each in asked:
                 watch.next_candidate()
                 change = await _change(session, each.task, document, cancel, watch)
+                if cancel.cancelled:  # too late for the engine to notice
+                    raise Cancelled("what this was wanted for is over")
                 if change.replacements and change.replacements not in [other.replacements for other in changes]:
                     changes.append(change)
     except Cancelled:
@@ -111,8 +113,6 @@ def _current(session: Session, asked: Asked) -> Document:
 
 
 async def _change(session: Session, task: Task, document: Document, cancel: CancelToken, watch: _Watch) -> Change:
-    if cancel.cancelled:  # between two candidates
-        raise Cancelled("What this was wanted for is over.")
     outcome, origins = await work(session, task, document, cancel, watch)
     return await asyncio.to_thread(_checked, task, outcome, origins)
 
@@ -163,7 +163,7 @@ class _Watch:
         return partial(_passed_on, self._drafts, passage, self._candidate)
 
     def end(self) -> None:
-        self._progress.end("")
+        self._progress.end()
         if self._drafts is not None:
             self._drafts.end()
 

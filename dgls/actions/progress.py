@@ -39,11 +39,11 @@ class Progress:
             value = types.WorkDoneProgressReport(cancellable=True, message=message, percentage=self._percent)
             self._bars.report(self._token, value)
 
-    def end(self, message: str) -> None:
+    def end(self) -> None:
         if self._showing is not None:
             self._showing.cancel()
         if self._token is not None:
-            self._bars.end(self._token, types.WorkDoneProgressEnd(message=message))
+            self._bars.end(self._token, types.WorkDoneProgressEnd())
             self._bars.tokens.pop(self._token, None)
 
     @property
