@@ -150,7 +150,7 @@ def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -
             file=sys.stderr,
         )
         if change.broke:
-            print(f"Careful: {source.path} parses now, and does not after this change.", file=sys.stderr)
+            print(f"Careful: {source.path} parsed before, and does not with this change.", file=sys.stderr)
     if not change.replacements:
         why = ": no function is a stub" if spent is None else "; another --seed may give something else"
         print(f"Nothing changes in {source.path}{why}.", file=sys.stderr)

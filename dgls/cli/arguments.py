@@ -106,6 +106,7 @@ def _target_or_piped(
 ) -> None:
     """The positional argument, also where it starts with the `-` of standard input: argparse takes `-:3` for an option,
     so there is one."""
+    parser.usage = f"%(prog)s {metavar} [options]"
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("target", nargs="?", type=parse, metavar=metavar, help=f"{help}; FILE may be - (standard input)")
     where.add_argument("-:", dest="piped", type=lambda text: parse(f"-:{text}"), metavar="", help=argparse.SUPPRESS)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Spent:
-    """On what `holes` and how many `canvases`; `origins` are the places that may change. Milliseconds."""
+    """By which model, on how much, in milliseconds. `origins` are the places of all holes: nothing else may change."""
 
     model: str = ""
     device: str = ""

@@ -1,4 +1,4 @@
-"""An engine that fills holes with what it was told to, in the place of the real one."""
+"""An engine that fills holes with what it was told to, in the place of the real one; and a file that it rewrites."""
 
 from __future__ import annotations
 
@@ -8,6 +8,21 @@ from types import SimpleNamespace
 from typing import Any, Self
 
 from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Step, Timings
+
+SUMS = "def add(a, b):\n    c = a + b\n    return c\n\n\ndef sub(a, b):\n    return a - b\n"
+DIFF = """\
+--- sums.py
++++ sums.py
+@@ -1,6 +1,5 @@
+ def add(a, b):
+-    c = a + b
+-    return c
++    return a + b
+ 
+ 
+ def sub(a, b):
+"""
+NEW = SUMS.replace("c = a + b\n    return c", "return a + b")
 
 Write = Callable[[InfillRequest], list[str]]
 
@@ -40,3 +55,8 @@ class ScriptedEngine:
 
     def __exit__(self, *_: object) -> None:
         self.closed = True
+
+
+def drafted(request: InfillRequest) -> list[str]:
+    """What a model writes that is content with all drafts."""
+    return [segment.draft or "" for segment in request.segments if isinstance(segment, Hole)]

@@ -24,11 +24,13 @@ PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False)
 def test_help_names_every_command(run: Run) -> None:
     outcome = run("--help")
     assert outcome.code == 0
-    for command in ("serve", "infill", "demo", "calibrate", "doctor", "models"):
+    for command in ("serve", "infill", "fill", "rewrite", "demo", "calibrate", "doctor", "models"):
         assert command in outcome.out
 
 
-@pytest.mark.parametrize("arguments", [[], ["fly"], ["serve", "--tcp", "70000"], ["infill"], ["models", "push"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["fly"], ["serve", "--tcp", "70000"], ["infill"], ["fill"], ["models", "push"]]
+)
 def test_usage_errors_are_one_line(run: Run, arguments: list[str]) -> None:
     outcome = run(*arguments)
     assert outcome.code == 2

@@ -1,0 +1,87 @@
+"""Standard input in the place of a file: the new text comes out, as from a formatter."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Pipe, Run, Scripted
+from tests.cli.scripted import DIFF, NEW, SUMS, ScriptedEngine, drafted
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def engine(scripted: Scripted) -> ScriptedEngine:
+    return scripted(lambda _: ["return a + b"])
+
+
+def test_standard_input_comes_out_changed(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+    pipe(SUMS.encode())
+    outcome = run("rewrite", "-:2-3", "--language", "python")
+    assert (outcome.code, outcome.out) == (0, NEW)
+    assert "1 hole" in outcome.err
+    (request,) = engine.requests
+    assert request.context.language == "python"
+
+
+def test_standard_input_that_stays_comes_out_too(run: Run, scripted: Scripted, pipe: Pipe) -> None:
+    scripted(drafted)
+    pipe(SUMS.encode())
+    assert run("rewrite", "-:2-3", "--strength", 0.1, "--language", "python").out == SUMS
+
+
+def test_a_diff_of_standard_input(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+    pipe(SUMS.encode())
+    assert run("rewrite", "-:2-3", "--stdin-filename", "sums.py", "--diff").out == DIFF
+    (request,) = engine.requests
+    assert (request.context.path, request.context.language) == ("sums.py", "python")
+
+
+@pytest.mark.parametrize(("option", "code"), [("--check", 1), ("--json", 0)])
+def test_standard_input_is_not_printed_then(
+    run: Run, engine: ScriptedEngine, pipe: Pipe, option: str, code: int
+) -> None:
+    pipe(SUMS.encode())
+    outcome = run("rewrite", "-:2-3", "--language", "python", option)
+    assert outcome.code == code
+    assert outcome.out.count("\n") == (option == "--json")
+
+
+@pytest.mark.parametrize(
+    ("content", "arguments", "expected"),
+    [
+        (b"", ["-:1", "--language", "python"], "standard input is empty"),
+        (b"\x7fELF\0\0", ["-:1", "--language", "python"], "is a binary file"),
+        (b"x\n", ["-:1"], "--stdin-filename"),
+        (b"x\n", ["-:1", "--language", "klingon"], "no language 'klingon'"),
+        (b"x\n", ["-:1", "--language", "python", "--apply"], "leave --apply out"),
+        (b"x\n", ["-:9", "--language", "python"], "take lines from 1 to 2"),
+    ],
+)
+def test_standard_input_that_cannot_be_used(
+    run: Run, engine: ScriptedEngine, pipe: Pipe, content: bytes, arguments: list[str], expected: str
+) -> None:
+    pipe(content)
+    outcome = run("rewrite", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert expected in outcome.err
+    assert not engine.opened
+
+
+def test_the_embedded_model_in_a_pipe() -> None:
+    """The form only: what the model writes is its own affair."""
+    done = subprocess.run(
+        [sys.executable, "-m", "dgls", "rewrite", "-:2-3", "--language", "python", "--seed", "1", "--steps", "4"],
+        input=SUMS.encode(),
+        capture_output=True,
+        check=True,
+        cwd=REPO,
+    )
+    kept = SUMS.splitlines(keepends=True)
+    assert done.stdout.decode().startswith(kept[0])
+    assert done.stdout.decode().endswith("".join(kept[3:]))
+    assert done.stderr.decode().startswith("1 hole in 1 canvas, ")
