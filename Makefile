@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench clean
+.PHONY: help setup demo test check bench e2e-nvim clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,6 +30,9 @@ bench: $(VENV)/.contributor  ## measure; each program's last line is JSON
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/silence.py
 
+e2e-nvim: $(VENV)/.e2e  ## the Neovim plugin in a real Neovim, fetched from Debian's archive if there is none
+	@$(BIN)/python -m tests.editors.nvim
+
 clean:  ## remove what builds and checks left behind; .venv stays
 	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
@@ -45,6 +48,10 @@ $(VENV)/.contributor: pyproject.toml constraints.txt | $(VENV)/.python
 	@echo "Installing dgls, what it needs and a contributor's tools into $(VENV); the first time this takes minutes ..."
 	@$(PIP_INSTALL) --no-compile --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
+
+$(VENV)/.e2e: $(VENV)/.contributor
+	@$(PIP_INSTALL) --no-compile --editable '.[e2e]'
+	@touch $@
 
 # An environment that works is kept. 3.11 comes first of the others: it is the version that is tested most. A version
 # manager's shim may exist and not run.

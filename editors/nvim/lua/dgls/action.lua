@@ -1,0 +1,113 @@
+--- Asking the server to rewrite, refine or fill. A rewrite comes back as candidates to look at; a fill is applied.
+
+local server = require('dgls.server')
+
+local M = {}
+
+--- Strengths of a refinement: which share of the selection's tokens is found anew.
+M.strengths = { lightly = 0.15, more = 0.35, heavily = 0.7 }
+
+local CANCELLED = -32800
+
+---@type table<integer, { client: vim.lsp.Client, id: integer }> by buffer
+local working = {}
+
+---@param client vim.lsp.Client
+---@param buf integer
+---@param command string
+---@param fields table what the command is about, beside the document
+---@param done fun(result: table)
+local function execute(client, buf, command, fields, done)
+  local argument = vim.tbl_extend('error', fields, {
+    uri = vim.uri_from_bufnr(buf),
+    version = vim.lsp.util.buf_versions[buf],
+  })
+  local params = { command = command, arguments = { argument } }
+  local sent, id = client:request('workspace/executeCommand', params, function(err, result, ctx)
+    if working[buf] and working[buf].id == ctx.request_id then
+      working[buf] = nil
+    end
+    if err and err.code ~= CANCELLED then
+      vim.notify('dgls: ' .. err.message, vim.log.levels.ERROR)
+    elseif result then
+      done(result)
+    end
+  end, buf)
+  if sent and id then
+    working[buf] = { client = client, id = id }
+  end
+end
+
+--- The lines of a command's range as an LSP range; or the selection, if the range is that of the last one.
+---@param buf integer
+---@param first integer
+---@param last integer
+---@param encoding string
+---@return lsp.Range
+local function range_of(buf, first, last, encoding)
+  local left, right = 0, vim.v.maxcol
+  local from, to = vim.api.nvim_buf_get_mark(buf, '<'), vim.api.nvim_buf_get_mark(buf, '>')
+  if vim.fn.visualmode() == 'v' and from[1] == first and to[1] == last then
+    left, right = from[2], to[2]
+    local ending = vim.api.nvim_buf_get_lines(buf, last - 1, last, true)[1]
+    if vim.o.selection ~= 'exclusive' and right < #ending then
+      right = right + 1 + vim.str_utf_end(ending, right + 1)
+    end
+  end
+  local function position(row, col)
+    local line = vim.api.nvim_buf_get_lines(buf, row - 1, row, true)[1]
+    return { line = row - 1, character = vim.str_utfindex(line, encoding, math.min(col, #line), false) }
+  end
+  return { start = position(first, left), ['end'] = position(last, right) }
+end
+
+--- Rewrite lines, or what is selected in them, and preview what comes back.
+---@param first integer
+---@param last integer
+---@param how { instruction: string?, strength: number? }
+function M.rewrite(first, last, how)
+  local buf, win = vim.api.nvim_get_current_buf(), vim.api.nvim_get_current_win()
+  local client = server.needed(buf)
+  if not client then
+    return
+  end
+  local preview = require('dgls.preview')
+  preview.discard()
+  local fields = vim.tbl_extend('error', how, {
+    range = range_of(buf, first, last, client.offset_encoding),
+    preview = true,
+  })
+  local cursor, tick = vim.api.nvim_win_get_cursor(win), vim.api.nvim_buf_get_changedtick(buf)
+  local function ask(seed)
+    execute(client, buf, 'dgls.rewrite', vim.tbl_extend('force', fields, { seed = seed }), function(result)
+      if vim.api.nvim_buf_is_valid(buf) and vim.api.nvim_buf_get_changedtick(buf) == tick then
+        preview.add({ buf = buf, win = win, cursor = cursor, encoding = client.offset_encoding }, result.candidates, function()
+          ask(seed + 1)
+        end)
+      end
+    end)
+  end
+  ask(0)
+end
+
+--- Fill the stub at the cursor, or all stubs of the file.
+---@param all boolean
+function M.fill(all)
+  local buf = vim.api.nvim_get_current_buf()
+  local client = server.needed(buf)
+  if client then
+    local position = vim.lsp.util.make_position_params(0, client.offset_encoding).position
+    execute(client, buf, 'dgls.fill', { position = position, all = all }, function() end)
+  end
+end
+
+--- Stop what is under way in the current buffer.
+---@return boolean whether anything was
+function M.cancel()
+  local buf = vim.api.nvim_get_current_buf()
+  local work = working[buf]
+  working[buf] = nil
+  return work ~= nil and work.client:cancel_request(work.id)
+end
+
+return M

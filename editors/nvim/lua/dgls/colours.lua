@@ -1,0 +1,52 @@
+--- The highlight groups. All are defaults: a colour scheme or a user who defines one has the last word.
+
+local M = {}
+
+--- Drafts are coloured in so many levels of confidence: DglsDraft1 (a guess) to DglsDraft5 (certain).
+M.levels = 5
+
+---@param mixed integer 0xRRGGBB
+---@param with integer 0xRRGGBB
+---@param share number of `mixed` in what comes out
+local function mix(mixed, with, share)
+  local result = 0
+  for _, unit in ipairs({ 0x10000, 0x100, 1 }) do
+    local one, other = math.floor(mixed / unit) % 0x100, math.floor(with / unit) % 0x100
+    result = result + unit * math.floor(one * share + other * (1 - share) + 0.5)
+  end
+  return result
+end
+
+---@param name string
+---@param part 'fg'|'bg'
+local function colour(name, part, default)
+  return vim.api.nvim_get_hl(0, { name = name, link = false })[part] or default
+end
+
+function M.define()
+  local dark = vim.o.background == 'dark'
+  local ink = colour('Normal', 'fg', dark and 0xe0e2ea or 0x14161b)
+  local paper = colour('Normal', 'bg', dark and 0x14161b or 0xe0e2ea)
+  local doubt = colour('DiagnosticWarn', 'fg', 0xd7875f)
+  for level = 1, M.levels do
+    local sure = (level - 1) / (M.levels - 1)
+    vim.api.nvim_set_hl(0, 'DglsDraft' .. level, {
+      default = true,
+      fg = mix(mix(ink, doubt, sure), paper, 0.45 + 0.5 * sure),
+      italic = true,
+      ctermfg = level < 3 and 8 or nil,
+    })
+  end
+  for name, link in pairs({
+    DglsReplaced = 'NonText', -- what a draft is about to replace
+    DglsOld = 'DiffDelete', -- a preview's lines that would go
+    DglsNew = 'DiffAdd', -- and those that would come
+    DglsNewText = 'DiffText', -- what is new in one of these
+    DglsBar = 'StatusLine', -- the line below a preview
+    DglsKey = 'Title', -- the keys that it names
+  }) do
+    vim.api.nvim_set_hl(0, name, { default = true, link = link })
+  end
+end
+
+return M

@@ -1,0 +1,45 @@
+-- What is there from the start: `:Dgls`, the colours, and ghost text in buffers that the server is attached to.
+-- Starts no server and maps no key: see `:help dgls`.
+
+if vim.g.loaded_dgls then
+  return
+end
+vim.g.loaded_dgls = true
+
+if vim.fn.has('nvim-0.12') == 0 then
+  local version = vim.fn.matchstr(vim.fn.execute('version'), [[NVIM v\zs\S*]])
+  local message = 'dgls needs Neovim 0.12, the first with inline completions; this is ' .. version .. '.'
+  vim.api.nvim_echo({ { message, 'WarningMsg' } }, true, {})
+  return
+end
+
+require('dgls.colours').define()
+
+local group = vim.api.nvim_create_augroup('dgls', {})
+vim.api.nvim_create_autocmd('ColorScheme', {
+  group = group,
+  callback = function()
+    require('dgls.colours').define()
+  end,
+})
+
+vim.api.nvim_create_autocmd('LspAttach', {
+  group = group,
+  callback = function(event)
+    local client = vim.lsp.get_client_by_id(event.data.client_id)
+    if client and client.name == 'dgls' then
+      vim.lsp.inline_completion.enable(true, { bufnr = event.buf })
+    end
+  end,
+})
+
+vim.api.nvim_create_user_command('Dgls', function(call)
+  require('dgls.command').run(call)
+end, {
+  nargs = '+',
+  range = true,
+  complete = function(...)
+    return require('dgls.command').complete(...)
+  end,
+  desc = 'Rewrite, fill and refine code; see how dgls does',
+})

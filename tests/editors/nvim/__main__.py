@@ -1,0 +1,24 @@
+"""`python -m tests.editors.nvim [pytest's arguments]`: the tests in a real Neovim; says why where there is none."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.editors.nvim.neovim import NoNeovim, find_or_fetch
+
+
+def main() -> int:
+    try:
+        os.environ["DGLS_E2E_NVIM"] = str(find_or_fetch())
+    except NoNeovim as reason:
+        print(f"SKIPPED: {reason}")
+        return 0
+    return int(pytest.main([str(Path(__file__).parent), *sys.argv[1:]]))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
