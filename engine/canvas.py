@@ -26,7 +26,8 @@ from engine.types import Hole, Pinned, Segment
 class Span:
     """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
-    `min_tokens` positions hold no PAD; the text ends before `stop`.
+    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that other ones have to be
+    better than, with PAD behind them; None where nothing is expected.
     """
 
     start: int
@@ -34,6 +35,7 @@ class Span:
     freed: bytes = b""
     min_tokens: int = 0
     stop: str | None = None
+    expected: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -74,7 +76,8 @@ def lay_out(
     texts, holes = _alternating(segments)
     pinned = [tokenizer.encode(text) for text in texts]
     freed = [_free(ids, tokenizer) if hole.healed else b"" for ids, hole in zip(pinned[:-1], holes, strict=True)]
-    drafts = [_draft(hole, at, tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    drafts = [_joined(at, hole.draft, tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    expected = [_joined(at, hole.expected, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
     room = profile.canvas_length - fixed
@@ -86,10 +89,11 @@ def lay_out(
     pinned[0], pinned[-1] = _trim(pinned[0], pinned[-1], room, profile)
     ids: list[int] = []
     spans: list[Span] = []
-    for before, hole, at, draft, size in zip(pinned[:-1], holes, freed, drafts, sizes, strict=True):
+    each = zip(pinned[:-1], holes, freed, drafts, expected, sizes, strict=True)
+    for before, hole, at, draft, stood, size in each:
         ids += before
         least = min(hole.min_tokens, size)
-        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop))
+        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, None if stood is None else tuple(stood)))
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:
@@ -123,18 +127,18 @@ def _free(ids: list[int], tokenizer: Tokenizer) -> bytes:
     return spelled
 
 
-def _draft(hole: Hole, freed: bytes, tokenizer: Tokenizer) -> list[int] | None:
-    """The tokens of a hole's draft, the first of which begins with the freed bytes."""
-    if hole.draft is None:
+def _joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | None:
+    """The tokens of a text in a hole, the first of which begins with the freed bytes."""
+    if text is None:
         return None
     try:
-        joined = tokenizer.encode(freed.decode() + hole.draft)
+        joined = tokenizer.encode(freed.decode() + text)
     except UnicodeDecodeError:  # the freed token holds part of a character
         joined = []
     if not freed or (joined and tokenizer.token_bytes(joined[0]).startswith(freed)):
         return joined
     own = next(id for id in tokenizer.extending(freed) if tokenizer.token_bytes(id) == freed)
-    return [own, *tokenizer.encode(hole.draft)]
+    return [own, *tokenizer.encode(text)]
 
 
 def _trim(before: list[int], after: list[int], room: int, profile: Profile) -> tuple[list[int], list[int]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from engine import decoder
+from engine.constraint import LENGTH_WORTH
 from engine.denoise import Candidate, Progress, denoise
 from engine.errors import Cancelled
 from engine.sampler import Schedule
@@ -119,8 +120,10 @@ class Contest:
         return [(step, self._nats[number]) for number, step in self._rivals.items() if number in self._nats]
 
     def _score(self, number: int) -> float:
-        """Nats of a candidate that was judged, low is good."""
-        return self._nats[number] + self._bias * len(self._candidates[number].canvas.holes[self._hole])
+        """Nats of a candidate that was judged, low is good. Another length than the expected one has to be worth it."""
+        span = self._candidates[number].canvas.holes[self._hole]
+        off = 0 if span.expected is None else abs(len(span) - len(span.expected))
+        return self._nats[number] + self._bias * len(span) + LENGTH_WORTH * off
 
     def _ahead(self) -> Progress:
         """By the seam, as last read; until it was, the surest."""

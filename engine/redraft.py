@@ -11,7 +11,7 @@ and the policy's lengths, no tensors. Runs on the engine thread.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from engine.answer import Answer, joined
@@ -136,9 +136,10 @@ def _holes(segments: Sequence[Segment]) -> list[Hole]:
 def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tuple[_Atom, ...]:
     if hole.draft is None or not keeps(hole):
         return ()
+    ids = canvas.ids[span.start : span.end].tolist()
     atoms: list[_Atom] = []
     at, start = 0, span.start
-    for end, piece in enumerate(read(span, canvas.ids[span.start : span.end].tolist(), tokenizer).pieces, start + 1):
+    for end, piece in enumerate(read(replace(span, stop=None), ids, tokenizer).pieces, start + 1):
         if piece:
             # The draft's own characters: a lone surrogate is read as U+FFFD.
             atoms.append(_Atom(hole.draft[at : at + len(piece)], range(start, end)))
@@ -161,9 +162,10 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
 
     In front of a draft the text may be cut anywhere; within, at a token's border."""
     text = "".join(atom.text for atom in run)
-    least, most = length.around(sum(len(atom.positions) for atom in run), slack)
+    tokens = sum(len(atom.positions) for atom in run)
+    least, most = length.around(tokens, slack)
     stop = None if hole.stop is None or hole.stop in text else hole.stop
-    return Hole(least, most, stop=stop, healed=first and hole.healed)
+    return Hole(least, most, stop=stop, healed=first and hole.healed, expected=text)
 
 
 def _kept(pieces: tuple[str, ...]) -> Answer:

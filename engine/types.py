@@ -63,7 +63,8 @@ class Hole:
     At strength 1 all is noise: a draft only tells the length where the policy keeps to one, and widens the hole where
     it is longer than `max_tokens`.
 
-    `healed`: the last token in front may grow into the hole, because the text there was cut anywhere.
+    `healed`: the last token in front may grow into the hole, because the text there was cut anywhere. `expected`: the
+    text that stood there, which another one has to be better than by a margin.
     """
 
     min_tokens: int = 1
@@ -72,6 +73,7 @@ class Hole:
     strength: float = 1.0
     stop: str | None = None
     healed: bool = True
+    expected: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:

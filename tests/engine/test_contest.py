@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step, decoder
 from engine.canvas import Canvas, lay_out
-from engine.constraint import Constraint, Vocabulary
+from engine.constraint import LENGTH_WORTH, Constraint, Vocabulary
 from engine.contest import KEEP, Contest
 from engine.denoise import Candidate, Progress, Survivors, denoise
 from engine.encoder import Encoder
@@ -120,6 +120,21 @@ def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
         assert last.finish == "steps"
         assert last.passes == last.index + 1
         assert [nats for _, nats in last.judged] == [5.0, 3.0, 4.0, 3.5]
+
+
+def test_another_length_than_the_expected_one_has_to_be_worth_it(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = []
+    for length in (2, 3):
+        rival = candidate(flat, length)
+        (hole,) = rival.canvas.holes
+        candidates.append(replace(rival, canvas=replace(rival.canvas, holes=(replace(hole, expected=(7, 8)),))))
+    for lead, length in ((LENGTH_WORTH - 0.1, 2), (LENGTH_WORTH + 0.1, 3)):
+        monkeypatch.setattr("engine.contest.surprises", lambda *_, lead=lead: [lead, 0.0])
+        judged = Contest(flat.model, prompt_for(flat), candidates, 0, NOISE, 0.0)
+        *_, last = judged.run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
+        assert len(last.progress.draft) == length
 
 
 def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> None:
