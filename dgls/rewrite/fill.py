@@ -37,7 +37,7 @@ def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> J
         raise NothingToDo(
             "there is no stub here: put the cursor in a function that has no code yet, or on a comment that says TODO"
         )
-    return (yield from _filled(document, [stub], room))
+    return (yield from filled(document, [stub], room))
 
 
 def fill_all(task: Task, document: Document, room: Room) -> Job:
@@ -47,10 +47,10 @@ def fill_all(task: Task, document: Document, room: Room) -> Job:
         raise NothingToDo(
             "no function in this file is a stub; mark what is missing with a TODO comment as all that its body has"
         )
-    return (yield from _filled(document, stubs, room))
+    return (yield from filled(document, stubs, room))
 
 
-def _filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
+def filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
     """The outcome's confidence is that all fills are right if each hole's is that its own is: their product."""
     done: list[Replacement] = []
     confidences: list[float] = []

@@ -1,0 +1,269 @@
+"""Stubs filled by a model: one at a time, and several holes together against one after the other.
+
+    python bench/fill.py [--stubs 200] [--holes 60] [--model embedded] [--seed 0]
+
+Over functions of packages that the embedded model was never trained on. `stubs`: the body is a single line behind an
+optional docstring, and gives way to a placeholder, in five forms in turn; the action fills it. `holes`: so many
+functions each with 2, 3 and 4 of their lines missing, no two of them neighbours, all in reach of one canvas. Together:
+one canvas with all the holes. In turn: a canvas each, in text order, which has the earlier fills pinned and `...` for
+the later lines. Exact match leaves indentation aside; first line: of fills that have more. Milliseconds are the
+engine's, one thread, medians, for all holes of a function. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import random
+import statistics
+import textwrap
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from difflib import SequenceMatcher
+from itertools import islice, pairwise
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bench.context import EMBEDDED
+from bench.silence import held_out_texts
+from dgls.document import Document, Span
+from dgls.region.syntax import parse
+from dgls.rewrite.fill import fill, filled, packed
+from dgls.rewrite.layout import Stub
+from dgls.rewrite.passage import Passage, Replacement, Room, applied, carry_out, moved
+from dgls.rewrite.stubs import stub_at
+from dgls.rewrite.task import Action, Task
+from engine import Engine
+from engine.tokenizer import Tokenizer
+from engine.types import Infill, Limits
+
+FORMS = {
+    "pass": "{indent}pass",
+    "...": "{indent}...",
+    "raise": "{indent}raise NotImplementedError",
+    "TODO": "{indent}# TODO",
+    "TODO, pass": "{indent}# TODO: implement this\n{indent}pass",
+}
+_CODE = frozenset("()[]{}=:.,_")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A document in which stubs stand for `answers`; `form` is the placeholder's."""
+
+    document: Document
+    stubs: tuple[Stub, ...]
+    answers: tuple[str, ...]
+    form: str = "..."
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One case's fills, without indentation; the empty text where there is none."""
+
+    case: Case
+    fills: tuple[str, ...]
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Shares of 1 of the holes, `all_right` of the cases."""
+
+    cases: int
+    exact_match: float
+    first_line: float
+    similarity: float
+    none: float
+    all_right: float
+    ms_p50: float
+
+
+class Model:
+    """Fills passages and counts the milliseconds."""
+
+    def __init__(self, name: str, seed: int) -> None:
+        self._engine = Engine.open(name, "cpu", "auto", 1)
+        self._seed = seed
+        self.ms = 0.0
+
+    def room(self, count: Callable[[str], int]) -> Room:
+        return Room.of(self._engine.profile, count)
+
+    def __call__(self, passage: Passage) -> Infill:
+        started = time.perf_counter()
+        *_, infill = self._engine.infill(passage.request("source.py", Limits(), self._seed))
+        self.ms += (time.perf_counter() - started) * 1000
+        assert isinstance(infill, Infill)
+        return infill
+
+
+def functions(text: str) -> Iterator[Function]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, Function):
+            yield node
+
+
+def single_lines(text: str, statements: Sequence[ast.stmt]) -> Iterator[tuple[int, str]]:
+    """The lines (from 0) that are one simple statement with some code in it, and that code."""
+    lines = text.split("\n")
+    for each in statements:
+        code = lines[each.lineno - 1].strip()
+        simple = isinstance(each, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.Raise)
+        alone = each.lineno == each.end_lineno and code == (ast.get_source_segment(text, each) or "").strip()
+        if simple and alone and 4 <= len(code) <= 90 and not _CODE.isdisjoint(code) and code[0] not in "\"'":
+            yield each.lineno - 1, code
+
+
+def one_stub(text: str, function: Function, form: str) -> Case | None:
+    """The function with a placeholder instead of its only line, if it is a stub then."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    found = list(single_lines(text, body))
+    if len(body) != 1 or not found or "NotImplementedError" in found[0][1]:
+        return None
+    lines = text.split("\n")
+    line, code = found[0]
+    if line + 1 == function.lineno:
+        return None
+    indent = lines[line][: -len(lines[line].lstrip())]
+    lines[line] = FORMS[form].format(indent=indent)
+    document = Document("file:///source.py", 1, "python", "\n".join(lines))
+    offset = document.line_end(line)
+    stub = stub_at(document, offset, parse(document, offset))
+    return None if stub is None else Case(document, (stub,), (code,), form)
+
+
+def several_holes(text: str, function: Function, count: int, room: Room, chance: random.Random) -> Case | None:
+    """The function with `...` instead of some of its lines, if they fit into a canvas together."""
+    statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function]
+    found = sorted(single_lines(text, statements))
+    if len(found) < count:
+        return None
+    first = chance.randrange(len(found) - count + 1)
+    chosen = sorted(chance.sample(found[first : first + 2 * count], min(count, len(found) - first)))
+    if len(chosen) < count or any(later[0] - earlier[0] < 2 for earlier, later in pairwise(chosen)):
+        return None
+    lines = text.split("\n")
+    for line, code in chosen:
+        lines[line] = lines[line].replace(code, "...")
+    document = Document("file:///source.py", 1, "python", "\n".join(lines))
+    stubs = []
+    for line, _ in chosen:
+        end = document.line_end(line)
+        stubs.append(Stub(end - 3, Span(end - 3, end), "", "", None))
+    if len(list(packed(document, stubs, room))) != 1:
+        return None
+    return Case(document, tuple(stubs), tuple(code for _, code in chosen))
+
+
+def sampled(
+    texts: Sequence[str], count: int, chance: random.Random, make: Callable[[str, Function], Case | None]
+) -> list[Case]:
+    """At most two of a file."""
+    found: list[Case] = []
+    for text in chance.sample(texts, len(texts)):
+        own = list(functions(text))
+        chance.shuffle(own)
+        cases = (case for function in own if (case := make(text, function)) is not None)
+        found += islice(cases, 2)
+        if len(found) >= count:
+            break
+    return found[:count]
+
+
+def filled_stub(case: Case, room: Room, model: Model) -> Attempt:
+    model.ms = 0.0
+    (stub,) = case.stubs
+    task = Task(Action.FILL, Span(stub.span.end, stub.span.end))
+    syntax = parse(case.document, stub.span.end)
+    outcome = carry_out(fill(task, case.document, room, syntax), model)
+    return Attempt(case, _codes(case, outcome.replacements), model.ms)
+
+
+def together(case: Case, room: Room, model: Model) -> Attempt:
+    model.ms = 0.0
+    outcome = carry_out(filled(case.document, case.stubs, room), model)
+    return Attempt(case, _codes(case, outcome.replacements), model.ms)
+
+
+def in_turn(case: Case, room: Room, model: Model) -> Attempt:
+    model.ms = 0.0
+    done: list[Replacement] = []
+    for stub in case.stubs:
+        document, span = applied(case.document, done), moved(stub.span, done)
+        outcome = carry_out(filled(document, [Stub(span.start, span, "", "", None)], room), model)
+        done += [Replacement(stub.span, each.text) for each in outcome.replacements]
+    return Attempt(case, _codes(case, done), model.ms)
+
+
+def _codes(case: Case, replacements: Sequence[Replacement]) -> tuple[str, ...]:
+    by_span = {each.span: each.text for each in replacements}
+    return tuple(textwrap.dedent(by_span.get(stub.span, "")).strip() for stub in case.stubs)
+
+
+def row_of(attempts: Sequence[Attempt]) -> Row:
+    pairs = [pair for own in attempts for pair in zip(own.fills, own.case.answers, strict=True)]
+    ratios = [SequenceMatcher(None, own, answer, autojunk=False).ratio() for own, answer in pairs]
+    return Row(
+        len(attempts),
+        _share([own == answer for own, answer in pairs]),
+        _share([own.split("\n")[0] == answer for own, answer in pairs]),
+        round(statistics.mean(ratios or [0.0]), 4),
+        _share([not own for own, _ in pairs]),
+        _share([own.fills == own.case.answers for own in attempts]),
+        round(statistics.median([own.ms for own in attempts] or [0.0]), 1),
+    )
+
+
+def _share(hits: Sequence[bool]) -> float:
+    return round(sum(hits) / len(hits), 4) if hits else 0.0
+
+
+def table_of(rows: dict[str, Row]) -> Table:
+    table = Table("", *(name.replace("_", " ") for name in Row.__slots__))
+    for name, row in rows.items():
+        table.add_row(name, *(f"{getattr(row, figure):g}" for figure in Row.__slots__))
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--stubs", type=int, default=200, help="functions whose only line is a stub")
+    parser.add_argument("--holes", type=int, default=60, help="functions with several holes, for each number of these")
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    model, console = Model(options.model, options.seed), Console(stderr=True, width=120)
+    tokenizer = Tokenizer(EMBEDDED / "tokenizer.json")
+    room = model.room(lambda text: len(tokenizer.encode(text)))
+    texts, chance, names = held_out_texts(), random.Random(options.seed), list(FORMS)
+    stubs = sampled(texts, options.stubs, chance, lambda text, own: one_stub(text, own, chance.choice(names)))
+    filled_ones = [filled_stub(case, room, model) for case in track(stubs, "Stubs", console=console)]
+    rows = {"stubs": row_of(filled_ones)}
+    rows |= {f"  {form}": row_of([own for own in filled_ones if own.case.form == form]) for form in FORMS}
+    for count in (2, 3, 4):
+        make = lambda text, own, count=count: several_holes(text, own, count, room, chance)  # noqa: E731
+        cases = sampled(texts, options.holes, chance, make)
+        pairs = [
+            (together(case, room, model), in_turn(case, room, model))
+            for case in track(cases, f"{count} holes", console=console)
+        ]
+        rows[f"{count} together"] = row_of([one for one, _ in pairs])
+        rows[f"{count} in turn"] = row_of([other for _, other in pairs])
+    console.print(table_of(rows))
+    figures = {name.strip(): asdict(row) for name, row in rows.items()}
+    print(json.dumps({"bench": "fill", "model": options.model, "seed": options.seed, "rows": figures}))
+
+
+if __name__ == "__main__":
+    main()
