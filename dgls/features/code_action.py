@@ -40,7 +40,7 @@ def register(server: LanguageServer, session: Session) -> None:
         client = session.client
         if document is None or not (client.resolves_actions or client.applies_edits):
             return []
-        only = params.context.only
+        only = params.context.only or None  # an empty list is an editor script's way to say nothing
         found = _offered(session, document, params)
         at_stub = any(offer.task.action is Action.FILL for offer in found)
         kinds = [(offer, _kind(offer, at_stub, only)) for offer in found]

@@ -80,6 +80,7 @@ async def test_listing_asks_no_engine_and_waits_for_no_model(tmp_path: Path) -> 
 
 WANTED: list[tuple[list[str] | None, set[str]]] = [
     (None, {"quickfix", "refactor.rewrite"}),
+    ([], {"quickfix", "refactor.rewrite"}),
     ([""], {"quickfix", "refactor.rewrite", "source.fillAll.dgls"}),
     (["refactor"], {"refactor.rewrite"}),
     (["refactor.rewrite"], {"refactor.rewrite"}),
@@ -217,6 +218,18 @@ async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_pa
         await journal.wait("cancelled")
         assert len(shown(wire)) == 1
         await wire.status("ready")
+
+
+async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), waited=False, gate=str(tmp_path / "never")) as (wire, _):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        older, newer = wire.ask(RESOLVE, action), wire.ask(RESOLVE, action)
+        assert (await wire.reply(older))["result"] == action
+        wire.notify("textDocument/didChange", change(2))
+        assert (await wire.reply(newer))["result"] == action
+        assert len(shown(wire)) == 1
+        wire.notify("exit")
 
 
 async def test_cancelled_action_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
