@@ -3,13 +3,15 @@
 
 VENV := .venv
 BIN := $(VENV)/bin
+VSCODE := editors/vscode
+HATCHLING := .cache/hatchling
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench e2e-nvim clean
+.PHONY: help setup demo test check bench vscode e2e-vscode e2e-nvim clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.contributor  ## make .venv/bin/dgls, with ruff, mypy, lint-imports and pytest beside it
 
@@ -30,12 +32,32 @@ bench: $(VENV)/.contributor  ## measure; each program's last line is JSON
 	$(BIN)/python bench/latency.py
 	$(BIN)/python bench/silence.py
 
+vscode: $(VSCODE)/node_modules/.package-lock.json $(HATCHLING)  ## check and build the VS Code extension: dist/dgls-VERSION.vsix
+	cd $(VSCODE) && npm run --silent check && npm run --silent test && npm run --silent build
+	rm -rf $(VSCODE)/wheel && mkdir -p dist
+	PYTHONPATH=$(HATCHLING) $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-index --no-deps \
+	    --no-build-isolation --wheel-dir $(VSCODE)/wheel .
+	cp LICENSE $(VSCODE)/LICENSE
+	cd $(VSCODE) && npx --no-install vsce package --no-dependencies --no-rewrite-relative-links --out ../../dist/
+
+e2e-vscode: vscode $(VENV)/.contributor  ## try the extension in a real VS Code, in a headless Chromium
+	@node $(VSCODE)/e2e/get.mjs
+
 e2e-nvim: $(VENV)/.e2e  ## the Neovim plugin in a real Neovim, fetched from Debian's archive if there is none
 	@$(BIN)/python -m tests.editors.nvim
 
 clean:  ## remove what builds and checks left behind; .venv stays
-	rm -rf dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf dist build $(VSCODE)/dist $(VSCODE)/build $(VSCODE)/wheel .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+# npm's own stamp. Node modules come from wherever the user's npm gets its packages; with them here, all works offline.
+$(VSCODE)/node_modules/.package-lock.json: $(VSCODE)/package-lock.json
+	cd $(VSCODE) && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# What builds our wheel, kept out of .venv: nobody else needs it.
+$(HATCHLING): | $(VENV)/.python
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $@ 'hatchling>=1.27'
 
 # A stamp is newer than what it was made from, so a second call does nothing. Byte-compiling all that torch brings
 # takes longer than the demo: what is imported gets compiled when it is imported.

@@ -1,0 +1,134 @@
+/** The commands that change code: rewrite and refine a selection, fill a stub or all of a file's. */
+import * as vscode from 'vscode';
+import type { History } from './history';
+import { askInstruction } from './instruction';
+import { SCHEME, type Preview, type Proposal } from './preview';
+import type { Candidate, Rewriting } from './protocol';
+import type { Requests } from './requests';
+import type { Server } from './server';
+
+/** As the server's own code actions call them. */
+const STRENGTHS = [
+  { label: 'Lightly', description: 'finds the least certain 15 % of the tokens anew', strength: 0.15 },
+  { label: 'More', description: '35 %', strength: 0.35 },
+  { label: 'Heavily', description: '70 %', strength: 0.7 },
+];
+/** Another seed may lead to the same text. */
+const TRIES = 3;
+
+export class Changes {
+  constructor(
+    private readonly server: Server,
+    private readonly requests: Requests,
+    private readonly preview: Preview,
+    private readonly history: History,
+  ) {}
+
+  async rewriteSelection(): Promise<void> {
+    const place = selected();
+    if (place === undefined) {
+      return;
+    }
+    const instruction = this.takesInstructions ? await askInstruction(this.history) : '';
+    if (instruction !== undefined) {
+      await this.rewrite(place.editor.document, place.range, instruction === '' ? {} : { instruction });
+    }
+  }
+
+  async refine(): Promise<void> {
+    const place = selected();
+    if (place === undefined) {
+      return;
+    }
+    const title = 'How much of the selection may change?';
+    const chosen = await vscode.window.showQuickPick(STRENGTHS, { title });
+    if (chosen !== undefined) {
+      await this.rewrite(place.editor.document, place.range, { strength: chosen.strength });
+    }
+  }
+
+  async fill(all: boolean): Promise<void> {
+    const editor = writable();
+    if (editor !== undefined) {
+      const { uri, version } = editor.document;
+      const { line, character } = editor.selection.active;
+      await this.requests.fill({ uri: this.sent(uri), version, position: { line, character }, all });
+    }
+  }
+
+  private get takesInstructions(): boolean {
+    const life = this.server.life;
+    return life.at === 'running' && life.told?.instructions === true;
+  }
+
+  private async rewrite(document: vscode.TextDocument, range: vscode.Range, wanted: Partial<Rewriting>): Promise<void> {
+    const preview = vscode.workspace.getConfiguration('dgls').get<boolean>('rewrite.preview', true);
+    const { uri, version } = document;
+    const asked: Rewriting = { uri: this.sent(uri), version, range: sentRange(range), preview, ...wanted };
+    if (!preview) {
+      await this.requests.rewrite(asked);
+      return;
+    }
+    let seed = 0;
+    const seen = new Set<string>();
+    const propose = async (): Promise<Proposal | undefined> => {
+      let found: Candidate | undefined;
+      for (let tried = 0; tried < TRIES; tried += 1, seed += 1) {
+        const result = await this.requests.rewrite({ ...asked, seed });
+        found = result?.candidates?.[0] ?? found;
+        if (found === undefined || !seen.has(JSON.stringify(found.edit))) {
+          break;
+        }
+      }
+      seed += 1;
+      seen.add(JSON.stringify(found?.edit));
+      return found && this.proposal(document, version, found);
+    };
+    const first = await propose();
+    if (first !== undefined) {
+      await this.preview.show(first, propose);
+    }
+  }
+
+  private async proposal(
+    document: vscode.TextDocument,
+    version: number,
+    { edit, confidence, warning }: Candidate,
+  ): Promise<Proposal | undefined> {
+    const change = await this.server.running?.protocol2CodeConverter.asWorkspaceEdit(edit);
+    const note = `${Math.round(100 * confidence)} % sure${warning === '' ? '' : ', does not parse'}`;
+    return change && { document, version, edits: change.get(document.uri), note };
+  }
+
+  /** The URI as the client sends it: the server knows the document by that. */
+  private sent(uri: vscode.Uri): string {
+    return this.server.running?.code2ProtocolConverter.asUri(uri) ?? uri.toString();
+  }
+}
+
+/** As an object: VS Code's own classes turn into arrays on the wire. */
+function sentRange({ start, end }: vscode.Range): Rewriting['range'] {
+  return {
+    start: { line: start.line, character: start.character },
+    end: { line: end.line, character: end.character },
+  };
+}
+
+/** The selection, or the cursor's line where nothing is selected; undefined where nothing can be changed. */
+function selected(): { editor: vscode.TextEditor; range: vscode.Range } | undefined {
+  const editor = writable();
+  if (editor === undefined) {
+    return undefined;
+  }
+  const { selection, document } = editor;
+  return { editor, range: selection.isEmpty ? document.lineAt(selection.active).range : selection };
+}
+
+function writable(): vscode.TextEditor | undefined {
+  const editor = vscode.window.activeTextEditor;
+  if (editor !== undefined && editor.document.uri.scheme !== SCHEME) {
+    return editor;
+  }
+  void vscode.window.showInformationMessage('Put the cursor into the code that is to change.');
+  return undefined;
+}

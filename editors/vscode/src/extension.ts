@@ -1,0 +1,118 @@
+/** Where everything is made and wired; no logic. */
+import * as vscode from 'vscode';
+import { Changes } from './changes';
+import { doctor } from './doctor';
+import { openExample } from './example';
+import { History } from './history';
+import { Installer } from './install';
+import { onInterpreterChange, thisMachine } from './machine';
+import { ACCEPTED, middleware } from './middleware';
+import { Painter } from './painter';
+import { Pauses } from './pauses';
+import { Preview } from './preview';
+import { Requests } from './requests';
+import { Server } from './server';
+import type { Shown } from './status';
+import { StatusItem, setContext } from './statusItem';
+
+/** What the extension tells others: the status as it is shown. */
+export interface Api {
+  readonly status: Shown;
+}
+
+let stop: () => Promise<void> = () => Promise.resolve();
+
+export function activate(context: vscode.ExtensionContext): Api {
+  const log = vscode.window.createOutputChannel('dgls', { log: true });
+  const report = vscode.window.createOutputChannel('dgls doctor');
+  const installer = new Installer(context, log);
+  const machine = () => thisMachine(installer.program);
+  const pauses = new Pauses();
+  const item = new StatusItem(pauses);
+  const painter = new Painter();
+  const preview = new Preview();
+  const server = new Server(machine, middleware(pauses), log);
+  const requests = new Requests(server, log);
+  const changes = new Changes(server, requests, preview, new History(context.globalState));
+  const install = async (unasked: boolean) => {
+    if (await installer.offer(unasked)) {
+      await server.restart();
+    }
+  };
+
+  const commands: [string, () => unknown][] = [
+    ['dgls.rewriteSelection', () => changes.rewriteSelection()],
+    ['dgls.refine', () => changes.refine()],
+    ['dgls.fillHere', () => changes.fill(false)],
+    ['dgls.fillAll', () => changes.fill(true)],
+    [
+      'dgls.cancel',
+      () => {
+        requests.cancel();
+      },
+    ],
+    ['dgls.pause', () => pauses.choose()],
+    ['dgls.resume', () => pauses.resume()],
+    ['dgls.restart', () => server.restart()],
+    [
+      'dgls.showLog',
+      () => {
+        log.show();
+      },
+    ],
+    ['dgls.doctor', () => doctor(machine(), report)],
+    ['dgls.install', () => install(false)],
+    ['dgls.tryIt', () => openExample()],
+    ['dgls.preview.accept', () => preview.accept()],
+    ['dgls.preview.discard', () => preview.discard()],
+    ['dgls.preview.again', () => preview.again()],
+    [
+      ACCEPTED,
+      () => {
+        setContext('dgls.accepted', true);
+      },
+    ],
+  ];
+  context.subscriptions.push(
+    ...[log, report, pauses, item, painter, preview, server, requests],
+    ...commands.map(([name, run]) => vscode.commands.registerCommand(name, run)),
+    server.onLife((life) => {
+      item.follow(life);
+    }),
+    server.onDraft((draft) => {
+      painter.take(draft);
+    }),
+    server.onSuggested((last) => {
+      item.suggested(last);
+    }),
+    vscode.workspace.onDidGrantWorkspaceTrust(() => server.restart()),
+    vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration('dgls.server.path')) {
+        void server.restart();
+      } else if (event.affectsConfiguration('dgls')) {
+        void server.settingsChanged();
+      }
+    }),
+  );
+  stop = () => server.stop();
+
+  void server.restart().then(() => {
+    if (server.life.at === 'failed' && server.life.remedy === 'install') {
+      void install(true);
+    }
+  });
+  void onInterpreterChange(() => void server.restart()).then((following) => {
+    if (following !== undefined) {
+      context.subscriptions.push(following);
+    }
+  });
+  return {
+    get status() {
+      return item.shown;
+    },
+  };
+}
+
+export function deactivate(): Promise<void> {
+  return stop();
+}

@@ -1,0 +1,78 @@
+/**
+ * Where a draft's tokens are painted: line by line over the hole, what has no line of its own after the last one.
+ * Pure: no VS Code.
+ */
+import type { DraftHole, Token } from './protocol';
+
+export type Level = 'noise' | 'doubtful' | 'likely' | 'settled';
+
+/** A run of tokens of one level; runs at one place are in text order. */
+export interface Run {
+  text: string;
+  level: Level;
+}
+
+export interface PaintedLine {
+  line: number;
+  character: number;
+  runs: Run[];
+}
+
+const BREAK = ' ⏎ ';
+/** No more than fits a screen: each run costs the editor an element. */
+const MOST_RUNS = 48;
+
+export function level(confidence: number): Level {
+  if (confidence >= 0.95) {
+    return 'settled';
+  }
+  if (confidence >= 0.6) {
+    return 'likely';
+  }
+  return confidence >= 0.25 ? 'doubtful' : 'noise';
+}
+
+/** One entry for each of the hole's lines that gets something. */
+export function layout(hole: DraftHole, tabSize: number): PaintedLine[] {
+  const { start, end } = hole.range;
+  const painted: PaintedLine[] = [];
+  linesOf(hole.tokens).forEach((runs, index) => {
+    const line = start.line + index;
+    const last = painted.at(-1);
+    if (line > end.line && last !== undefined) {
+      last.runs.push({ text: BREAK, level: 'settled' }, ...runs);
+    } else {
+      painted.push({ line, character: index === 0 ? start.character : 0, runs: [...runs] });
+    }
+  });
+  return painted
+    .map((each) => ({ ...each, runs: merged(each.runs, tabSize).slice(0, MOST_RUNS) }))
+    .filter((each) => each.runs.length > 0);
+}
+
+function linesOf(tokens: Token[]): Run[][] {
+  const lines: Run[][] = [[]];
+  for (const token of tokens) {
+    token.text.split(/\r\n|\r|\n/).forEach((text, index) => {
+      if (index > 0) {
+        lines.push([]);
+      }
+      lines.at(-1)?.push({ text, level: level(token.confidence) });
+    });
+  }
+  return lines;
+}
+
+function merged(runs: Run[], tabSize: number): Run[] {
+  const found: Run[] = [];
+  for (const run of runs) {
+    const text = run.text.replaceAll('\t', ' '.repeat(tabSize));
+    const last = found.at(-1);
+    if (text !== '' && last?.level === run.level) {
+      last.text += text;
+    } else if (text !== '') {
+      found.push({ text, level: run.level });
+    }
+  }
+  return found;
+}

@@ -1,0 +1,121 @@
+/**
+ * Paints drafts into the editors that show their document: the hole's old text fades, the draft stands in its place,
+ * coloured by confidence. Decorations only: the document is not touched.
+ */
+import * as vscode from 'vscode';
+import { layout, type Run } from './layout';
+import type { Draft, DraftHole } from './protocol';
+
+const HIDDEN: vscode.DecorationRenderOptions = { opacity: '0' };
+
+export class Painter implements vscode.Disposable {
+  private readonly hidden = vscode.window.createTextEditorDecorationType(HIDDEN);
+  private readonly brushes = new Brushes();
+  /** Of each request the document, the candidate that it is at, and the holes by where they start. */
+  private readonly drafts = new Map<string, { draft: Draft; holes: Map<string, DraftHole> }>();
+  private readonly listening: vscode.Disposable[];
+
+  constructor() {
+    this.listening = [
+      vscode.workspace.onDidChangeTextDocument(({ document }) => {
+        this.clear(document); // what was painted speaks of a text that is no more
+      }),
+      vscode.window.onDidChangeVisibleTextEditors((editors) => {
+        editors.forEach((editor) => {
+          this.paint(editor);
+        });
+      }),
+    ];
+  }
+
+  take(draft: Draft): void {
+    const wanted = vscode.workspace.getConfiguration('dgls').get<boolean>('drafts.enabled', true);
+    const known = this.drafts.get(draft.request);
+    if (draft.done === true || !wanted) {
+      this.drafts.delete(draft.request);
+    } else {
+      const holes = known?.draft.candidate === draft.candidate ? known?.holes : undefined;
+      const all = holes ?? new Map<string, DraftHole>();
+      draft.holes.forEach((hole) => all.set(`${hole.range.start.line}:${hole.range.start.character}`, hole));
+      this.drafts.set(draft.request, { draft, holes: all });
+    }
+    vscode.window.visibleTextEditors
+      .filter((editor) => editor.document.uri.toString() === vscode.Uri.parse(draft.uri).toString())
+      .forEach((editor) => {
+        this.paint(editor);
+      });
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(this.hidden, this.brushes, ...this.listening).dispose();
+  }
+
+  private clear(document: vscode.TextDocument): void {
+    for (const [request, { draft }] of this.drafts) {
+      if (vscode.Uri.parse(draft.uri).toString() === document.uri.toString() && draft.version !== document.version) {
+        this.take({ ...draft, request, holes: [], done: true });
+      }
+    }
+  }
+
+  private paint(editor: vscode.TextEditor): void {
+    const { uri, version } = editor.document;
+    const holes = [...this.drafts.values()]
+      .filter(({ draft }) => vscode.Uri.parse(draft.uri).toString() === uri.toString() && draft.version === version)
+      .flatMap((each) => [...each.holes.values()]);
+    editor.setDecorations(this.hidden, holes.map(rangeOf));
+    const tabSize = Number(editor.options.tabSize);
+    this.brushes.paint(
+      editor,
+      holes.flatMap((hole) => layout(hole, tabSize)),
+    );
+  }
+}
+
+/**
+ * Decoration types, one for each run of a line. Several at one place are drawn in the order of their class names,
+ * which are made of the types' keys: so the types are sorted by those.
+ */
+class Brushes implements vscode.Disposable {
+  private types: vscode.TextEditorDecorationType[] = [];
+  private readonly used = new WeakMap<vscode.TextEditor, number>();
+
+  paint(editor: vscode.TextEditor, lines: ReturnType<typeof layout>): void {
+    const needed = Math.max(0, ...lines.map((line) => line.runs.length));
+    this.have(needed);
+    this.types.slice(0, Math.max(needed, this.used.get(editor) ?? 0)).forEach((type, index) => {
+      const options = lines.flatMap(({ line, character, runs }) => {
+        const run = runs[index];
+        return run === undefined ? [] : [stroke(new vscode.Position(line, character), run)];
+      });
+      editor.setDecorations(type, options);
+    });
+    this.used.set(editor, needed);
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(...this.types).dispose();
+  }
+
+  private have(count: number): void {
+    if (this.types.length >= count) {
+      return;
+    }
+    this.dispose(); // all anew: a later key may sort before an older one
+    this.types = Array.from({ length: count + 16 }, () => vscode.window.createTextEditorDecorationType({}));
+    this.types.sort((a, b) => (a.key < b.key ? -1 : 1));
+  }
+}
+
+function stroke(at: vscode.Position, run: Run): vscode.DecorationOptions {
+  const before: vscode.ThemableDecorationAttachmentRenderOptions = {
+    contentText: run.text.replaceAll(' ', '\u00a0'), // plain ones would collapse
+    color: new vscode.ThemeColor(`dgls.draft.${run.level}`),
+    fontStyle: run.level === 'settled' ? 'normal' : 'italic',
+  };
+  return { range: new vscode.Range(at, at), renderOptions: { before } };
+}
+
+function rangeOf({ range: { start, end } }: DraftHole): vscode.Range {
+  return new vscode.Range(start.line, start.character, end.line, end.character);
+}

@@ -1,0 +1,123 @@
+/**
+ * Who gets no suggestions unasked, and for how long: a language, the workspace (both are settings, so they last), or
+ * everybody for ten minutes.
+ */
+import * as vscode from 'vscode';
+
+const MINUTES = 10;
+const ENABLED = 'inlineCompletion.enabled';
+
+export class Pauses implements vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<void>();
+  private readonly listening: vscode.Disposable;
+  private until: Date | undefined;
+  private timer: NodeJS.Timeout | undefined;
+
+  readonly onChange = this.changed.event;
+
+  constructor() {
+    this.listening = vscode.workspace.onDidChangeConfiguration((event) => {
+      if (event.affectsConfiguration('dgls.inlineCompletion.enabled')) {
+        this.changed.fire();
+      }
+    });
+  }
+
+  /** Why nothing is suggested unasked, to follow the word "paused"; empty where something may be. */
+  reason(document: vscode.TextDocument | undefined): string {
+    if (this.until !== undefined) {
+      return `until ${this.until.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`;
+    }
+    const settings = vscode.workspace.getConfiguration('dgls', document);
+    if (settings.get<boolean>(ENABLED, true)) {
+      return '';
+    }
+    const set = settings.inspect<boolean>(ENABLED);
+    const inLanguage = set?.workspaceFolderLanguageValue ?? set?.workspaceLanguageValue ?? set?.globalLanguageValue;
+    if (inLanguage === false && document !== undefined) {
+      return `in ${document.languageId} files`;
+    }
+    return (set?.workspaceFolderValue ?? set?.workspaceValue) === false ? 'in this workspace' : 'by the settings';
+  }
+
+  /** Does any language get suggestions? If not, there is no need for a model in memory. */
+  get anywhere(): boolean {
+    const settings = vscode.workspace.getConfiguration('dgls');
+    const languages = settings.inspect(ENABLED)?.languageIds ?? [];
+    const of = (languageId: string) =>
+      vscode.workspace.getConfiguration('dgls', { languageId }).get<boolean>(ENABLED, true);
+    return settings.get<boolean>(ENABLED, true) || languages.some(of);
+  }
+
+  /** The command "Pause Suggestions...". */
+  async choose(): Promise<void> {
+    const document = vscode.window.activeTextEditor?.document;
+    const offered: { label: string; pause: () => unknown }[] = [
+      {
+        label: `For ${MINUTES} minutes`,
+        pause: () => {
+          this.forAWhile();
+        },
+      },
+    ];
+    if (document !== undefined) {
+      offered.push({ label: `In ${document.languageId} files`, pause: () => this.inLanguage(document) });
+    }
+    if (vscode.workspace.workspaceFolders !== undefined) {
+      offered.push({ label: 'In this workspace', pause: () => this.inWorkspace() });
+    }
+    const title = 'Pause suggestions as you type (Trigger Inline Suggestion still works)';
+    const chosen = await vscode.window.showQuickPick(offered, { title });
+    await chosen?.pause();
+  }
+
+  forAWhile(): void {
+    this.forget();
+    this.until = new Date(Date.now() + MINUTES * 60_000);
+    this.timer = setTimeout(() => {
+      this.forget();
+    }, MINUTES * 60_000);
+    this.changed.fire();
+  }
+
+  async inLanguage(document: vscode.TextDocument): Promise<void> {
+    const settings = vscode.workspace.getConfiguration('dgls', document);
+    await settings.update(ENABLED, false, vscode.ConfigurationTarget.Global, true);
+  }
+
+  async inWorkspace(): Promise<void> {
+    await vscode.workspace.getConfiguration('dgls').update(ENABLED, false, vscode.ConfigurationTarget.Workspace);
+  }
+
+  /** The command "Resume Suggestions": takes back every pause that holds for the editor with the focus. */
+  async resume(): Promise<void> {
+    this.forget();
+    const settings = vscode.workspace.getConfiguration('dgls', vscode.window.activeTextEditor?.document);
+    const set = settings.inspect<boolean>(ENABLED);
+    const { Global, Workspace, WorkspaceFolder } = vscode.ConfigurationTarget;
+    const places: [boolean | undefined, vscode.ConfigurationTarget, boolean][] = [
+      [set?.globalLanguageValue, Global, true],
+      [set?.workspaceLanguageValue, Workspace, true],
+      [set?.workspaceFolderLanguageValue, WorkspaceFolder, true],
+      [set?.globalValue, Global, false],
+      [set?.workspaceValue, Workspace, false],
+      [set?.workspaceFolderValue, WorkspaceFolder, false],
+    ];
+    for (const [value, target, language] of places) {
+      if (value === false) {
+        await settings.update(ENABLED, undefined, target, language);
+      }
+    }
+  }
+
+  dispose(): void {
+    clearTimeout(this.timer);
+    vscode.Disposable.from(this.listening, this.changed).dispose();
+  }
+
+  private forget(): void {
+    clearTimeout(this.timer);
+    this.until = undefined;
+    this.changed.fire();
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * What `dgls serve` speaks beside plain LSP (docs/protocol.md): names and shapes. Types alone, nothing runs here.
+ */
+import type { Position, Range, WorkspaceEdit } from 'vscode-languageserver-protocol';
+
+export const STATUS = 'dgls/status';
+export const DRAFT = 'dgls/draft';
+export const SUGGESTED = 'dgls/suggested';
+
+/** What the server is told that this client takes, under `capabilities.experimental`. */
+export interface Asked {
+  dgls: { draft: boolean; suggested: boolean };
+}
+
+export interface Status {
+  state: 'loading' | 'ready' | 'working' | 'paused' | 'failed';
+  model: string;
+  device: string | null;
+  message: string;
+  percent: number | null;
+  memory: number | null;
+  instructions: boolean | null;
+}
+
+export interface Suggested {
+  uri: string;
+  milliseconds: number;
+  steps: number;
+  confidence: number;
+}
+
+export interface Token {
+  text: string;
+  confidence: number;
+}
+
+export interface DraftHole {
+  range: Range;
+  text: string;
+  tokens: Token[];
+}
+
+export interface Draft {
+  request: string;
+  uri: string;
+  version: number;
+  candidate?: number;
+  holes: DraftHole[];
+  done?: boolean;
+}
+
+/** The parameters of `dgls.rewrite`; with a `strength` the selection is refined. */
+export interface Rewriting {
+  uri: string;
+  version: number;
+  range: Range;
+  instruction?: string;
+  strength?: number;
+  seed?: number;
+  preview: boolean;
+}
+
+/** The parameters of `dgls.fill`. */
+export interface Filling {
+  uri: string;
+  version: number;
+  position: Position;
+  all: boolean;
+}
+
+export interface Candidate {
+  edit: WorkspaceEdit;
+  confidence: number;
+  warning: string;
+}
+
+/** What a command results in: `candidates` are there if a preview was asked for. */
+export interface Result {
+  applied: boolean;
+  candidates?: Candidate[];
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { edited } from '../src/edited';
+import { History, type Store } from '../src/history';
+
+function memory(): Store {
+  const kept = new Map<string, unknown>();
+  return {
+    get: <T>(key: string, otherwise: T) => (kept.get(key) as T | undefined) ?? otherwise,
+    update: (key, value) => Promise.resolve(void kept.set(key, value)),
+  };
+}
+
+void test('the newest instruction comes first, each once, thirty at most', async () => {
+  const history = new History(memory());
+  for (let index = 0; index < 40; index += 1) {
+    await history.add(`make it ${index}`);
+  }
+  await history.add('make it 20');
+  assert.deepEqual(history.instructions.slice(0, 2), ['make it 20', 'make it 39']);
+  assert.equal(history.instructions.length, 30);
+});
+
+void test('edits speak of the text as it was, in whatever order they come', () => {
+  const edits = [
+    { start: 0, end: 1, text: 'AA' },
+    { start: 4, end: 4, text: '!' },
+    { start: 2, end: 3, text: '' },
+  ];
+  assert.equal(edited('a-b-', edits), 'AA--!');
+});
