@@ -167,18 +167,31 @@ async def test_client_that_wants_no_bar_still_gets_its_edit(tmp_path: Path) -> N
         assert heard(wire, "$/progress") == []
 
 
+LONG = TEXT + "".join(f"value_{n} = compute(value_{n - 1}, {n})\n" for n in range(1, 121))
+
+
+def rewrite_long() -> Message:
+    end = {"line": LONG.count("\n"), "character": 0}
+    return {**rewrite(range={**place(LONG, "value_1 ="), "end": end}), "workDoneToken": "own"}
+
+
 async def test_progress_of_a_long_selection_tells_how_far_it_is(tmp_path: Path) -> None:
-    lines = "".join(f"value_{n} = compute(value_{n - 1}, {n})\n" for n in range(1, 121))
-    text = TEXT + lines
-    async with ready(tmp_path, capable(), texts=["x = 0"], steps=10, step_ms=20) as (wire, journal):
-        wire.open(URI, text)
-        where = {**place(text, "value_1 ="), "end": {"line": text.count("\n"), "character": 0}}
-        asked = wire.ask(EXECUTE, {**rewrite(range=where), "workDoneToken": "own"})
-        await wire.reply(asked)
-        passages = len(journal.entries("infill"))
-        assert passages > 1
-        percents = [value["percentage"] for _, value in bars(wire) if value["kind"] == "report"]
-        assert len(percents) == passages
+    async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, journal):
+        wire.open(URI, LONG)
+        assert await wire.request(EXECUTE, rewrite_long()) == {"applied": True}
+        reports = [value for _, value in bars(wire) if value["kind"] == "report"]
+        percents = [report["percentage"] for report in reports]
+        assert len(reports) == len(journal.entries("infill")) > 1
         assert percents == sorted(percents)
         assert percents[-1] > 50
-        assert [value["message"] for _, value in bars(wire) if value["kind"] == "report"][1] == "passage 2"
+        assert reports[1]["message"] == "passage 2"
+
+
+async def test_cancel_between_the_canvases_of_a_long_selection_leaves_all_of_it(tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), texts=["x = 0"], steps=20, step_ms=10) as (wire, journal):
+        wire.open(URI, LONG)
+        asked = wire.ask(EXECUTE, rewrite_long())
+        await journal.wait("infill", 2)
+        wire.notify("window/workDoneProgress/cancel", {"token": "own"})
+        await cancelled(wire, journal, asked)
+        assert (len(journal.entries("infill")), len(journal.entries("done"))) == (2, 1)
