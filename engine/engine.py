@@ -140,6 +140,10 @@ class Engine:
             trials=tuple(trials.get(number, ()) if number is not None else () for number in redraft.whole),
         )
 
+    def count(self, text: str) -> int:
+        """Tokens of a text by itself. May be called from any thread."""
+        return len(self._tokenizer.encode(text))
+
     def close(self) -> None:
         """Let go of the model's memory. Further requests raise `EngineClosed`; closing twice is fine."""
         if self._loaded is None:

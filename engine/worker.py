@@ -2,8 +2,8 @@
 
 Callers hand in an `InfillRequest` and get a `concurrent.futures.Future` at once, also while the model still loads.
 The newest request of a key wins: an older one of the same key is dropped from the queue, or cancelled if it runs.
-It knows neither LSP nor asyncio nor tensors. `submit` and `close` may be called from any thread; `on_state` and
-`on_step` are called on the engine thread and must not block it.
+It knows neither LSP nor asyncio nor tensors. `submit`, `count` and `close` may be called from any thread; `on_state`
+and `on_step` are called on the engine thread and must not block it.
 """
 
 from __future__ import annotations
@@ -32,6 +32,8 @@ class EngineLike(Protocol):
     def info(self) -> ModelInfo: ...
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
+
+    def count(self, text: str) -> int: ...
 
     def close(self) -> None: ...
 
@@ -70,6 +72,7 @@ class Worker:
         self._state: WorkerState = "loading"
         self._error: Exception | None = None
         self._info: ModelInfo | None = None
+        self._engine: EngineLike | None = None
         self._thread = threading.Thread(target=self._run, name="dgls-engine", daemon=True)
         self._thread.start()
 
@@ -86,6 +89,11 @@ class Worker:
     def info(self) -> ModelInfo | None:
         """The open model; None until `state` is "ready"."""
         return self._info
+
+    def count(self, text: str) -> int:
+        """Tokens of a text, as the open model counts them. From any thread, once `info` is known."""
+        assert self._engine is not None, "no model is open"
+        return self._engine.count(text)
 
     def submit(
         self,
@@ -147,7 +155,7 @@ class Worker:
                 logger.exception("the engine could not be opened")
             self._fail(error)
             return
-        self._info = engine.info
+        self._engine, self._info = engine, engine.info
         self._enter("ready")
         try:
             while (job := self._next()) is not None:

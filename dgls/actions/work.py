@@ -36,7 +36,8 @@ async def work(
     Raises `NothingToDo`, the engine's errors and `Cancelled`.
     """
     info = await session.model(cancel)
-    job = start(task, document, Room.of(info.profile), session.syntax(document, task.span.start))
+    room = Room.of(info.profile, session.worker.count)
+    job = start(task, document, room, session.syntax(document, task.span.start))
     found = await asyncio.to_thread(_advance, job, None)
     origins: list[Span] = []
     while isinstance(found, Passage):

@@ -70,6 +70,9 @@ class FakeEngine:
             ),
         )
 
+    def count(self, text: str) -> int:
+        return -(-len(text) // 3)
+
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         script = self._script
         script.note(
