@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from engine.errors import BrokenCheckpoint, UnsupportedModel
+from engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
 from engine.profile import Profile, read_json
 from engine.tokenizer import Tokenizer
 from engine.types import Context, Snippet
@@ -38,7 +38,7 @@ _STEPS = 8
 _SNIPPETS = 4
 """Snippets get at most one part in so many of the budget; the file gets all that they leave."""
 
-_CURRENT, _WORDS = 2, 8
+_CURRENT, _WORDS = 2, 4
 """One part in so many is the most that code to be written anew gets of it, and that an instruction does."""
 
 _CHARACTERS_PER_TOKEN = 6
@@ -56,7 +56,8 @@ class Prompt(Protocol):
     def canvas_end(self) -> tuple[int, ...]: ...
 
     def encode(self, context: Context) -> list[int]:
-        """The prompt's ids for this context, at most the profile's `max_prompt_tokens`."""
+        """The prompt's ids for this context, at most the profile's `max_prompt_tokens`. Raises `RequestTooLarge` where
+        so short a prompt has no room at all for what is asked."""
         ...
 
 
@@ -116,27 +117,33 @@ class ChatPrompt:
         opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}")
         below_opens = tokenizer.encode("\nText below the region:\n<below>\n")
         middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
-        above_closes, asks = tokenizer.encode("\n</above>\n\n"), tokenizer.encode("Write the region.")
-        scaffold = sum(map(len, (self._head, opening, below_opens, middle, above_closes, asks, self._tail)))
+        closing = tokenizer.encode("\n</above>\n\nWrite the region.")
+        scaffold = sum(map(len, (self._head, opening, below_opens, middle, closing, self._tail)))
         budget = _room(self._max_tokens, scaffold)
         snippets = self._snippets(context.snippets, budget // _SNIPPETS)
         task = self._task(context, budget)
         below, above = fit(tokenizer, context, budget - len(snippets) - len(task))
-        file = [*below_opens, *below, *middle, *above, *above_closes]
-        return [*self._head, *opening, *snippets, *file, *task, *asks, *self._tail]
+        file = [*snippets, *below_opens, *below, *middle, *above]
+        return [*self._head, *opening, *file, *closing, *task, *self._tail]
 
     def _task(self, context: Context, budget: int) -> list[int]:
-        """What stood in the region, and what is wanted of it; nothing of what was not asked."""
-        tokenizer = self._tokenizer
+        """What stood in the region, and what is wanted of it; nothing where neither is said."""
         ids: list[int] = []
         if context.current:
-            opens, closes = tokenizer.encode(_CURRENT_OPENS), tokenizer.encode("\n</current>\n\n")
-            ids += [*opens, *_start_of(tokenizer, context.current, budget // _CURRENT - len(opens + closes)), *closes]
+            ids += self._tagged(_CURRENT_OPENS, context.current, "\n</current>", budget // _CURRENT)
         if context.instruction:
-            opens, closes = tokenizer.encode(_INSTRUCTION_OPENS), tokenizer.encode("\n</instruction>\n\n")
-            words = _start_of(tokenizer, context.instruction, budget // _WORDS - len(opens + closes))
-            ids += [*opens, *words, *closes]
+            ids += self._tagged(_INSTRUCTION_OPENS, context.instruction, "\n</instruction>", budget // _WORDS)
         return ids
+
+    def _tagged(self, opens: str, text: str, closes: str, room: int) -> list[int]:
+        """At most `room` tokens; of a text that is too long the start, and that this is so."""
+        head, tail, cut = (self._tokenizer.encode(part) for part in (opens, closes, _CUT))
+        left = room - len(head) - len(tail)
+        if left < len(cut):
+            raise RequestTooLarge(
+                f"the model's prompt of {self._max_tokens} tokens has no room for code to rewrite or for an instruction"
+            )
+        return [*head, *_start_of(self._tokenizer, text, left, cut), *tail]
 
     def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
         tokenizer = self._tokenizer
@@ -154,10 +161,11 @@ _INSTRUCTION = (
 )
 
 _CURRENT_OPENS = (
-    "The region held the text between the following tags until now. Replace it: your reply is the region's new text, "
+    "\n\nUntil now the region held the text between the following tags. Replace it: reply with the region's new text, "
     "which may keep lines of it.\n<current>\n"
 )
-_INSTRUCTION_OPENS = "What the region's text has to be like, in the user's words:\n<instruction>\n"
+_INSTRUCTION_OPENS = "\n\nWhat the region's text has to be like, in the user's words:\n<instruction>\n"
+_CUT = "\n[the rest is left out]"
 
 
 def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int], list[int]]:
@@ -209,15 +217,15 @@ def _keep_end(tokenizer: Tokenizer, ids: list[int], budget: int, step: int) -> l
     return ids[next(borders, start) :]
 
 
-def _start_of(tokenizer: Tokenizer, text: str, budget: int) -> list[int]:
-    """Ids of a text, or of as many of its first lines as there is a budget for."""
-    worth = text[: max(0, budget) * _CHARACTERS_PER_TOKEN]
+def _start_of(tokenizer: Tokenizer, text: str, budget: int, cut: Sequence[int] = ()) -> list[int]:
+    """Ids of a text, or of as many of its first lines as there is a budget for, and `cut`."""
+    worth = text[: budget * _CHARACTERS_PER_TOKEN]
     ids = tokenizer.encode(worth)
     if len(ids) <= budget and len(worth) == len(text):
         return ids
-    end = min(len(ids), max(0, budget))
+    end = min(len(ids), budget - len(cut))
     borders = (at for at in range(end, 0, -1) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
-    return ids[: next(borders, end)]
+    return [*ids[: next(borders, end)], *cut]
 
 
 def _up_to_step(count: int, step: int) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.errors import BrokenCheckpoint, UnsupportedModel
+from engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
 from engine.profile import Profile, read_profile
 from engine.prompt import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt
 from engine.tokenizer import Tokenizer
@@ -73,7 +74,7 @@ def test_no_text_of_the_user_becomes_a_special_token(opened: tuple[Tokenizer, Pr
         return [id for id in prompt.encode(context) if id in tokenizer.special_ids]
 
     evil = "".join((*CHAT_SPECIALS, BELOW, ABOVE))
-    assert specials(Context(evil, evil, evil, evil, (Snippet(evil, evil),))) == specials(Context())
+    assert specials(Context(evil, evil, evil, evil, (Snippet(evil, evil),), evil, evil)) == specials(Context())
 
 
 @pytest.mark.parametrize("length", [0, 1, 10, 100, 400])
@@ -181,6 +182,64 @@ def test_prompt_before_the_text_above_stays_while_lines_are_added_to_it(
         shared = next((at for at, pair in enumerate(zip(older, newer, strict=False)) if pair[0] != pair[1]), len(older))
         moved += b"ValueTwo" not in b"".join(tokenizer.token_bytes(id) for id in newer[:shared])
     assert moved <= 4
+
+
+def test_current_code_and_words_for_it_stand_at_the_end_of_a_chat(chat: Path) -> None:
+    tokenizer = Tokenizer(chat / "tokenizer.json")
+    prompt = open_prompt(tokenizer, read_profile(chat), chat)
+    bare = Context("a.py", "python", "def above\n", "return below\n", SNIPPETS)
+    plain = spelled(tokenizer, prompt.encode(bare))
+    asked = replace(bare, current="    old = 1\n", instruction="Use add.")
+    text = spelled(tokenizer, prompt.encode(asked))
+    head, _, turn = plain.partition("«<turn|>»")
+    assert head.endswith("Write the region.")
+    assert text.startswith(head)
+    assert text.endswith("«<turn|>»" + turn)
+    said = text.removeprefix(head)
+    assert said.index("<current>\n    old = 1\n\n</current>") < said.index("<instruction>\nUse add.\n</instruction>")
+    assert "new text" in said
+    for one in (replace(asked, current=""), replace(asked, instruction="")):
+        said = spelled(tokenizer, prompt.encode(one))
+        assert ("<current>" in said, "<instruction>" in said) == (bool(one.current), bool(one.instruction))
+
+
+def test_current_code_stands_behind_the_snippets_in_a_raw_prompt_and_words_nowhere(raw: Path) -> None:
+    tokenizer = Tokenizer(raw / "tokenizer.json")
+    context = Context("a.py", "", "def above\n", "return below\n", SNIPPETS[:1], "old = 1", "Use add.")
+    text = spelled(tokenizer, RawPrompt(tokenizer, 128).encode(context))
+    assert text == "«<|below|>»return below\n«<|above|>»def return_one(x):\nold = 1\ndef above\n"
+
+
+@pytest.mark.parametrize("length", [1, 100, 400])
+def test_the_budget_is_kept_with_long_code_and_words(opened: tuple[Tokenizer, Profile, Prompt], length: int) -> None:
+    _, profile, prompt = opened
+    text = "".join(LINES[:length])
+    for current, words in ((text, ""), ("", text), (text, text), ("x " * 5000, "y" * 50000)):
+        context = Context("a.py", "", text, text, (Snippet("b.py", text),), current, words)
+        ids = prompt.encode(context)
+        assert len(ids) <= profile.max_prompt_tokens
+        assert prompt.encode(replace(context, current="", instruction="")) != ids or profile.prompt_format == "raw"
+
+
+def test_words_that_are_too_long_keep_their_start_and_say_so(chat: Path) -> None:
+    tokenizer = Tokenizer(chat / "tokenizer.json")
+    prompt = open_prompt(tokenizer, read_profile(chat), chat)
+    text = spelled(tokenizer, prompt.encode(Context(above="def above\n", instruction=TEXT)))
+    said = text.partition("<instruction>\n")[2].partition("\n</instruction>")[0]
+    assert said.startswith(LINES[0])
+    assert said.endswith("\n[the rest is left out]")
+    assert "def above" in text
+    whole = spelled(tokenizer, prompt.encode(Context(instruction="".join(LINES[:20]))))
+    assert "left out" not in whole
+
+
+def test_a_prompt_too_short_for_words_is_told(chat: Path) -> None:
+    tokenizer = Tokenizer(chat / "tokenizer.json")
+    scaffold = len(ChatPrompt(tokenizer, 4096, TEMPLATE).encode(Context()))
+    prompt = ChatPrompt(tokenizer, scaffold + 40, TEMPLATE)
+    assert prompt.encode(Context(above="def above\n"))
+    with pytest.raises(RequestTooLarge, match="no room for code to rewrite"):
+        prompt.encode(Context(instruction="Use add."))
 
 
 @pytest.mark.parametrize(
