@@ -1,13 +1,13 @@
 """Stubs filled by a model: one at a time, and several holes together against one after the other.
 
-    python bench/fill.py [--stubs 200] [--holes 60] [--model embedded] [--seed 0]
+    python bench/fill.py [--stubs 200] [--holes 40] [--model embedded] [--seed 0]
 
 Over functions of packages that the embedded model was never trained on. `stubs`: the body is a single line behind an
-optional docstring, and gives way to a placeholder, in five forms in turn; the action fills it. `holes`: so many
-functions each with 2, 3 and 4 of their lines missing, no two of them neighbours, all in reach of one canvas. Together:
-one canvas with all the holes. In turn: a canvas each, in text order, which has the earlier fills pinned and `...` for
-the later lines. Exact match leaves indentation aside; first line: of fills that have more. Milliseconds are the
-engine's, one thread, medians, for all holes of a function. The last line is JSON.
+optional docstring, and gives way to a placeholder, in one of five forms; the action fills it. `holes`: so many
+functions each with 2, 3 and 4 of their lines missing, no two of them neighbours, all in reach of one canvas with the
+two lines above. Together: one canvas with all the holes. In turn: a canvas each, in text order, which has the earlier
+fills pinned and `...` for the later lines. Exact match leaves indentation aside; first line: of fills that have more.
+Milliseconds are the engine's, one thread, medians, for all holes of a function. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import statistics
 import textwrap
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from itertools import islice, pairwise
 
@@ -160,7 +160,7 @@ def several_holes(text: str, function: Function, count: int, room: Room, chance:
     stubs = []
     for line, _ in chosen:
         end = document.line_end(line)
-        stubs.append(Stub(end - 3, Span(end - 3, end), "", "", None))
+        stubs.append(Stub(document.line_start(max(0, line - 2)), Span(end - 3, end), "", "", None))
     if len(list(packed(document, stubs, room))) != 1:
         return None
     return Case(document, tuple(stubs), tuple(code for _, code in chosen))
@@ -201,7 +201,10 @@ def in_turn(case: Case, room: Room, model: Model) -> Attempt:
     done: list[Replacement] = []
     for stub in case.stubs:
         document, span = applied(case.document, done), moved(stub.span, done)
-        outcome = carry_out(filled(document, [Stub(span.start, span, "", "", None)], room), model)
+        outcome = carry_out(
+            filled(document, [replace(stub, start=moved(Span(stub.start, stub.start), done).start, span=span)], room),
+            model,
+        )
         done += [Replacement(stub.span, each.text) for each in outcome.replacements]
     return Attempt(case, _codes(case, done), model.ms)
 
@@ -239,7 +242,7 @@ def table_of(rows: dict[str, Row]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stubs", type=int, default=200, help="functions whose only line is a stub")
-    parser.add_argument("--holes", type=int, default=60, help="functions with several holes, for each number of these")
+    parser.add_argument("--holes", type=int, default=40, help="functions with several holes, for each number of these")
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()

@@ -18,15 +18,15 @@ from dgls.region.languages import Language, language_of
 from dgls.region.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
 from dgls.region.suggestion import Rejection, suggest
 from dgls.region.syntax import Syntax
-from dgls.region.window import after_end, before_start
+from dgls.region.window import CountTokens, after_end, before_start
 from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied
 from dgls.rewrite.placeholders import is_placeholder, says_todo, says_what
 from dgls.rewrite.stubs import Stub, stub_at, stubs_in
 from dgls.rewrite.task import Task
 from engine.types import Hole
 
-LEAST_TOKENS = 12
-"""A hole is not made shorter to let one more into its canvas: three of four statements fit."""
+LEAST_TOKENS = 16
+"""A hole is not made shorter to let one more into its canvas: seven of ten bodies of a single line fit."""
 _SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
 
 
@@ -126,13 +126,24 @@ def _passage(document: Document, together: Together, done: Sequence[Replacement]
         gaps.append(Gap(Span(at, at), Hole(max_tokens=together.hole_tokens, stop=stop), stub.span))
         moved += len(stub.lead) + len(stub.tail) - _length(stub.span)
     language = language_of(document.language, document.uri)
-    start = before_start(opened, gaps[0].span.start, language, together.before_tokens, room.count)
     signature = _signature(document, stubs[0]) + gaps[0].span.start - stubs[0].span.start - len(stubs[0].lead)
-    if room.count(opened.text[signature : gaps[0].span.start]) <= together.before_tokens:
-        start = min(start, signature)
-    end = after_end(opened, gaps[-1].span.end, language, together.after_tokens, room.count)
+    start = _canvas_start(opened, gaps[0].span.start, signature, language, together.before_tokens, room.count)
+    end = _canvas_end(opened, gaps[-1].span.end, language, together.after_tokens, room.count)
     notes = (_note(document, stub, language) for stub in stubs)
     return Passage(opened, Span(start, end), tuple(gaps), current="\n".join(note for note in notes if note))
+
+
+def _canvas_start(
+    document: Document, hole: int, signature: int, language: Language, tokens: int, count: CountTokens
+) -> int:
+    """With the signature, if that fits; and with no room to spare, since nobody types here."""
+    starts = [before_start(document, hole, language, each, count) for each in (tokens * 4 // 3, tokens)]
+    return min(start for start in (*starts, signature, hole) if count(document.text[start:hole]) <= tokens)
+
+
+def _canvas_end(document: Document, hole: int, language: Language, tokens: int, count: CountTokens) -> int:
+    ends = [after_end(document, hole, language, each, count) for each in (tokens * 4 // 3, tokens)]
+    return max(end for end in (*ends, hole) if count(document.text[hole:end]) <= tokens)
 
 
 def _signature(document: Document, stub: Stub) -> int:
