@@ -27,6 +27,7 @@ from engine.types import Hole
 
 LEAST_TOKENS = 16
 """A hole is not made shorter to let one more into its canvas: seven of ten bodies of a single line fit."""
+_LONGEST = 16  # characters a token; more code than that for each token of the canvas is not even counted
 _SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
 
 
@@ -100,7 +101,8 @@ def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together
     between = 0
     for stub, following in pairwise(stubs):
         pinned = document.text[stub.span.end : following.span.start]
-        between += room.count(stub.tail + pinned + following.lead)
+        far = len(pinned) > room.canvas_tokens * _LONGEST
+        between += room.canvas_tokens if far else room.count(stub.tail + pinned + following.lead)
     signature = room.count(document.text[_signature(document, stubs[0]) : stubs[0].span.start] + stubs[0].lead)
     least = signature if signature <= room.before_tokens else 0
     best = Together(tuple(stubs), 0, 0, 0)

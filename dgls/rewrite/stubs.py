@@ -31,6 +31,7 @@ _INTERFACES = frozenset({"interface_declaration", "trait_item"})
 _CONSTRUCTS = re.compile(r"\b(?:__init__|__new__|constructor|initialize|__construct)\b")
 _CONSTRUCTORS = frozenset({"constructor_declaration", "compact_constructor_declaration", "destructor_declaration"})
 _ARGUMENTS = re.compile(r"\(\s*(?:(?:self|cls|void)\b\s*,?)?\s*([^)]*)\)(\s*(?:noexcept\s*)?:\s*\w)?")
+_WHATEVER = re.compile(r"\*{1,2}\w+(?:\s*:\s*\w+)?\s*,?")  # whatever is given is meant to be dropped
 _STORED = re.compile(r"\b(?:private|public|protected|readonly)\b")
 _EMPTY_BY_NAME = re.compile(r"\b_*(?:no_?op|nop|do_?nothing|ignore|dummy)\w*\s*\(", re.IGNORECASE)
 
@@ -113,9 +114,9 @@ def _lacks_code(owner: Node, body: Body, syntax: Syntax) -> bool:
         return True
     if owner.type in PLACEHOLDERS[syntax.language.id].closures or body.explained:
         return False
-    return not (_is_constructor(owner, body.header) and not _drops_arguments(body.header)) and not (
-        _EMPTY_BY_NAME.search(body.header)
-    )
+    if _is_constructor(owner, body.header) and not _drops_arguments(body.header):
+        return False
+    return _EMPTY_BY_NAME.search(body.header) is None
 
 
 def _is_abstract(owner: Node, syntax: Syntax) -> bool:
@@ -144,7 +145,9 @@ def _is_constructor(owner: Node, header: str) -> bool:
 
 def _drops_arguments(header: str) -> bool:
     found = _ARGUMENTS.search(header)
-    return found is not None and bool(found[1].strip()) and not found[2] and not _STORED.search(found[1])
+    if found is None or found[2] or _STORED.search(found[1]):
+        return False
+    return bool(_WHATEVER.sub("", found[1]).strip())
 
 
 def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:

@@ -1,12 +1,14 @@
 """Stubs filled with what a model is told to say, case by case, and the laws of it for any functions and fills."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgls.document import Document, Span
 from dgls.errors import NothingToDo
-from dgls.region.syntax import parse
+from dgls.region.syntax import parse, parse_all
 from dgls.rewrite.fill import LEAST_TOKENS
 from dgls.rewrite.passage import Job, Passage, Room, applied, carry_out
 from dgls.rewrite.start import start
@@ -38,6 +40,20 @@ def test_a_case(case: Case, room: Room) -> None:
     assert outcome.confidence == pytest.approx(0.5 ** len(outcome.replacements))
     for passage in script.passages:
         assert tokens(passage, room) <= room.canvas_tokens
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.replaces], ids=lambda case: case.name)
+def test_what_parsed_still_parses(case: Case) -> None:
+    before, after = parse_all(case.document), parse_all(replace(case.document, text=case.result, _starts=[]))
+    if before is not None and after is not None and not before.tree.root_node.has_error:
+        assert not after.tree.root_node.has_error
+
+
+def test_without_a_tree_a_stub_is_filled_all_the_same() -> None:
+    document = functions(2)
+    task = Task(Action.FILL, Span(5, 5))
+    outcome = carry_out(start(task, document, LARGE, None), Script(["return x"]))
+    assert applied(document, outcome.replacements).text == document.text.replace("pass", "return x", 1)
 
 
 def tokens(passage: Passage, room: Room) -> int:
