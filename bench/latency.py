@@ -79,6 +79,9 @@ class JournalEngine:
                     file.write(json.dumps(entry) + "\n")
             yield event
 
+    def count(self, text: str) -> int:
+        return self._engine.count(text)
+
     def close(self) -> None:
         self._engine.close()
 
@@ -89,6 +92,9 @@ class InstantEngine:
     def __init__(self) -> None:
         self.info = ModelInfo(INSTANT, 0, 0, "cpu", "no device", "float32", 0.0, PROFILE)
         self._count = 0
+
+    def count(self, text: str) -> int:
+        return -(-len(text) // 3)
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         self._count += 1

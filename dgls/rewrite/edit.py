@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from difflib import SequenceMatcher
+from itertools import accumulate
 
 from dgls.document import Document, Span
 from dgls.region.breakage import Breakage
@@ -17,6 +18,7 @@ from dgls.rewrite.passage import Outcome, Replacement, applied
 SCREEN_LINES = 40
 """What an editor shows at once, on a laptop."""
 
+_ALIKE = 0.6  # as difflib counts: more of a line stays than goes
 _NEAR = 40 * SCREEN_LINES  # characters between changes that may depend on each other
 _LONGEST = 400_000  # characters of a document that is parsed as a whole: a quarter of a second
 _LINES = re.compile(r"\A[^\r\n]*|(?:\r\n|\r|\n)[^\r\n]*")
@@ -33,9 +35,9 @@ class WrongEdit(AssertionError):
 def minimal(outcome: Outcome) -> tuple[Replacement, ...]:
     """The same change, of the lines alone that it changes.
 
-    Changed lines are replaced as a whole: several small edits a line can't be read in an editor's preview. Where one
-    line became one line, only the words that differ are replaced, so that the caret, marks and folds in the rest of it
-    stay. What was only added or only taken away is just that, an insertion or a deletion.
+    Where a line became another much like it, only what differs is replaced, from the first such word to the last: so
+    the caret, marks and folds in the rest of it stay. Other changed lines are replaced as a whole, as many small edits
+    can't be read in an editor's preview. What was only added or taken away is just that, an insertion or a deletion.
     """
     text = outcome.document.text
     return tuple(
@@ -137,15 +139,24 @@ def _merged(replacements: Iterable[Replacement]) -> Iterator[Replacement]:
 
 def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
     before, after = _LINES.findall(old), _LINES.findall(whole.text)
-    starts = [0]
-    for line in before:
-        starts.append(starts[-1] + len(line))
+    starts = list(accumulate(map(len, before), initial=whole.span.start))
+    for top, bottom, new_top, new_bottom in _hunks(before, after):
+        changed = Replacement(Span(starts[top], starts[bottom]), "".join(after[new_top:new_bottom]))
+        yield _narrowed("".join(before[top:bottom]), changed, single=bottom - top == new_bottom - new_top == 1)
+
+
+def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Which lines became which. Several that became as many, each much like its own, are a hunk each."""
     for tag, top, bottom, new_top, new_bottom in SequenceMatcher(None, before, after).get_opcodes():
-        if tag != "equal":
-            start, end = whole.span.start + starts[top], whole.span.start + starts[bottom]
-            single = bottom - top == new_bottom - new_top == 1
-            changed = Replacement(Span(start, end), "".join(after[new_top:new_bottom]))
-            yield _narrowed(old[starts[top] : starts[bottom]], changed, single)
+        pairs = list(zip(range(top, bottom), range(new_top, new_bottom), strict=False))
+        if bottom - top == new_bottom - new_top and all(_alike(before[line], after[new]) for line, new in pairs):
+            yield from ((line, line + 1, new, new + 1) for line, new in pairs if tag != "equal")
+        elif tag != "equal":
+            yield top, bottom, new_top, new_bottom
+
+
+def _alike(old: str, new: str) -> bool:
+    return old == new or SequenceMatcher(None, old, new, autojunk=False).quick_ratio() > _ALIKE
 
 
 def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:

@@ -15,7 +15,7 @@ from dgls.region.syntax import Syntax
 from dgls.rewrite.chain import Manner, in_turn
 from dgls.rewrite.fitting import redrafted
 from dgls.rewrite.passage import Job, Room
-from dgls.rewrite.refine import drafted
+from dgls.rewrite.refine import drafted, sound
 from dgls.rewrite.selection import open_parts, trimmed
 from dgls.rewrite.task import Task
 
@@ -37,7 +37,7 @@ def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Jo
         shows=True,
         instruction=task.instruction if room.instructions else "",
     )
-    return (yield from in_turn(document, parts, room, manner))
+    return sound((yield from in_turn(document, parts, room, manner)))
 
 
 def statement_at(document: Document, span: Span, syntax: Syntax | None) -> Span | None:
