@@ -17,6 +17,7 @@ from dgls.region.suggestion import Rejection, Suggestion, suggest
 from dgls.rewrite.passage import Gap, Passage
 
 _BREAK = re.compile(r"\r\n|\n|\r")
+_ENDED = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
 _NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
 
 
@@ -94,6 +95,9 @@ def _has_line_below(document: Document, span: Span) -> bool:
 
 
 def _in_breaks_of(old: str, document: Document, new: str) -> str:
-    """With the old code's line breaks, if they are all alike; else with the document's."""
-    breaks = set(_BREAK.findall(old))
-    return _BREAK.sub(breaks.pop() if len(breaks) == 1 else document.newline, new)
+    """With the old code's line breaks. If they are not all alike, a line that stays keeps its own."""
+    lines = [(line[1], line[2]) for line in _ENDED.finditer(old)]
+    kinds = {line_break for _, line_break in lines}
+    newline = kinds.pop() if len(kinds) == 1 else document.newline
+    known, kept = dict(lines), frozenset(lines)
+    return _ENDED.sub(lambda line: line[0] if line.groups() in kept else line[1] + known.get(line[1], newline), new)

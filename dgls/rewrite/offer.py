@@ -80,11 +80,15 @@ def offers(
 
 
 def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | None) -> Iterator[Offer]:
+    """Where several tools say the same of a statement, one."""
+    said: set[tuple[Span, str]] = set()
     for each in diagnosed:
-        if statement_at(document, each.span, syntax) is not None:
+        statement = statement_at(document, each.span, syntax)
+        if statement is not None and (statement, each.message) not in said:
+            said.add((statement, each.message))
             first = each.message.strip().split("\n")[0]
             short = first if len(first) <= _TITLE else first[: _TITLE - 1].rstrip() + "…"
-            yield Offer(f"Fix: {short}", Task(Action.FIX, each.span, each.message))
+            yield Offer(f"Fix: {short}" if short else "Fix this", Task(Action.FIX, each.span, each.message))
 
 
 def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Offer]:

@@ -165,6 +165,15 @@ def test_passages_are_well_formed(done: Run) -> None:
     assert done.passages[-1].canvas.end <= len(done.passages[-1].document.text)
 
 
+@given(runs())
+def test_what_comes_back_as_it_was_is_no_edit(done: Run) -> None:
+    def infill(passage: Passage) -> Infill:
+        return infill_of(*(passage.document.text[gap.span.start : gap.span.end] for gap in passage.gaps))
+
+    syntax = parse(done.document, done.task.span.start)
+    assert carry_out(start(done.task, done.document, done.room, syntax), infill).replacements == ()
+
+
 @settings(max_examples=150)
 @given(runs())
 def test_the_smallest_edit_is_the_same_edit(done: Run) -> None:
