@@ -20,11 +20,12 @@ from dgls.region.languages import FALLBACK, Language, language_of
 from dgls.region.syntax import Syntax, grammar_of, parse_all
 from dgls.rewrite.bare import bare_stub_at, bare_stubs_in
 from dgls.rewrite.body import Body, body_of, document_offset
-from dgls.rewrite.hints import may_hold_stubs as may_hold_stubs
+from dgls.rewrite.hints import hints_at_stubs
 from dgls.rewrite.layout import Stub as Stub
 from dgls.rewrite.layout import below_comment, laid_out
 from dgls.rewrite.placeholders import PLACEHOLDERS, declares_only, is_comment, says_todo
 
+_SHORT = 15_000  # characters, some 400 lines; that many are parsed in two milliseconds
 _ABSTRACT = re.compile(r"@(?:[\w.]+\.)?(?:overload|abstract\w*|singledispatch\w*|group|callback)\b")
 _ABSTRACT_BASES = re.compile(r"\b(?:Protocol|ABC|ABCMeta|Interface)\b")
 _INTERFACES = frozenset({"interface_declaration", "trait_item"})
@@ -32,6 +33,10 @@ _CONSTRUCTS = re.compile(r"\b(?:__init__|__new__|constructor|initialize|__constr
 _CONSTRUCTORS = frozenset({"constructor_declaration", "compact_constructor_declaration", "destructor_declaration"})
 _ARGUMENTS = re.compile(r"\(\s*(?:(?:self|cls|void)\b\s*,?)?\s*([^)]*)\)(\s*(?:noexcept\s*)?:\s*\w)?")
 _WHATEVER = re.compile(r"\*{1,2}\w+(?:\s*:\s*\w+)?\s*,?")  # whatever is given is meant to be dropped
+_DERIVES = re.compile(r"class\s+\w+([^\r\n{]*)")
+_FOR_OTHERS = re.compile(
+    r"\b(?:sub-?class|child class|overrid|must (?:be )?(?:implement|define|provide))", re.IGNORECASE
+)
 _STORED = re.compile(r"\b(?:private|public|protected|readonly)\b")
 _EMPTY_BY_NAME = re.compile(r"\b_*(?:no_?op|nop|do_?nothing|ignore|dummy)\w*\s*\(", re.IGNORECASE)
 
@@ -59,7 +64,7 @@ def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | No
 def stubs_in(document: Document) -> tuple[Stub, ...]:
     """The stubs of the whole document in text order, without those that may be empty on purpose.
 
-    Parses all of it: some 100 ms for 10,000 lines, and as much again where all of it is stubs.
+    Parses all of it: some 100 ms for 10,000 lines, and up to twice as much again where all of it is stubs.
     """
     language = language_of(document.language, document.uri)
     if declares_only(document.uri):
@@ -68,13 +73,20 @@ def stubs_in(document: Document) -> tuple[Stub, ...]:
     if syntax is None:
         return tuple(bare_stubs_in(document, language)) if _may_have_bodies(language) else ()
     found: list[Stub] = []
+    bases = _bases(syntax)
     for owner in _functions(syntax):
         body = body_of(document, syntax, owner)
-        if body is not None and _lacks_code(owner, body, syntax):
+        if body is not None and _lacks_code(owner, body, syntax, bases):
             stub = _stub(document, language, body)
             if not found or found[-1].span.end <= stub.span.start:
                 found.append(stub)
     return tuple(found)
+
+
+def may_hold_stubs(document: Document) -> bool:
+    """Would `stubs_in` find any? Certain for short documents; for long ones a guess that seldom misses, and is made
+    in a few milliseconds."""
+    return hints_at_stubs(document) and (len(document.text) > _SHORT or bool(stubs_in(document)))
 
 
 def _may_have_bodies(language: Language) -> bool:
@@ -102,21 +114,36 @@ def _query(language: Language, types: tuple[str, ...]) -> Query:
     return Query(grammar, "[" + " ".join(f"({each})" for each in types) + "] @function")
 
 
-def _lacks_code(owner: Node, body: Body, syntax: Syntax) -> bool:
+def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) -> bool:
     """Is code missing, to all appearances? What only does nothing may be meant so.
 
-    An empty constructor is a stub if it takes arguments that it neither stores nor hands on: one without overrides
-    another's, or says that there is none. What is abstract says what others have to do.
+    What is abstract says what others have to do; so does what only does nothing, or refuses, in a class that is among
+    the `bases` of others. An empty constructor is a stub if it takes arguments that it neither stores nor hands on:
+    one without overrides another's, or says that there is none.
     """
     if _is_abstract(owner, syntax):
         return False
-    if body.todo or body.refuses:
+    if body.todo:
+        return True
+    held = _class_of(owner)
+    name = None if held is None else held.child_by_field_name("name")
+    if (name is not None and syntax.code(name) in bases) or _FOR_OTHERS.search(_said(syntax, body)):
+        return False
+    if body.refuses:
         return True
     if owner.type in PLACEHOLDERS[syntax.language.id].closures or body.explained:
         return False
     if _is_constructor(owner, body.header) and not _drops_arguments(body.header):
         return False
     return _EMPTY_BY_NAME.search(body.header) is None
+
+
+def _said(syntax: Syntax, body: Body) -> str:
+    """The placeholders, and what stands between them."""
+    if not body.gone:
+        return ""
+    start, end = body.gone[0].start - syntax.start, body.gone[-1].end - syntax.start
+    return syntax.text[start:end]
 
 
 def _is_abstract(owner: Node, syntax: Syntax) -> bool:
@@ -126,15 +153,28 @@ def _is_abstract(owner: Node, syntax: Syntax) -> bool:
         if _ABSTRACT.search(decorators):
             return True
     while parent is not None:
-        if parent.type in _INTERFACES:
+        condition = parent.child_by_field_name("condition")
+        if condition is not None and syntax.code(condition).endswith("TYPE_CHECKING"):
             return True
-        if parent.type == "class_definition":
-            bases = parent.child_by_field_name("superclasses")
-            return bases is not None and _ABSTRACT_BASES.search(syntax.code(bases)) is not None
-        if parent.type == "function_definition" or "class" in parent.type:
-            return False
         parent = parent.parent
-    return False
+    held = _class_of(owner)
+    if held is None:
+        return False
+    bases = held.child_by_field_name("superclasses")
+    return held.type in _INTERFACES or (bases is not None and _ABSTRACT_BASES.search(syntax.code(bases)) is not None)
+
+
+def _class_of(owner: Node) -> Node | None:
+    """What a method belongs to."""
+    node = owner.parent
+    while node is not None and node.child_by_field_name("name") is None:
+        node = node.parent
+    return node if node is not None and ("class" in node.type or node.type in _INTERFACES) else None
+
+
+def _bases(syntax: Syntax) -> frozenset[str]:
+    """What the classes of the text derive from, by name: on its line, whatever stands behind a class's own name."""
+    return frozenset(word for line in _DERIVES.finditer(syntax.text) for word in re.findall(r"\w+", line[1]))
 
 
 def _is_constructor(owner: Node, header: str) -> bool:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from dgls.document import Document
 from dgls.region.languages import LANGUAGES
 from dgls.region.syntax import parse
+from dgls.rewrite.hints import hints_at_stubs
 from dgls.rewrite.placeholders import PLACEHOLDERS
 from dgls.rewrite.stubs import may_hold_stubs, stub_at, stubs_in
 from tests.rewrite.stubs import Case, read_cases
@@ -43,9 +44,9 @@ def test_a_look_at_the_text_spares_most_files_the_offer() -> None:
         'class A(B):\n    """Doc."""\n\n    x = {}\n\n    def f(self):\n        """Doc."""\n        # TODO: be fast\n'
     )
     text += "        try:\n            return g()\n        except C:\n            pass\n        return ...\n"
-    assert not may_hold_stubs(Document("file:///a.py", 1, "python", text))
+    assert not hints_at_stubs(Document("file:///a.py", 1, "python", text))
     script = "const a = {};\non(() => {});\n// TODO: be fast\nf();\nclass A implements B { f() { g(); } }\n"
-    assert not may_hold_stubs(Document("file:///a.ts", 1, "typescript", script))
+    assert not hints_at_stubs(Document("file:///a.ts", 1, "typescript", script))
 
 
 def test_every_language_with_functions_is_known_here() -> None:
