@@ -19,7 +19,7 @@ from dgls.region.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
 from dgls.region.suggestion import Rejection, suggest
 from dgls.region.syntax import Syntax
 from dgls.region.window import CountTokens, after_end, before_start
-from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied
+from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
 from dgls.rewrite.placeholders import is_placeholder, says_todo, says_what
 from dgls.rewrite.stubs import Stub, stub_at, stubs_in
 from dgls.rewrite.task import Task
@@ -120,15 +120,16 @@ def _passage(document: Document, together: Together, done: Sequence[Replacement]
     """The document with the fills that are `done`, and with nothing in the gaps of the stubs `together`."""
     stubs = together.stubs
     opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
-    moved = sum(len(each.text) - _length(each.span) for each in done)
+    shift = sum(len(each.text) - _length(each.span) for each in done)
     gaps: list[Gap] = []
     for stub in stubs:
-        at = stub.span.start + moved + len(stub.lead)
+        at = stub.span.start + shift + len(stub.lead)
         stop = "\n" if stub.indent is None else None
         gaps.append(Gap(Span(at, at), Hole(max_tokens=together.hole_tokens, stop=stop), stub.span))
-        moved += len(stub.lead) + len(stub.tail) - _length(stub.span)
+        shift += len(stub.lead) + len(stub.tail) - _length(stub.span)
     language = language_of(document.language, document.uri)
-    signature = _signature(document, stubs[0]) + gaps[0].span.start - stubs[0].span.start - len(stubs[0].lead)
+    at = _signature(document, stubs[0])
+    signature = moved(Span(at, at), done).start
     start = _canvas_start(opened, gaps[0].span.start, signature, language, together.before_tokens, room.count)
     end = _canvas_end(opened, gaps[-1].span.end, language, together.after_tokens, room.count)
     notes = (_note(document, stub, language) for stub in stubs)
