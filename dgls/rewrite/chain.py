@@ -20,6 +20,9 @@ from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, 
 from dgls.rewrite.selection import trimmed
 from engine.types import Hole
 
+_LONGEST = 16
+"""Characters of code that a token has at most, in the mean of a canvas: more text is not even counted."""
+
 
 @dataclass(frozen=True, slots=True)
 class Manner:
@@ -67,11 +70,10 @@ def canvases(
     left = list(reversed(parts))
     while left:
         part = left.pop()
-        between = room.count(text[now[-1].end : part.start]) if now else 0
-        tokens = size(text[part.start : part.end])
-        if used + between + tokens <= most:
+        start = now[-1].end if now else part.start
+        if part.end - start <= most * _LONGEST and used + (tokens := _size(text, start, part, room, size)) <= most:
             now.append(part)
-            used += between + tokens
+            used += tokens
         elif now:
             found.append(tuple(now))
             left.append(part)
@@ -81,6 +83,11 @@ def canvases(
             found.append((head,))
             left += [tail] if tail is not None else []
     return [*found, tuple(now)] if now else found
+
+
+def _size(text: str, start: int, part: Span, room: Room, size: Callable[[str], int]) -> int:
+    """Tokens of a part, and of what lies between `start` and it."""
+    return room.count(text[start : part.start]) + size(text[part.start : part.end])
 
 
 def _most(room: Room) -> int:
@@ -93,7 +100,8 @@ def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) 
     may be: a last one of a few tokens would know little of what it belongs to. The rest starts with its indentation, as
     how deep it is depends on what the first piece becomes."""
     text = document.text
-    lines = range(document.line_at(part.start) + 1, document.line_at(part.end) + 1)
+    reach = min(part.end, part.start + most * _LONGEST)
+    lines = range(document.line_at(part.start) + 1, document.line_at(reach) + 1)
 
     def until(line: int) -> int:
         return size(text[part.start : document.line_start(line)])
@@ -101,8 +109,8 @@ def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) 
     fitting = lines[: bisect_right(lines, most, key=until)]
     if not fitting:
         return _cut_line(document, part, most, size)
-    tokens = size(text[part.start : part.end])
-    share = tokens // -(-tokens // most)
+    tokens = size(text[part.start : reach]) * (part.end - part.start) // (reach - part.start)
+    share = tokens // max(2, -(-tokens // most))
     near = fitting[bisect_right(fitting, share * 3 // 5, key=until) :] or fitting[-1:]
     border = border_among(document, near, language_of(document.language, document.uri))
     at = border if border is not None else document.line_start(near[-1])
@@ -115,7 +123,8 @@ def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) 
 def _cut_line(document: Document, part: Span, most: int, size: Callable[[str], int]) -> tuple[Span, Span | None]:
     """Inside a line that is too long by itself; between words, if there are any."""
     text = document.text
-    lengths = range(1, document.line_end(document.line_at(part.start)) - part.start + 1)
+    line_end = document.line_end(document.line_at(part.start))
+    lengths = range(1, min(line_end - part.start, most * _LONGEST) + 1)
     length = max(1, bisect_right(lengths, most, key=lambda length: size(text[part.start : part.start + length])))
     words = list(re.finditer(r"\W", text[part.start : part.start + length]))
     if words and words[-1].end() * 2 > length:
