@@ -26,8 +26,8 @@ from engine.types import Hole, Pinned, Segment
 class Span:
     """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
-    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that other ones have to be
-    better than, with PAD behind them; None where nothing is expected.
+    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that
+    stood there, which others have to be better than.
     """
 
     start: int
@@ -35,7 +35,7 @@ class Span:
     freed: bytes = b""
     min_tokens: int = 0
     stop: str | None = None
-    expected: tuple[int, ...] | None = None
+    expected: tuple[int, ...] = ()
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -93,7 +93,7 @@ def lay_out(
     for before, hole, at, draft, stood, size in each:
         ids += before
         least = min(hole.min_tokens, size)
-        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, None if stood is None else tuple(stood)))
+        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, tuple(stood or ())))
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:

@@ -16,9 +16,8 @@ from torch import Tensor
 from engine.canvas import Canvas
 from engine.tokenizer import Tokenizer
 
-TOKEN_WORTH, LENGTH_WORTH = 3.0, 10.0
-"""Nats by which another token must be likelier than the expected one, and a token than none where the expected text
-has ended."""
+TOKEN_WORTH = 6.0
+"""Nats by which another token must be likelier than the one that stood there."""
 
 
 class Vocabulary:
@@ -59,7 +58,6 @@ class Constraint:
         self._endless: list[tuple[slice, Tensor]] = []
         unpadded: list[int] = []
         expected: list[tuple[int, int]] = []
-        worth: list[float] = []
         row = 0
         for hole in canvas.holes:
             if hole.freed:
@@ -69,19 +67,16 @@ class Constraint:
                 behind = slice(row + bool(hole.freed), row + len(hole))
                 self._endless.append((behind, vocabulary.holding(hole.stop.encode(errors="replace"))))
             unpadded += range(row, row + hole.min_tokens) if pads else ()
-            if hole.expected is not None and (pads or len(hole) == len(hole.expected)):
-                padding = [vocabulary.pad_id] * (len(hole) - len(hole.expected))
-                expected += enumerate([*hole.expected, *padding], row)
-                worth += [TOKEN_WORTH] * len(hole.expected) + [LENGTH_WORTH] * len(padding)
+            if len(hole.expected) == len(hole):
+                expected += enumerate(hole.expected, row)
             row += len(hole)
         self._unpadded = torch.tensor(unpadded, dtype=torch.long, device=vocabulary.device)
         self._expected = torch.tensor(expected, dtype=torch.long, device=vocabulary.device).reshape(-1, 2).unbind(1)
-        self._worth = torch.tensor(worth, device=vocabulary.device)
 
     def apply(self, logits: Tensor) -> Tensor:
         """`logits` [H, V] with minus infinity, in place, for what may not stand."""
         logits.index_fill_(1, self._never, -math.inf)
-        logits[self._expected] += self._worth
+        logits[self._expected] += TOKEN_WORTH
         logits[self._unpadded, self._pad_id] = -math.inf
         for row, others in self._held:
             logits[row].masked_fill_(others, -math.inf)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from engine import decoder
-from engine.constraint import LENGTH_WORTH
 from engine.denoise import Candidate, Progress, denoise
 from engine.errors import Cancelled
 from engine.sampler import Schedule
@@ -27,6 +26,10 @@ if TYPE_CHECKING:
 DROP_AT, KEEP = 2, 6
 """After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
 candidates go on."""
+
+
+LENGTH_WORTH = 12.0
+"""Nats by which a hole must surprise less for each token more or fewer than stood there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +125,7 @@ class Contest:
     def _score(self, number: int) -> float:
         """Nats of a candidate that was judged, low is good. Another length than the expected one has to be worth it."""
         span = self._candidates[number].canvas.holes[self._hole]
-        off = 0 if span.expected is None else abs(len(span) - len(span.expected))
+        off = abs(len(span) - len(span.expected)) if span.expected else 0
         return self._nats[number] + self._bias * len(span) + LENGTH_WORTH * off
 
     def _ahead(self) -> Progress:

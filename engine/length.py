@@ -30,8 +30,8 @@ class Length(Protocol):
         """Canvas positions for `hole`, whose draft has `drafted` tokens (None: no draft). A draft always fits."""
         ...
 
-    def around(self, tokens: int, slack: int) -> tuple[int, int]:
-        """Bounds for a hole in whose place stood so many tokens, and which may hold `slack` more."""
+    def around(self, tokens: int) -> tuple[int, int]:
+        """Bounds, without slack, for a hole in whose place so many tokens stood."""
         ...
 
 
@@ -44,13 +44,15 @@ class Pad:
     pads, stops = True, True
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
-        return (hole,)
+        """Slack is tried and not padded: PAD amid code that is nearly whole was seen to spoil what stands beside it."""
+        longer = range(hole.max_tokens + 1, hole.max_tokens + hole.slack + 1)
+        return (replace(hole, slack=0), *(_held(hole, length) for length in longer))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return max(hole.max_tokens, drafted or 0)
 
-    def around(self, tokens: int, slack: int) -> tuple[int, int]:
-        return 0, tokens + slack
+    def around(self, tokens: int) -> tuple[int, int]:
+        return 0, tokens
 
 
 class Fixed:
@@ -64,7 +66,7 @@ class Fixed:
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return hole.max_tokens if drafted is None else max(1, hole.min_tokens, drafted)
 
-    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+    def around(self, tokens: int) -> tuple[int, int]:
         return tokens, tokens
 
 
@@ -79,21 +81,26 @@ class Batch:
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
         if hole.draft is not None:
             return (hole,)
-        return tuple(replace(hole, min_tokens=rung, max_tokens=rung) for rung in ladder(hole))
+        close = range(max(1, hole.min_tokens), hole.max_tokens + hole.slack + 1)
+        return tuple(_held(hole, rung) for rung in (close if hole.slack else ladder(hole)))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
-        guess = max(1, hole.min_tokens, min(_GUESS, (hole.min_tokens + hole.max_tokens) // 2))
+        guess = hole.max_tokens if hole.expected else max(1, hole.min_tokens, min(_GUESS, hole.max_tokens))
         return guess if drafted is None else max(1, hole.min_tokens, drafted)
 
-    def around(self, tokens: int, slack: int) -> tuple[int, int]:
-        return max(1, tokens - 1), tokens + slack
+    def around(self, tokens: int) -> tuple[int, int]:
+        return max(1, tokens - 1), tokens
 
 
 _DENSE = 8
 """Up to here every length is tried: one token too many or too few shows most where there are few."""
 
 _GUESS = 8
-"""About the median length of what is missing of a line; a hole whose bounds are close gets their middle."""
+"""About the median length of what is missing of a line."""
+
+
+def _held(hole: Hole, length: int) -> Hole:
+    return replace(hole, min_tokens=length, max_tokens=length, slack=0)
 
 
 def ladder(hole: Hole) -> list[int]:

@@ -22,11 +22,8 @@ from engine.profile import Profile
 from engine.tokenizer import Tokenizer
 from engine.types import Draft, Hole, Piece, Pinned, Segment
 
-SLACK = 2
-"""Tokens by which an opened run may grow, where the canvas has room."""
-
-_SHARED = 2
-"""Of the code around the holes all slack together may take one part in so many."""
+SLACK, SLACK_RUNS = 1, 2
+"""Tokens by which an opened run may grow, and how many of a draft's runs may, those doubted most: each costs a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +65,6 @@ class Sketch:
     segments: tuple[Segment, ...]
     canvas: Canvas
     atoms: tuple[tuple[_Atom, ...], ...]
-    room: int
 
     @property
     def positions(self) -> list[int]:
@@ -80,8 +76,7 @@ class Sketch:
         doubt = dict(zip(self.positions, nats, strict=True))
         holes = _holes(self.segments)
         runs = [_runs(atoms, hole.strength, doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
-        openings = sum(opens for own in runs for opens, _ in own)
-        slack = min(SLACK, self.room // max(1, openings))
+        grow = [_worst(own, doubt)[:SLACK_RUNS] for own in runs]
         segments: list[Segment] = []
         parts: list[tuple[tuple[str, ...] | int, ...]] = []
         number = 0
@@ -92,6 +87,7 @@ class Sketch:
             own: list[tuple[str, ...] | int] = []
             for opens, run in runs[len(parts)] or [(True, [])]:
                 if opens:
+                    slack = SLACK if run in grow[len(parts)] else 0
                     segments.append(_opening(segment, run, length, slack, first=not own) if run else segment)
                     own.append(number)
                     number += 1
@@ -125,8 +121,7 @@ def sketch(
 
     canvas = lay_out(segments, tokenizer, profile, positions, closing)
     atoms = [_atoms(hole, span, canvas, tokenizer) for hole, span in zip(_holes(segments), canvas.holes, strict=True)]
-    free = profile.canvas_length - (canvas.holes[-1].end - canvas.holes[0].start) - len(closing)
-    return Sketch(tuple(segments), canvas, tuple(atoms), free // _SHARED)
+    return Sketch(tuple(segments), canvas, tuple(atoms))
 
 
 def _holes(segments: Sequence[Segment]) -> list[Hole]:
@@ -150,22 +145,30 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
 
 def _runs(atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float]) -> list[tuple[bool, list[_Atom]]]:
     """The draft in turns of kept and opened atoms (True), the most doubted ones opened."""
-    worst = [max(doubt[position] for position in atom.positions) for atom in atoms]
-    order = sorted(range(len(atoms)), key=lambda index: (-worst[index], index))
+    order = sorted(range(len(atoms)), key=lambda index: (-_most([atoms[index]], doubt), index))
     chosen = set(order[: max(1, round(strength * len(atoms)))])
     turns = groupby(range(len(atoms)), key=chosen.__contains__)
     return [(opens, [atoms[index] for index in run]) for opens, run in turns]
 
 
-def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first: bool) -> Hole:
-    """A hole for an opened run. Its text ends before the draft's stop, unless the run itself goes across it.
+def _worst(runs: Sequence[tuple[bool, list[_Atom]]], doubt: Mapping[int, float]) -> list[list[_Atom]]:
+    """The opened runs, those first that hold the most doubted tokens."""
+    return sorted((run for opens, run in runs if opens), key=lambda run: -_most(run, doubt))
 
-    In front of a draft the text may be cut anywhere; within, at a token's border."""
+
+def _most(run: Sequence[_Atom], doubt: Mapping[int, float]) -> float:
+    return max(doubt[position] for atom in run for position in atom.positions)
+
+
+def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first: bool) -> Hole:
+    """A hole for an opened run. Its text ends before the draft's stop, unless the run itself goes across it. In front
+    of a draft the text may be cut anywhere; within, at a token's border.
+    """
     text = "".join(atom.text for atom in run)
     tokens = sum(len(atom.positions) for atom in run)
-    least, most = length.around(tokens, slack)
+    least, most = length.around(tokens)
     stop = None if hole.stop is None or hole.stop in text else hole.stop
-    return Hole(least, most, stop=stop, healed=first and hole.healed, expected=text)
+    return Hole(least, most, stop=stop, healed=first and hole.healed, expected=text, slack=slack)
 
 
 def _kept(pieces: tuple[str, ...]) -> Answer:

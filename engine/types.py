@@ -64,7 +64,8 @@ class Hole:
     it is longer than `max_tokens`.
 
     `healed`: the last token in front may grow into the hole, because the text there was cut anywhere. `expected`: the
-    text that stood there, which another one has to be better than by a margin.
+    text that stood there, which another one has to be better than by a margin. `slack`: by how many tokens more than
+    `max_tokens` the fill may be longer if that is better still.
     """
 
     min_tokens: int = 1
@@ -74,6 +75,7 @@ class Hole:
     stop: str | None = None
     healed: bool = True
     expected: str | None = None
+    slack: int = 0
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step, decoder
 from engine.canvas import Canvas, lay_out
-from engine.constraint import LENGTH_WORTH, Constraint, Vocabulary
-from engine.contest import KEEP, Contest
+from engine.constraint import Constraint, Vocabulary
+from engine.contest import KEEP, LENGTH_WORTH, Contest
 from engine.denoise import Candidate, Progress, Survivors, denoise
 from engine.encoder import Encoder
 from engine.errors import Cancelled, RequestTooLarge

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from engine import decoder
 from engine.canvas import Canvas, lay_out
-from engine.constraint import LENGTH_WORTH, TOKEN_WORTH, Constraint, Vocabulary
+from engine.constraint import TOKEN_WORTH, Constraint, Vocabulary
 from engine.decoder import Prompt
 from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
-from engine.length import Fixed, Pad
+from engine.length import Pad
 from engine.loader import LoadedModel
 from engine.profile import PinnedSignal
 from engine.sampler import Sampler, Schedule, accepted, entropy
@@ -118,20 +118,14 @@ def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: Loa
     assert not unpadded[:, pad].any()
 
 
-def test_what_is_expected_has_a_lead_and_so_has_its_end(flat: LoadedModel) -> None:
+def test_what_stood_in_a_hole_has_a_lead_at_its_own_length(flat: LoadedModel) -> None:
     vocabulary, expected = vocabulary_of(flat), flat.tokenizer.encode("value(")
-    segments = (Pinned("Q"), Hole(0, 4, expected="value("), Pinned("\n"), Hole(max_tokens=2))
-    lead = Constraint(laid_out(flat, *segments), vocabulary, pads=True).apply(torch.zeros(6, vocabulary.size))
-    wanted = torch.zeros(6, vocabulary.size)
+    segments = (Pinned("Q"), Hole(0, 2, expected="value("), Pinned("\n"), Hole(0, 3, expected="value("))
+    lead = Constraint(laid_out(flat, *segments), vocabulary, pads=True).apply(torch.zeros(5, vocabulary.size))
+    wanted = torch.zeros(5, vocabulary.size)
     wanted[[0, 1], expected] = TOKEN_WORTH
-    wanted[[2, 3], flat.tokenizer.pad_id] = LENGTH_WORTH
     allowed = lead.isfinite()
     assert torch.equal(lead[allowed], wanted[allowed])
-    exact = lay_out(segments, flat.tokenizer, flat.profile, Fixed().positions)
-    assert not Constraint(exact, vocabulary, pads=False).apply(torch.zeros(6, vocabulary.size)).clamp(min=0).any()
-    same = lay_out((segments[0], Hole(2, 2, expected="value(")), flat.tokenizer, flat.profile, Fixed().positions)
-    lead = Constraint(same, vocabulary, pads=False).apply(torch.zeros(2, vocabulary.size))
-    assert lead[[0, 1], expected].tolist() == [TOKEN_WORTH] * 2
 
 
 @pytest.mark.parametrize("pinned_signal", get_args(PinnedSignal))

@@ -22,7 +22,7 @@ from engine.errors import Cancelled, RequestTooLarge
 from engine.length import Batch, Fixed, Length, Pad, length_policy
 from engine.loader import LoadedModel
 from engine.profile import HolePolicy, PinnedSignal
-from engine.redraft import SLACK, Redraft, Sketch, sketch
+from engine.redraft import SLACK, SLACK_RUNS, Redraft, Sketch, sketch
 from engine.types import Segment
 
 DRAFT = "value = index + count"
@@ -163,6 +163,7 @@ def test_law_1_kept_tokens_are_the_same_at_every_step(
         return original(model, ids, *rest)
 
     monkeypatch.setattr(decoder, "decode", decode)
+    monkeypatch.setattr("engine.redraft.SLACK", 0)  # a single turn
     steps, infill = run(Engine(loaded), ask(AROUND[0], Hole(draft=DRAFT, strength=0.3), AROUND[1]))
     canvas = lay_out(redrafts[0].segments, loaded.tokenizer, loaded.profile, Pad().positions)
     scored, *denoised = passes
@@ -212,28 +213,51 @@ def test_drafted_and_other_holes_together_under_every_policy(
     assert [bool(infill.trials[number]) for number in (0, 2)] == [policy == "batch"] * 2
 
 
-@pytest.mark.parametrize(("policy", "bounds"), [("pad", (0, 5)), ("batch", (2, 5)), ("fixed", (3, 3))])
-def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, bounds: tuple[int, int]) -> None:
-    assert length_policy(policy).around(3, 2) == bounds
-    assert length_policy(policy).around(1, 0) == {"pad": (0, 1), "batch": (1, 1), "fixed": (1, 1)}[policy]
+@pytest.mark.parametrize(("policy", "tried"), [("pad", [3, 4]), ("batch", [2, 3, 4]), ("fixed", [3])])
+def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, tried: list[int]) -> None:
+    length = length_policy(policy)
+    hole = Hole(*length.around(3), expected="abc", slack=1)
+    assert [length.positions(own, None) for own in length.tries(hole)] == tried
+    assert length.positions(hole, None) == 3, "while another one's turn is on"
+    assert hole.min_tokens == {"pad": 0, "batch": 2, "fixed": 3}[policy]
+    assert Hole(*length.around(1)).min_tokens == (0 if policy == "pad" else 1)
 
 
-def test_a_superfluous_token_can_vanish_and_a_missing_one_appear(flat: LoadedModel) -> None:
-    """Where PAD may end a hole: the run of one token may be empty, and has room for more."""
-    own = sketched(flat, Pinned("x"), Hole(draft=DRAFT, strength=0.01), Pinned("\n"))
-    redraft = own.opened([float(number == 2) for number in range(len(own.positions))], Pad())
-    (hole,) = [segment for segment in redraft.segments if isinstance(segment, Hole)]
-    assert (hole.min_tokens, hole.max_tokens, hole.healed) == (0, 1 + SLACK, False)
-
-
-def test_slack_takes_no_more_than_half_of_the_code_around(flat: LoadedModel) -> None:
-    long = " ".join(["value"] * 20)
-    own = sketched(flat, Pinned("x = "), Hole(draft=long, strength=0.5), Pinned("\n"))
-    redraft = own.opened([float(number % 2) for number in range(len(own.positions))], Pad())
-    room = flat.profile.canvas_length - len(own.positions)
+def test_the_most_doubted_runs_have_slack(flat: LoadedModel) -> None:
+    own = sketched(flat, Pinned("x"), Hole(draft=DRAFT, strength=0.5), Pinned("\n"))
+    redraft = own.opened([float(number * (number % 2)) for number in range(len(own.positions))], Pad())
     holes = [segment for segment in redraft.segments if isinstance(segment, Hole)]
-    assert len(holes) * SLACK > room // 2 >= sum(hole.max_tokens - 1 for hole in holes)
-    lay_out(redraft.segments, flat.tokenizer, flat.profile, Pad().positions)
+    assert len(holes) > SLACK_RUNS
+    assert [hole.slack for hole in holes] == [0] * (len(holes) - SLACK_RUNS) + [SLACK] * SLACK_RUNS
+    at_the_start = isinstance(redraft.parts[0][0], int)
+    assert [hole.healed for hole in holes] == [at_the_start] + [False] * (len(holes) - 1)
+
+
+def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the longer one surprises less; and where PAD is likelier than all else."""
+    engine = Engine(flat)
+    monkeypatch.setattr("engine.contest.surprises", lambda *given: [-100.0 * len(draft) for draft in given[3]])
+    asked = drafted("return value", 0.01)
+    longer = run(engine, asked)[1]
+    assert len(longer.pieces[0]) == len(sketched(flat, *asked.segments).positions) + SLACK
+    original, pad = decoder.logits, flat.tokenizer.pad_id
+
+    def padding(*given: Any) -> Tensor:
+        return original(*given).index_fill(-1, torch.tensor([pad]), 50.0)
+
+    monkeypatch.setattr("engine.contest.surprises", lambda *given: [float(len(draft)) for draft in given[3]])
+    monkeypatch.setattr(decoder, "logits", padding)
+    shorter = run(engine, drafted(DRAFT, 0.01))[1]
+    assert len(shorter.texts[0]) < len(DRAFT)
+
+
+def test_a_draft_that_just_fits_is_tried_at_its_own_length_alone(flat: LoadedModel) -> None:
+    long = " ".join(["value"] * 24)
+    infill = run(Engine(flat), ask(Hole(draft=long, strength=0.1), max_steps=1))[1]
+    assert len(flat.tokenizer.encode(long)) + SLACK > flat.profile.canvas_length - 1
+    assert infill.canvas_tokens <= flat.profile.canvas_length
 
 
 def test_a_draft_that_does_not_fit_is_refused(engine: Engine) -> None:
