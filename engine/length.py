@@ -30,8 +30,8 @@ class Length(Protocol):
         """Canvas positions for `hole`, whose draft has `drafted` tokens (None: no draft). A draft always fits."""
         ...
 
-    def around(self, tokens: int) -> tuple[int, int]:
-        """Bounds, without slack, for a hole in whose place so many tokens stood."""
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        """Bounds for a hole in whose place so many tokens stood; `slack` comes on top."""
         ...
 
 
@@ -51,7 +51,7 @@ class Pad:
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return max(hole.max_tokens, drafted or 0)
 
-    def around(self, tokens: int) -> tuple[int, int]:
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
         return 0, tokens
 
 
@@ -66,7 +66,7 @@ class Fixed:
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return hole.max_tokens if drafted is None else max(1, hole.min_tokens, drafted)
 
-    def around(self, tokens: int) -> tuple[int, int]:
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
         return tokens, tokens
 
 
@@ -88,8 +88,8 @@ class Batch:
         guess = hole.max_tokens if hole.expected else max(1, hole.min_tokens, min(_GUESS, hole.max_tokens))
         return guess if drafted is None else max(1, hole.min_tokens, drafted)
 
-    def around(self, tokens: int) -> tuple[int, int]:
-        return max(1, tokens - 1), tokens
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        return max(1, tokens - 1) if slack else tokens, tokens  # each hole with several lengths costs a turn
 
 
 _DENSE = 8

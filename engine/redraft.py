@@ -5,7 +5,7 @@
 The most doubted tokens are opened (`engine.doubt`), the others pinned, so that all else of the engine sees ordinary
 segments. An order of doubt does not depend on the strength, so what a lower strength opens a higher one opens, too.
 Borders are those of tokens, and of whole characters: tokens that share one are opened together. Knows tokens' bytes
-and the policy's lengths, no tensors. Runs on the engine thread.
+and the policy's lengths; of tensors it only reads a canvas' ids. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
     """
     text = "".join(atom.text for atom in run)
     tokens = sum(len(atom.positions) for atom in run)
-    least, most = length.around(tokens)
+    least, most = length.around(tokens, slack)
     stop = None if hole.stop is None or hole.stop in text else hole.stop
     return Hole(least, most, stop=stop, healed=first and hole.healed, expected=text, slack=slack)
 

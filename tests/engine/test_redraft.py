@@ -216,11 +216,12 @@ def test_drafted_and_other_holes_together_under_every_policy(
 @pytest.mark.parametrize(("policy", "tried"), [("pad", [3, 4]), ("batch", [2, 3, 4]), ("fixed", [3])])
 def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, tried: list[int]) -> None:
     length = length_policy(policy)
-    hole = Hole(*length.around(3), expected="abc", slack=1)
+    hole = Hole(*length.around(3, 1), expected="abc", slack=1)
     assert [length.positions(own, None) for own in length.tries(hole)] == tried
     assert length.positions(hole, None) == 3, "while another one's turn is on"
     assert hole.min_tokens == {"pad": 0, "batch": 2, "fixed": 3}[policy]
-    assert Hole(*length.around(1)).min_tokens == (0 if policy == "pad" else 1)
+    assert length.around(1, 1)[0] == (0 if policy == "pad" else 1)
+    assert len(length.tries(Hole(*length.around(3, 0), expected="abc"))) == 1, "no turn without slack"
 
 
 def test_the_most_doubted_runs_have_slack(flat: LoadedModel) -> None:
