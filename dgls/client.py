@@ -12,6 +12,7 @@ from dgls.document import PositionEncoding
 class Client:
     """`folders` are the URIs of its workspace folders.
 
+    `menu_only`: it shows suggestions in its completion menu or nowhere.
     It asked to be told of settings (`configuration`), of work under way (`progress`), of drafts and of what each
     suggestion took (`suggested`). It knows code actions beside mere commands (`actions`), fetches what one does when
     it is chosen (`resolves_actions`), marks those of a model (`tags_actions`). It makes edits when told to
@@ -19,6 +20,7 @@ class Client:
     """
 
     encoding: PositionEncoding = "utf-16"
+    menu_only: bool = False
     configuration: bool = False
     progress: bool = False
     drafts: bool = False

@@ -15,7 +15,16 @@ from typing import NoReturn, cast
 from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 
-from dgls.features import code_action, command, configuration, inline_completion, lifecycle, status, text_sync
+from dgls.features import (
+    code_action,
+    command,
+    completion,
+    configuration,
+    inline_completion,
+    lifecycle,
+    status,
+    text_sync,
+)
 from dgls.protocol import Protocol
 from dgls.session import OpenEngine, Session
 from dgls.settings import Settings
@@ -34,7 +43,8 @@ class Server(LanguageServer):
     def __init__(self, session: Session) -> None:
         super().__init__("dgls", _version(), protocol_cls=Protocol)
         self.session = session
-        for feature in (lifecycle, text_sync, configuration, status, inline_completion, code_action, command):
+        lifecycle.register(self, session, known=lambda: completion.register(self, session))
+        for feature in (text_sync, configuration, status, inline_completion, code_action, command):
             feature.register(self, session)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from lsprotocol import types
 from pygls.capabilities import ServerCapabilitiesBuilder
@@ -15,14 +15,20 @@ from dgls.settings import SECTION, own_options
 CLOSE_SECONDS = 0.2
 """How long `shutdown` waits for the engine thread: a running step ends sooner, a load can't be stopped anyway."""
 
+MENU_ONLY = frozenset({"Eglot", "helix"})
+"""Clients without inline completion, by name: some show it and don't declare the capability (Emacs' lsp-mode)."""
+
 _TAG = types.CodeActionTag.LlmGenerated
 
 
-def register(server: LanguageServer, session: Session) -> None:
+def register(server: LanguageServer, session: Session, known: Callable[[], None]) -> None:
+    """`known` is called once it is known who the client is, before it is told what the server can do."""
+
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         session.client = _client(params)
         session.configure("initialization", own_options(params.initialization_options))
+        known()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
@@ -45,6 +51,7 @@ def _client(params: types.InitializeParams) -> Client:
     resolved = action.resolve_support.properties if action.resolve_support else ()
     return Client(
         encoding=types.PositionEncodingKind(encoding).value,
+        menu_only=_name(params) in MENU_ONLY and (text is None or text.inline_completion is None),
         configuration=bool(workspace and workspace.configuration),
         progress=bool(window and window.work_done_progress),
         drafts=_wants("draft", capabilities.experimental),
@@ -57,6 +64,10 @@ def _client(params: types.InitializeParams) -> Client:
         annotates_edits=edit.change_annotation_support is not None,
         folders=tuple(uri for uri in folders if uri),
     )
+
+
+def _name(params: types.InitializeParams) -> str:
+    return params.client_info.name if params.client_info else ""
 
 
 def _wants(notification: str, experimental: object) -> bool:

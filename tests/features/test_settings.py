@@ -22,6 +22,7 @@ BAD: list[tuple[str, object]] = [
     ("exclude", [3]),
     ("exclude", ["!"]),
     ("context.imports", True),
+    ("completion", False),
     ("inlineCompletion", "yes"),
     ("inlineCompletion.enabled", "false"),
     ("inlineCompletion.maxLines", 0),
@@ -64,6 +65,7 @@ def test_every_setting_can_be_set() -> None:
         "threads": 3,
         "exclude": ["*.csv", "/build/"],
         "context": {"imports": "on", "openFiles": "off"},
+        "completion": "off",
         "inlineCompletion": {
             "enabled": False,
             "maxLines": 1,

@@ -1,0 +1,91 @@
+"""textDocument/completion: the suggestion at the cursor as an item of the editor's menu, where there is no ghost text.
+
+A menu that opens as the user types is not asked for by hand, and editors don't tell the two apart: the item is that of
+an automatic inline completion. Nothing keeps the menu waiting: what is not there in time, or fails, is no item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dgls.document import Document, Position
+from dgls.region.cursor import is_word
+from dgls.region.indentation import indentation
+from dgls.region.suggestion import Suggestion
+from dgls.session import Session
+from dgls.suggesting import Found, Snapshot, due, find, with_plain_breaks
+
+MODEL_SHARE = 0.9
+"""Of the deadline. The rest is for what comes before and after: unlike a late suggestion, a late menu is of no use."""
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    """For a client that is known already: what is not offered to it isn't announced, so it never asks in vain."""
+    if not _offered(session):
+        return
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    async def completion(params: types.CompletionParams) -> types.CompletionList:
+        uri = params.text_document.uri
+        document = due(session, uri, invoked=False) if _offered(session) else None
+        if document is None:
+            return types.CompletionList(is_incomplete=True, items=[])
+        session.supersede(uri, "completion")
+        encoding = session.client.encoding
+        at = document.offset(Position(params.position.line, params.position.character), encoding)
+        found = await _in_time(session, Snapshot(document, at, invoked=False))
+        items = [_render(session, document, suggestion) for suggestion in found.suggestions]
+        return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _offered(session: Session) -> bool:
+    chosen = session.settings.completion
+    return chosen == "on" or (chosen == "auto" and session.client.menu_only)
+
+
+async def _in_time(session: Session, snapshot: Snapshot) -> Found:
+    deadline_ms = session.settings.inline_completion.deadline_ms
+    try:
+        async with asyncio.timeout(deadline_ms / 1000):
+            return await find(session, snapshot, int(MODEL_SHARE * deadline_ms))
+    except TimeoutError:
+        return Found()
+
+
+def _render(session: Session, document: Document, suggestion: Suggestion) -> types.CompletionItem:
+    """In the text as it was: editors go back to that before they make the edit.
+
+    They show an item only while its text begins with what stands in its range, so that is the line from its indentation
+    on; and some find the word at the cursor by themselves, so the label begins with that.
+    """
+    cursor = suggestion.span.start
+    line = document.line_at(cursor)
+    indent = len(indentation(document.line_text(line)))
+    start = min(document.line_start(line) + indent, cursor)
+    typed, new_text = document.text[start:cursor], with_plain_breaks(suggestion.new_text)
+    text, word = typed + new_text, typed[len(_without_word(typed)) :]
+    first, *more = (word + new_text).strip().split("\n")
+    return types.CompletionItem(
+        label=f"{first.rstrip()} …" if more else first,
+        kind=types.CompletionItemKind.Text,
+        detail="dgls",
+        documentation=text if more else None,
+        filter_text=text,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
+        text_edit=types.TextEdit(_range(session, document, start, suggestion.span.end), text),
+    )
+
+
+def _without_word(typed: str) -> str:
+    while typed and is_word(typed[-1]):
+        typed = typed[:-1]
+    return typed
+
+
+def _range(session: Session, document: Document, start: int, end: int) -> types.Range:
+    first, last = (document.position(offset, session.client.encoding) for offset in (start, end))
+    return types.Range(types.Position(first.line, first.character), types.Position(last.line, last.character))
