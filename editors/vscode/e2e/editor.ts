@@ -1,9 +1,9 @@
 /**
  * A real VS Code: its server as a process, and one browser to open windows in. Owns both, and the folders that they
- * write to. Knows nothing of dgls but where its extension and its server's program are.
+ * write to. Of dgls it knows the packaged extension alone, which it installs as a user would.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -12,32 +12,31 @@ export interface Paths {
   /** VS Code's own folder, and the browser's program. */
   vscode: string;
   browser: string;
-  /** A folder of this run's own. */
+  /** A folder of this run's own, emptied first. */
   work: string;
-  /** The extension, unpacked as it is installed. */
-  extension: string;
+  vsix: string;
 }
 
-/** A window opens with `dgls.*` settings `machine`; `editor` are the workspace's. */
-export interface Settings {
-  machine: Record<string, unknown>;
-  editor: Record<string, unknown>;
-}
+type Settings = Record<string, unknown>;
 
 const PATIENCE_MS = 60_000;
-const QUIET = {
-  'chat.disableAIFeatures': true,
+const QUIET: Settings = {
   'editor.minimap.enabled': false,
   'extensions.autoUpdate': false,
+  'extensions.ignoreRecommendations': true,
+  'files.autoSave': 'off',
   'git.enabled': false,
   'telemetry.telemetryLevel': 'off',
-  'window.commandCenter': false,
-  'workbench.startupEditor': 'none',
-  'workbench.tips.enabled': false,
+  'workbench.secondarySideBar.defaultVisibility': 'hidden',
   'workbench.colorTheme': 'Default Dark Modern',
+  'workbench.startupEditor': 'none',
 };
 
+/** What VS Code has no keys for. */
+const KEYS = [{ key: 'ctrl+shift+l', command: 'editor.action.inlineSuggest.acceptNextLine' }];
+
 export class Editor {
+  /** The workspace's folder. */
   readonly folder: string;
   private readonly paths: Paths;
   private server: ChildProcess | undefined;
@@ -47,78 +46,69 @@ export class Editor {
   constructor(paths: Paths) {
     this.paths = paths;
     this.folder = join(paths.work, 'shop');
+    rmSync(paths.work, { recursive: true, force: true });
+    mkdirSync(this.folder, { recursive: true });
   }
 
-  async start(files: Record<string, string>, settings: Settings): Promise<void> {
-    const { work, vscode } = this.paths;
-    const [data, user, extensions] = ['data', 'user', 'extensions'].map((name) => join(work, name)) as [
-      string,
-      string,
-      string,
-    ];
-    rmSync(work, { recursive: true, force: true });
-    for (const [name, content] of Object.entries(files)) {
-      this.write(name, content);
-    }
-    this.write('.vscode/settings.json', JSON.stringify({ ...QUIET, ...settings.editor }));
-    for (const folder of [join(data, 'data', 'Machine'), join(user, 'Machine')]) {
-      mkdirSync(folder, { recursive: true });
-      writeFileSync(join(folder, 'settings.json'), JSON.stringify({ ...QUIET, ...settings.machine }));
-    }
-    mkdirSync(extensions, { recursive: true });
-    cpSync(this.paths.extension, join(extensions, 'dgls.dgls-0.1.0'), { recursive: true });
-    this.port = await freePort();
-    const flags = ['--without-connection-token', '--accept-server-license-terms', '--disable-workspace-trust'];
-    const options = { 'telemetry-level': 'off', host: '127.0.0.1', port: String(this.port) };
-    const folders = { 'server-data-dir': data, 'user-data-dir': user, 'extensions-dir': extensions };
-    const given = Object.entries({ ...options, ...folders }).flatMap(([name, value]) => [`--${name}`, value]);
+  /** `settings` are the user's. */
+  async start(settings: Settings): Promise<void> {
+    const { work, vscode, vsix, browser } = this.paths;
     const main = join(vscode, 'out', 'server-main.js');
-    this.server = spawn(process.execPath, [main, ...flags, '--enable-smoke-test-driver', ...given], {
+    const folders = ['--server-data-dir', join(work, 'server'), '--extensions-dir', join(work, 'extensions')];
+    const agreed = '--accept-server-license-terms';
+    // without its native modules VS Code's server grumbles on stderr, and logs nothing
+    execFileSync(process.execPath, [main, '--install-extension', vsix, ...folders, agreed], { stdio: 'pipe' });
+    for (const whose of ['User', 'Machine']) {
+      this.write(`../user/${whose}/settings.json`, JSON.stringify({ ...QUIET, ...settings })); // each has its own scopes
+    }
+    this.write('../user/User/keybindings.json', JSON.stringify(KEYS));
+    this.port = await freePort();
+    const flags = ['--without-connection-token', agreed, '--disable-workspace-trust', '--enable-smoke-test-driver'];
+    const where = ['--host', '127.0.0.1', '--port', String(this.port), '--user-data-dir', join(work, 'user')];
+    this.server = spawn(process.execPath, [main, ...flags, '--telemetry-level', 'off', ...where, ...folders], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     await listening(this.server);
-    this.browser = await chromium.launch({
-      executablePath: this.paths.browser,
-      args: ['--no-sandbox', '--disable-gpu', '--force-color-profile=srgb'],
-    });
+    this.browser = await chromium.launch({ executablePath: browser, args: ['--no-sandbox', '--disable-gpu'] });
   }
 
-  /** A window on the folder, with `payload` for VS Code beside it; one at a time is enough for this machine. */
-  async window(payload: [string, string][], size = { width: 1000, height: 620 }): Promise<Page> {
+  /** A window on the folder, with `payload` for VS Code beside it. */
+  async window(payload: [string, string][], prepare?: (page: Page) => Promise<unknown>): Promise<Page> {
     if (this.browser === undefined) {
       throw new Error('start first');
     }
-    const page = await this.browser.newPage({ viewport: size });
-    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
-    await this.open(page, payload);
-    return page;
-  }
-
-  async open(page: Page, payload: [string, string][]): Promise<void> {
+    const page = await this.browser.newPage({ viewport: { width: 1000, height: 600 } });
+    await prepare?.(page);
     const query = new URLSearchParams({ folder: this.folder, payload: JSON.stringify(payload) });
     await page.goto(`http://127.0.0.1:${this.port}/?${query.toString()}`);
     await page.locator('.monaco-workbench').waitFor({ timeout: PATIENCE_MS });
+    return page;
   }
 
-  /** The address by which a window knows a file of the folder. */
-  uri(name: string): string {
-    return `vscode-remote://127.0.0.1:${this.port}${join(this.folder, name)}`;
-  }
-
+  /** The address by which a window knows a path of this machine. */
   remote(path: string): string {
     return `vscode-remote://127.0.0.1:${this.port}${path}`;
   }
 
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
   write(name: string, content: string): void {
-    const path = join(this.folder, name);
-    mkdirSync(join(path, '..'), { recursive: true });
-    writeFileSync(path, content);
+    mkdirSync(join(this.path(name), '..'), { recursive: true });
+    writeFileSync(this.path(name), content);
+  }
+
+  read(name: string): string {
+    return readFileSync(this.path(name), 'utf8');
   }
 
   async stop(): Promise<void> {
     await this.browser?.close();
-    const ended = new Promise((resolve) => this.server?.once('exit', resolve));
-    if (this.server?.kill() === true) {
+    const { server } = this;
+    if (server?.exitCode === null) {
+      const ended = new Promise((resolve) => server.once('exit', resolve));
+      server.kill();
       await ended;
     }
   }

@@ -16,6 +16,13 @@ const STRENGTHS = [
 /** Another seed may lead to the same text. */
 const TRIES = 3;
 
+/** The version is that of the moment: what is typed while a question is open makes it another text. */
+interface Place {
+  document: vscode.TextDocument;
+  version: number;
+  range: vscode.Range;
+}
+
 export class Changes {
   constructor(
     private readonly server: Server,
@@ -31,7 +38,7 @@ export class Changes {
     }
     const instruction = this.takesInstructions ? await askInstruction(this.history) : '';
     if (instruction !== undefined) {
-      await this.rewrite(place.editor.document, place.range, instruction === '' ? {} : { instruction });
+      await this.rewrite(place, instruction === '' ? {} : { instruction });
     }
   }
 
@@ -43,7 +50,7 @@ export class Changes {
     const title = 'How much of the selection may change?';
     const chosen = await vscode.window.showQuickPick(STRENGTHS, { title });
     if (chosen !== undefined) {
-      await this.rewrite(place.editor.document, place.range, { strength: chosen.strength });
+      await this.rewrite(place, { strength: chosen.strength });
     }
   }
 
@@ -61,10 +68,9 @@ export class Changes {
     return life.at === 'running' && life.told?.instructions === true;
   }
 
-  private async rewrite(document: vscode.TextDocument, range: vscode.Range, wanted: Partial<Rewriting>): Promise<void> {
+  private async rewrite({ document, version, range }: Place, wanted: Partial<Rewriting>): Promise<void> {
     const preview = vscode.workspace.getConfiguration('dgls').get<boolean>('rewrite.preview', true);
-    const { uri, version } = document;
-    const asked: Rewriting = { uri: this.sent(uri), version, range: sentRange(range), preview, ...wanted };
+    const asked: Rewriting = { uri: this.sent(document.uri), version, range: sentRange(range), preview, ...wanted };
     if (!preview) {
       await this.requests.rewrite(asked);
       return;
@@ -115,13 +121,14 @@ function sentRange({ start, end }: vscode.Range): Rewriting['range'] {
 }
 
 /** The selection, or the cursor's line where nothing is selected; undefined where nothing can be changed. */
-function selected(): { editor: vscode.TextEditor; range: vscode.Range } | undefined {
+function selected(): Place | undefined {
   const editor = writable();
   if (editor === undefined) {
     return undefined;
   }
   const { selection, document } = editor;
-  return { editor, range: selection.isEmpty ? document.lineAt(selection.active).range : selection };
+  const range = selection.isEmpty ? document.lineAt(selection.active).range : selection;
+  return { document, version: document.version, range };
 }
 
 function writable(): vscode.TextEditor | undefined {

@@ -9,6 +9,9 @@ import { setContext } from './statusItem';
 
 export const SCHEME = 'dgls-rewrite';
 
+const ENTER = process.platform === 'darwin' ? '⌘Enter' : 'Ctrl+Enter';
+const KEYS = `${ENTER}: accept, Esc: discard, Shift+${ENTER}: again`;
+
 /** What may become of a version of a document. `note` says how sure the model is, and what speaks against it. */
 export interface Proposal {
   document: vscode.TextDocument;
@@ -25,6 +28,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
   private readonly listening: vscode.Disposable;
   private shown: { proposal: Proposal; text: string; uri: vscode.Uri; again: Propose } | undefined;
   private count = 0;
+  private hint: vscode.Disposable | undefined;
 
   readonly onDidChange = this.changed.event;
 
@@ -51,6 +55,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
     const uri = document.uri.with({ scheme: SCHEME, authority: '', query });
     this.shown = { proposal, text: textOf(proposal), uri, again };
     setContext('dgls.previewing', true);
+    this.hint = vscode.window.setStatusBarMessage(KEYS);
     const right = await vscode.workspace.openTextDocument(uri);
     if (right.languageId !== document.languageId) {
       await vscode.languages.setTextDocumentLanguage(right, document.languageId);
@@ -98,6 +103,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
   }
 
   dispose(): void {
+    this.forget();
     vscode.Disposable.from(this.listening, this.changed).dispose();
   }
 
@@ -108,6 +114,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
 
   private forget(): void {
     this.shown = undefined;
+    this.hint?.dispose();
     setContext('dgls.previewing', false);
   }
 }

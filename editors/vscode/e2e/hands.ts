@@ -1,0 +1,110 @@
+/** What a user does in a window and sees there: keys, ghost text, lists, diffs. */
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import type { Page } from 'playwright-core';
+import type { Editor } from './editor.ts';
+
+const PATIENCE_MS = 20_000;
+
+export class Hands {
+  readonly page: Page;
+  private readonly editor: Editor;
+  private readonly pictures: string;
+
+  constructor(page: Page, editor: Editor, pictures: string) {
+    this.page = page;
+    this.editor = editor;
+    this.pictures = pictures;
+  }
+
+  /** Run a command of the palette by its whole name. */
+  async command(name: string): Promise<void> {
+    await this.page.keyboard.press('F1');
+    const box = this.page.locator('.quick-input-widget input');
+    await box.fill(`>${name}`);
+    await this.row(name).first().click();
+    await this.page.mouse.move(700, 500); // else what it rests on shows a hover
+  }
+
+  /** Open a file with the cursor where its text, as it is given here, has a `|`. */
+  async open(name: string, text: string): Promise<void> {
+    const at = text.indexOf('|');
+    const before = text.slice(0, at).split(/\r?\n/);
+    await this.page.keyboard.press('Control+p');
+    const box = this.page.locator('.quick-input-widget input');
+    await box.fill(`${name}:${before.length}:${(before.at(-1) ?? '').length + 1}`);
+    await this.row(name).first().waitFor();
+    await this.page.keyboard.press('Enter');
+    await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor({ timeout: PATIENCE_MS });
+    await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden', timeout: PATIENCE_MS });
+    await this.page.locator('.editor-instance .monaco-editor.focused').waitFor({ timeout: PATIENCE_MS });
+    await this.until('the cursor is there', async () =>
+      (await this.page.locator('.statusbar').innerText()).includes(`Ln ${before.length}, Col `),
+    );
+  }
+
+  async type(text: string, delay = 20): Promise<void> {
+    await this.page.keyboard.type(text, { delay });
+  }
+
+  async press(...keys: string[]): Promise<void> {
+    for (const key of keys) {
+      await this.page.keyboard.press(key);
+    }
+  }
+
+  /** The ghost text, its lines joined; empty where there is none. */
+  async ghost(): Promise<string> {
+    const first = await this.page.locator('.editor-instance .view-lines .ghost-text-decoration').allTextContents();
+    const more = await this.page.locator('.editor-instance .suggest-preview-text .view-line').allTextContents();
+    return [first.join(''), ...more].join('\n').replaceAll('\u00a0', ' ').trimEnd();
+  }
+
+  async seeGhost(expected: string): Promise<void> {
+    await this.until(
+      `ghost text ${JSON.stringify(expected)}`,
+      async () => (await this.ghost()) === expected,
+      () => this.ghost(),
+    );
+  }
+
+  /** What the file holds once it is saved. */
+  async saved(name: string): Promise<string> {
+    await this.until('saved', async () => {
+      await this.press('Control+s');
+      return (await this.page.locator('.tab.active.dirty').count()) === 0;
+    });
+    return this.editor.read(name);
+  }
+
+  /** What the draft's decorations show, in order. */
+  drafted(): Promise<string> {
+    return this.page.evaluate(() => {
+      const painted = [...document.querySelectorAll('.editor-instance .view-lines [class*=TextEditorDecorationType]')];
+      const contents = painted.map((element) => getComputedStyle(element, '::before').content);
+      return contents
+        .filter((content) => content.startsWith('"'))
+        .map((content) => content.slice(1, -1))
+        .join('')
+        .replaceAll('\u00a0', ' ');
+    });
+  }
+
+  row(label: string) {
+    return this.page.locator('.quick-input-list .monaco-list-row', { hasText: label });
+  }
+
+  async until(what: string, holds: () => Promise<boolean> | boolean, found?: () => unknown): Promise<void> {
+    const end = Date.now() + PATIENCE_MS;
+    while (!(await holds())) {
+      if (Date.now() > end) {
+        assert.fail(`not seen: ${what}${found === undefined ? '' : `, but ${JSON.stringify(await found())}`}`);
+      }
+      await this.page.waitForTimeout(30);
+    }
+  }
+
+  async picture(name: string): Promise<void> {
+    await this.page.screenshot({ path: join(this.pictures, `${name}.png`) });
+  }
+}

@@ -1,0 +1,81 @@
+/**
+ * The program that the extension runs in the tests: the real server, with a scripted engine (tests/e2e/fake_server.py)
+ * or the embedded model. Knows what reached the engine, from its journal.
+ */
+import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+export const ROOT = join(import.meta.dirname, '..', '..', '..');
+const PYTHON = join(ROOT, '.venv', 'bin', 'python');
+
+export interface Script {
+  texts?: string[];
+  steps?: number;
+  step_ms?: number;
+  confidence?: number;
+  instructed?: boolean;
+  fails?: string;
+}
+
+export interface Entry {
+  event: string;
+  seed?: number;
+  instruction?: string;
+}
+
+export class Program {
+  readonly path: string;
+  private readonly journal: string;
+  private readonly script: string;
+  private readonly pid: string;
+
+  constructor(folder: string) {
+    this.path = join(folder, 'dgls');
+    this.journal = join(folder, 'journal');
+    this.script = join(folder, 'script.json');
+    this.pid = join(folder, 'pid');
+  }
+
+  /** Servers started from now on have this engine, and the journal begins anew. */
+  scripted(script: Script): void {
+    rmSync(this.journal, { force: true });
+    writeFileSync(this.script, JSON.stringify({ journal: this.journal, ...script }));
+    const fake = join(ROOT, 'tests', 'e2e', 'fake_server.py');
+    this.write(`if [ "$1" = serve ]; then exec "${PYTHON}" -P "${fake}" "$(cat "${this.script}")"; fi`);
+  }
+
+  /** Servers started from now on have the embedded model. */
+  embedded(): void {
+    this.write('');
+  }
+
+  entries(event: string): Entry[] {
+    return this.all().filter((entry) => entry.event === event);
+  }
+
+  /** How many requests the engine worked on at once, at most. */
+  get mostAtOnce(): number {
+    let running = 0;
+    let most = 0;
+    for (const { event } of this.all()) {
+      running += event === 'infill' ? 1 : event === 'done' || event === 'cancelled' ? -1 : 0;
+      most = Math.max(most, running);
+    }
+    return most;
+  }
+
+  get processId(): number {
+    return Number(readFileSync(this.pid, 'utf8'));
+  }
+
+  private all(): Entry[] {
+    const lines = existsSync(this.journal) ? readFileSync(this.journal, 'utf8').split('\n') : [];
+    return lines.filter((line) => line !== '').map((line) => JSON.parse(line) as Entry);
+  }
+
+  private write(first: string): void {
+    const head = `#!/bin/sh\nexport PYTHONPATH="${ROOT}" OMP_NUM_THREADS=1\n[ "$1" = serve ] && echo $$ > "${this.pid}"\n`;
+    writeFileSync(this.path, `${head}${first}\nexec "${PYTHON}" -P -m dgls "$@"\n`);
+    chmodSync(this.path, 0o755);
+  }
+}
