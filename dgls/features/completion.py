@@ -59,25 +59,30 @@ def _render(session: Session, document: Document, suggestion: Suggestion) -> typ
     """In the text as it was: editors go back to that before they make the edit.
 
     They show an item only while its text begins with what stands in its range, so that is the line from its indentation
-    on; and some find the word at the cursor by themselves, so the label begins with that.
+    on; and some find the word at the cursor by themselves, so the label begins with that. Line breaks are the
+    document's own: Helix writes an edit as it comes.
     """
     cursor = suggestion.span.start
     line = document.line_at(cursor)
     indent = len(indentation(document.line_text(line)))
     start = min(document.line_start(line) + indent, cursor)
-    typed, new_text = document.text[start:cursor], with_plain_breaks(suggestion.new_text)
-    text, word = typed + new_text, typed[len(_without_word(typed)) :]
-    first, *more = (word + new_text).strip().split("\n")
+    typed = document.text[start:cursor]
+    text, word = typed + suggestion.new_text, typed[len(_without_word(typed)) :]
+    first, *more = with_plain_breaks(word + suggestion.new_text).strip().split("\n")
     return types.CompletionItem(
         label=f"{first.rstrip()} …" if more else first,
         kind=types.CompletionItemKind.Text,
         detail="dgls",
-        documentation=text if more else None,
+        documentation=_plain(text) if more else None,
         filter_text=text,
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(_range(session, document, start, suggestion.span.end), text),
     )
+
+
+def _plain(text: str) -> types.MarkupContent:
+    return types.MarkupContent(types.MarkupKind.PlainText, with_plain_breaks(text))
 
 
 def _without_word(typed: str) -> str:

@@ -65,14 +65,14 @@ async def test_item_holds_the_line_from_its_indentation_on(
         wire.open(URI, text)
         item = await only_item(wire, params)
     edit = item.pop("textEdit")
-    assert edit["newText"] == item.pop("filterText") == line
-    assert edit["range"]["end"] == params["position"]
-    assert item.pop("documentation", None) == (line if label.endswith("…") else None)
-    assert item == {"label": label, "kind": 1, "detail": "dgls", "insertTextFormat": 1, "insertTextMode": 1}
     document = Document(URI, 1, "python", text)
+    assert edit["newText"] == item.pop("filterText") == line.replace("\n", document.newline)
+    assert edit["range"]["end"] == params["position"]
+    assert item.pop("documentation", None) == ({"kind": "plaintext", "value": line} if label.endswith("…") else None)
+    assert item == {"label": label, "kind": 1, "detail": "dgls", "insertTextFormat": 1, "insertTextMode": 1}
     at = document.offset(Position(**params["position"]), encoding)
-    expected = text[:at] + fill + text[at:]
-    assert edited(text, {"changes": {URI: [edit]}}, encoding).replace("\r", "") == expected.replace("\r", "")
+    expected = text[:at] + fill.replace("\n", document.newline) + text[at:]
+    assert edited(text, {"changes": {URI: [edit]}}, encoding) == expected
 
 
 async def test_what_was_typed_of_it_needs_no_engine(tmp_path: Path) -> None:
