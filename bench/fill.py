@@ -6,8 +6,9 @@ Over functions of packages that the embedded model was never trained on. `stubs`
 optional docstring, and gives way to a placeholder, in one of five forms; the action fills it. `holes`: so many
 functions each with 2, 3 and 4 of their lines missing, no two of them neighbours, all in reach of one canvas with the
 two lines above. Together: one canvas with all the holes. In turn: a canvas each, in text order, which has the earlier
-fills pinned and `...` for the later lines. Exact match leaves indentation aside; first line: of fills that have more.
-Milliseconds are the engine's, one thread, medians, for all holes of a function. The last line is JSON.
+fills pinned and `...` for the later lines. `author`: the author's own line in the model's place, the upper bound.
+Exact match leaves indentation aside; first line: of fills that have more. Milliseconds are the engine's, one thread,
+medians, for all holes of a function. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from dgls.rewrite.stubs import stub_at
 from dgls.rewrite.task import Action, Task
 from engine import Engine
 from engine.tokenizer import Tokenizer
-from engine.types import Infill, Limits
+from engine.types import Infill, Limits, Timings
 
 FORMS = {
     "pass": "{indent}pass",
@@ -48,6 +49,9 @@ FORMS = {
     "TODO": "{indent}# TODO",
     "TODO, pass": "{indent}# TODO: implement this\n{indent}pass",
 }
+_TRIES = 10  # at lines of a function that fit into a canvas together
+_REFUSAL = "NotImplementedError"  # itself a placeholder
+_CHARS = 8  # that a token has at most, roughly
 _CODE = frozenset("()[]{}=:.,_")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -104,6 +108,19 @@ class Model:
         return infill
 
 
+class Author:
+    """Says in the model's place what the author wrote: what becomes of that bounds all else."""
+
+    ms = 0.0
+
+    def __init__(self, case: Case) -> None:
+        self._answers = list(case.answers)
+
+    def __call__(self, passage: Passage) -> Infill:
+        texts = tuple(self._answers.pop(0) + "\n" for _ in passage.gaps)
+        return Infill(texts, (1.0,) * len(texts), 0, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+
+
 def functions(text: str) -> Iterator[Function]:
     try:
         tree = ast.parse(text)
@@ -121,7 +138,14 @@ def single_lines(text: str, statements: Sequence[ast.stmt]) -> Iterator[tuple[in
         code = lines[each.lineno - 1].strip()
         simple = isinstance(each, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.Raise)
         alone = each.lineno == each.end_lineno and code == (ast.get_source_segment(text, each) or "").strip()
-        if simple and alone and 4 <= len(code) <= 90 and not _CODE.isdisjoint(code) and code[0] not in "\"'":
+        if (
+            simple
+            and alone
+            and 4 <= len(code) <= 90
+            and not _CODE.isdisjoint(code)
+            and code[0] not in "\"'"
+            and _REFUSAL not in code
+        ):
             yield each.lineno - 1, code
 
 
@@ -129,7 +153,7 @@ def one_stub(text: str, function: Function, form: str) -> Case | None:
     """The function with a placeholder instead of its only line, if it is a stub then."""
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
     found = list(single_lines(text, body))
-    if len(body) != 1 or not found or "NotImplementedError" in found[0][1]:
+    if len(body) != 1 or not found:
         return None
     lines = text.split("\n")
     line, code = found[0]
@@ -146,23 +170,26 @@ def one_stub(text: str, function: Function, form: str) -> Case | None:
 def several_holes(text: str, function: Function, count: int, room: Room, chance: random.Random) -> Case | None:
     """The function with `...` instead of some of its lines, if they fit into a canvas together."""
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function]
-    found = sorted(single_lines(text, statements))
-    if len(found) < count:
-        return None
-    first = chance.randrange(len(found) - count + 1)
-    chosen = sorted(chance.sample(found[first : first + 2 * count], min(count, len(found) - first)))
-    if len(chosen) < count or any(later[0] - earlier[0] < 2 for earlier, later in pairwise(chosen)):
-        return None
-    lines = text.split("\n")
+    found, lines = sorted(single_lines(text, statements)), text.split("\n")
+    for _ in range(_TRIES if len(found) >= count else 0):
+        first = chance.randrange(len(found) - count + 1)
+        chosen = sorted(chance.sample(found[first : first + 2 * count], count))
+        apart = all(later[0] - earlier[0] > 1 for earlier, later in pairwise(chosen))
+        pinned = sum(map(len, lines[chosen[0][0] : chosen[-1][0]])) - sum(len(code) for _, code in chosen[:-1])
+        if apart and pinned < room.hole_tokens * _CHARS:
+            case = _without(lines, chosen)
+            if len(list(packed(case.document, case.stubs, room))) == 1:
+                return case
+    return None
+
+
+def _without(lines: Sequence[str], chosen: Sequence[tuple[int, str]]) -> Case:
+    left = list(lines)
     for line, code in chosen:
-        lines[line] = lines[line].replace(code, "...")
-    document = Document("file:///source.py", 1, "python", "\n".join(lines))
-    stubs = []
-    for line, _ in chosen:
-        end = document.line_end(line)
-        stubs.append(Stub(document.line_start(max(0, line - 2)), Span(end - 3, end), "", "", None))
-    if len(list(packed(document, stubs, room))) != 1:
-        return None
+        left[line] = left[line].replace(code, "...")
+    document = Document("file:///source.py", 1, "python", "\n".join(left))
+    ends = [(line, document.line_end(line)) for line, _ in chosen]
+    stubs = [Stub(document.line_start(max(0, at - 2)), Span(end - 3, end), "", "", None) for at, end in ends]
     return Case(document, tuple(stubs), tuple(code for _, code in chosen))
 
 
@@ -181,7 +208,7 @@ def sampled(
     return found[:count]
 
 
-def filled_stub(case: Case, room: Room, model: Model) -> Attempt:
+def filled_stub(case: Case, room: Room, model: Model | Author) -> Attempt:
     model.ms = 0.0
     (stub,) = case.stubs
     task = Task(Action.FILL, Span(stub.span.end, stub.span.end))
@@ -190,13 +217,13 @@ def filled_stub(case: Case, room: Room, model: Model) -> Attempt:
     return Attempt(case, _codes(case, outcome.replacements), model.ms)
 
 
-def together(case: Case, room: Room, model: Model) -> Attempt:
+def together(case: Case, room: Room, model: Model | Author) -> Attempt:
     model.ms = 0.0
     outcome = carry_out(filled(case.document, case.stubs, room), model)
     return Attempt(case, _codes(case, outcome.replacements), model.ms)
 
 
-def in_turn(case: Case, room: Room, model: Model) -> Attempt:
+def in_turn(case: Case, room: Room, model: Model | Author) -> Attempt:
     model.ms = 0.0
     done: list[Replacement] = []
     for stub in case.stubs:
@@ -252,7 +279,7 @@ def main() -> None:
     texts, chance, names = held_out_texts(), random.Random(options.seed), list(FORMS)
     stubs = sampled(texts, options.stubs, chance, lambda text, own: one_stub(text, own, chance.choice(names)))
     filled_ones = [filled_stub(case, room, model) for case in track(stubs, "Stubs", console=console)]
-    rows = {"stubs": row_of(filled_ones)}
+    rows = {"author": row_of([filled_stub(case, room, Author(case)) for case in stubs]), "stubs": row_of(filled_ones)}
     rows |= {f"  {form}": row_of([own for own in filled_ones if own.case.form == form]) for form in FORMS}
     for count in (2, 3, 4):
         make = lambda text, own, count=count: several_holes(text, own, count, room, chance)  # noqa: E731
@@ -261,6 +288,7 @@ def main() -> None:
             (together(case, room, model), in_turn(case, room, model))
             for case in track(cases, f"{count} holes", console=console)
         ]
+        rows[f"{count} by the author"] = row_of([together(case, room, Author(case)) for case in cases])
         rows[f"{count} together"] = row_of([one for one, _ in pairs])
         rows[f"{count} in turn"] = row_of([other for _, other in pairs])
     console.print(table_of(rows))

@@ -14,6 +14,7 @@ from itertools import pairwise
 
 from dgls.document import Document, Span
 from dgls.errors import NothingToDo
+from dgls.region.indentation import indentation
 from dgls.region.languages import Language, language_of
 from dgls.region.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
 from dgls.region.suggestion import Rejection, suggest
@@ -25,8 +26,8 @@ from dgls.rewrite.stubs import Stub, stub_at, stubs_in
 from dgls.rewrite.task import Task
 from engine.types import Hole
 
-LEAST_TOKENS = 16
-"""A hole is not made shorter to let one more into its canvas: seven of ten bodies of a single line fit."""
+LEAST_TOKENS = 12
+"""A hole is not made shorter to let one more into its canvas: half of all bodies of a single line fit."""
 _LONGEST = 16  # characters a token; more code than that for each token of the canvas is not even counted
 _SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
 
@@ -177,7 +178,7 @@ def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
         below=text[passage.canvas.end :],
         kind="block" if stub.indent is not None else "line",
         stop=gap.hole.stop,
-        indents=(stub.indent or "",),
+        indents=(indentation(passage.document.line_text(passage.document.line_at(gap.span.start))),),
         max_tokens=gap.hole.max_tokens,
         max_lines=BLOCK_LINES if stub.indent is not None else 1,
     )
