@@ -4,7 +4,6 @@ local options = vim.g.dgls or {}
 
 return {
   cmd = require('dgls.server').command(),
-  -- stylua: ignore
   filetypes = {
     'bash', 'c', 'cpp', 'cs', 'css', 'go', 'html', 'java', 'javascript', 'javascriptreact', 'json', 'jsonc', 'lua',
     'php', 'python', 'ruby', 'rust', 'sh', 'toml', 'typescript', 'typescriptreact', 'yaml',
@@ -26,6 +25,9 @@ return {
     end,
     ['dgls/draft'] = function(_, draft, ctx)
       require('dgls.drafts').paint(ctx.client_id, draft)
+    end,
+    ['window/showMessage'] = function(_, said)
+      require('dgls.status').say(said)
     end,
   },
   on_exit = function(code, signal, client_id)

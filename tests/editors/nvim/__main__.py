@@ -10,6 +10,9 @@ import pytest
 
 from tests.editors.nvim.neovim import NoNeovim, find_or_fetch
 
+UNCLOSED = ("-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+"""pynvim closes neither the pipes of the Neovim that it starts, nor its own event loop."""
+
 
 def main() -> int:
     try:
@@ -17,7 +20,7 @@ def main() -> int:
     except NoNeovim as reason:
         print(f"SKIPPED: {reason}")
         return 0
-    return int(pytest.main([str(Path(__file__).parent), *sys.argv[1:]]))
+    return int(pytest.main([str(Path(__file__).parent), *UNCLOSED, *sys.argv[1:]]))
 
 
 if __name__ == "__main__":

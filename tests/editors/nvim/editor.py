@@ -83,6 +83,7 @@ class Editor:
             self.nvim.close()
 
     def lua(self, code: str, *arguments: object) -> Any:
+        assert not self.nvim.api.get_mode()["blocking"], "Neovim waits for a key: a message wants Enter pressed"
         return self.nvim.exec_lua(code, *arguments)
 
     def open(self, name: str, text: str | bytes, ready: bool = True) -> Path:

@@ -11,6 +11,18 @@ local M = {}
 --- signs, with the blanks before it; a line, with the break before it.
 local PARTS = { word = [[^\_s*\%(\k\+\|\%(\k\@!\S\)\+\)]], line = [[^\n\?[^\n]*]] }
 
+--- Is there ghost text of Neovim's on the screen? It holds on to an item that was typed through, of which nothing is left.
+local function is_shown()
+  local namespace = vim.api.nvim_get_namespaces()['nvim.lsp.inline_completion']
+  local marks = namespace and vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true }) or {}
+  return vim.iter(marks):any(function(mark)
+    local shown = mark[4]
+    return shown.virt_lines ~= nil or vim.iter(shown.virt_text or {}):any(function(chunk)
+      return chunk[1] ~= ''
+    end)
+  end)
+end
+
 ---@param part 'all'|'word'|'line'
 ---@return boolean
 function M.accept(part)
@@ -23,7 +35,7 @@ function M.accept(part)
     end)
     return true
   end
-  return vim.lsp.inline_completion.get({
+  return is_shown() and vim.lsp.inline_completion.get({
     on_accept = function(item)
       local client = vim.lsp.get_client_by_id(item.client_id)
       if not client or client.name ~= 'dgls' then

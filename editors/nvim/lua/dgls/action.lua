@@ -77,17 +77,31 @@ function M.rewrite(first, last, how)
     range = range_of(buf, first, last, client.offset_encoding),
     preview = true,
   })
-  local cursor, tick = vim.api.nvim_win_get_cursor(win), vim.api.nvim_buf_get_changedtick(buf)
-  local function ask(seed)
+  local tick, seed, over = vim.api.nvim_buf_get_changedtick(buf), 0, false
+  ---@type dgls.Rewrite
+  local rewrite = {
+    buf = buf,
+    win = win,
+    cursor = vim.api.nvim_win_get_cursor(win),
+    encoding = client.offset_encoding,
+  }
+  local function ask()
     execute(client, buf, 'dgls.rewrite', vim.tbl_extend('force', fields, { seed = seed }), function(result)
-      if vim.api.nvim_buf_is_valid(buf) and vim.api.nvim_buf_get_changedtick(buf) == tick then
-        preview.add({ buf = buf, win = win, cursor = cursor, encoding = client.offset_encoding }, result.candidates, function()
-          ask(seed + 1)
-        end)
+      local stale = not vim.api.nvim_buf_is_valid(buf) or vim.api.nvim_buf_get_changedtick(buf) ~= tick
+      if not over and not stale then
+        preview.add(rewrite, result.candidates)
       end
     end)
   end
-  ask(0)
+  function rewrite.again()
+    seed = seed + 1
+    ask()
+  end
+  function rewrite.cancel()
+    over = true
+    M.cancel(buf)
+  end
+  ask()
 end
 
 --- Fill the stub at the cursor, or all stubs of the file.
@@ -101,10 +115,10 @@ function M.fill(all)
   end
 end
 
---- Stop what is under way in the current buffer.
+--- Stop what is under way in a buffer.
+---@param buf integer
 ---@return boolean whether anything was
-function M.cancel()
-  local buf = vim.api.nvim_get_current_buf()
+function M.cancel(buf)
   local work = working[buf]
   working[buf] = nil
   return work ~= nil and work.client:cancel_request(work.id)

@@ -24,7 +24,7 @@ end
 --- For a preview, or what is under way.
 ---@param what 'accept'|'discard'|'again'
 local function answer(what)
-  local cancelled = what == 'discard' and require('dgls.action').cancel()
+  local cancelled = what == 'discard' and require('dgls.action').cancel(vim.api.nvim_get_current_buf())
   if not require('dgls.preview')[what]() and not cancelled then
     vim.notify('dgls: there is nothing to ' .. (what == 'again' and 'ask again' or what), vim.log.levels.WARN)
   end

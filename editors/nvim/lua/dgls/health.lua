@@ -4,6 +4,8 @@ local M = {}
 
 local health = vim.health
 
+local DOCTOR_MS = 60000
+
 local function check_neovim()
   local version = tostring(vim.version())
   if vim.fn.has('nvim-0.12') == 0 then
@@ -29,12 +31,23 @@ local function check_command()
     })
     return
   end
-  local asked = vim.system({ path, 'doctor' }, { text = true, timeout = 60000 }):wait()
+  local doctor = {}
+  for _, word in ipairs(cmd) do
+    doctor[#doctor + 1] = word == 'serve' and 'doctor' or word
+    if word == 'serve' then
+      break
+    end
+  end
+  if doctor[#doctor] ~= 'doctor' then
+    health.ok(('`%s` is executable'):format(path))
+    return
+  end
+  local asked = vim.system(doctor, { text = true, timeout = DOCTOR_MS, env = config.cmd_env }):wait()
   local report = vim.trim((asked.stdout or '') .. (asked.stderr or ''))
   if asked.code == 0 then
-    health.ok(('`%s`: dgls doctor finds all that is needed\n%s'):format(path, report))
+    health.ok(('`%s` says:\n%s'):format(table.concat(doctor, ' '), report))
   else
-    health.error(('`%s doctor` failed (exit code %d)\n%s'):format(path, asked.code, report))
+    health.error(('`%s` fails (exit code %d):\n%s'):format(table.concat(doctor, ' '), asked.code, report))
   end
 end
 

@@ -30,6 +30,17 @@ local function holds()
   return row == left.row and col == left.col and vim.api.nvim_buf_get_changedtick(left.buf) == left.tick
 end
 
+--- What is left once what was typed since is taken from it; nothing if that contradicts it.
+---@return string
+local function untyped()
+  local row, col = unpack(vim.api.nvim_win_get_cursor(0))
+  if not left or vim.api.nvim_get_current_buf() ~= left.buf or row ~= left.row or vim.fn.mode() ~= 'i' then
+    return ''
+  end
+  local typed = vim.api.nvim_get_current_line():sub(left.col + 1, col)
+  return typed ~= '' and vim.startswith(left.text, typed) and left.text:sub(#typed + 1) or ''
+end
+
 ---@return boolean
 function M.shown()
   return holds()
@@ -58,7 +69,7 @@ function M.show(text)
     group = group,
     callback = function()
       if not holds() then
-        hide()
+        M.show(untyped())
       end
     end,
   })

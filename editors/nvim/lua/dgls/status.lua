@@ -10,6 +10,23 @@ local M = {}
 ---@field percent integer?
 
 local known = {} ---@type table<integer, dgls.Status> by client
+local said ---@type string? what did not fit on the screen's last line
+
+--- Columns of the last line that Neovim keeps for itself: a message that reaches into them wants Enter pressed.
+local KEPT = 13
+
+--- Show what the server has to say (`window/showMessage`). Of a long line the rest is told by `:Dgls status`.
+---@param message lsp.ShowMessageParams
+function M.say(message)
+  local text, room = message.message, vim.o.columns - KEPT
+  local fits = vim.api.nvim_strwidth(text) <= room and not text:find('\n')
+  said = not fits and text or nil
+  if not fits then
+    local more = '… :Dgls status'
+    text = vim.fn.strcharpart(text:gsub('\n.*', ''), 0, room - vim.api.nvim_strwidth(more)) .. more
+  end
+  vim.notify(text, vim.log.levels.ERROR + vim.lsp.protocol.MessageType.Error - message.type)
+end
 
 ---@param client_id integer
 ---@param status dgls.Status
@@ -63,7 +80,8 @@ function M.long(bufnr)
   end
   local device = status.device and (' on ' .. status.device) or ''
   local message = status.message ~= '' and ('; ' .. status.message) or ''
-  return ('%s, %s%s%s'):format(M.short(bufnr):gsub('^dgls$', 'dgls: ready'), status.model, device, message)
+  local state = M.short(bufnr):gsub('^dgls$', 'dgls: ready')
+  return ('%s, %s%s%s%s'):format(state, status.model, device, message, said and ('\n' .. said) or '')
 end
 
 return M

@@ -1,0 +1,143 @@
+"""The server behind the plugin in a real Neovim: its state, its end and what `:checkhealth` says; and what it is without."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import psutil
+
+from tests.editors.nvim.conftest import Open
+from tests.editors.nvim.editor import PLUGIN, Editor
+
+TEXT = "def f(total):\n    \n"
+
+
+def servers(editor: Editor) -> list[psutil.Process]:
+    children = psutil.Process(editor.lua("return vim.fn.getpid()")).children(recursive=True)
+    return [child for child in children if any("fake_server.py" in part for part in child.cmdline())]
+
+
+def test_statusline_follows_the_server(start: Open, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    editor = start(script={"gate": str(gate), "steps": 300, "step_ms": 10})
+    editor.nvim.command("set statusline=%{v:lua.require'dgls'.statusline()}")
+    assert editor.statusline() == ""
+    editor.open("a.py", TEXT, ready=False)
+    editor.until(lambda: "dgls: loading" in editor.screen())
+    gate.touch()
+    editor.until(lambda: editor.screen().split("\n")[-2].strip() == "dgls")
+    editor.at(2, 0)
+    editor.keys("A")
+    editor.until(lambda: "dgls: working" in editor.screen())
+    editor.keys("<Esc>:Dgls status<CR>")
+    editor.until(lambda: "dgls: ready, fake embedded on cpu" in editor.screen())
+
+
+def test_model_that_fails_says_what_to_do(start: Open) -> None:
+    editor = start(script={"fails": "No model of that name: try another"})
+    editor.open("a.py", TEXT, ready=False)
+    editor.until(lambda: editor.statusline() == "dgls: failed")
+    editor.keys("<CR>:Dgls status<CR>")
+    editor.until(lambda: "try another" in editor.screen())
+
+
+def test_killed_server_is_started_again(start: Open) -> None:
+    editor = start(script={"texts": ["return total"]})
+    editor.open("a.py", TEXT)
+    (process,) = servers(editor)
+    process.send_signal(signal.SIGKILL)
+    editor.until(lambda: editor.statusline() == "dgls: starting" or servers(editor) not in ([], [process]))
+    editor.until(lambda: editor.statusline() == "dgls")
+    editor.at(2, 0)
+    editor.keys("A")
+    editor.until(lambda: editor.ghost() == "return total")
+
+
+def test_server_killed_while_it_works_leaves_nothing_painted(start: Open) -> None:
+    editor = start(script={"steps": 500, "step_ms": 10})
+    editor.open("a.py", "def f():\n    pass\n")
+    editor.at(2, 4)
+    editor.keys(":Dgls fill<CR>")
+    editor.until(lambda: editor.marks("dgls.drafts"))
+    servers(editor)[0].kill()
+    editor.until(lambda: not editor.marks("dgls.drafts"))
+    editor.until(lambda: editor.statusline() == "dgls")
+    assert editor.text() == ["def f():", "    pass"]
+
+
+def test_server_that_keeps_ending_is_let_go(start: Open) -> None:
+    editor = start(command=["false"])
+    editor.open("a.py", TEXT, ready=False)
+    editor.until(lambda: "the server keeps ending" in editor.messages())
+
+
+def test_stopped_server_stays_stopped(start: Open) -> None:
+    editor = start(script={})
+    editor.open("a.py", TEXT)
+    editor.nvim.command("lsp disable dgls")
+    editor.until(lambda: not servers(editor))
+    editor.never(lambda: servers(editor))
+    assert editor.statusline() == ""
+    editor.keys(":Dgls fill<CR>")
+    editor.until(lambda: "no server is attached" in editor.messages())
+
+
+def test_checkhealth_on_the_embedded_model(start: Open) -> None:
+    editor = start(after="")
+    editor.open("a.py", TEXT)
+    editor.nvim.command("checkhealth dgls")
+    report = "\n".join(editor.text())
+    assert "❌" not in report
+    for part in ("OK Neovim 0.", "doctor` says", "OK Enabled for", "embedded on cpu, ready", "<Tab> is not mapped"):
+        assert part in report
+
+
+def test_checkhealth_without_a_server_says_what_to_do(start: Open) -> None:
+    editor = start(command=["no-such-dgls", "serve"])
+    editor.nvim.command("checkhealth dgls")
+    report = "\n".join(editor.text())
+    assert "`no-such-dgls` is not executable" in report
+    assert "make setup" in report
+
+
+def test_log_opens_at_what_the_server_said(start: Open) -> None:
+    editor = start(script={})
+    editor.open("a.py", TEXT)
+    editor.keys(":Dgls log<CR>")
+    assert editor.nvim.api.buf_get_name(0).endswith("lsp.log")
+
+
+def test_help_is_found(start: Open) -> None:
+    editor = start(script={})
+    editor.nvim.command(f"helptags {PLUGIN / 'doc'}")
+    (PLUGIN / "doc" / "tags").unlink()
+    editor.nvim.command(f"view {PLUGIN / 'doc' / 'dgls.txt'}")
+    tags = {word.strip("*") for line in editor.text() for word in line.split() if word.startswith("*")}
+    assert {"dgls.txt", ":Dgls", "dgls-mappings"} <= tags
+    commands = set(editor.lua("return vim.fn.getcompletion('Dgls ', 'cmdline')"))
+    assert {f":Dgls-{command}" for command in commands} <= tags
+
+
+def test_older_neovim_is_told(start: Open) -> None:
+    """`has` stands in for a Neovim before 0.12."""
+    editor = start(before="vim.fn.has = function() return 0 end", after="", script={})
+    assert "dgls needs Neovim 0.12" in editor.messages()
+    assert editor.lua("return vim.fn.exists(':Dgls')") == 0
+
+
+def test_keys_are_left_alone(start: Open) -> None:
+    """What is mapped with the plugin is what is mapped without it."""
+    mapped = "return vim.tbl_map(function(m) return m.mode .. m.lhs end, vim.iter({'n','i','x','o','s','c','t'}):map(function(mode) return vim.api.nvim_get_keymap(mode) end):flatten():totable())"
+    with_plugin = start(script={}, after="")
+    without = start(script={}, before="vim.g.loaded_dgls = true", after="vim.lsp.enable('dgls', false)")
+    assert with_plugin.lua(mapped) == without.lua(mapped)
+
+
+def test_server_ends_with_the_editor(start: Open) -> None:
+    editor = start(script={})
+    editor.open("a.py", TEXT)
+    (process,) = servers(editor)
+    editor.close()
+    assert process.wait(timeout=20) is not None or not psutil.pid_exists(process.pid)
