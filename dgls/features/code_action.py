@@ -57,6 +57,8 @@ def register(server: LanguageServer, session: Session) -> None:
         if changes:
             action.edit = workspace_edit(changes[0], session.client)
             warn(server, session, changes[0])
+        else:
+            action.data = None  # Eglot resolves what has data and no edit again, and again
         return action
 
 

@@ -36,6 +36,11 @@ def change(version: int, line: int = 0) -> Message:
     return insertion(URI, version, line, 0, "# ")
 
 
+def undone(action: Message) -> Message:
+    """The action as it is resolved where nothing changes: with data and no edit, Eglot would resolve it for ever."""
+    return {name: part for name, part in action.items() if name != "data"}
+
+
 def test_all_recorded_clients_are_tested() -> None:
     assert sorted(path.stem.split("-", 1)[1] for path in CLIENTS) == sorted(
         next(path.stem.split("-", 1)[1] for path in CLIENTS if name in path.stem) for name in EDITORS
@@ -193,9 +198,9 @@ async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: 
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
         wire.notify("textDocument/didChange", change(2))
-        assert await wire.request(RESOLVE, action) == action
+        assert await wire.request(RESOLVE, action) == undone(action)
         wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-        assert await wire.request(RESOLVE, action) == action
+        assert await wire.request(RESOLVE, action) == undone(action)
         assert shown(wire) == [
             "dgls changed nothing: the document has changed since this was asked for; ask again",
             "dgls changed nothing: the document is not open any more; open it and ask again",
@@ -214,7 +219,7 @@ async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_pa
             wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
         else:
             wire.notify("textDocument/didChange", change(2))
-        assert (await wire.reply(asked))["result"] == action
+        assert (await wire.reply(asked))["result"] == undone(action)
         await journal.wait("cancelled")
         assert len(shown(wire)) == 1
         await wire.status("ready")
@@ -225,9 +230,9 @@ async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(tmp_path: Pa
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
         older, newer = wire.ask(RESOLVE, action), wire.ask(RESOLVE, action)
-        assert (await wire.reply(older))["result"] == action
+        assert (await wire.reply(older))["result"] == undone(action)
         wire.notify("textDocument/didChange", change(2))
-        assert (await wire.reply(newer))["result"] == action
+        assert (await wire.reply(newer))["result"] == undone(action)
         assert len(shown(wire)) == 1
         wire.notify("exit")
 
@@ -255,7 +260,7 @@ async def test_newer_action_of_a_document_takes_the_place_of_the_older_one(tmp_p
         asked = wire.ask(RESOLVE, older)
         await journal.wait("infill")
         wire.ask(RESOLVE, newer)
-        assert (await wire.reply(asked))["result"] == older
+        assert (await wire.reply(asked))["result"] == undone(older)
         await journal.wait("cancelled")
         await journal.wait("infill", 2)
         assert shown(wire) == []
@@ -311,7 +316,7 @@ async def test_failed_model_says_so_when_an_action_is_chosen(tmp_path: Path) -> 
         await wire.status("failed")
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        assert await wire.request(RESOLVE, action) == action
+        assert await wire.request(RESOLVE, action) == undone(action)
         assert shown(wire)[1:] == ["dgls changed nothing: No such model: pull it."]
 
 
@@ -331,5 +336,5 @@ async def test_nothing_to_change_is_said_in_a_message(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), corrected={}) as (wire, _):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
-        assert await wire.request(RESOLVE, action) == action
+        assert await wire.request(RESOLVE, action) == undone(action)
         assert shown(wire) == ["dgls changed nothing: the model would leave this as it is"]
