@@ -3,7 +3,7 @@
  * write to. Of dgls it knows the packaged extension alone, which it installs as a user would.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { chromium, type Browser, type Page } from 'playwright-core';
@@ -22,6 +22,7 @@ type Settings = Record<string, unknown>;
 const PATIENCE_MS = 60_000;
 const QUIET: Settings = {
   'editor.minimap.enabled': false,
+  'extensions.autoCheckUpdates': false,
   'extensions.autoUpdate': false,
   'extensions.ignoreRecommendations': true,
   'files.autoSave': 'off',
@@ -66,6 +67,7 @@ export class Editor {
     const flags = ['--without-connection-token', agreed, '--disable-workspace-trust', '--enable-smoke-test-driver'];
     const where = ['--host', '127.0.0.1', '--port', String(this.port), '--user-data-dir', join(work, 'user')];
     this.server = spawn(process.execPath, [main, ...flags, '--telemetry-level', 'off', ...where, ...folders], {
+      env: { ...process.env, DGLS_E2E_WORK: work },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     await listening(this.server);
@@ -88,6 +90,13 @@ export class Editor {
   /** The address by which a window knows a path of this machine. */
   remote(path: string): string {
     return `vscode-remote://127.0.0.1:${this.port}${path}`;
+  }
+
+  /** Where the extension was installed to. */
+  get installed(): string {
+    const folder = join(this.paths.work, 'extensions');
+    const name = readdirSync(folder).find((each) => each.startsWith('dgls.dgls-'));
+    return join(folder, name ?? '');
   }
 
   path(name: string): string {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import type { Editor } from './editor.ts';
 
-const PATIENCE_MS = 20_000;
+const PATIENCE_MS = 30_000;
 
 export class Hands {
   readonly page: Page;
@@ -41,6 +41,23 @@ export class Hands {
     await this.until('the cursor is there', async () =>
       (await this.page.locator('.statusbar').innerText()).includes(`Ln ${before.length}, Col `),
     );
+  }
+
+  /** What stands behind the braces in the status bar. */
+  async status(): Promise<string> {
+    await this.page.locator('#status\\.languageStatus').click();
+    const shown = await this.page.locator('.hover-language-status').allInnerTexts();
+    await this.press('Escape');
+    return shown.join('\n');
+  }
+
+  async ready(): Promise<void> {
+    await this.until(
+      'the model is ready',
+      async () => (await this.status()).includes('dgls: ready'),
+      () => this.status(),
+    );
+    await this.page.locator('.editor-instance .view-lines').click();
   }
 
   async type(text: string, delay = 20): Promise<void> {
@@ -106,5 +123,19 @@ export class Hands {
 
   async picture(name: string): Promise<void> {
     await this.page.screenshot({ path: join(this.pictures, `${name}.png`) });
+  }
+}
+
+/** Opens a window, does something in it, and closes it; a picture is taken where that fails. */
+export async function inWindow<T>(editor: Editor, pictures: string, run: (hands: Hands) => Promise<T>): Promise<T> {
+  const page = await editor.window([]);
+  const hands = new Hands(page, editor, pictures);
+  try {
+    return await run(hands);
+  } catch (error) {
+    await hands.picture('failure');
+    throw error;
+  } finally {
+    await page.close();
   }
 }

@@ -1,11 +1,14 @@
-/** Runs the parts that are named, by default all: `ui`. Pictures of them land in build/e2e. */
+/** Runs the parts that are named, by default all of them. Pictures of them land in build/e2e. */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Editor } from './editor.ts';
+import { feel } from './feel.ts';
+import { hosted } from './hosted.ts';
+import { pictures as pictured } from './pictures.ts';
 import { Program, ROOT } from './scripted.ts';
 import { ui } from './ui.ts';
 
-const PARTS = { ui };
+const PARTS = { hosted, ui, feel, pictures: pictured };
 
 const build = join(import.meta.dirname, '..', 'build', 'e2e');
 const pictures = join(build, 'pictures');

@@ -1,7 +1,7 @@
 /** What a user sees and does in a real window, with a scripted engine behind the real server. */
 import type { Part } from './cases.ts';
 import type { Editor } from './editor.ts';
-import { Hands } from './hands.ts';
+import { inWindow } from './hands.ts';
 import { REWRITING, SLOWLY } from './rewriting.ts';
 import type { Program } from './scripted.ts';
 import { FAST, LINES, WORDS } from './typing.ts';
@@ -17,19 +17,12 @@ async function inOneWindow({ script, cases }: Part, editor: Editor, program: Pro
   for (const { file, at } of cases) {
     editor.write(file, at.replace('|', ''));
   }
-  const page = await editor.window([]);
-  const hands = new Hands(page, editor, pictures);
-  try {
+  await inWindow(editor, pictures, async (hands) => {
     await hands.until('the engine is open', () => program.entries('open').length > 0);
     for (const { name, file, at, run } of cases) {
       await hands.open(file, at);
       await run(hands, program);
       console.log(`ok: ${name}`);
     }
-  } catch (error) {
-    await hands.picture('failure');
-    throw error;
-  } finally {
-    await page.close();
-  }
+  });
 }

@@ -12,7 +12,7 @@ export async function doctor(machine: Machine, channel: vscode.OutputChannel): P
     channel.appendLine(found.advice);
     return;
   }
-  channel.appendLine(`Server: ${found.where}\n`);
+  channel.appendLine(`Server from ${found.from}: ${[found.command, ...found.args].join(' ')}\n`);
   const child = spawn(found.command, [...found.args, 'doctor'], { cwd: homedir(), stdio: ['ignore', 'pipe', 'pipe'] });
   await new Promise<void>((resolve) => {
     for (const stream of [child.stdout, child.stderr]) {

@@ -78,6 +78,9 @@ export function activate(context: vscode.ExtensionContext): Api {
     ...commands.map(([name, run]) => vscode.commands.registerCommand(name, run)),
     server.onLife((life) => {
       item.follow(life);
+      if (life.at === 'failed' && life.remedy !== 'install') {
+        void complain(item.shown);
+      }
     }),
     server.onDraft((draft) => {
       painter.take(draft);
@@ -111,6 +114,13 @@ export function activate(context: vscode.ExtensionContext): Api {
       return item.shown;
     },
   };
+}
+
+/** The whole of what the status item has no room for, with the same button. */
+async function complain({ detail, button }: Shown): Promise<void> {
+  if ((await vscode.window.showErrorMessage(`dgls: ${detail}`, button.title)) !== undefined) {
+    await vscode.commands.executeCommand(button.command, ...(button.arguments ?? []));
+  }
 }
 
 export function deactivate(): Promise<void> {

@@ -20,11 +20,11 @@ export interface Machine {
   own: string;
 }
 
-/** `command` and `args` run dgls; its subcommand comes after them. `where` is for people. */
+/** `command` and `args` run dgls; its subcommand comes after them. `from` tells people where it was found. */
 export interface Found {
   command: string;
   args: string[];
-  where: string;
+  from: string;
 }
 
 /** `installable`: nothing was found, and nobody named a program that isn't there. */
@@ -37,7 +37,7 @@ export async function locate(machine: Machine): Promise<Found | Missing> {
   if (machine.setting !== '') {
     const path = machine.setting.startsWith('~/') ? machine.home + machine.setting.slice(1) : machine.setting;
     if (machine.runnable(path)) {
-      return { command: path, args: [], where: `the setting dgls.server.path (${path})` };
+      return { command: path, args: [], from: 'the setting' };
     }
     const advice = `The setting dgls.server.path names ${path}, which is no program. Correct it, or leave it empty.`;
     return { advice, installable: false };
@@ -45,14 +45,14 @@ export async function locate(machine: Machine): Promise<Found | Missing> {
   const interpreter = machine.trusted ? await machine.interpreter() : undefined;
   if (interpreter !== undefined && (await machine.hasServer(interpreter))) {
     // -P: nothing is imported from the folder that it happens to start in
-    return { command: interpreter, args: ['-P', '-m', 'dgls'], where: `the Python extension's ${interpreter}` };
+    return { command: interpreter, args: ['-P', '-m', 'dgls'], from: 'the Python extension' };
   }
   const onPath = machine.onPath('dgls');
   if (onPath !== undefined) {
-    return { command: onPath, args: [], where: `PATH (${onPath})` };
+    return { command: onPath, args: [], from: 'PATH' };
   }
   if (machine.runnable(machine.own)) {
-    return { command: machine.own, args: [], where: `what this extension installed (${machine.own})` };
+    return { command: machine.own, args: [], from: 'this extension' };
   }
   const python =
     interpreter !== undefined

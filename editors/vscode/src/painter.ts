@@ -6,7 +6,8 @@ import * as vscode from 'vscode';
 import { layout, type Run } from './layout';
 import type { Draft, DraftHole } from './protocol';
 
-const HIDDEN: vscode.DecorationRenderOptions = { opacity: '0' };
+/** Taking no room is not in the API: a style behind the one that is. Where it no longer works, the text is invisible. */
+const HIDDEN: vscode.DecorationRenderOptions = { opacity: '0', textDecoration: 'none; display: none' };
 
 export class Painter implements vscode.Disposable {
   private readonly hidden = vscode.window.createTextEditorDecorationType(HIDDEN);

@@ -85,14 +85,14 @@ export class Server implements vscode.Disposable {
       this.tell({ at: 'failed', advice: found.advice, remedy: found.installable ? 'install' : 'settings' });
       return;
     }
-    this.tell({ at: 'starting', where: found.where });
+    this.tell({ at: 'starting', from: found.from });
     const client = this.made(found);
     this.client = client;
     try {
       await client.start();
     } catch (error) {
       if (this.client === client) {
-        const advice = `The server from ${found.where} does not start (${String(error)}). The log says more.`;
+        const advice = `${found.command} does not start (${String(error)}). The log says more.`;
         this.tell({ at: 'failed', advice, remedy: 'log' });
       }
     }
@@ -128,16 +128,17 @@ export class Server implements vscode.Disposable {
     client.onDidChangeState(({ newState }) => {
       mine(() => {
         if (newState === State.Running) {
-          this.log.info(`Server: ${found.where}, version ${client.initializeResult?.serverInfo?.version ?? 'unknown'}`);
-          this.tell({ at: 'running', where: found.where, told: undefined });
+          const version = client.initializeResult?.serverInfo?.version ?? 'unknown';
+          this.log.info(`Server from ${found.from}: ${[found.command, ...found.args].join(' ')}, version ${version}`);
+          this.tell({ at: 'running', from: found.from, told: undefined });
         } else if (newState === State.Starting) {
-          this.tell({ at: 'starting', where: found.where });
+          this.tell({ at: 'starting', from: found.from });
         }
       });
     });
     client.onNotification(STATUS, (told: Status) => {
       mine(() => {
-        this.tell({ at: 'running', where: found.where, told });
+        this.tell({ at: 'running', from: found.from, told });
       });
     });
     client.onNotification(DRAFT, (draft: Draft) => {
@@ -157,7 +158,7 @@ export class Server implements vscode.Disposable {
       this.log.warn('The server is gone; it is started again.');
       return CloseAction.Restart;
     }
-    const advice = `The server from ${found.where} went down ${this.crashes.length} times within minutes.`;
+    const advice = `${found.command} went down ${this.crashes.length} times within minutes.`;
     this.tell({ at: 'failed', advice, remedy: 'restart' });
     return CloseAction.DoNotRestart;
   }

@@ -6,11 +6,11 @@ import type { Status, Suggested } from './protocol';
 /** What a button does about a failure. */
 export type Remedy = 'install' | 'settings' | 'restart' | 'log';
 
-/** Where the server's life stands. `where` says which server it is. */
+/** Where the server's life stands. `from` says where it was found. */
 export type Life =
   | { at: 'looking' }
-  | { at: 'starting'; where: string }
-  | { at: 'running'; where: string; told: Status | undefined }
+  | { at: 'starting'; from: string }
+  | { at: 'running'; from: string; told: Status | undefined }
   | { at: 'failed'; advice: string; remedy: Remedy };
 
 export interface Button {
@@ -46,32 +46,32 @@ export function shown(life: Life, paused: string): Shown {
     case 'looking':
       return { ...calm('dgls: looking for the server', ''), busy: true, button: REMEDIES.log };
     case 'starting':
-      return { ...calm('dgls: starting', `Server: ${life.where}`), busy: true, button: REMEDIES.log };
+      return { ...calm('dgls: starting', `server from ${life.from}`), busy: true, button: REMEDIES.log };
     case 'failed':
       return failed(life.advice, life.remedy);
     case 'running':
-      return running(life.told, `Server: ${life.where}`, paused);
+      return running(life.told, `server from ${life.from}`, paused);
   }
 }
 
-function running(told: Status | undefined, where: string, paused: string): Shown {
+function running(told: Status | undefined, from: string, paused: string): Shown {
   if (told === undefined) {
-    return { ...calm('dgls: starting', where), busy: true, button: REMEDIES.log };
+    return { ...calm('dgls: starting', from), busy: true, button: REMEDIES.log };
   }
   if (told.state === 'failed') {
     return failed(told.message, 'settings');
   }
   if (told.state === 'loading') {
     const far = told.percent === null ? '' : ` ${told.percent} %`;
-    return { ...calm(`dgls: loading ${told.model}${far}`, where), busy: true, button: REMEDIES.log };
+    return { ...calm(`dgls: loading ${told.model}${far}`, from), busy: true, button: REMEDIES.log };
   }
   const model = [told.model, told.device, told.memory === null ? null : inMegabytes(told.memory)];
   const what = model.filter((part) => part !== null).join(' · ');
   const busy = told.state === 'working';
   if (paused !== '') {
-    return { ...calm(`dgls: paused ${paused}`, `${what}. ${where}`), busy, button: RESUME };
+    return { ...calm(`dgls: paused ${paused}`, `${what}. ${from}`), busy, button: RESUME };
   }
-  return { ...calm(`dgls: ${busy ? 'working' : 'ready'} (${what})`, where), busy, button: PAUSE };
+  return { ...calm(`dgls: ${busy ? 'working' : 'ready'} (${what})`, from), busy, button: PAUSE };
 }
 
 /** The second item: what the last suggestion took. */

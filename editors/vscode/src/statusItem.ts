@@ -13,6 +13,8 @@ const SEVERITIES = {
   error: vscode.LanguageStatusSeverity.Error,
 };
 
+const DETAIL = 64;
+
 export class StatusItem implements vscode.Disposable {
   private readonly server = vscode.languages.createLanguageStatusItem('dgls.server', '*');
   private readonly suggestion = vscode.languages.createLanguageStatusItem('dgls.suggestion', '*');
@@ -61,9 +63,14 @@ export function setContext(key: string, value: boolean): void {
   void vscode.commands.executeCommand('setContext', key, value);
 }
 
+/** A line too long would push the button out of sight. */
+function brief(detail: string): string {
+  return detail.length <= DETAIL ? detail : `${detail.slice(0, DETAIL - 1)}…`;
+}
+
 function paint(item: vscode.LanguageStatusItem, what: Shown): void {
   item.text = what.text;
-  item.detail = what.detail;
+  item.detail = brief(what.detail);
   item.severity = SEVERITIES[what.severity];
   item.busy = what.busy;
   item.command = what.button;

@@ -14,13 +14,13 @@ const ready: Status = {
 };
 
 function running(told?: Partial<Status>): Life {
-  return { at: 'running', where: 'PATH (/usr/bin/dgls)', told: { ...ready, ...told } };
+  return { at: 'running', from: 'PATH', told: { ...ready, ...told } };
 }
 
 void test('who is ready says model, device, memory and which server it is', () => {
   const { text, detail, busy } = shown(running(), '');
   assert.equal(text, 'dgls: ready (embedded · cpu · 6 MB)');
-  assert.equal(detail, 'Server: PATH (/usr/bin/dgls)');
+  assert.equal(detail, 'server from PATH');
   assert.equal(busy, false);
 });
 
