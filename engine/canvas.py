@@ -26,8 +26,8 @@ from engine.types import Hole, Pinned, Segment
 class Span:
     """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
-    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that
-    stood there, which others have to be better than.
+    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that stood there, which
+    others have to be better than by the wider a margin the smaller the `strength`.
     """
 
     start: int
@@ -36,6 +36,7 @@ class Span:
     min_tokens: int = 0
     stop: str | None = None
     expected: tuple[int, ...] = ()
+    strength: float = 1.0
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -93,7 +94,7 @@ def lay_out(
     for before, hole, at, draft, stood, size in each:
         ids += before
         least = min(hole.min_tokens, size)
-        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, tuple(stood or ())))
+        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, tuple(stood or ()), hole.strength))
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:

@@ -16,8 +16,8 @@ from torch import Tensor
 from engine.canvas import Canvas
 from engine.tokenizer import Tokenizer
 
-TOKEN_WORTH = 6.0
-"""Nats by which another token must be likelier than the one that stood there."""
+TOKEN_WORTH = 12.0
+"""Nats by which another token must be likelier than the one that stood there at strength 0; none at strength 1."""
 
 
 class Vocabulary:
@@ -58,6 +58,7 @@ class Constraint:
         self._endless: list[tuple[slice, Tensor]] = []
         unpadded: list[int] = []
         expected: list[tuple[int, int]] = []
+        leads: list[float] = []
         row = 0
         for hole in canvas.holes:
             if hole.freed:
@@ -69,14 +70,16 @@ class Constraint:
             unpadded += range(row, row + hole.min_tokens) if pads else ()
             if len(hole.expected) == len(hole):
                 expected += enumerate(hole.expected, row)
+                leads += [TOKEN_WORTH * (1 - hole.strength)] * len(hole)
             row += len(hole)
         self._unpadded = torch.tensor(unpadded, dtype=torch.long, device=vocabulary.device)
         self._expected = torch.tensor(expected, dtype=torch.long, device=vocabulary.device).reshape(-1, 2).unbind(1)
+        self._leads = torch.tensor(leads, device=vocabulary.device)
 
     def apply(self, logits: Tensor) -> Tensor:
         """`logits` [H, V] with minus infinity, in place, for what may not stand."""
         logits.index_fill_(1, self._never, -math.inf)
-        logits[self._expected] += TOKEN_WORTH
+        logits[self._expected] += self._leads
         logits[self._unpadded, self._pad_id] = -math.inf
         for row, others in self._held:
             logits[row].masked_fill_(others, -math.inf)

@@ -168,7 +168,8 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
     tokens = sum(len(atom.positions) for atom in run)
     least, most = length.around(tokens, slack)
     stop = None if hole.stop is None or hole.stop in text else hole.stop
-    return Hole(least, most, stop=stop, healed=first and hole.healed, expected=text, slack=slack)
+    healed = first and hole.healed
+    return Hole(least, most, strength=hole.strength, stop=stop, healed=healed, expected=text, slack=slack)
 
 
 def _kept(pieces: tuple[str, ...]) -> Answer:

@@ -64,8 +64,8 @@ class Hole:
     it is longer than `max_tokens`.
 
     `healed`: the last token in front may grow into the hole, because the text there was cut anywhere. `expected`: the
-    text that stood there, which another one has to be better than by a margin. `slack`: by how many tokens more than
-    `max_tokens` the fill may be longer if that is better still.
+    text that stood there, which another one has to be better than by a margin, which is the wider the smaller the
+    `strength`. `slack`: by how many tokens more than `max_tokens` the fill may be longer if that is better still.
     """
 
     min_tokens: int = 1

@@ -120,10 +120,10 @@ def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: Loa
 
 def test_what_stood_in_a_hole_has_a_lead_at_its_own_length(flat: LoadedModel) -> None:
     vocabulary, expected = vocabulary_of(flat), flat.tokenizer.encode("value(")
-    segments = (Pinned("Q"), Hole(0, 2, expected="value("), Pinned("\n"), Hole(0, 3, expected="value("))
+    segments = (Pinned("Q"), Hole(0, 2, strength=0.4, expected="value("), Pinned("\n"), Hole(0, 3, expected="value("))
     lead = Constraint(laid_out(flat, *segments), vocabulary, pads=True).apply(torch.zeros(5, vocabulary.size))
     wanted = torch.zeros(5, vocabulary.size)
-    wanted[[0, 1], expected] = TOKEN_WORTH
+    wanted[[0, 1], expected] = TOKEN_WORTH * 0.6
     allowed = lead.isfinite()
     assert torch.equal(lead[allowed], wanted[allowed])
 
