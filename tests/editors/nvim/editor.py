@@ -74,7 +74,7 @@ class Editor:
         variables = {f"XDG_{name.upper()}_HOME": str(folder / name) for name in ("config", "state", "data", "cache")}
         arguments = ["env", *(f"{name}={value}" for name, value in variables.items()), str(nvim), "--embed"]
         self.nvim = pynvim.attach("child", argv=arguments)
-        self.nvim.ui_attach(columns, lines, rgb=True)
+        self.nvim.ui_attach(columns, lines, rgb=True, ext_linegrid=True)
 
     def close(self) -> None:
         with suppress(OSError, EOFError):
@@ -83,7 +83,7 @@ class Editor:
             self.nvim.close()
 
     def lua(self, code: str, *arguments: object) -> Any:
-        assert not self.nvim.api.get_mode()["blocking"], "Neovim waits for a key: a message wants Enter pressed"
+        assert not self.nvim.api.get_mode()["blocking"], "a message is too long for the screen: Enter is wanted"
         return self.nvim.exec_lua(code, *arguments)
 
     def open(self, name: str, text: str | bytes, ready: bool = True) -> Path:
@@ -131,7 +131,9 @@ class Editor:
             """
             local namespace = vim.api.nvim_get_namespaces()[...]
             local marks = {}
-            for _, mark in ipairs(namespace and vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true }) or {}) do
+            for _, mark in ipairs(
+              namespace and vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true }) or {}
+            ) do
               local lines = { mark[4].virt_text or {}, unpack(mark[4].virt_lines or {}) }
               marks[#marks + 1] = { mark[2], mark[3], table.concat(vim.tbl_map(function(line)
                 return table.concat(vim.tbl_map(function(chunk) return chunk[1] end, line))
@@ -177,7 +179,7 @@ class Editor:
         return "\n".join(row.rstrip() for row in rows)
 
     def messages(self) -> str:
-        return str(self.nvim.command_output("messages"))
+        return str(self.lua("return vim.fn.execute('messages')"))
 
     def entries(self, event: str) -> list[dict[str, Any]]:
         """What reached the scripted engine."""

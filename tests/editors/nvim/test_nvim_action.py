@@ -1,4 +1,4 @@
-"""Rewriting, refining and filling in a real Neovim: the preview, the drafts in place, and the edits that come of them."""
+"""Rewriting, refining and filling in Neovim: the preview, the drafts in place, and the edits that they end in."""
 
 from __future__ import annotations
 
@@ -170,7 +170,8 @@ def test_drafts_are_painted_by_confidence_and_vanish(start: Open) -> None:
     assert editor.statusline() == "dgls: working"
     groups = editor.lua(
         """
-        local marks = vim.api.nvim_buf_get_extmarks(0, vim.api.nvim_create_namespace('dgls.drafts'), 0, -1, { details = true })
+        local drafts = vim.api.nvim_create_namespace('dgls.drafts')
+        local marks = vim.api.nvim_buf_get_extmarks(0, drafts, 0, -1, { details = true })
         local groups = {}
         for _, mark in ipairs(marks) do
           for _, line in ipairs(mark[4].virt_lines or {}) do
@@ -213,7 +214,9 @@ def test_code_action_is_resolved_and_applied(start: Open) -> None:
         local params = vim.lsp.util.make_range_params(0, 'utf-8')
         params.context = { diagnostics = {}, triggerKind = 1 }
         local found = vim.lsp.buf_request_sync(0, 'textDocument/codeAction', params, 5000)
-        return vim.tbl_map(function(action) return { action.title, action.kind, action.edit ~= nil } end, found[1].result)
+        return vim.tbl_map(function(action)
+          return { action.title, action.kind, action.edit ~= nil }
+        end, found[1].result)
         """
     )
     assert ["Fill here", "refactor.rewrite", False] in kinds

@@ -37,15 +37,16 @@ function M.define()
       ctermfg = level < 3 and 8 or nil,
     })
   end
-  for name, link in pairs({
-    DglsReplaced = 'NonText', -- what a draft is about to replace
-    DglsOld = 'DiffDelete', -- a preview's lines that would go
-    DglsNew = 'DiffAdd', -- and those that would come
-    DglsNewText = 'DiffText', -- what is new in one of these
-    DglsBar = 'StatusLine', -- the line below a preview
-    DglsKey = 'Title', -- the keys that it names
+  local gone, come = colour('Removed', 'fg', 0xd75f5f), colour('Added', 'fg', 0x5faf5f)
+  for name, paint in pairs({
+    DglsReplaced = { link = 'NonText' }, -- what a draft is about to replace
+    DglsOld = { bg = mix(gone, paper, 0.25) }, -- a preview's lines that would go
+    DglsNew = { bg = mix(come, paper, 0.2), fg = ink }, -- and those that would come
+    DglsNewText = { bg = mix(come, paper, 0.4), fg = ink }, -- what is new in one of these
+    DglsBar = { link = 'StatusLine' }, -- the line below a preview
+    DglsKey = { fg = colour('Special', 'fg', ink), bold = true }, -- and the keys that it names
   }) do
-    vim.api.nvim_set_hl(0, name, { default = true, link = link })
+    vim.api.nvim_set_hl(0, name, vim.tbl_extend('error', { default = true }, paint))
   end
 end
 

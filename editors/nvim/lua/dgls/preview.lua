@@ -114,7 +114,7 @@ local function show_bar(preview, chunks)
   end
   local buf = vim.api.nvim_win_get_buf(preview.bar)
   vim.api.nvim_buf_clear_namespace(buf, namespace, 0, -1)
-  vim.api.nvim_buf_set_extmark(buf, namespace, 0, 0, { virt_text = chunks, virt_text_pos = 'overlay' })
+  vim.api.nvim_buf_set_extmark(buf, namespace, 0, 0, { virt_text = chunks, virt_text_pos = 'overlay', hl_mode = 'combine' })
 end
 
 local function draw()

@@ -1,0 +1,49 @@
+"""The real server on the real embedded model, which notes when its engine is at work: `counted_server.py JOURNAL`."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from dgls.server import open_engine, serve
+from dgls.settings import Settings
+from engine.types import CancelToken, Infill, InfillRequest, Step
+from engine.worker import EngineLike
+
+
+class CountedEngine:
+    """Notes the begin and the end of each fill, an abandoned one's too."""
+
+    def __init__(self, engine: EngineLike, journal: Path) -> None:
+        self._engine, self._journal = engine, journal
+        self.info = engine.info
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        self._note("begin")
+        try:
+            yield from self._engine.infill(request, cancel)
+        finally:
+            self._note("end")
+
+    def close(self) -> None:
+        self._engine.close()
+
+    def _note(self, event: str) -> None:
+        with self._journal.open("a") as journal:
+            journal.write(json.dumps({"event": event, "at": time.monotonic()}) + "\n")
+
+
+def main() -> int:
+    journal = Path(sys.argv[1])
+
+    def open_counted(settings: Settings) -> EngineLike:
+        return CountedEngine(open_engine(settings), journal)
+
+    return serve(None, open_counted)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
