@@ -43,6 +43,23 @@ return ''
 """
 
 
+def draft_levels(editor: Editor) -> set[str]:
+    """The colours of the draft that is painted."""
+    groups = editor.lua(
+        """
+        local drafts = vim.api.nvim_create_namespace('dgls.drafts')
+        local groups = {}
+        for _, mark in ipairs(vim.api.nvim_buf_get_extmarks(0, drafts, 0, -1, { details = true })) do
+          for _, line in ipairs(mark[4].virt_lines or {}) do
+            for _, chunk in ipairs(line) do groups[#groups + 1] = chunk[2] end
+          end
+        end
+        return groups
+        """
+    )
+    return {group for group in groups if group.startswith("DglsDraft")}
+
+
 def test_rewrite_is_previewed_and_accepted_in_one_step(start: Open) -> None:
     editor = opened(start)
     previewed(editor)
@@ -168,20 +185,7 @@ def test_drafts_are_painted_by_confidence_and_vanish(start: Open) -> None:
     editor.until(lambda: editor.marks("dgls.drafts"))
     assert any(REWRITTEN in text for *_, text in editor.marks("dgls.drafts"))
     assert editor.statusline() == "dgls: working"
-    groups = editor.lua(
-        """
-        local drafts = vim.api.nvim_create_namespace('dgls.drafts')
-        local marks = vim.api.nvim_buf_get_extmarks(0, drafts, 0, -1, { details = true })
-        local groups = {}
-        for _, mark in ipairs(marks) do
-          for _, line in ipairs(mark[4].virt_lines or {}) do
-            for _, chunk in ipairs(line) do groups[#groups + 1] = chunk[2] end
-          end
-        end
-        return groups
-        """
-    )
-    assert "DglsDraft5" in groups  # exp(-0.1): sure
+    assert draft_levels(editor) == {"DglsDraft5"}  # exp(-0.1): sure
     editor.until(lambda: editor.text()[9] == "    result = sum(values) + 1")
     assert editor.marks("dgls.drafts") == []
     editor.keys("u")

@@ -41,13 +41,14 @@ local function common(one, other)
   return first, last
 end
 
---- A new line, with what its old one has not set off.
+--- A new line, with what its old one has not set off; whole where they have little in common.
 ---@param new string
 ---@param old string? none where lines don't go one by one
 ---@return dgls.Chunk[]
 local function marked(new, old)
   local first, last = common(new, old or new)
-  if not old or first + last == 0 then
+  local same = #vim.trim(new:sub(1, first)) + last
+  if not old or 3 * same < #vim.trim(new) then
     return { { new, 'DglsNew' } }
   end
   return {
