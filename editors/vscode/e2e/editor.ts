@@ -51,8 +51,8 @@ export class Editor {
     mkdirSync(this.folder, { recursive: true });
   }
 
-  /** `settings` are the user's. */
-  async start(settings: Settings): Promise<void> {
+  /** `settings` are the user's; `environment` lies over this process' own. */
+  async start(settings: Settings, environment: Record<string, string> = {}): Promise<void> {
     const { work, vscode, vsix, browser } = this.paths;
     const main = join(vscode, 'out', 'server-main.js');
     const folders = ['--server-data-dir', join(work, 'server'), '--extensions-dir', join(work, 'extensions')];
@@ -67,7 +67,7 @@ export class Editor {
     const flags = ['--without-connection-token', agreed, '--disable-workspace-trust', '--enable-smoke-test-driver'];
     const where = ['--host', '127.0.0.1', '--port', String(this.port), '--user-data-dir', join(work, 'user')];
     this.server = spawn(process.execPath, [main, ...flags, '--telemetry-level', 'off', ...where, ...folders], {
-      env: { ...process.env, DGLS_E2E_WORK: work },
+      env: { ...process.env, ...environment, DGLS_E2E_WORK: work },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     await listening(this.server);

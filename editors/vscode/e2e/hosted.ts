@@ -17,6 +17,7 @@ export async function hosted(editor: Editor, program: Program): Promise<void> {
     platform: 'node',
   });
   program.scripted({});
+  await editor.start({ 'dgls.server.path': program.path });
   let ended: (code: number) => void = () => undefined;
   const code = new Promise<number>((resolve) => (ended = resolve));
   const under = [

@@ -39,6 +39,7 @@ const POINT = `class Point:
 
 export async function pictures(editor: Editor, program: Program, folder: string): Promise<void> {
   program.embedded();
+  await editor.start({ 'dgls.server.path': program.path });
   editor.write('basket.py', BASKET.replace('|', ''));
   editor.write('stack.py', STUBS.replace('|', ''));
   editor.write('point.py', POINT.replace('|', ''));

@@ -7,6 +7,8 @@ import type { Program } from './scripted.ts';
 import { FAST, LINES, WORDS } from './typing.ts';
 
 export async function ui(editor: Editor, program: Program, pictures: string): Promise<void> {
+  program.scripted({});
+  await editor.start({ 'dgls.server.path': program.path });
   for (const part of [WORDS, LINES, FAST, REWRITING, SLOWLY]) {
     await inOneWindow(part, editor, program, pictures);
   }

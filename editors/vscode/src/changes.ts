@@ -88,7 +88,7 @@ export class Changes {
       }
       seed += 1;
       seen.add(JSON.stringify(found?.edit));
-      return found && this.proposal(document, version, found);
+      return found && this.proposal(document, version, found, wanted.strength === undefined ? 'rewrite' : 'refined');
     };
     const first = await propose();
     if (first !== undefined) {
@@ -100,9 +100,10 @@ export class Changes {
     document: vscode.TextDocument,
     version: number,
     { edit, confidence, warning }: Candidate,
+    what: string,
   ): Promise<Proposal | undefined> {
     const change = await this.server.running?.protocol2CodeConverter.asWorkspaceEdit(edit);
-    const note = `${Math.round(100 * confidence)} % sure${warning === '' ? '' : ', does not parse'}`;
+    const note = `${what}, ${Math.round(100 * confidence)} % sure${warning === '' ? '' : ', does not parse'}`;
     return change && { document, version, edits: change.get(document.uri), note };
   }
 

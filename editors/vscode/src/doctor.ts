@@ -1,31 +1,57 @@
-/** The command "Doctor": which server is used and why, and what `dgls doctor` says of the machine. */
+/** The command "Doctor": a page that says which server is used and why, and what `dgls doctor` says of the machine. */
 import { spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
-import { isFound, locate, type Machine } from './locate';
+import { isFound, locate, type Found, type Machine } from './locate';
 
-export async function doctor(machine: Machine, channel: vscode.OutputChannel): Promise<void> {
-  channel.clear();
-  channel.show(true);
-  const found = await locate(machine);
-  if (!isFound(found)) {
-    channel.appendLine(found.advice);
-    return;
+const PAGE = vscode.Uri.parse('dgls-doctor:dgls doctor');
+
+export class Doctor implements vscode.TextDocumentContentProvider, vscode.Disposable {
+  private readonly changed = new vscode.EventEmitter<vscode.Uri>();
+  readonly onDidChange = this.changed.event;
+  private readonly providing = vscode.workspace.registerTextDocumentContentProvider(PAGE.scheme, this); // listens to it
+  private text = '';
+
+  provideTextDocumentContent(): string {
+    return this.text;
   }
-  channel.appendLine(`Server from ${found.from}: ${[found.command, ...found.args].join(' ')}\n`);
-  const child = spawn(found.command, [...found.args, 'doctor'], { cwd: homedir(), stdio: ['ignore', 'pipe', 'pipe'] });
-  await new Promise<void>((resolve) => {
+
+  async examine(machine: Machine): Promise<void> {
+    this.say('', 'Looking ...\n');
+    await vscode.window.showTextDocument(PAGE);
+    const found = await locate(machine);
+    if (isFound(found)) {
+      await this.report(found, `Server from ${found.from}: ${[found.command, ...found.args].join(' ')}\n\n`);
+    } else {
+      this.say('', `${found.advice}\n`);
+    }
+  }
+
+  dispose(): void {
+    vscode.Disposable.from(this.providing, this.changed).dispose();
+  }
+
+  private async report({ command, args }: Found, head: string): Promise<void> {
+    this.say('', head);
+    const child = spawn(command, [...args, 'doctor'], { cwd: homedir(), stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (said: string) => {
-        channel.append(said);
+        this.say(this.text, said);
       });
     }
-    child.on('error', (error) => {
-      channel.appendLine(`It does not run: ${error.message}`);
-      resolve();
+    await new Promise<void>((resolve) => {
+      child.on('error', (error) => {
+        this.say(this.text, `It does not run: ${error.message}\n`);
+        resolve();
+      });
+      child.on('close', () => {
+        resolve();
+      });
     });
-    child.on('close', () => {
-      resolve();
-    });
-  });
+  }
+
+  private say(before: string, more: string): void {
+    this.text = before + more;
+    this.changed.fire(PAGE);
+  }
 }

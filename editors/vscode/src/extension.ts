@@ -1,7 +1,7 @@
 /** Where everything is made and wired; no logic. */
 import * as vscode from 'vscode';
 import { Changes } from './changes';
-import { doctor } from './doctor';
+import { Doctor } from './doctor';
 import { openExample } from './example';
 import { History } from './history';
 import { Installer } from './install';
@@ -24,7 +24,7 @@ let stop: () => Promise<void> = () => Promise.resolve();
 
 export function activate(context: vscode.ExtensionContext): Api {
   const log = vscode.window.createOutputChannel('dgls', { log: true });
-  const report = vscode.window.createOutputChannel('dgls doctor');
+  const doctor = new Doctor();
   const installer = new Installer(context, log);
   const machine = () => thisMachine(installer.program);
   const pauses = new Pauses();
@@ -60,7 +60,7 @@ export function activate(context: vscode.ExtensionContext): Api {
         log.show();
       },
     ],
-    ['dgls.doctor', () => doctor(machine(), report)],
+    ['dgls.doctor', () => doctor.examine(machine())],
     ['dgls.install', () => install(false)],
     ['dgls.tryIt', () => openExample()],
     ['dgls.preview.accept', () => preview.accept()],
@@ -74,7 +74,7 @@ export function activate(context: vscode.ExtensionContext): Api {
     ],
   ];
   context.subscriptions.push(
-    ...[log, report, pauses, item, painter, preview, server, requests],
+    ...[log, doctor, pauses, item, painter, preview, server, requests],
     ...commands.map(([name, run]) => vscode.commands.registerCommand(name, run)),
     server.onLife((life) => {
       item.follow(life);

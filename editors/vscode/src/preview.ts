@@ -12,7 +12,7 @@ export const SCHEME = 'dgls-rewrite';
 const ENTER = process.platform === 'darwin' ? '⌘Enter' : 'Ctrl+Enter';
 const KEYS = `${ENTER}: accept, Esc: discard, Shift+${ENTER}: again`;
 
-/** What may become of a version of a document. `note` says how sure the model is, and what speaks against it. */
+/** What may become of a version of a document. `note` says what it is, how sure the model is, and what is wrong. */
 export interface Proposal {
   document: vscode.TextDocument;
   version: number;
@@ -60,7 +60,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
     if (right.languageId !== document.languageId) {
       await vscode.languages.setTextDocumentLanguage(right, document.languageId);
     }
-    const title = `${basename(document.uri.path)}: rewrite, ${proposal.note}`;
+    const title = `${basename(document.uri.path)}: ${proposal.note}`;
     await vscode.commands.executeCommand('vscode.diff', document.uri, uri, title, { preview: true });
   }
 

@@ -116,6 +116,15 @@ const CASES: [string, (api: Api) => Promise<void>][] = [
     },
   ],
   [
+    'Doctor says which server runs, and what the machine has',
+    async (api) => {
+      await vscode.commands.executeCommand('dgls.doctor');
+      const said = () =>
+        vscode.workspace.textDocuments.find(({ uri }) => uri.scheme === 'dgls-doctor')?.getText() ?? '';
+      await until('the report', () => /Server from the setting: .*dgls[^]*torch/.test(said()), api);
+    },
+  ],
+  [
     'the example opens where a suggestion goes',
     async () => {
       await vscode.commands.executeCommand('dgls.tryIt');
