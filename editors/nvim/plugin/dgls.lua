@@ -7,7 +7,7 @@ end
 vim.g.loaded_dgls = true
 
 if vim.fn.has('nvim-0.12') == 0 then
-  local version = vim.fn.matchstr(vim.fn.execute('version'), [[NVIM v\zs\S*]])
+  local version = vim.fn.matchstr(vim.fn.execute('version'), [[NVIM v\zs[0-9.]*]])
   local message = 'dgls needs Neovim 0.12, the first with inline completions; this is ' .. version .. '.'
   vim.api.nvim_echo({ { message, 'WarningMsg' } }, true, {})
   return
