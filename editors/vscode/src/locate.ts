@@ -60,7 +60,7 @@ export async function locate(machine: Machine): Promise<Found | Missing> {
       : machine.trusted
         ? 'in a Python extension'
         : 'in the workspace, which is not trusted';
-  return { advice: `There is no dgls: not set in dgls.server.path, not ${python}, not on PATH.`, installable: true };
+  return { advice: `No server found: none in dgls.server.path, ${python} or on PATH.`, installable: true };
 }
 
 export function isFound(found: Found | Missing): found is Found {

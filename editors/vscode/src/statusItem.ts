@@ -13,7 +13,7 @@ const SEVERITIES = {
   error: vscode.LanguageStatusSeverity.Error,
 };
 
-const DETAIL = 64;
+const DETAIL = 48;
 
 export class StatusItem implements vscode.Disposable {
   private readonly server = vscode.languages.createLanguageStatusItem('dgls.server', '*');
