@@ -53,6 +53,7 @@ class Editor:
     ) -> None:
         self.folder = folder
         self.journal = folder / "journal"
+        self._closed = False
         for name in ("config/nvim", "state", "data", "cache"):
             (folder / name).mkdir(parents=True, exist_ok=True)
         if command is None:
@@ -77,9 +78,12 @@ class Editor:
         self.nvim.ui_attach(columns, lines, rgb=True, ext_linegrid=True)
 
     def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
         with suppress(OSError, EOFError):
             self.nvim.command("qall!", async_=True)
-        with suppress(Exception):
+        with suppress(OSError, EOFError):
             self.nvim.close()
 
     def lua(self, code: str, *arguments: object) -> Any:

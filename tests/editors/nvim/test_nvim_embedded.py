@@ -12,50 +12,56 @@ from tests.editors.nvim.test_nvim_action import BAR
 if TYPE_CHECKING:
     from tests.editors.nvim.editor import Editor
 
-TEXT = '''import math
+TEXT = '''from pathlib import Path
 
 
-def area(width, height):
-    """The area of a rectangle."""
-    return width * height
+class Store:
+    """Notes in a folder, one file a note."""
 
+    def __init__(self, folder):
+        self.folder = Path(folder)
+        self.notes = {}
 
-def perimeter(width, height):
-    """Twice the sum of its sides."""
-    pass
+    def load(self):
+        """Read all notes."""
+        for path in self.folder.glob("*.txt"):
+            self.notes[path.stem] = path.read_text()
 
-
-def diagonal(width, height):
-    '''
+    def names(self):
+        """The names of all notes, in order."""
+        pass
+'''
 SHOW_ALL = {"inlineCompletion": {"minConfidence": 0}}
-LINES = TEXT.split("\n")
+LINES = TEXT.split("\n")[:-1]
+STUB = 18
+WRITTEN = "\n".join(LINES[: STUB - 1]) + "\n        return "
 
 
 @pytest.fixture
 def editor(start: Open) -> Editor:
     editor = start(settings=SHOW_ALL)
-    editor.open("shapes.py", TEXT)
+    editor.open("store.py", TEXT)
     return editor
 
 
 def test_typing_brings_a_suggestion_and_tab_accepts_it(editor: Editor) -> None:
-    editor.at(len(LINES), 0)
-    editor.keys("A")
+    editor.at(STUB, 0)
+    editor.keys("S")
     editor.type("return ", 0.05)
     editor.until(editor.ghost)
     shown = editor.ghost()
     editor.keys("<Tab>")
-    editor.until(lambda: "\n".join(editor.text()) == TEXT + "return " + shown)
+    editor.until(lambda: "\n".join(editor.text()) == WRITTEN + shown)
     editor.keys("<Esc>u")
-    assert "\n".join(editor.text()) == TEXT + "return "
+    assert "\n".join(editor.text()) == WRITTEN
 
 
 def test_word_by_word(editor: Editor) -> None:
-    editor.at(len(LINES), 0)
-    editor.keys("A")
+    editor.at(STUB, 0)
+    editor.keys("S")
     editor.type("return ", 0.05)
     editor.until(editor.ghost)
-    whole = TEXT + "return " + editor.ghost()
+    whole = WRITTEN + editor.ghost()
     for _ in range(20):
         editor.keys("<M-w>")
         if "\n".join(editor.text()) == whole:
@@ -65,24 +71,22 @@ def test_word_by_word(editor: Editor) -> None:
 
 
 def test_fill_is_watched_and_undone_in_one_step(editor: Editor) -> None:
-    editor.at(11, 4)
+    editor.at(STUB, 8)
     editor.keys(":Dgls fill<CR>")
     editor.until(lambda: editor.marks("dgls.drafts"))
     editor.until(lambda: not editor.marks("dgls.drafts"))
     editor.until(lambda: editor.text() != LINES)
-    filled = editor.text()
-    assert (filled[:10], filled[-4:]) == (LINES[:10], LINES[-4:])
+    assert editor.text()[: STUB - 1] == LINES[: STUB - 1]
     editor.keys("u")
     assert editor.text() == LINES
 
 
 def test_rewrite_is_previewed_and_accepted(editor: Editor) -> None:
-    editor.at(6, 0)
-    editor.keys("V:Dgls rewrite<CR>")
+    editor.at(13, 0)
+    editor.keys("Vj:Dgls rewrite<CR>")
     editor.until(lambda: editor.lua(BAR))
-    assert editor.text() == LINES
     editor.keys("a")
     assert editor.text() != LINES
-    assert editor.text()[:5] == LINES[:5]
+    assert (editor.text()[:12], editor.text()[-4:]) == (LINES[:12], LINES[-4:])
     editor.keys("u")
     assert editor.text() == LINES
