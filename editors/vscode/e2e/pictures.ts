@@ -30,11 +30,13 @@ const STUBS = `class Stack:
     def __len__(self):
         pass
 `;
-const POINT = `class Point:
-    def __init__(self, x, y):
-        self.x = x
-        |self.y == y
-        self.name = None
+const READ = `import os
+
+
+def read(path):
+    |if not os.path.exists(pth):
+        return None
+    return open(path).read()
 `;
 
 export async function pictures(editor: Editor, program: Program, folder: string): Promise<void> {
@@ -42,7 +44,7 @@ export async function pictures(editor: Editor, program: Program, folder: string)
   await editor.start({ 'dgls.server.path': program.path });
   editor.write('basket.py', BASKET.replace('|', ''));
   editor.write('stack.py', STUBS.replace('|', ''));
-  editor.write('point.py', POINT.replace('|', ''));
+  editor.write('read.py', READ.replace('|', ''));
   await inWindow(editor, folder, take);
 }
 
@@ -64,11 +66,11 @@ async function take(hands: Hands): Promise<void> {
   await hands.until('a draft', async () => (await hands.drafted()) !== '');
   await hands.picture('denoising');
 
-  await hands.open('point.py', POINT);
+  await hands.open('read.py', READ);
   await hands.press('Shift+End');
   await hands.command('dgls: Refine Selection...');
   await hands.row('Lightly').waitFor();
-  await hands.press('Enter');
+  await hands.press('ArrowDown', 'Enter'); // more
   await page.locator('.monaco-diff-editor').waitFor();
   await page.waitForTimeout(1000);
   await hands.picture('refine');

@@ -23,8 +23,8 @@ mkdirSync(folder, { recursive: true });
 const named = process.argv.slice(2);
 for (const [name, run] of Object.entries(PARTS)) {
   if (named.length === 0 || named.includes(name)) {
-    const editor = new Editor({ vscode, browser, work: join(build, name), vsix: join(ROOT, 'dist', vsix) });
-    const program = new Program(join(build, name));
+    const editor = new Editor({ vscode, browser, work: join(build, 'runs', name), vsix: join(ROOT, 'dist', vsix) });
+    const program = new Program(join(build, 'runs', name));
     try {
       await run(editor, program, folder);
     } finally {
