@@ -8,7 +8,7 @@ HATCHLING := .cache/hatchling
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench vscode e2e-vscode e2e-nvim clean
+.PHONY: help setup demo test check bench vscode e2e e2e-vscode e2e-nvim clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,8 @@ vscode: $(VSCODE)/node_modules/.package-lock.json $(HATCHLING)  ## check and bui
 	    --no-build-isolation --wheel-dir $(VSCODE)/wheel .
 	cp LICENSE $(VSCODE)/LICENSE
 	cd $(VSCODE) && npx --no-install vsce package --no-dependencies --no-rewrite-relative-links --out ../../dist/
+
+e2e: e2e-nvim e2e-vscode  ## try both clients in real editors; says why where one is not to be had
 
 e2e-vscode: vscode $(VENV)/.contributor  ## try the extension in a real VS Code, in a headless Chromium
 	@node $(VSCODE)/e2e/get.mjs
