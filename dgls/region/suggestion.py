@@ -7,6 +7,7 @@ misses the indentation of a blank line, or says one thing over and over. Each ha
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -20,6 +21,7 @@ from dgls.region.surplus import without_closers, without_following_lines, withou
 from dgls.region.syntax import Syntax
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
+_LINE_BREAK = re.compile(r"\r\n|\n|\r")
 _NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
 
 
@@ -77,10 +79,12 @@ def suggest(
         return Rejection.NO_TEXT
     if _repeats_itself(fill, site):
         return Rejection.REPEATS_ITSELF
-    whole = _unbroken(fill, document, region, syntax)
-    if whole is None:
-        return Rejection.BREAKS_SYNTAX
-    new_text = whole.replace("\n", document.newline)
+    new_text = fill.replace("\n", document.newline)
+    if syntax is not None:
+        whole = unbroken(new_text, Breakage(document, region.span, syntax).by)
+        if whole is None:
+            return Rejection.BREAKS_SYNTAX
+        new_text = whole
     return Suggestion(document.uri, document.version, region.span, new_text, confidence)
 
 
@@ -132,7 +136,8 @@ def _shifted(lines: list[str], indents: tuple[str, ...], site: Site) -> list[str
 
 def _stands_apart(lines: list[str], indent: str, site: Site) -> bool:
     if indent not in site.levels[1:]:
-        bracketed = bool(site.above) and bool(balance(site.above[-1], site.language).openers)
+        above = site.above[-1] if site.above else ""
+        bracketed = not opens_body(above, site.language) and bool(balance(above, site.language).openers)
         return bracketed and width(indent) > width(site.levels[0])
     alone = not any(line.strip() for line in lines[1:])
     deeper_below = bool(site.below) and width(indent) < width(indentation(site.below[0]))
@@ -190,15 +195,12 @@ def _repeats_itself(fill: str, site: Site) -> bool:
     return len(words) >= 4 and len(set(words)) * 2 <= len(words)
 
 
-def _unbroken(fill: str, document: Document, region: Region, syntax: Syntax | None) -> str | None:
+def unbroken(new_text: str, breaks: Callable[[str], bool]) -> str | None:
     """As many of its lines as break no code that parsed: what a fill ends with may be cut off. None: not even one."""
-    lines = fill.split("\n")
-    breakage = Breakage(document, region.span, syntax) if syntax is not None else None
-    for kept in range(len(lines), 0, -1):
-        shorter = "\n".join(lines[:kept]).rstrip() if kept < len(lines) else fill
+    ends = [match.start() for match in _LINE_BREAK.finditer(new_text)]
+    for shorter in (new_text, *(new_text[:end].rstrip() for end in reversed(ends))):
         if not shorter.strip():
             return None
-        new_text = shorter.replace("\n", document.newline)
-        if breakage is None or not breakage.by(new_text):
+        if not breaks(shorter):
             return shorter
     return None
