@@ -14,11 +14,12 @@ from itertools import pairwise
 
 from dgls.document import Document, Span
 from dgls.errors import NothingToDo
+from dgls.region.breakage import Breakage
 from dgls.region.indentation import indentation
 from dgls.region.languages import Language, language_of
 from dgls.region.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
-from dgls.region.suggestion import Rejection, suggest
-from dgls.region.syntax import Syntax
+from dgls.region.suggestion import Rejection, suggest, unbroken
+from dgls.region.syntax import Syntax, parse
 from dgls.region.window import CountTokens, after_end, before_start
 from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
 from dgls.rewrite.placeholders import is_placeholder, says_todo, says_what
@@ -53,7 +54,10 @@ def fill_all(task: Task, document: Document, room: Room) -> Job:
 
 
 def filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
-    """The outcome's confidence is that all fills are right if each hole's is that its own is: their product."""
+    """The outcome's confidence is that all fills are right if each hole's is that its own is: their product.
+
+    Who asks for one stub gets its fill even if that breaks the file, and is told; among many nobody would look for it.
+    """
     done: list[Replacement] = []
     confidences: list[float] = []
     for together in packed(document, stubs, room):
@@ -63,8 +67,10 @@ def filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
             together.stubs, passage.gaps, infill.texts, infill.confidences, strict=True
         ):
             code = _code(passage, gap, stub, text)
-            if code is not None:
-                done.append(Replacement(stub.span, stub.lead + code + stub.tail))
+            sound = None if code is None else _sound(document, stub, code, done)
+            chosen = code if sound is None and len(stubs) == 1 else sound
+            if chosen is not None:
+                done.append(Replacement(stub.span, stub.lead + chosen + stub.tail))
                 confidences.append(confidence)
     return Outcome(document, tuple(done), math.prod(confidences) if done else 0.0)
 
@@ -164,6 +170,16 @@ def _note(document: Document, stub: Stub, language: Language) -> str:
     text = document.text[stub.span.start : stub.span.end]
     comments = text.partition(language.line_comment or "\n")[2]
     return text.strip() if says_todo(comments) and says_what(comments) else ""
+
+
+def _sound(document: Document, stub: Stub, code: str, done: Sequence[Replacement]) -> str | None:
+    """As many of its lines as break nothing that parses with the stub. None: not even one does."""
+    now, span = applied(document, done), moved(stub.span, done)
+    syntax = parse(now, span.start)
+    if syntax is None:
+        return code
+    breakage = Breakage(now, span, syntax)
+    return unbroken(code, lambda shorter: breakage.by(stub.lead + shorter + stub.tail))
 
 
 def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:

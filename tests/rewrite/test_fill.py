@@ -56,6 +56,25 @@ def test_without_a_tree_a_stub_is_filled_all_the_same() -> None:
     assert applied(document, outcome.replacements).text == document.text.replace("pass", "return x", 1)
 
 
+@pytest.mark.parametrize(
+    ("fill", "one", "all_of_them"),
+    [
+        ("a = 1\n    return a", "a = 1\n    return a", "a = 1\n    return a"),
+        ("a = 1\n    return (", "a = 1", "a = 1"),
+        ("return (", "return (", "pass"),
+    ],
+    ids=["sound", "sound but for its end", "broken"],
+)
+def test_a_fill_is_cut_before_what_breaks_the_file(fill: str, one: str, all_of_them: str) -> None:
+    """Of many stubs one that each line of its fill would break stays; who asked for one gets it, and is told."""
+    document = functions(2)
+    for offset, first in ((5, one), (None, all_of_them)):
+        outcome = carry_out(job(document, offset, LARGE), Script([fill, "return x"]))
+        expected = document.text.replace("pass", first, 1)
+        expected = expected if offset is not None else expected[::-1].replace("ssap", "x nruter", 1)[::-1]
+        assert applied(document, outcome.replacements).text == expected
+
+
 def tokens(passage: Passage, room: Room) -> int:
     """In the canvas, holes and all."""
     segments = passage.request("", Limits(), 0).segments
