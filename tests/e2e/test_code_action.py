@@ -1,4 +1,4 @@
-"""Code actions over real pipes: what is listed, what resolving one does, and when it does nothing."""
+"""Code actions over real pipes: what is listed for whom, and the edit that resolving one gets."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any, Literal
 import pytest
 
 from tests.e2e.acting import CLIENTS, LIST, RESOLVE, capable, edited, heard, listing, place, recorded, shown, titled
-from tests.e2e.test_inline_completion import INVOKED, METHOD, URI, ready, texts
-from tests.e2e.wire import Message, completion, insertion
+from tests.e2e.test_inline_completion import URI, ready
+from tests.e2e.wire import Message, insertion
 
 TEXT = (
     'face = "\U0001f600"\r\n\r\n\r\ndef total(a):\r\n    """Sum \U0001f600."""\r\n    pass\r\n\r\n\r\nx = (a + 1)\r\n'
@@ -18,8 +18,6 @@ FILLED = TEXT.replace("pass", "return sum(a)")
 REFINED = TEXT.replace("(a + 1)", "(a - 1)")
 SELECTED = "x = (a + 1)"
 FILL, LIGHTLY = "Fill here", "Refine selection lightly"
-SLOW: Message = {"steps": 1000, "step_ms": 5}
-INVALID_PARAMS, CANCELLED = -32602, -32800
 Encoding = Literal["utf-8", "utf-16", "utf-32"]
 EDITORS: dict[str, tuple[Encoding, bool, bool, bool]] = {
     "eglot": ("utf-32", True, False, False),
@@ -30,15 +28,6 @@ EDITORS: dict[str, tuple[Encoding, bool, bool, bool]] = {
 }
 """Of each: the encoding, and whether it is sent versions, annotations and tags."""
 SCRIPT: dict[str, Any] = {"texts": ["return sum(a)"], "corrected": {"+": "-"}}
-
-
-def change(version: int, line: int = 0) -> Message:
-    return insertion(URI, version, line, 0, "# ")
-
-
-def undone(action: Message) -> Message:
-    """The action as it is resolved where nothing changes: with data and no edit, Eglot would resolve it for ever."""
-    return {name: part for name, part in action.items() if name != "data"}
 
 
 def test_all_recorded_clients_are_tested() -> None:
@@ -160,7 +149,7 @@ async def test_fix_is_shown_the_message_and_is_not_offered_again_once_it_changed
         assert len(shown(wire)) == 1
         assert len(journal.entries("infill")) >= 1
         assert await wire.request(LIST, params) == []
-        wire.notify("textDocument/didChange", change(2))
+        wire.notify("textDocument/didChange", insertion(URI, 2, 0, 0, "# "))
         assert len(await wire.request(LIST, params)) == 1
 
 
@@ -191,150 +180,3 @@ async def test_client_that_can_do_nothing_with_an_action_is_offered_none(tmp_pat
     async with ready(tmp_path, neither) as (wire, _):
         wire.open(URI, TEXT)
         assert await wire.request(LIST, listing(URI, place(TEXT, "pass"))) == []
-
-
-async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        wire.notify("textDocument/didChange", change(2))
-        assert await wire.request(RESOLVE, action) == undone(action)
-        wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-        assert await wire.request(RESOLVE, action) == undone(action)
-        assert shown(wire) == [
-            "dgls changed nothing: the document has changed since this was asked for; ask again",
-            "dgls changed nothing: the document is not open any more; open it and ask again",
-        ]
-        assert journal.entries("infill") == []
-
-
-@pytest.mark.parametrize("closed", [False, True])
-async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        asked = wire.ask(RESOLVE, action)
-        await journal.wait("infill")
-        if closed:
-            wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-        else:
-            wire.notify("textDocument/didChange", change(2))
-        assert (await wire.reply(asked))["result"] == undone(action)
-        await journal.wait("cancelled")
-        assert len(shown(wire)) == 1
-        await wire.status("ready")
-
-
-async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), waited=False, gate=str(tmp_path / "never")) as (wire, _):
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        older, newer = wire.ask(RESOLVE, action), wire.ask(RESOLVE, action)
-        assert (await wire.reply(older))["result"] == undone(action)
-        wire.notify("textDocument/didChange", change(2))
-        assert (await wire.reply(newer))["result"] == undone(action)
-        assert len(shown(wire)) == 1
-        wire.notify("exit")
-
-
-async def test_cancelled_action_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
-        wire.open(URI, TEXT)
-        asked = wire.ask(RESOLVE, await titled(wire, listing(URI, place(TEXT, "pass")), FILL))
-        await wire.status("working")
-        await journal.wait("infill")
-        wire.notify("$/cancelRequest", {"id": asked})
-        assert (await wire.reply(asked))["error"]["code"] == CANCELLED
-        (cancelled,) = await journal.wait("cancelled")
-        assert cancelled["step"] < 200
-        assert journal.entries("done") == []
-        await wire.status("ready")
-        assert shown(wire) == []
-
-
-async def test_newer_action_of_a_document_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
-        wire.open(URI, TEXT)
-        older = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        newer = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
-        asked = wire.ask(RESOLVE, older)
-        await journal.wait("infill")
-        wire.ask(RESOLVE, newer)
-        assert (await wire.reply(asked))["result"] == undone(older)
-        await journal.wait("cancelled")
-        await journal.wait("infill", 2)
-        assert shown(wire) == []
-
-
-async def test_completion_and_action_leave_each_other_alone(tmp_path: Path) -> None:
-    script = {**SCRIPT, "steps": 40, "step_ms": 5, "texts": ["return sum(a)", "1"]}
-    async with ready(tmp_path, capable(), **script) as (wire, journal):
-        wire.open(URI, TEXT + "y = \n")
-        completing = wire.ask(METHOD, completion(URI, 9, 4, INVOKED))
-        acting = wire.ask(RESOLVE, await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY))
-        await journal.wait("infill", 2)
-        again = wire.ask(METHOD, completion(URI, 9, 4))
-        assert edited(TEXT, (await wire.reply(acting))["result"]["edit"]) == REFINED
-        assert texts((await wire.reply(again))["result"])
-        assert (await wire.reply(completing))["result"] == {"items": []}  # the newer completion's doing
-
-
-GARBLED: list[object] = [
-    None,
-    3,
-    "text",
-    {},
-    {"uri": 3},
-    {"version": "1"},
-    {"task": {"action": "fill"}},
-    {"task": {"action": "sing", "span": {"start": 0, "end": 0}}},
-    {"task": {"action": "fill", "span": {"start": 9, "end": 2}}},
-    {"task": {"action": "fill", "span": {"start": "0", "end": 2}}},
-    {"task": {"action": "refine", "span": {"start": 0, "end": 2}, "strength": 1.5}},
-    {"task": {"action": "refine", "span": {"start": 0, "end": 2}, "keep": [[]]}},
-    {"more": 1},
-]
-
-
-async def test_data_that_is_not_ours_gets_an_error(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        for garbled in GARBLED:
-            data = {**action["data"], **garbled} if garbled and isinstance(garbled, dict) else garbled
-            reply = await wire.reply(wire.ask(RESOLVE, {**action, "data": data}))
-            assert reply["error"]["code"] == INVALID_PARAMS, garbled
-            assert "data" in reply["error"]["message"], garbled
-        reply = await wire.reply(wire.ask(RESOLVE, {"kind": 3}))
-        assert reply["error"]["code"] == INVALID_PARAMS
-        assert journal.entries("infill") == []
-        assert edited(TEXT, (await wire.request(RESOLVE, action))["edit"]) == FILLED, "the conversation did not go on"
-
-
-async def test_failed_model_says_so_when_an_action_is_chosen(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), waited=False, fails="No such model: pull it.") as (wire, _):
-        await wire.status("failed")
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
-        assert await wire.request(RESOLVE, action) == undone(action)
-        assert shown(wire)[1:] == ["dgls changed nothing: No such model: pull it."]
-
-
-async def test_result_that_breaks_the_file_says_so(tmp_path: Path) -> None:
-    script = {**SCRIPT, "corrected": {"+ 1": "+ ("}}
-    both = {"documentChanges": True, "changeAnnotationSupport": {"groupsOnLabel": True}}
-    async with ready(tmp_path, capable(workspace={"workspaceEdit": both}), **script) as (wire, _):
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
-        edit = (await wire.request(RESOLVE, action))["edit"]
-        (annotation,) = edit["changeAnnotations"].values()
-        assert "does not parse" in annotation["description"]
-        assert ["does not parse" in message for message in shown(wire)] == [True]
-
-
-async def test_nothing_to_change_is_said_in_a_message(tmp_path: Path) -> None:
-    async with ready(tmp_path, capable(), corrected={}) as (wire, _):
-        wire.open(URI, TEXT)
-        action = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)
-        assert await wire.request(RESOLVE, action) == undone(action)
-        assert shown(wire) == ["dgls changed nothing: the model would leave this as it is"]
