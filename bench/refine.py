@@ -3,8 +3,8 @@
     python bench/refine.py [--lines 200] [--model embedded] [--seed 0]
 
 One token of a held-out line is corrupted: a name becomes another one of its file, an operator another one of its
-kind, or a bracket goes missing, a third each. The line's code is then the draft of a hole at each strength that the
-editor offers, as the code around it is pinned; so is the line as its author wrote it. Per strength and kind: `repaired`
+kind, or a bracket goes missing, a third each. The line's code is then refined as in an editor, at each strength that
+is offered there; so is the line as its author wrote it. Per strength and kind: `repaired`
 is the share of corrupted lines that are their author's again, `touched` of those where the corrupted token or a missing
 bracket's place changed at all, `left` of those that came back as they were; `broken` is the share of right lines
 that changed. `changed` are tokens (words, blanks, single other characters) that differ between a corrupted line and
@@ -33,14 +33,13 @@ from rich.table import Table
 
 from bench.silence import held_out_texts
 from dgls.document import Document, Span
-from dgls.region.languages import language_of
-from dgls.region.plan import Budget
-from dgls.region.window import CountTokens, after_end, before_start
-from dgls.rewrite.passage import Gap, Passage
-from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE
+from dgls.region.syntax import parse
+from dgls.rewrite.passage import Passage, Room, applied, carry_out
+from dgls.rewrite.start import start
+from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
 from engine.engine import Engine
 from engine.loader import load
-from engine.types import Hole, Infill, InfillRequest, Limits
+from engine.types import Infill, Limits
 
 STRENGTHS = {"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY}
 OPERATORS = (
@@ -175,27 +174,29 @@ def _bracket(
     return (chance.choice(brackets), "") if brackets else None
 
 
-def request_of(engine: Engine, case: Corruption, line: str, strength: float, count: CountTokens) -> InfillRequest:
-    """The line as the draft of a hole, with pinned code around it as the region planner chooses it."""
-    text = case.text[: case.start] + line + case.text[case.start + len(case.right) :]
-    document = Document("file:///source.py", 0, "python", text)
-    span, budget, language = Span(case.start, case.start + len(line)), Budget.of(engine.profile), language_of("python")
-    canvas = Span(
-        before_start(document, span.start, language, budget.before_tokens, count),
-        after_end(document, span.end, language, budget.after_tokens, count),
-    )
-    gap = Gap(span, Hole(draft=line, strength=strength, stop="\n"), span)
-    return Passage(document, canvas, (gap,)).request("source.py", Limits(), seed=0)
+def attempt(engine: Engine, case: Corruption, strength: float, room: Room) -> Attempt:
+    text, ms = refined(engine, case, case.wrong, strength, room)
+    again, _ = refined(engine, case, case.right, strength, room)
+    return Attempt(case, text, again, ms)
 
 
-def attempt(engine: Engine, case: Corruption, strength: float, count: CountTokens) -> Attempt:
-    texts, spent = [], []
-    for line in (case.wrong, case.right):
-        *_, infill = engine.infill(request_of(engine, case, line, strength, count))
-        assert isinstance(infill, Infill)
-        texts.append(infill.texts[0])
-        spent.append(infill.timings.prefill_ms + infill.timings.denoise_ms)
-    return Attempt(case, texts[0], texts[1], spent[0])
+def refined(engine: Engine, case: Corruption, line: str, strength: float, room: Room) -> tuple[str, float]:
+    """What the action makes of the line, and the engine's milliseconds."""
+    rest = case.text[case.start + len(case.right) :]
+    document = Document("file:///source.py", 0, "python", case.text[: case.start] + line + rest)
+    spent = 0.0
+
+    def infill(passage: Passage) -> Infill:
+        nonlocal spent
+        *_, found = engine.infill(passage.request("source.py", Limits(), seed=0))
+        assert isinstance(found, Infill)
+        spent += found.timings.prefill_ms + found.timings.denoise_ms
+        return found
+
+    task = Task(Action.REFINE, Span(case.start, case.start + len(line)), strength=strength)
+    outcome = carry_out(start(task, document, room, parse(document, case.start)), infill)
+    text = applied(document, outcome.replacements).text
+    return text[case.start : len(text) - len(rest)], spent
 
 
 def lexemes(line: str) -> list[str]:
@@ -234,12 +235,12 @@ def row_of(attempts: Sequence[Attempt]) -> Row:
     )
 
 
-def measured(engine: Engine, cases: Sequence[Corruption], count: CountTokens) -> dict[str, list[Attempt]]:
+def measured(engine: Engine, cases: Sequence[Corruption], room: Room) -> dict[str, list[Attempt]]:
     """The attempts at each strength; Ctrl-C ends it early."""
     attempts: dict[str, list[Attempt]] = {name: [] for name in STRENGTHS}
     try:
         for case in track(cases, "Refining", console=Console(stderr=True)):
-            found = {name: attempt(engine, case, strength, count) for name, strength in STRENGTHS.items()}
+            found = {name: attempt(engine, case, strength, room) for name, strength in STRENGTHS.items()}
             for name, own in found.items():
                 attempts[name].append(own)
     except KeyboardInterrupt:
@@ -275,11 +276,9 @@ def main() -> None:
     torch.set_num_threads(1)
     loaded = load(options.model, "cpu")
 
-    def count(text: str) -> int:
-        return len(loaded.tokenizer.encode(text))
-
+    room = Room.of(loaded.profile, lambda text: len(loaded.tokenizer.encode(text)))
     cases = list(corruptions(held_out_texts(), options.lines, options.seed))
-    attempts = measured(Engine(loaded), cases, count)
+    attempts = measured(Engine(loaded), cases, room)
     strengths = {name: rows_of(own) for name, own in attempts.items()}
     Console(stderr=True, width=140).print(table_of(strengths))
     shares = [rows[ALL].share for rows in strengths.values()]
