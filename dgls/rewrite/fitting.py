@@ -22,7 +22,7 @@ _NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
 
 
 def rewritten(passage: Passage, gap: Gap, text: str) -> str:
-    """An infill written from nothing: indented as the old code, repeating nothing of the code below.
+    """An infill written from nothing: indented as the old code, repeating nothing of the code below or beside.
 
     Without an instruction it goes on in no body around, unless the old code did.
     """
@@ -42,7 +42,9 @@ def rewritten(passage: Passage, gap: Gap, text: str) -> str:
         return old
     if not old[0].isspace() and not document.text[max(0, gap.span.start - 1) : gap.span.start].strip():
         new = new.lstrip(" \t")
-    return _in_breaks_of(old, document, new)
+    elif old[0].isspace() and _right(passage, gap).strip():
+        new = region.indents[0] + new.lstrip(" \t")  # it was taken to go before code that is indented already
+    return _ended(passage, gap, _in_breaks_of(old, document, new))
 
 
 def redrafted(passage: Passage, gap: Gap, text: str) -> str:
@@ -54,14 +56,29 @@ def redrafted(passage: Passage, gap: Gap, text: str) -> str:
     lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
     new = lead + _in_breaks_of(old, passage.document, code) + tail
     known = frozenset(_BREAK.split(old))
-    return re.sub(r"[^\r\n]+", lambda line: line[0] if line[0] in known else line[0].rstrip(" \t"), new)
+    new = re.sub(r"[^\r\n]+", lambda line: line[0] if line[0] in known else line[0].rstrip(" \t"), new)
+    return _ended(passage, gap, new)
+
+
+def _ended(passage: Passage, gap: Gap, new: str) -> str:
+    """Where code goes on behind the gap on its line, the new code ends as close to that as the old one did."""
+    if not _right(passage, gap).strip():
+        return new
+    old = passage.document.text[gap.span.start : gap.span.end]
+    return new.rstrip() + old[len(old.rstrip()) :]
+
+
+def _right(passage: Passage, gap: Gap) -> str:
+    """The rest of the line that the gap ends on."""
+    document, end = passage.document, gap.span.end
+    return document.text[end : document.line_end(document.line_at(end))]
 
 
 def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) -> Region:
     """The empty place in the `hollow` document where the old code stood."""
-    document, canvas, start, end = passage.document, passage.canvas, gap.span.start, gap.span.end
+    document, canvas, start = passage.document, passage.canvas, gap.span.start
     left = document.text[document.line_start(document.line_at(start)) : start]
-    beside = bool((left + document.text[end : document.line_end(document.line_at(end))]).strip())
+    beside = bool((left + _right(passage, gap)).strip())
     own = indentation(left + old)
     indents: tuple[str, ...] = (own,)
     if own != indentation(left):  # the code before has been written anew, and may have opened or closed a body
@@ -77,7 +94,7 @@ def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) 
         after=after,
         below="",
         kind="line" if beside or dedents or free else "block",
-        stop="\n" if beside and not free else None,
+        stop="\n" if beside and not free and not _BREAK.search(old) else None,
         indents=indents,
         max_tokens=gap.hole.max_tokens,
         max_lines=sys.maxsize,

@@ -1,4 +1,4 @@
-"""What a selection leaves to be written anew: its lines, less those that are to be kept.
+"""What a selection leaves to be written anew: itself, less the lines that are to be kept.
 
 Knows texts and offsets. Pure; runs on any thread.
 """
@@ -13,23 +13,31 @@ from dgls.errors import NothingToDo
 
 
 def open_parts(document: Document, span: Span, keep: Collection[int] = ()) -> tuple[Span, ...]:
-    """The runs of lines between those to `keep`, each from its first character of code to the end of its last line.
+    """The runs of selected text between the lines to `keep`, each from its first character of code to its last.
 
-    A selection inside a line is taken as it is, less the whitespace around; one of several lines as whole lines, as who
-    drags over lines seldom hits their ends. Raises `NothingToDo` where nothing is left.
+    Blanks behind that go along where the line ends with them; no code outside of the selection ever does. Raises
+    `NothingToDo` where nothing is left.
     """
     chosen = trimmed(document, Span(max(0, span.start), min(span.end, len(document.text))))
     if chosen is None:
         raise NothingToDo("only blank text is selected; select the code to change")
-    first, last = document.line_at(chosen.start), document.line_at(chosen.end - 1)
-    if first == last and first not in keep:
-        return (Span(chosen.start, chosen.start + len(document.text[chosen.start : chosen.end].rstrip())),)
-    runs = [list(run) for kept, run in groupby(range(first, last + 1), key=frozenset(keep).__contains__) if not kept]
-    whole = (trimmed(document, Span(document.line_start(run[0]), document.line_end(run[-1]))) for run in runs)
-    parts = tuple(part for part in whole if part is not None)
+    lines = range(document.line_at(chosen.start), document.line_at(chosen.end - 1) + 1)
+    runs = [list(run) for kept, run in groupby(lines, key=frozenset(keep).__contains__) if not kept]
+    parts = tuple(part for run in runs if (part := _of_lines(document, chosen, run[0], run[-1])) is not None)
     if not parts:
         raise NothingToDo("all selected lines are to be kept; leave out some of them")
     return parts
+
+
+def _of_lines(document: Document, chosen: Span, first: int, last: int) -> Span | None:
+    """What is selected of these lines; None if that is blank."""
+    start, end = max(chosen.start, document.line_start(first)), min(chosen.end, document.line_end(last))
+    code = document.text[start:end]
+    if not code.strip():
+        return None
+    start, end = start + len(code) - len(code.lstrip()), start + len(code.rstrip())
+    line_end = document.line_end(document.line_at(end - 1))
+    return Span(start, end if document.text[end:line_end].strip() else line_end)
 
 
 def trimmed(document: Document, span: Span) -> Span | None:

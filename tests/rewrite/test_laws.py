@@ -145,6 +145,17 @@ def test_the_selection_is_covered_once(done: Run) -> None:
 
 @settings(max_examples=150)
 @given(runs())
+def test_outside_of_the_selection_only_blanks_change(done: Run) -> None:
+    """A fix has its statement instead of a selection."""
+    assume(done.task.action is not Action.FIX)
+    text, selected = done.document.text, done.task.span
+    for each in done.outcome.replacements:
+        assert not text[each.span.start : selected.start].strip()
+        assert not text[max(each.span.start, selected.end) : each.span.end].strip()
+
+
+@settings(max_examples=150)
+@given(runs())
 def test_passages_are_well_formed(done: Run) -> None:
     text, room = done.document.text, done.room
     for passage in done.passages:
