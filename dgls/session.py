@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -62,6 +63,7 @@ class Session:
     client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
+    openings: Counter[str] = field(default_factory=Counter)
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     _worker: Worker | None = None
@@ -227,14 +229,13 @@ class Session:
         return self._deleted_at.get(uri) == offset
 
     def forget(self, uri: str) -> None:
-        """The document was closed: nothing about it is kept."""
-        self.documents.pop(uri, None)
-        self.suggested.pop(uri, None)
-        self._syntaxes.pop(uri, None)
-        self._deleted_at.pop(uri, None)
-        self._fruitless.pop(uri, None)
-        self.supersede(uri, "completion")
-        self.supersede(uri, "action")
+        """The document was closed: nothing about it is kept. What is opened there next may have any version again."""
+        self.openings[uri] += 1
+        memories: list[dict[str, Any]] = [self.documents, self.suggested, self._syntaxes, self._deleted_at]
+        for kept in (*memories, self._fruitless):
+            kept.pop(uri, None)
+        for purpose in get_args(Purpose):
+            self.supersede(uri, purpose)
 
     def status(self) -> Status:
         worker, model = self._worker, self.settings.model

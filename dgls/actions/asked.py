@@ -23,12 +23,16 @@ MOST_CANDIDATES = 3
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A task on a version of a document. `request` is the client's name, or ours, for what it leads to."""
+    """A task on a version of a document. `request` is the client's name, or ours, for what it leads to.
+
+    `opening` tells the document from others that were open by its name; None: whichever is when the work begins.
+    """
 
     request: str
     uri: str
     version: int
     task: Task
+    opening: int | None = None
 
     def data(self) -> dict[str, Any]:
         """As a code action carries it; `from_data` reads it."""

@@ -1,8 +1,8 @@
 """From what was asked for to a change that may be made, with all that the user sees of it meanwhile.
 
-A change belongs to one version of its document: neither is work begun for another one, nor is its result handed out.
-A newer change of the document takes the place of an older one: it is what the user wants now, and of two that speak
-of one version only one could be made. What is typed ends the work at once.
+A change belongs to one version of its document, from opening to closing: neither is work begun for another one, nor is
+its result handed out. A newer change of the document takes the place of an older one: it is what the user wants now,
+and of two that speak of one version only one could be made. What is typed ends the work at once.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,8 +43,8 @@ async def perform(
 
     `token` is the client's, for progress. Raises `StaleDocument`, `NothingToDo`, the engine's errors and `Cancelled`.
     """
-    first = asked[0]
-    document = _current(session, first)
+    document = _current(session, asked[0])
+    first = replace(asked[0], opening=session.openings[document.uri])
     watch = _Watch(server, session, first, document, token, len(asked))
     changes: list[Change] = []
     try:
@@ -107,6 +108,8 @@ def _current(session: Session, asked: Asked) -> Document:
     document = session.documents.get(asked.uri)
     if document is None:
         raise StaleDocument("the document is not open any more; open it and ask again")
+    if asked.opening not in (None, session.openings[asked.uri]):
+        raise StaleDocument("the document was closed and opened again since this was asked for; ask again")
     if document.version != asked.version:
         raise StaleDocument("the document has changed since this was asked for; ask again")
     return document

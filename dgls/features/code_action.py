@@ -90,7 +90,8 @@ def _render(
     session: Session, document: Document, offer: Offer, kind: str, diagnostics: Iterable[types.Diagnostic]
 ) -> types.CodeAction | types.Command:
     client = session.client
-    data = Asked(new_request(), document.uri, document.version, offer.task).data()
+    opening = session.openings[document.uri]
+    data = Asked(new_request(), document.uri, document.version, offer.task, opening).data()
     command = types.Command(offer.title, COMMAND, arguments=[data])
     if not client.actions:
         return command

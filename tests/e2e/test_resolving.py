@@ -35,6 +35,22 @@ async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: 
         assert journal.entries("infill") == []
 
 
+async def test_action_of_a_document_that_was_opened_anew_changes_nothing(tmp_path: Path) -> None:
+    said = "dgls changed nothing: the document was closed and opened again since this was asked for; ask again"
+    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
+        wire.open(URI, TEXT)
+        action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
+        working = wire.ask(RESOLVE, action)
+        await journal.wait("infill")
+        wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
+        wire.open(URI, "# other\n" + TEXT)
+        assert (await wire.reply(working))["result"] == undone(action)
+        assert shown(wire) == [said]
+        assert await wire.request(RESOLVE, action) == undone(action)
+        assert shown(wire) == [said, said]
+        assert len(journal.entries("infill")) == 1
+
+
 @pytest.mark.parametrize("closed", [False, True])
 async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):

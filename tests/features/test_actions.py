@@ -78,6 +78,7 @@ class Quiet:
         ("nothing", None),
         ("newer", Cancelled),
         ("closed", StaleDocument),
+        ("reopened", StaleDocument),
         ("edited", StaleDocument),
         ("fruitless", NothingToDo),
     ],
@@ -93,6 +94,9 @@ async def test_what_comes_too_late_for_the_engine_to_stop_is_not_handed_out(
             session.supersede(DOCUMENT.uri, "action")
         elif meanwhile == "closed":
             session.forget(DOCUMENT.uri)
+        elif meanwhile == "reopened":
+            session.forget(DOCUMENT.uri)
+            session.documents[DOCUMENT.uri] = DOCUMENT
         elif meanwhile == "edited":
             session.edit(DOCUMENT.uri, [], 4)
         replacements = () if meanwhile == "fruitless" else (Replacement(PLACE, "d\r\n"),)
