@@ -1,5 +1,6 @@
 // Gets a real VS Code (code-server's packages, which hold VS Code's own server) and the Node that it needs into the
-// checkout's cache folder, then runs the tests in it. Prints `SKIPPED: reason` and succeeds where that can't be had.
+// checkout's cache folder, builds the extension, then runs the tests in it. Prints `SKIPPED: reason` and succeeds where
+// an editor can't be had.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { delimiter, join, resolve } from 'node:path';
@@ -65,6 +66,7 @@ try {
   skip(`VS Code can't be had: ${error.message}`);
 }
 
+execFileSync('make', ['vscode'], { cwd: resolve(cache, '..', '..'), stdio: 'inherit' });
 const env = { ...process.env, BROWSER_PATH: browser, VSCODE_PATH: join(vscode, 'lib', 'vscode'), OMP_NUM_THREADS: '1' };
 const { status } = spawnSync(node, [join(here, 'run.ts'), ...process.argv.slice(2)], { env, stdio: 'inherit' });
 process.exit(status ?? 1);
