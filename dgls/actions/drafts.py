@@ -12,7 +12,7 @@ from math import exp
 from typing import Any
 
 from dgls.document import Document, PositionEncoding, Span
-from dgls.rewrite.passage import Passage
+from dgls.rewrite.passage import Gap, Passage
 from engine.types import Draft, Step
 
 DRAFT = "dgls/draft"
@@ -54,11 +54,13 @@ class Drafts:
             return
         passage, step, candidate = newest
         self._next = self._loop.time() + PAUSE_SECONDS
-        holes = [
-            {"range": self._range(gap.origin), "text": draft.text, "tokens": _tokens(draft)}
-            for gap, draft in zip(passage.gaps, step.drafts, strict=True)
-        ]
+        holes = [self._hole(gap, draft) for gap, draft in zip(passage.gaps, step.drafts, strict=True)]
         self._notify(DRAFT, {**self._head, "candidate": candidate, "holes": holes})
+
+    def _hole(self, gap: Gap, draft: Draft) -> dict[str, Any]:
+        text = gap.lead + draft.text + gap.tail
+        tokens = [*_certain(gap.lead), *_tokens(draft), *_certain(gap.tail)]
+        return {"range": self._range(gap.origin), "text": text, "tokens": tokens}
 
     def _range(self, span: Span) -> dict[str, Any]:
         start, end = (self._document.position(offset, self._encoding) for offset in (span.start, span.end))
@@ -66,6 +68,10 @@ class Drafts:
             "start": {"line": start.line, "character": start.character},
             "end": {"line": end.line, "character": end.character},
         }
+
+
+def _certain(text: str) -> list[dict[str, Any]]:
+    return [{"text": text, "confidence": 1.0}] if text else []
 
 
 def _tokens(draft: Draft) -> list[dict[str, Any]]:

@@ -132,7 +132,8 @@ def _passage(document: Document, together: Together, done: Sequence[Replacement]
     for stub in stubs:
         at = stub.span.start + shift + len(stub.lead)
         stop = "\n" if stub.indent is None else None
-        gaps.append(Gap(Span(at, at), Hole(max_tokens=together.hole_tokens, stop=stop), stub.span))
+        hole = Hole(max_tokens=together.hole_tokens, stop=stop)
+        gaps.append(Gap(Span(at, at), hole, stub.span, stub.lead, stub.tail))
         shift += len(stub.lead) + len(stub.tail) - _length(stub.span)
     language = language_of(document.language, document.uri)
     at = _signature(document, stubs[0])

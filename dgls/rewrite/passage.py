@@ -21,12 +21,15 @@ from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, S
 class Gap:
     """A hole in a document: what `span` holds is replaced by what `hole` is filled with.
 
-    `origin` is the same place in the document that the task is about, which earlier passages have not touched.
+    `origin` is the same place in the document that the task is about, which earlier passages have not touched; what
+    stands there in the end is `lead`, the fill and `tail`. They are in the passage's document already.
     """
 
     span: Span
     hole: Hole
     origin: Span
+    lead: str = ""
+    tail: str = ""
 
 
 @dataclass(frozen=True, slots=True)
