@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.acting import EXECUTE, RESOLVE, capable, heard, listing, place, shown, titled
+from tests.e2e.acting import EXECUTE, RESOLVE, capable, edited, heard, listing, place, shown, titled
 from tests.e2e.test_command import CANCELLED, TEXT, X, cancelled, rewrite
 from tests.e2e.test_inline_completion import URI, ready
 from tests.e2e.wire import Message, Wire, insertion
@@ -46,6 +46,28 @@ async def test_drafts_show_the_holes_in_place_to_who_asked(tmp_path: Path) -> No
                 assert all(token["confidence"] == pytest.approx(0.905, abs=0.001) for token in hole["tokens"])
         methods = [message["method"] for message in wire.heard]
         assert methods.index("workspace/applyEdit") > max(at for at, name in enumerate(methods) if name == "dgls/draft")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "part"),
+    [
+        ("python", "def first(a): pass\n", "pass"),
+        ("python", "def first(a):", ":"),
+        ("python", "def first(a):\r\n    pass\r\n", "pass"),
+        ("javascript", "f(() => {})\n", "{"),
+    ],
+)
+async def test_draft_is_what_would_stand_in_its_range(language: str, text: str, part: str, tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(experimental=PAINTING), texts=["return a"], step_ms=20) as (wire, _):
+        wire.open(URI, text, language)
+        arguments = {"uri": URI, "version": 1, "position": place(text, part)["end"]}
+        assert await wire.request(EXECUTE, {"command": "dgls.fill", "arguments": [arguments]}) == {"applied": True}
+        (applied,) = heard(wire, "workspace/applyEdit")
+        (hole,) = heard(wire, "dgls/draft")[-2]["holes"]
+        assert "".join(token["text"] for token in hole["tokens"]) == hole["text"]
+        assert [token["confidence"] < 1 for token in hole["tokens"] if token["text"].strip()] == [True]
+        painted = {"changes": {URI: [{"range": hole["range"], "newText": hole["text"]}]}}
+        assert edited(text, painted) == edited(text, applied["edit"]) != text
 
 
 async def test_drafts_of_a_listed_action_bear_the_name_in_its_data(tmp_path: Path) -> None:
