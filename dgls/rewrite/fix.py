@@ -13,10 +13,10 @@ from dgls.document import Document, Span
 from dgls.errors import NothingToDo
 from dgls.region.syntax import Syntax
 from dgls.rewrite.chain import Manner, in_turn
-from dgls.rewrite.fitting import redrafted
 from dgls.rewrite.passage import Job, Room
-from dgls.rewrite.refine import drafted, sound
+from dgls.rewrite.refine import drafted
 from dgls.rewrite.selection import open_parts, trimmed
+from dgls.rewrite.sound import as_it_is, kept_sound
 from dgls.rewrite.task import Task
 
 STRENGTH = 0.6
@@ -32,12 +32,12 @@ def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Jo
     parts = open_parts(document, covered, task.keep)
     manner = Manner(
         lambda text: drafted(text, STRENGTH, room),
-        redrafted,
+        as_it_is,
         pins_rest=True,
         shows=True,
         instruction=task.instruction if room.instructions else "",
     )
-    return sound((yield from in_turn(document, parts, room, manner)))
+    return (yield from kept_sound(in_turn(document, parts, room, manner)))
 
 
 def statement_at(document: Document, span: Span, syntax: Syntax | None) -> Span | None:

@@ -16,6 +16,9 @@ from dgls.region.window import CountTokens, estimate_tokens
 from engine.profile import Profile
 from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment, Snippet
 
+_CANDIDATES = 1000
+"""More than anybody asks for at once: their seeds follow one another, so an attempt's must be farther apart."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -37,7 +40,8 @@ class Passage:
     """Gaps that are filled together: disjoint, in text order, inside `canvas`, the part of the text in the canvas.
 
     In `document` the fills of earlier passages stand already. `current` is shown to the model as what the gaps are to
-    replace (empty: it is not to be seen), `instruction` as what is wanted of it.
+    replace (empty: it is not to be seen), `instruction` as what is wanted of it. A further `attempt` at the same gaps
+    is made with another seed.
     """
 
     document: Document
@@ -45,6 +49,7 @@ class Passage:
     gaps: tuple[Gap, ...]
     current: str = ""
     instruction: str = ""
+    attempt: int = 0
 
     def __post_init__(self) -> None:
         borders = [self.canvas.start]
@@ -63,7 +68,7 @@ class Passage:
         segments.append(Pinned(text[at : self.canvas.end]))
         above, below = text[: self.canvas.start], text[self.canvas.end :]
         context = Context(path, self.document.language, above, below, snippets, self.current, self.instruction)
-        return InfillRequest(context, segments, limits, seed)
+        return InfillRequest(context, segments, limits, seed + self.attempt * _CANDIDATES)
 
 
 @dataclass(frozen=True, slots=True)

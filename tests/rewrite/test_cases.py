@@ -3,6 +3,7 @@
 import re
 import tomllib
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from dgls.rewrite.offer import Diagnosed, offers
 from dgls.rewrite.passage import Outcome, Passage, Room, applied, carry_out
 from dgls.rewrite.start import start
 from dgls.rewrite.task import MORE, Action, Task
-from engine.types import Infill
+from engine.types import Infill, Limits
 from tests.rewrite.scripted import infill_of
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "rewrite"
@@ -93,6 +94,10 @@ def asked(place: Place, passages: list[Passage], case: dict[str, Any]) -> None:
     selected = place.document.text[place.span.start : place.span.end].strip()
     holes = [[each.document.text[gap.span.start : gap.span.end] for gap in each.gaps] for each in passages]
     assert holes == [[with_breaks(hole, case) for hole in canvas] for canvas in case.get("holes", [[selected]])]
+    requests = [each.request("", Limits(), seed=0) for each in passages]
+    assert all(last != following for last, following in pairwise(requests)), "it would be answered the same"
+    if "strengths" in case:
+        assert [each.gaps[0].hole.strength for each in passages] == case["strengths"]
     for each, (before, after) in zip(passages, case.get("pinned", []), strict=False):
         text, canvas = each.document.text, each.canvas
         assert text[canvas.start : each.gaps[0].span.start].endswith(with_breaks(before, case))

@@ -63,7 +63,8 @@ class Run:
 
     @property
     def origins(self) -> list[Span]:
-        return [gap.origin for each in self.passages for gap in each.gaps]
+        """Once each: there may have been several attempts."""
+        return list(dict.fromkeys(gap.origin for each in self.passages for gap in each.gaps))
 
 
 def run(language: str, text: str, task: Task, room: Room, fills: list[str]) -> Run | None:
@@ -72,7 +73,7 @@ def run(language: str, text: str, task: Task, room: Room, fills: list[str]) -> R
     passages: list[Passage] = []
 
     def infill(passage: Passage) -> Infill:
-        assert len(passages) <= len(text), "no end"
+        assert len(passages) <= len(text) * 3, "no end"
         passages.append(passage)
         number = sum(len(each.gaps) for each in passages)
         old = passage.document.text
@@ -152,6 +153,12 @@ def test_outside_of_the_selection_only_blanks_change(done: Run) -> None:
     for each in done.outcome.replacements:
         assert not text[each.span.start : selected.start].strip()
         assert not text[max(each.span.start, selected.end) : each.span.end].strip()
+
+
+@settings(max_examples=150)
+@given(runs())
+def test_only_what_is_written_anew_breaks_code(done: Run) -> None:
+    assert done.task.action is Action.REWRITE or len(done.origins) > 1 or not breaks(done.outcome)
 
 
 @settings(max_examples=150)
