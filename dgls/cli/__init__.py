@@ -10,6 +10,7 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from dgls.cli.arguments import build_parser
@@ -44,8 +45,20 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:  # the reader, a pager say, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
+    except OSError as error:
+        if error.filename is not None:  # a file's; standard output has no name
+            raise
+        _drop_output()
+        with suppress(OSError):  # standard error may be on the same full disk
+            print(f"dgls: the output cannot be written: {error.strerror or error}", file=sys.stderr)
+        return REFUSED
+
+
+def _drop_output() -> None:
+    """What is still to be written goes nowhere: the interpreter would fail over it when it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _dispatch(options: Namespace) -> int:

@@ -68,6 +68,18 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
+@pytest.mark.parametrize("text", ["short", "long" * 10_000])
+def test_output_that_cannot_be_written_is_refused_in_one_line(text: str) -> None:
+    program = f"from dgls import cli; cli._dispatch = lambda _: print({text!r}) or 0; cli.main(['doctor'])"
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", program], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+    assert "the output cannot be written: " in done.stderr
+
+
 def test_the_doctor_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     fake = tmp_path / "nvim"
