@@ -219,7 +219,7 @@ def filled_stub(case: Case, room: Room, model: Model | Author) -> Attempt:
 
 def together(case: Case, room: Room, model: Model | Author) -> Attempt:
     model.ms = 0.0
-    outcome = carry_out(filled(case.document, case.stubs, room), model)
+    outcome = carry_out(filled(case.document, case.stubs, room, keep_broken=False), model)
     return Attempt(case, _codes(case, outcome.replacements), model.ms)
 
 
@@ -228,10 +228,9 @@ def in_turn(case: Case, room: Room, model: Model | Author) -> Attempt:
     done: list[Replacement] = []
     for stub in case.stubs:
         document, span = applied(case.document, done), moved(stub.span, done)
-        outcome = carry_out(
-            filled(document, [replace(stub, start=moved(Span(stub.start, stub.start), done).start, span=span)], room),
-            model,
-        )
+        start = moved(Span(stub.start, stub.start), done).start
+        one = replace(stub, start=start, span=span)
+        outcome = carry_out(filled(document, [one], room, keep_broken=False), model)
         done += [Replacement(stub.span, each.text) for each in outcome.replacements]
     return Attempt(case, _codes(case, done), model.ms)
 

@@ -40,7 +40,7 @@ def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> J
         raise NothingToDo(
             "there is no stub here: put the cursor in a function that has no code yet, or on a comment that says TODO"
         )
-    return (yield from filled(document, [stub], room))
+    return (yield from filled(document, [stub], room, keep_broken=True))
 
 
 def fill_all(task: Task, document: Document, room: Room) -> Job:
@@ -50,13 +50,14 @@ def fill_all(task: Task, document: Document, room: Room) -> Job:
         raise NothingToDo(
             "no function in this file is a stub; mark what is missing with a TODO comment as all that its body has"
         )
-    return (yield from filled(document, stubs, room))
+    return (yield from filled(document, stubs, room, keep_broken=False))
 
 
-def filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
+def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: bool) -> Job:
     """The outcome's confidence is that all fills are right if each hole's is that its own is: their product.
 
-    Who asks for one stub gets its fill even if that breaks the file, and is told; among many nobody would look for it.
+    `keep_broken`: a fill that breaks the file stands all the same. Who asks for one stub gets it, and is told; among
+    many nobody would look for it.
     """
     done: list[Replacement] = []
     confidences: list[float] = []
@@ -68,7 +69,7 @@ def filled(document: Document, stubs: Sequence[Stub], room: Room) -> Job:
         ):
             code = _code(passage, gap, stub, text)
             sound = None if code is None else _sound(document, stub, code, done)
-            chosen = code if sound is None and len(stubs) == 1 else sound
+            chosen = code if sound is None and keep_broken else sound
             if chosen is not None:
                 done.append(Replacement(stub.span, stub.lead + chosen + stub.tail))
                 confidences.append(confidence)
