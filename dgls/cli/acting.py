@@ -77,11 +77,11 @@ def line_span(document: Document, first: int, last: int) -> Span:
 
 
 def act(task: Task, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
-    """Carry the task out and tell what came of it; the exit code. The seed is chosen here."""
+    """Carry the task out and tell what came of it; the exit code."""
     model = unloaded(options.model)
     if task.instruction and not model.profile.takes_instructions:
         raise UnusableOptions(f"the model {options.model!r} takes no instructions; {_taking_instructions()}")
-    seed = secrets.randbelow(10**9) if options.seed is None else options.seed
+    seed = _drawn(options.check) if options.seed is None else options.seed
     started = time.perf_counter()
     with Filling(options.model, Limits(options.steps), seed) as filling:
         syntax = parse(document, task.span.start)
@@ -136,6 +136,11 @@ def as_json(change: Change, document: Document) -> dict[str, object]:
     }
 
 
+def _drawn(check: bool) -> int:
+    """The seed where none is given: always the same one for a check, whose verdict is to be the same each time."""
+    return 0 if check else secrets.randbelow(10**9)
+
+
 def _place(document: Document, offset: int) -> dict[str, int]:
     place = document.position(offset, "utf-32")
     return {"line": place.line + 1, "column": place.character + 1}
@@ -153,12 +158,13 @@ def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -
             print(f"Careful: {source.path} parsed before, and does not with this change.", file=sys.stderr)
     if not change.replacements:
         why = ": no function is a stub" if spent is None else "; another --seed may give something else"
-        print(f"Nothing changes in {source.path}{why}.", file=sys.stderr)
+        said = f"{source.path} would be left unchanged" if options.check else f"Nothing changes in {source.path}"
+        print(f"{said}{why}.", file=sys.stderr)
         return
     if spent is not None and (same := len(spent.origins) - _touched(change, spent)):
         print(f"{same} of {len(spent.origins)} holes stay as they were; try another --seed.", file=sys.stderr)
     if options.check:
-        print(f"{source.path} would change.", file=sys.stderr)
+        print(f"{source.path} would be changed.", file=sys.stderr)
     elif options.apply:
         print(f"Written to {source.path}.", file=sys.stderr)
     elif not piped:

@@ -97,7 +97,8 @@ def _changes(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--check", action="store_true", help="change and print nothing; exit 1 if something would change")
     parser.add_argument("--language", metavar="ID", help="such as python; else the name tells")
     parser.add_argument("--stdin-filename", metavar="NAME", help="what to call standard input")
-    parser.add_argument("--seed", type=_whole(0), metavar="N", help="the same seed gives the same text")
+    seed = "the same seed gives the same text (default: 0 with --check, else another each time)"
+    parser.add_argument("--seed", type=_whole(0), metavar="N", help=seed)
     _engine(parser)
 
 

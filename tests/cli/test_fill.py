@@ -82,7 +82,8 @@ def test_a_file_with_several_lists_them(run: Run, sums: Path, engine: ScriptedEn
 def test_no_stub_is_no_failure(run: Run, sums: Path, engine: ScriptedEngine, option: str) -> None:
     sums.write_text(LAST)
     outcome = run("fill", "sums.py", option)
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", "Nothing changes in sums.py: no function is a stub.\n")
+    said = "sums.py would be left unchanged" if option == "--check" else "Nothing changes in sums.py"
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", f"{said}: no function is a stub.\n")
     assert not engine.opened
 
 

@@ -58,16 +58,29 @@ def test_apply_writes_the_file(run: Run, sums: Path, engine: ScriptedEngine) -> 
 def test_check_says_by_its_code_that_something_would_change(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     outcome = run("rewrite", "sums.py:2-3", "--check")
     assert (outcome.code, outcome.out) == (1, "")
-    assert outcome.err.endswith("sums.py would change.\n")
+    assert outcome.err.endswith("sums.py would be changed.\n")
     assert sums.read_text() == SUMS
 
 
-@pytest.mark.parametrize("option", ["--check", "--diff", "--apply"])
-def test_nothing_to_change_is_no_failure(run: Run, sums: Path, scripted: Scripted, option: str) -> None:
+def test_check_gives_the_same_verdict_each_time(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    for seed in ((), (), ("--seed", 7)):
+        run("rewrite", "sums.py:2-3", "--check", *seed)
+    assert [request.seed for request in engine.requests] == [0, 0, 7]
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("--check", "sums.py would be left unchanged; "),
+        ("--diff", "Nothing changes in sums.py; "),
+        ("--apply", "Nothing changes in sums.py; "),
+    ],
+)
+def test_nothing_to_change_is_no_failure(run: Run, sums: Path, scripted: Scripted, option: str, said: str) -> None:
     scripted(drafted)
     outcome = run("rewrite", "sums.py:2-3", "--strength", "lightly", option)
     assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err.splitlines()[1].startswith("Nothing changes in sums.py")
+    assert outcome.err.splitlines()[1].startswith(said)
 
 
 def test_a_strength_makes_the_lines_a_draft(run: Run, sums: Path, scripted: Scripted) -> None:
