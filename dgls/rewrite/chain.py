@@ -16,12 +16,9 @@ from itertools import pairwise
 from dgls.document import Document, Span
 from dgls.region.languages import language_of
 from dgls.region.window import after_end, before_start, border_among
-from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
+from dgls.rewrite.passage import LONGEST_TOKEN, Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
 from dgls.rewrite.selection import trimmed
 from engine.types import Hole
-
-_LONGEST = 16
-"""Characters of code that a token has at most, in the mean of a canvas: more text is not even counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +68,7 @@ def canvases(
     while left:
         part = left.pop()
         start = now[-1].end if now else part.start
-        if part.end - start <= most * _LONGEST and used + (tokens := _size(text, start, part, room, size)) <= most:
+        if part.end - start <= most * LONGEST_TOKEN and used + (tokens := _size(text, start, part, room, size)) <= most:
             now.append(part)
             used += tokens
         elif now:
@@ -100,7 +97,7 @@ def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) 
     may be: a last one of a few tokens would know little of what it belongs to. The rest starts with its indentation, as
     how deep it is depends on what the first piece becomes."""
     text = document.text
-    reach = min(part.end, part.start + most * _LONGEST)
+    reach = min(part.end, part.start + most * LONGEST_TOKEN)
     lines = range(document.line_at(part.start) + 1, document.line_at(reach) + 1)
 
     def until(line: int) -> int:
@@ -124,7 +121,7 @@ def _cut_line(document: Document, part: Span, most: int, size: Callable[[str], i
     """Inside a line that is too long by itself; between words, if there are any."""
     text = document.text
     line_end = document.line_end(document.line_at(part.start))
-    lengths = range(1, min(line_end - part.start, most * _LONGEST) + 1)
+    lengths = range(1, min(line_end - part.start, most * LONGEST_TOKEN) + 1)
     length = max(1, bisect_right(lengths, most, key=lambda length: size(text[part.start : part.start + length])))
     words = list(re.finditer(r"\W", text[part.start : part.start + length]))
     if words and words[-1].end() * 2 > length:
@@ -178,7 +175,7 @@ def _around(room: Room, used: int) -> tuple[int, int]:
 def _start_of_before(document: Document, start: int, tokens: int, room: Room) -> int:
     """As many whole lines as fit: nobody types here, so the border needn't stay put as that of a suggestion must."""
     own = document.line_at(start)
-    lines = range(max(0, own - tokens), own + 1)
+    lines = range(max(0, own - tokens, document.lines_from(start - tokens * LONGEST_TOKEN)), own + 1)
     fits = bisect_left(lines, -tokens, key=lambda line: -room.count(document.text[document.line_start(line) : start]))
     if fits < len(lines):
         return document.line_start(lines[fits])
@@ -186,8 +183,9 @@ def _start_of_before(document: Document, start: int, tokens: int, room: Room) ->
 
 
 def _end_of_after(document: Document, end: int, tokens: int, room: Room) -> int:
-    own = document.line_at(end)
-    lines = range(own, min(document.line_count, own + tokens))
+    own, reach = document.line_at(end), end + tokens * LONGEST_TOKEN
+    last = document.line_count if reach >= len(document.text) else document.line_at(reach)
+    lines = range(own, min(last, own + tokens))
     fit = bisect_right(lines, tokens, key=lambda line: room.count(document.text[end : document.next_line(line)]))
     if fit:
         return document.next_line(lines[fit - 1])

@@ -91,8 +91,8 @@ def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[
     at = old_at = inside = 0
     for origin in _hulls(origins):
         own = [each for each in changes if origin.start <= each.span.start and each.span.end <= origin.end]
-        at = _same(text[old_at : origin.start], new, at) + _length(origin)
-        at += sum(len(each.text) - _length(each.span) for each in own)
+        at = _same(text[old_at : origin.start], new, at) + origin.length
+        at += sum(len(each.text) - each.span.length for each in own)
         old_at, inside = origin.end, inside + len(own)
     if inside != len(changes) or _same(text[old_at:], new, at) != len(new):
         raise WrongEdit("something outside the gaps would change")
@@ -109,10 +109,6 @@ def _hulls(origins: Iterable[Span]) -> list[Span]:
             origin = Span(found.pop().start, origin.end)
         found.append(origin)
     return found
-
-
-def _length(span: Span) -> int:
-    return span.end - span.start
 
 
 def _same(kept: str, new: str, at: int) -> int:

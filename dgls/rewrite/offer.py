@@ -13,7 +13,8 @@ from dgls.rewrite.stubs import may_hold_stubs, stub_at
 from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
 
 _TITLE = 60  # characters of a diagnostic's message that a menu shows
-_LONGEST = 500  # lines of a selection: more are no selection to rewrite, and would take minutes
+_MOST_LINES = 500  # of a selection: more are no selection to rewrite, and would take minutes
+_LONGEST = 20_000  # characters of one, for the same reason: lines may be of any length
 _MARKUP = frozenset({"json", "yaml", "toml", "html", "css"})
 _ALL = frozenset[str]()
 
@@ -99,9 +100,8 @@ def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Of
 
 
 def _of_selection(document: Document, span: Span, instructions: bool) -> Iterator[Offer]:
-    if not document.text[span.start : span.end].strip():
-        return
-    if document.line_at(span.end) - document.line_at(span.start) > _LONGEST:
+    lines = document.line_at(span.end) - document.line_at(span.start)
+    if lines > _MOST_LINES or span.length > _LONGEST or not document.text[span.start : span.end].strip():
         return
     for how, strength in (("lightly", LIGHTLY), ("more", MORE), ("heavily", HEAVILY)):
         yield Offer(f"Refine selection {how}", Task(Action.REFINE, span, strength=strength))

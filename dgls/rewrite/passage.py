@@ -16,6 +16,8 @@ from dgls.region.window import CountTokens, estimate_tokens
 from engine.profile import Profile
 from engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment, Snippet
 
+LONGEST_TOKEN = 16
+"""Characters of code that a token has at most, in the mean of a canvas: more text is not even counted."""
 _CANDIDATES = 1000
 """More than anybody asks for at once: their seeds follow one another, so an attempt's must be farther apart."""
 
@@ -145,5 +147,5 @@ def applied(document: Document, replacements: Iterable[Replacement]) -> Document
 
 def moved(span: Span, replacements: Iterable[Replacement]) -> Span:
     """Where a span of the document, which no replacement touches, is once those before it are made."""
-    by = sum(len(each.text) - (each.span.end - each.span.start) for each in replacements if each.span.end <= span.start)
+    by = sum(len(each.text) - each.span.length for each in replacements if each.span.end <= span.start)
     return replace(span, start=span.start + by, end=span.end + by)

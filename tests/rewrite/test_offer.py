@@ -70,3 +70,9 @@ def test_thousands_of_lines_are_no_selection_to_rewrite() -> None:
     text = "x = 1\n" * 5000
     assert titles(Span(0, len(text)), text=text) == []
     assert "Rewrite selection" in titles(Span(0, 600), text=text)
+
+
+def test_neither_is_a_line_of_many_thousand_characters() -> None:
+    text = "x = [" + "1, " * 9000 + "]\n"
+    assert titles(Span(0, len(text)), text=text) == []
+    assert "Rewrite selection" in titles(Span(0, 600), text=text)
