@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
 _TITLE = 60  # characters of a diagnostic's message that a menu shows
 _MOST_LINES = 500  # of a selection: more are no selection to rewrite, and would take minutes
 _LONGEST = 20_000  # characters of one, for the same reason: lines may be of any length
+_WORD = re.compile(r"\w")
 _MARKUP = frozenset({"json", "yaml", "toml", "html", "css"})
 _ALL = frozenset[str]()
 
@@ -100,16 +102,21 @@ def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Of
 
 
 def _of_selection(document: Document, span: Span, instructions: bool) -> Iterator[Offer]:
+    """Brackets and the like alone are not worth it. Further candidates, which say nothing of themselves, come last."""
     lines = document.line_at(span.end) - document.line_at(span.start)
-    if lines > _MOST_LINES or span.length > _LONGEST or not document.text[span.start : span.end].strip():
+    if lines > _MOST_LINES or span.length > _LONGEST or not _WORD.search(document.text, span.start, span.end):
         return
     for how, strength in (("lightly", LIGHTLY), ("more", MORE), ("heavily", HEAVILY)):
         yield Offer(f"Refine selection {how}", Task(Action.REFINE, span, strength=strength))
-    for seed, which in enumerate(("", " (second candidate)", " (third candidate)")):
-        yield Offer(f"Rewrite selection{which}", Task(Action.REWRITE, span, seed=seed))
+    yield Offer("Rewrite selection", Task(Action.REWRITE, span))
+    if instructions:
+        yield from _presets(document, span)
+    for seed, which in enumerate(("second", "third"), 1):
+        yield Offer(f"Rewrite selection ({which} candidate)", Task(Action.REWRITE, span, seed=seed))
+
+
+def _presets(document: Document, span: Span) -> Iterator[Offer]:
     language = language_of(document.language, document.uri)
-    if not instructions or language.prose:
-        return
-    for preset in PRESETS:
+    for preset in () if language.prose else PRESETS:
         if (not preset.only or language.id in preset.only) and language.id not in preset.never:
             yield Offer(preset.title, Task(Action.REWRITE, span, preset.instruction))

@@ -38,7 +38,7 @@ def test_candidates_and_strengths_are_tasks_of_their_own() -> None:
 
 
 def test_presets_are_instructions() -> None:
-    presets = [offer.task for offer in made(RETURN, instructions=True)][7:]
+    presets = [offer.task for offer in made(RETURN, instructions=True)][5:-2]
     assert len(presets) == 4
     assert all(task.action is Action.REWRITE and task.instruction.endswith(".") for task in presets)
 
@@ -76,3 +76,16 @@ def test_neither_is_a_line_of_many_thousand_characters() -> None:
     text = "x = [" + "1, " * 9000 + "]\n"
     assert titles(Span(0, len(text)), text=text) == []
     assert "Rewrite selection" in titles(Span(0, 600), text=text)
+
+
+def test_nothing_is_to_be_written_anew_where_there_is_no_word() -> None:
+    text = "f(\n    {},\n)\n"
+    assert titles(Span(text.index("{"), len(text)), text=text) == []
+    assert "Rewrite selection" in titles(Span(0, text.index("{")), text=text)
+
+
+def test_further_candidates_come_last() -> None:
+    assert titles(RETURN, instructions=True)[-2:] == [
+        "Rewrite selection (second candidate)",
+        "Rewrite selection (third candidate)",
+    ]
