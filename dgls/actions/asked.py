@@ -19,6 +19,7 @@ from dgls.rewrite.task import Action, Task
 
 T = TypeVar("T")
 MOST_CANDIDATES = 3
+_MOST_CHARACTERS = 2**31 - 1  # in a line, as LSP counts
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +64,24 @@ class Rewriting:
     def asked(self, document: Document, encoding: PositionEncoding) -> list[Asked]:
         """One for each candidate."""
         start, end = document.offset(self.range.start, encoding), document.offset(self.range.end, encoding)
-        if end < start:
-            raise BadParameters("dgls.rewrite: range ends before it starts")
+        if self.version == document.version:  # else the work is refused, whatever this names
+            self._check(document, start, end)
         task = Task(Action.REWRITE, Span(start, end), self.instruction, keep=self.keep, seed=self.seed)
         if self.strength is not None:
             task = replace(task, action=Action.REFINE, strength=self.strength)
         first = Asked(self.request or new_request(), self.uri, self.version, task)
         return [replace(first, task=replace(task, seed=self.seed + more)) for more in range(self.candidates)]
+
+    def _check(self, document: Document, start: int, end: int) -> None:
+        for position in (self.range.start, self.range.end):
+            _check_position("dgls.rewrite: range", document, position)
+        if end < start:
+            raise BadParameters("dgls.rewrite: range ends before it starts")
+        first, last = document.line_at(start), document.line_at(max(start, end - 1))
+        if outside := [line for line in self.keep if not first <= line <= last]:
+            raise BadParameters(
+                f"dgls.rewrite: keep names line {outside[0]}, outside of the range ({first} to {last}): it stays anyway"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,8 @@ class Filling:
     request: str = ""
 
     def asked(self, document: Document, encoding: PositionEncoding) -> Asked:
+        if self.version == document.version:
+            _check_position("dgls.fill: position", document, self.position)
         at = document.offset(self.position, encoding)
         task = Task(Action.FILL, Span(at, at))
         if self.all:
@@ -104,6 +118,7 @@ def asked_from_data(data: object) -> Asked:
 
 def rewriting_from(arguments: object) -> Rewriting:
     found = _structured(_only(arguments, "dgls.rewrite"), Rewriting, "dgls.rewrite")
+    found = replace(found, instruction=found.instruction.strip())
     if found.strength is not None:
         _check_strength("dgls.rewrite", found.strength)
         if found.instruction:
@@ -121,6 +136,13 @@ def filling_from(arguments: object) -> Filling:
 
 def act_from(arguments: object) -> Asked:
     return asked_from_data(_only(arguments, "dgls.act"))
+
+
+def _check_position(what: str, document: Document, position: Position) -> None:
+    """Past a line's end is its end, as LSP has it, and the line after the last one is the text's end."""
+    if not (0 <= position.line <= document.line_count and 0 <= position.character <= _MOST_CHARACTERS):
+        place = f"line {position.line}, character {position.character}"
+        raise BadParameters(f"{what} names no place in the document: {place} of {document.line_count} lines")
 
 
 def _check_strength(what: str, strength: float) -> None:

@@ -77,7 +77,8 @@ def _rewrite(parser: argparse.ArgumentParser) -> None:
         "certain tokens are found anew, and the rest stays."
     )
     _target_or_piped(parser, "FILE:START-END", "which lines, from 1, both included; or FILE:LINE", lines)
-    parser.add_argument("--instruction", metavar="TEXT", default="", help="what is wanted, to models that take any")
+    told = "what is wanted, to models that take any"
+    parser.add_argument("--instruction", type=str.strip, metavar="TEXT", default="", help=told)
     parser.add_argument(
         "--strength",
         type=_strength,

@@ -218,6 +218,12 @@ def test_an_instruction_goes_to_a_model_that_takes_it(
     assert request.context.instruction == "Simplify."
 
 
+def test_a_blank_instruction_is_none(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    assert run("rewrite", "sums.py:2-3", "--instruction", " ").code == 0
+    (request,) = engine.requests
+    assert request.context.instruction == ""
+
+
 def test_a_text_that_the_encoding_has_not_is_not_shown(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda _: ["return '\u20ac'"])
     sums.write_bytes(b"# caf\xe9\n" + SUMS.encode())

@@ -100,6 +100,13 @@ def without(params: Message, *names: str) -> Message:
     return {**params, "arguments": [{name: value for name, value in given.items() if name not in names}]}
 
 
+def beyond(line: int, character: int) -> Message:
+    return {
+        "start": {"line": min(0, line), "character": min(0, character)},
+        "end": {"line": line, "character": character},
+    }
+
+
 BAD: list[tuple[Message, str]] = [
     ({"command": "dgls.sing"}, "dgls.rewrite"),
     ({"command": "dgls.rewrite"}, "one argument"),
@@ -114,7 +121,17 @@ BAD: list[tuple[Message, str]] = [
     (rewrite(version="1"), "version"),
     (rewrite(range={"start": {"line": 0, "character": 0}}), "range"),
     (rewrite(range={"start": {"line": 2, "character": 0}, "end": {"line": 1, "character": 0}}), "range"),
+    (rewrite(range=beyond(-1, 0)), "range"),
+    (rewrite(range=beyond(0, -1)), "range"),
+    (rewrite(range=beyond(99, 0)), "range"),
+    (rewrite(range=beyond(0, 2**31)), "range"),
+    (fill(position={"line": 0, "character": -1}), "position"),
+    (fill(position={"line": 99, "character": 0}), "position"),
     (rewrite(keep="all"), "keep"),
+    (rewrite(keep=[-1]), "keep names line -1"),
+    (rewrite(keep=[7]), "keep names line 7"),
+    (rewrite(keep=[8, 9]), "keep names line 9"),
+    (rewrite(X + "\n", keep=[9]), "keep names line 9"),
     (rewrite(strength=0), "strength"),
     (rewrite(strength="much"), "strength"),
     (rewrite(strength=0.5, instruction="Simplify."), "not both"),
@@ -138,14 +155,33 @@ async def test_parameters_that_can_not_be_used_are_named(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
+    "params",
+    [
+        rewrite(instruction=" \n"),
+        rewrite(instruction=" ", strength=1),
+        rewrite(range={"start": place(TEXT, X)["start"], "end": {"line": 8, "character": 2**31 - 1}}),
+        rewrite(ALL, keep=[9, 10]),
+        fill(position={"line": 0, "character": 99}),
+        fill(position={"line": 0, "character": 0}, all=True),
+    ],
+    ids=["blank instruction", "blank beside a strength", "past the line's end", "kept", "past the end", "all"],
+)
+async def test_parameters_are_taken_as_lsp_means_them(params: Message, tmp_path: Path) -> None:
+    async with ready(tmp_path, capable(), texts=["x = 0"], corrected={"+": "-"}) as (wire, _):
+        wire.open(URI, TEXT)
+        assert await wire.request(EXECUTE, params) == {"applied": True}
+
+
+@pytest.mark.parametrize(
     ("params", "said"),
     [
         (rewrite(version=2), "has changed"),
+        (rewrite(version=2, range=beyond(99, 0)), "has changed"),
         (rewrite(instruction="Simplify."), "takes no instructions"),
         (rewrite(strength=0.2), "leave this as it is"),
         (fill("y = 2"), "no stub here"),
     ],
-    ids=["stale", "instruction", "unchanged", "no stub"],
+    ids=["stale", "stale and elsewhere", "instruction", "unchanged", "no stub"],
 )
 async def test_what_comes_to_nothing_is_said_in_one_line(params: Message, said: str, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, _):
