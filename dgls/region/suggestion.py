@@ -22,7 +22,8 @@ from dgls.region.syntax import Syntax
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
-_NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
+NO_TEXT = frozenset("\ufffd\0")
+"""What bytes that are no text decode to."""
 
 
 class Rejection(StrEnum):
@@ -75,7 +76,7 @@ def suggest(
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER
-    if not _NO_TEXT.isdisjoint(fill):
+    if not NO_TEXT.isdisjoint(fill):
         return Rejection.NO_TEXT
     if _repeats_itself(fill, site):
         return Rejection.REPEATS_ITSELF

@@ -98,6 +98,12 @@ class Syntax:
             return offset - self.start
         return len(self.text[: offset - self.start].encode("utf-8", "surrogatepass"))
 
+    def offset(self, byte: int) -> int:
+        """The document's code point that starts at a byte of `source`."""
+        if len(self.source) == len(self.text):
+            return self.start + byte
+        return self.start + len(self.source[:byte].decode("utf-8", "surrogatepass"))
+
     def _holding(self, start: int, end: int) -> Iterator[Node]:
         node = self.tree.root_node.named_descendant_for_byte_range(self.byte(start), self.byte(end))
         while node is not None:

@@ -52,10 +52,10 @@ def body_of(document: Document, syntax: Syntax, owner: Node) -> Body | None:
     if found is None:
         return None
     header = syntax.source[owner.start_byte : opened].decode("utf-8", "surrogatepass")
-    start = document_offset(syntax, owner.start_byte)
-    body = Body(header, start, start + len(header), None if closed is None else document_offset(syntax, closed))
+    start = syntax.offset(owner.start_byte)
+    body = Body(header, start, start + len(header), None if closed is None else syntax.offset(closed))
     for node, gone in found:
-        at = document_offset(syntax, node.start_byte)
+        at = syntax.offset(node.start_byte)
         code = syntax.code(node).rstrip()
         _take(body, syntax.language.id, Span(at, at + len(code)), code, gone)
     held = owner.child_by_field_name("body")
@@ -146,10 +146,3 @@ def _take_lines_below(body: Body, document: Document, syntax: Syntax) -> None:
                 body, syntax.language.id, Span(start, start + len(code)), code, says_todo(code) and not says_what(code)
             )
         line += 1
-
-
-def document_offset(syntax: Syntax, byte: int) -> int:
-    """Where in the document a byte of the window is."""
-    if len(syntax.source) == len(syntax.text):
-        return syntax.start + byte
-    return syntax.start + len(syntax.source[:byte].decode("utf-8", "surrogatepass"))

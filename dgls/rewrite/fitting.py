@@ -13,12 +13,11 @@ from dgls.document import Document, Span
 from dgls.region.indentation import first_indents, indentation, width
 from dgls.region.languages import language_of
 from dgls.region.plan import Region
-from dgls.region.suggestion import Rejection, Suggestion, suggest
+from dgls.region.suggestion import NO_TEXT, Rejection, Suggestion, suggest
 from dgls.rewrite.passage import Gap, Passage
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _ENDED = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
-_NO_TEXT = frozenset("\ufffd\0")  # what bytes that are no text decode to
 
 
 def rewritten(passage: Passage, gap: Gap, text: str) -> str:
@@ -51,7 +50,7 @@ def redrafted(passage: Passage, gap: Gap, text: str) -> str:
     """An infill that kept most of the old code token by token; so its spaces and breaks are mostly right."""
     old = passage.document.text[gap.span.start : gap.span.end]
     code = text.strip()
-    if not code or (not _NO_TEXT.isdisjoint(code) and _NO_TEXT.isdisjoint(old)):
+    if not code or (not NO_TEXT.isdisjoint(code) and NO_TEXT.isdisjoint(old)):
         return old
     lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
     new = lead + _in_breaks_of(old, passage.document, code) + tail

@@ -80,7 +80,7 @@ def _statement(syntax: Syntax, span: Span) -> Span | None:
     covered = [child for child in node.named_children if child.start_byte < end and start < child.end_byte]
     if not covered or any(child.is_error for child in covered):
         return None
-    return Span(_offset(syntax, covered[0].start_byte), _offset(syntax, covered[-1].end_byte))
+    return Span(syntax.offset(covered[0].start_byte), syntax.offset(covered[-1].end_byte))
 
 
 def _between_bodies(syntax: Syntax, node: Node, start: int, end: int) -> Span:
@@ -88,7 +88,7 @@ def _between_bodies(syntax: Syntax, node: Node, start: int, end: int) -> Span:
     bodies = list(_bodies(node, syntax.language.bodies))
     left = max((body.end_byte for body in bodies if body.end_byte <= start), default=node.start_byte)
     right = min((body.start_byte for body in bodies if end <= body.start_byte), default=node.end_byte)
-    return Span(_offset(syntax, left), _offset(syntax, right))
+    return Span(syntax.offset(left), syntax.offset(right))
 
 
 def _bodies(node: Node, types: frozenset[str]) -> Iterator[Node]:
@@ -97,9 +97,3 @@ def _bodies(node: Node, types: frozenset[str]) -> Iterator[Node]:
             yield child
         else:
             yield from _bodies(child, types)
-
-
-def _offset(syntax: Syntax, byte: int) -> int:
-    if len(syntax.source) == len(syntax.text):
-        return syntax.start + byte
-    return syntax.start + len(syntax.source[:byte].decode("utf-8", "surrogatepass"))

@@ -19,7 +19,7 @@ from dgls.region.indentation import indentation, line_above, width
 from dgls.region.languages import FALLBACK, Language, language_of
 from dgls.region.syntax import Syntax, grammar_of, parse_all
 from dgls.rewrite.bare import bare_stub_at, bare_stubs_in
-from dgls.rewrite.body import Body, body_of, document_offset
+from dgls.rewrite.body import Body, body_of
 from dgls.rewrite.hints import hints_at_stubs
 from dgls.rewrite.layout import Stub as Stub
 from dgls.rewrite.layout import below_comment, laid_out
@@ -239,7 +239,7 @@ def _below_todo(document: Document, language: Language, offset: int, syntax: Syn
         node = syntax.leaf(document.line_start(first) + len(document.line_text(first).rstrip()))
         if node.type not in language.comments:
             return None
-        start = document_offset(syntax, node.start_byte)
+        start = syntax.offset(node.start_byte)
         first, last = document.line_at(start), document.line_at(start + len(syntax.code(node).rstrip()))
     comment = document.text[document.line_start(first) : document.line_end(last)]
     if not is_comment(comment) or not says_todo(comment):
