@@ -13,7 +13,7 @@ from dgls.errors import NothingToDo
 from dgls.region.syntax import parse
 from dgls.rewrite.edit import breaks, checked, is_large, minimal
 from dgls.rewrite.offer import Diagnosed, offers
-from dgls.rewrite.passage import Outcome, Passage, Room, applied, carry_out
+from dgls.rewrite.passage import Outcome, Passage, Room, applied, carry_out, moved
 from dgls.rewrite.start import start
 from dgls.rewrite.task import Action, Task
 from engine.types import Infill
@@ -114,19 +114,30 @@ def runs(draw: st.DrawFn) -> Run:
 @settings(max_examples=150)
 @given(runs())
 def test_nothing_changes_outside_the_gaps(done: Run) -> None:
-    """By a comparison of its own, beside the one that `checked` makes."""
-    text, task = done.document.text, done.task
-    changes = checked(done.outcome, minimal(done.outcome), done.origins)
-    new = applied(done.document, changes).text.encode("utf-8", "surrogatepass")
-    at = old_at = 0
-    for origin in [*done.origins, Span(len(text), len(text))]:
-        kept = text[old_at : origin.start].encode("utf-8", "surrogatepass")
-        found = new.find(kept, at)
-        assert found >= at
-        at, old_at = found + len(kept), origin.end
-    lines = [done.document.line_text(line) for line in task.keep if line < done.document.line_count]
-    left = new.decode("utf-8", "surrogatepass")
-    assert all(line in left for line in lines)
+    """By position, and not as `checked` compares it."""
+    text, changes = done.document.text, checked(done.outcome, minimal(done.outcome), done.origins)
+    new = applied(done.document, changes).text
+    grown = [0] * len(done.origins)
+    for each in done.outcome.replacements:
+        grown[done.origins.index(each.span)] += len(each.text) - each.span.length
+    ends = [(origin.end, origin.end + sum(grown[: at + 1])) for at, origin in enumerate(done.origins)]
+    starts = [*(origin.start for origin in done.origins), len(text)]
+    for (old_at, at), old_to in zip([(0, 0), *ends], starts, strict=True):
+        assert new[at : at + old_to - old_at] == text[old_at:old_to]
+    assert len(new) == len(text) + sum(grown)
+
+
+@settings(max_examples=150)
+@given(runs())
+def test_kept_lines_stay_in_place(done: Run) -> None:
+    document, replacements = done.document, done.outcome.replacements
+    new = applied(document, replacements)
+    for line in done.task.keep:
+        if line < document.line_count:
+            start = document.line_start(line)
+            at = moved(Span(start, start), replacements).start
+            assert new.text[at : at + len(document.line_text(line))] == document.line_text(line)
+            assert not any(each.span.start < document.line_end(line) and each.span.end > start for each in replacements)
 
 
 @settings(max_examples=150)
