@@ -11,7 +11,8 @@ from contextlib import suppress
 from math import exp
 from typing import Any
 
-from dgls.document import Document, PositionEncoding, Span
+from dgls.document import Document, PositionEncoding
+from dgls.places import range_of
 from dgls.rewrite.passage import Gap, Passage
 from engine.types import Draft, Step
 
@@ -60,14 +61,7 @@ class Drafts:
     def _hole(self, gap: Gap, draft: Draft) -> dict[str, Any]:
         text = gap.lead + draft.text + gap.tail
         tokens = [*_certain(gap.lead), *_tokens(draft), *_certain(gap.tail)]
-        return {"range": self._range(gap.origin), "text": text, "tokens": tokens}
-
-    def _range(self, span: Span) -> dict[str, Any]:
-        start, end = (self._document.position(offset, self._encoding) for offset in (span.start, span.end))
-        return {
-            "start": {"line": start.line, "character": start.character},
-            "end": {"line": end.line, "character": end.character},
-        }
+        return {"range": range_of(self._document, gap.origin, self._encoding), "text": text, "tokens": tokens}
 
 
 def _certain(text: str) -> list[dict[str, Any]]:

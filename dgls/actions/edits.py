@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from lsprotocol import types
 
 from dgls.client import Client
-from dgls.document import Document, PositionEncoding, Span
+from dgls.document import Document
+from dgls.places import range_of
 from dgls.rewrite.passage import Replacement
 from dgls.rewrite.task import Action, Task
 
@@ -40,7 +41,7 @@ class Change:
 def workspace_edit(change: Change, client: Client) -> types.WorkspaceEdit:
     """All in one, so that one undo takes it back; line breaks are the document's own."""
     document = change.document
-    places = [(_range(document, each.span, client.encoding), each.text) for each in change.replacements]
+    places = [(range_of(document, each.span, client.encoding), each.text) for each in change.replacements]
     if not client.versions_edits:
         return types.WorkspaceEdit(changes={document.uri: [types.TextEdit(place, text) for place, text in places]})
     edits: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit]
@@ -60,8 +61,3 @@ def warning_of(change: Change, client: Client) -> str | None:
     """What must be said beside the edit, because nobody sees an annotation that asks for nothing."""
     shown = client.versions_edits and client.annotates_edits and change.large
     return f"{change.label}: {BROKEN}" if change.breaks and not shown else None
-
-
-def _range(document: Document, span: Span, encoding: PositionEncoding) -> types.Range:
-    start, end = document.position(span.start, encoding), document.position(span.end, encoding)
-    return types.Range(types.Position(start.line, start.character), types.Position(end.line, end.character))

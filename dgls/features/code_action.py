@@ -14,7 +14,8 @@ from pygls.lsp.server import LanguageServer
 from dgls.actions.asked import Asked, asked_from_data, new_request
 from dgls.actions.edits import workspace_edit
 from dgls.actions.perform import perform, tell, warn
-from dgls.document import Document, Position, Span
+from dgls.document import Document, Span
+from dgls.places import position_of
 from dgls.rewrite.offer import Diagnosed, Offer, offers
 from dgls.rewrite.task import Action
 from dgls.session import Session
@@ -109,8 +110,5 @@ def _render(
 
 
 def _span(session: Session, document: Document, place: types.Range) -> Span:
-    start, end = (
-        document.offset(Position(each.line, each.character), session.client.encoding)
-        for each in (place.start, place.end)
-    )
+    start, end = (document.offset(position_of(each), session.client.encoding) for each in (place.start, place.end))
     return Span(min(start, end), max(start, end))

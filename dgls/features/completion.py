@@ -11,7 +11,8 @@ import asyncio
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from dgls.document import Document, Position
+from dgls.document import Document, Span
+from dgls.places import position_of, range_of
 from dgls.region.cursor import is_word
 from dgls.region.indentation import indentation
 from dgls.region.suggestion import Suggestion
@@ -35,7 +36,7 @@ def register(server: LanguageServer, session: Session) -> None:
             return types.CompletionList(is_incomplete=True, items=[])
         session.supersede(uri, "completion")
         encoding = session.client.encoding
-        at = document.offset(Position(params.position.line, params.position.character), encoding)
+        at = document.offset(position_of(params.position), encoding)
         found = await _in_time(session, Snapshot(document, at, invoked=False))
         items = [_render(session, document, suggestion) for suggestion in found.suggestions]
         return types.CompletionList(is_incomplete=True, items=items)
@@ -77,7 +78,7 @@ def _render(session: Session, document: Document, suggestion: Suggestion) -> typ
         filter_text=text,
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
-        text_edit=types.TextEdit(_range(session, document, start, suggestion.span.end), text),
+        text_edit=types.TextEdit(range_of(document, Span(start, suggestion.span.end), session.client.encoding), text),
     )
 
 
@@ -89,8 +90,3 @@ def _without_word(typed: str) -> str:
     while typed and is_word(typed[-1]):
         typed = typed[:-1]
     return typed
-
-
-def _range(session: Session, document: Document, start: int, end: int) -> types.Range:
-    first, last = (document.position(offset, session.client.encoding) for offset in (start, end))
-    return types.Range(types.Position(first.line, first.character), types.Position(last.line, last.character))

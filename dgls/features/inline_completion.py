@@ -11,7 +11,8 @@ import time
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from dgls.document import Change, Document, Position
+from dgls.document import Change, Document
+from dgls.places import position_of, range_of
 from dgls.region.cache import rebase
 from dgls.region.suggestion import Suggestion
 from dgls.session import Session
@@ -60,8 +61,8 @@ def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapsho
         return None
     encoding, selected = session.client.encoding, params.context.selected_completion_info
     if selected is None:
-        return Snapshot(document, document.offset(_position(params.position), encoding), invoked)
-    start, end = _position(selected.range.start), _position(selected.range.end)
+        return Snapshot(document, document.offset(position_of(params.position), encoding), invoked)
+    start, end = position_of(selected.range.start), position_of(selected.range.end)
     offset = document.offset(start, encoding) + len(selected.text)
     accepted = document.apply([Change(selected.text, start, end)], document.version, encoding)
     return Snapshot(accepted, offset, invoked)
@@ -85,11 +86,5 @@ def _render(
     current = suggestion if now.version == suggestion.version else rebase(suggestion, then, now)
     if current is None:
         return None
-    start = now.position(current.span.start, session.client.encoding)
-    end = now.position(current.span.end, session.client.encoding)
-    span = types.Range(types.Position(start.line, start.character), types.Position(end.line, end.character))
-    return types.InlineCompletionItem(with_plain_breaks(current.new_text), range=span)
-
-
-def _position(position: types.Position) -> Position:
-    return Position(position.line, position.character)
+    place = range_of(now, current.span, session.client.encoding)
+    return types.InlineCompletionItem(with_plain_breaks(current.new_text), range=place)

@@ -7,7 +7,8 @@ import logging
 from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
-from dgls.document import Change, Document, Position
+from dgls.document import Change, Document
+from dgls.places import position_of
 from dgls.session import Session
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,4 @@ def register(server: LanguageServer, session: Session) -> None:
 def _change(change: types.TextDocumentContentChangeEvent) -> Change:
     if isinstance(change, types.TextDocumentContentChangeWholeDocument):
         return Change(change.text)
-    return Change(change.text, _position(change.range.start), _position(change.range.end))
-
-
-def _position(position: types.Position) -> Position:
-    return Position(position.line, position.character)
+    return Change(change.text, position_of(change.range.start), position_of(change.range.end))

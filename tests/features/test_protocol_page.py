@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from lsprotocol import types
+from lsprotocol.converters import get_converter
 
 from dgls.actions.asked import Filling, Rewriting
 from dgls.actions.drafts import DRAFT, Drafts
@@ -112,6 +113,6 @@ async def test_draft_is_as_the_page_shows_it() -> None:
         await asyncio.sleep(0.001)
     drafts.end()
     head = {name: shown[name] for name in ("request", "uri", "version")}
-    assert sent == [(DRAFT, shown), (DRAFT, {**head, "holes": [], "done": True})]
+    assert get_converter().unstructure(sent) == [[DRAFT, shown], [DRAFT, {**head, "holes": [], "done": True}]]
     stated = {name for row in rows(section(DRAFT)) for name in re.findall(r"`(\w+)`", row[0])}
     assert stated == set(shown) | {"done"}
