@@ -38,7 +38,7 @@ def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> J
     stub = stub_at(document, task.span.start, syntax)
     if stub is None:
         raise NothingToDo(
-            "there is no stub here: put the cursor in a function that has no code yet, or on a comment that says TODO"
+            "there is no stub here: name a line of a function that has no code yet, or a comment that says TODO"
         )
     return (yield from filled(document, [stub], room, keep_broken=True))
 
