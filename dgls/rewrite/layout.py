@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dgls.document import Document, Span
 from dgls.region.indentation import indentation, unit, width
 from dgls.region.languages import Language
+from dgls.rewrite.placeholders import explains
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +61,7 @@ def laid_out(document: Document, language: Language, inside: Inside, offset: int
         end = end if inside.gone else _blank_end(document, end, outer, offset)
         tail = ""
     elif document.line_at(after) == document.line_at(end):
-        end, tail = after, newline + outer
+        end, tail = after, newline + (indent if below else outer)
     else:
         last = document.line_at(after) - 1
         end, tail = (end if inside.gone else max(end, document.line_end(last))), ""
@@ -76,20 +77,21 @@ def below_comment(document: Document, line: int, indent: str) -> Stub:
 
 
 def _kept_around(document: Document, inside: Inside) -> tuple[list[Span], list[Span]]:
-    """What is kept before the placeholders, and behind them on lines of its own. All of it, if there are none."""
+    """What is kept before the placeholders, and behind them. All of it is before, if there are none."""
     if not inside.gone:
         return list(inside.kept), []
-    end = document.line_at(_end(document, inside))
+    end = _end(document, inside)
     above = [span for span in inside.kept if span.end <= inside.gone[0].start]
-    below = [span for span in inside.kept if document.line_at(span.start) > end]
-    return above, below
+    return above, [span for span in inside.kept if span.start >= end]
 
 
 def _end(document: Document, inside: Inside) -> int:
-    """Of the placeholders, and of a comment on the last one's line, which speaks of it."""
+    """Of the placeholders, and of comments on the last one's line which speak of it and explain nothing."""
     end = inside.gone[-1].end
     for span in inside.kept:
-        if span.start >= end and document.line_at(span.start) == document.line_at(end):
+        if span.start >= end:
+            if document.line_at(span.start) > document.line_at(end) or explains(document.text[span.start : span.end]):
+                break
             end = span.end
     return end
 
