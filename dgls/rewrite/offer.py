@@ -97,7 +97,7 @@ def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | 
 def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Offer]:
     if stub_at(document, span.start, syntax) is not None:
         yield Offer("Fill here", Task(Action.FILL, span))
-    if may_hold_stubs(document):
+    if may_hold_stubs(document, syntax):
         yield Offer("Fill all holes in this file", Task(Action.FILL_ALL, Span(0, len(document.text))))
 
 

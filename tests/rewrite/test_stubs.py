@@ -34,6 +34,13 @@ def test_a_look_at_the_text_misses_no_stub(case: Case) -> None:
         assert may_hold_stubs(case.document)
 
 
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_tree_at_hand_spares_the_parsing_alone(case: Case) -> None:
+    syntax = parse(case.document, len(case.document.text) // 2)
+    assert stubs_in(case.document, syntax) == stubs_in(case.document)
+    assert may_hold_stubs(case.document, syntax) == may_hold_stubs(case.document)
+
+
 def test_the_cases_are_many() -> None:
     assert len(CASES) >= 30
     assert len({case.document.language for case in CASES}) >= 8
