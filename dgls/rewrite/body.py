@@ -93,6 +93,8 @@ def _sorted_out(syntax: Syntax, owner: Node, start: int, end: int) -> list[tuple
     for node in _nodes(owner, start, end):
         comment = node.type in syntax.language.comments
         code = syntax.code(node)
+        if node.has_error and "\n" in code:
+            return None  # what is unfinished took more of the text than its own
         if comment:
             spoken = spoken or says_todo(code)
             found.append((node, says_todo(code) and not says_what(code)))

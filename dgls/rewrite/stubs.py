@@ -204,7 +204,7 @@ def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
     text, start = document.line_text(line), document.line_start(line)
     places = [offset]
     if text.strip():
-        places += [start + len(indentation(text)) + 1, start + len(text.rstrip())]
+        places += [min(offset + 1, start + len(text)), start + len(indentation(text)) + 1, start + len(text.rstrip())]
     outside = syntax.language.offside and (not text.strip() or is_comment(text))
     if outside:
         above = line_above(document, line)

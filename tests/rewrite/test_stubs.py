@@ -67,6 +67,7 @@ def test_all_stubs_of_a_file_are_stubs_at_the_cursor(case: Case) -> None:
     for stub in stubs_in(case.document):
         at = stub.span.start
         assert stub_at(case.document, at, parse(case.document, at)) == stub
+        assert stub_at(case.document, stub.start, parse(case.document, stub.start)) is not None
 
 
 ALPHABET = "ab(){}[]:;,=.#/*\"'`!<>|-\n\r\t \f\u2028\U0001f600é"
