@@ -37,13 +37,16 @@ async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: 
 
 async def test_action_of_a_document_that_was_opened_anew_changes_nothing(tmp_path: Path) -> None:
     said = "dgls changed nothing: the document was closed and opened again since this was asked for; ask again"
-    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
+    async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW, "step_ms": 100}) as (wire, journal):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
         working = wire.ask(RESOLVE, action)
         await journal.wait("infill")
-        wire.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-        wire.open(URI, "# other\n" + TEXT)
+        item = {"uri": URI, "languageId": "python", "version": 1, "text": "# other\n" + TEXT}
+        wire.send(
+            {"method": "textDocument/didClose", "params": {"textDocument": {"uri": URI}}},
+            {"method": "textDocument/didOpen", "params": {"textDocument": item}},
+        )
         assert (await wire.reply(working))["result"] == undone(action)
         assert shown(wire) == [said]
         assert await wire.request(RESOLVE, action) == undone(action)
