@@ -154,7 +154,7 @@ class _Watch:
         self._candidate, self._passage = self._candidate + 1, 0
 
     def began(self, passage: Passage) -> None:
-        self._passage += 1
+        self._passage += passage.attempt == 0
         parts = [f"candidate {self._candidate + 1} of {self._candidates}"] if self._candidates > 1 else []
         parts += [f"passage {self._passage}"] if self._passage > 1 else []
         percent = self._percent(passage) if self._candidates == 1 else None

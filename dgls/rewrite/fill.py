@@ -21,7 +21,7 @@ from dgls.region.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
 from dgls.region.suggestion import Rejection, suggest, unbroken
 from dgls.region.syntax import Syntax, parse
 from dgls.region.window import CountTokens, after_end, before_start
-from dgls.rewrite.passage import Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
+from dgls.rewrite.passage import LONGEST_TOKEN, Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
 from dgls.rewrite.placeholders import is_placeholder, says_todo, says_what
 from dgls.rewrite.stubs import Stub, stub_at, stubs_in
 from dgls.rewrite.task import Task
@@ -29,7 +29,6 @@ from engine.types import Hole
 
 LEAST_TOKENS = 12
 """A hole is not made shorter to let one more into its canvas: half of all bodies of a single line fit."""
-_LONGEST = 16  # characters a token; more code than that for each token of the canvas is not even counted
 _SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
 
 
@@ -109,7 +108,7 @@ def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together
     between = 0
     for stub, following in pairwise(stubs):
         pinned = document.text[stub.span.end : following.span.start]
-        far = len(pinned) > room.canvas_tokens * _LONGEST
+        far = len(pinned) > room.canvas_tokens * LONGEST_TOKEN
         between += room.canvas_tokens if far else room.count(stub.tail + pinned + following.lead)
     signature = room.count(document.text[_signature(document, stubs[0]) : stubs[0].span.start] + stubs[0].lead)
     least = signature if signature <= room.before_tokens else 0
@@ -128,14 +127,14 @@ def _passage(document: Document, together: Together, done: Sequence[Replacement]
     """The document with the fills that are `done`, and with nothing in the gaps of the stubs `together`."""
     stubs = together.stubs
     opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
-    shift = sum(len(each.text) - _length(each.span) for each in done)
+    shift = sum(len(each.text) - each.span.length for each in done)
     gaps: list[Gap] = []
     for stub in stubs:
         at = stub.span.start + shift + len(stub.lead)
         stop = "\n" if stub.indent is None else None
         hole = Hole(max_tokens=together.hole_tokens, stop=stop)
         gaps.append(Gap(Span(at, at), hole, stub.span, stub.lead, stub.tail))
-        shift += len(stub.lead) + len(stub.tail) - _length(stub.span)
+        shift += len(stub.lead) + len(stub.tail) - stub.span.length
     language = language_of(document.language, document.uri)
     at = _signature(document, stubs[0])
     signature = moved(Span(at, at), done).start
@@ -161,10 +160,6 @@ def _canvas_end(document: Document, hole: int, language: Language, tokens: int, 
 def _signature(document: Document, stub: Stub) -> int:
     """Where the line starts on which the stub's signature begins."""
     return document.line_start(document.line_at(stub.start))
-
-
-def _length(span: Span) -> int:
-    return span.end - span.start
 
 
 def _note(document: Document, stub: Stub, language: Language) -> str:
