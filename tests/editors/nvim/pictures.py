@@ -10,26 +10,8 @@ from tests.editors.nvim.editor import PLUGIN, Editor
 from tests.editors.nvim.neovim import find_or_fetch
 from tests.editors.nvim.screenshot import grid, svg
 from tests.editors.nvim.test_nvim_action import BAR, draft_levels
+from tests.editors.nvim.test_nvim_embedded import TEXT
 
-TEXT = '''from pathlib import Path
-
-
-class Store:
-    """Notes in a folder, one file a note."""
-
-    def __init__(self, folder):
-        self.folder = Path(folder)
-        self.notes = {}
-
-    def load(self):
-        """Read all notes."""
-        for path in self.folder.glob("*.txt"):
-            self.notes[path.stem] = path.read_text()
-
-    def names(self):
-        """The names of all notes, in order."""
-        pass
-'''
 LOOK = r"""
 vim.o.statusline = " %t %m%=%{v:lua.require'dgls'.statusline()} "
 vim.o.ruler, vim.o.showcmd, vim.o.laststatus = false, false, 2
