@@ -27,7 +27,7 @@ from typing import IO, Any
 from dgls.server import serve
 from dgls.settings import Settings
 from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Infill, InfillRequest, Step, Timings
+from engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
 from engine.worker import EngineLike
 
 URI = "file:///bench/ledger.py"
@@ -311,7 +311,7 @@ def actions(journal: Path) -> dict[str, object]:
 
 
 def run_server(model: str, journal: Path) -> int:
-    def open_engine(settings: Settings) -> EngineLike:
+    def open_engine(settings: Settings, _: Loading) -> EngineLike:
         if model == INSTANT:
             return JournalEngine(InstantEngine(), journal)
         from engine import Engine

@@ -29,6 +29,7 @@ from dgls.protocol import Protocol
 from dgls.session import OpenEngine, Session
 from dgls.settings import Settings
 from dgls.transport import claim_stdio, serve_stdio, serve_tcp
+from engine.types import Loading
 from engine.worker import EngineLike
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Server(LanguageServer):
         logger.error("%s: %s", source.__name__, error)
 
 
-def open_engine(settings: Settings) -> EngineLike:
+def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
     """The engine that the settings choose; torch is imported here, on the engine thread.
 
     Unless the user sets it, the number of threads leaves the editor a core.
@@ -66,7 +67,8 @@ def open_engine(settings: Settings) -> EngineLike:
     from engine import Engine
 
     cores: int = psutil.cpu_count(logical=False) or 1
-    return Engine.open(settings.model, settings.device, settings.dtype, settings.threads or max(1, cores - 1))
+    threads = settings.threads or max(1, cores - 1)
+    return Engine.open(settings.model, settings.device, settings.dtype, threads, on_loading=on_loading)
 
 
 def build(open_engine: OpenEngine = open_engine) -> Server:

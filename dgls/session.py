@@ -26,10 +26,10 @@ from dgls.rewrite.task import Task
 from dgls.settings import Problem, Settings, merge, read_settings
 from engine.errors import Cancelled, EngineError
 from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Snippet
+from engine.types import CancelToken, Loading, Snippet
 from engine.worker import EngineLike, Worker
 
-OpenEngine = Callable[[Settings], EngineLike]
+OpenEngine = Callable[[Settings, Loading], EngineLike]
 State = Literal["loading", "ready", "working", "paused", "failed"]
 Purpose = Literal["completion", "action"]
 """What runs for a document: a suggestion at the cursor, a change that the user asked for. Neither ends the other."""
@@ -56,8 +56,16 @@ class Status:
 
 
 @dataclass(slots=True)
+class _Load:
+    """How far it is, as its own thread has it; a load that was replaced goes on for itself."""
+
+    percent: int | None = None
+
+
+@dataclass(slots=True)
 class Session:
-    """`open_engine` is called on the engine thread, with the settings that a model was chosen by."""
+    """`open_engine` is called on the engine thread, with the settings that a model was chosen by; it is to tell how far
+    it is."""
 
     open_engine: OpenEngine
     client: Client = field(default_factory=Client)
@@ -76,6 +84,7 @@ class Session:
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
     _opened: bool = False
+    _load: _Load = field(default_factory=_Load)
     _told: Status | None = None
     _waiting: list[asyncio.Future[None]] = field(default_factory=list)
 
@@ -243,7 +252,7 @@ class Session:
             return Status("failed", model, message=_advice(worker.error))
         enabled = self.settings.inline_completion.enabled
         if worker.state == "loading" if worker is not None else enabled or self._in_flight:
-            return Status("loading", model, message=f"Loading the model {model}.")
+            return Status("loading", model, message=f"Loading the model {model}.", percent=self._load.percent)
         info = worker.info if worker is not None else None
         state: State = "working" if self._in_flight else "ready" if enabled else "paused"
         said = "Automatic suggestions are off: set dgls.inlineCompletion.enabled." if state == "paused" else ""
@@ -277,14 +286,21 @@ class Session:
         def open_engine() -> EngineLike:
             if replaced is not None:  # its memory first: two models may not fit
                 replaced.close(None)
-            return self.open_engine(settings)
+            return self.open_engine(settings, loading)
 
-        def wake(_: Worker) -> None:
+        def loading(done: int, total: int) -> None:
+            percent = 100 * done // max(1, total)
+            if percent != load.percent:
+                load.percent = percent
+                wake()
+
+        def wake(_: Worker | None = None) -> None:
             with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
                 loop.call_soon_threadsafe(self.tell)
 
         if replaced is not None:
             replaced.close(0)
+        load = self._load = _Load()
         self._worker = Worker(open_engine, wake)
         self.tell()
 

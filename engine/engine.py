@@ -38,7 +38,7 @@ from engine.sampler import Sampler, Schedule
 from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
 from engine.turns import Turn, next_turn
-from engine.types import CancelToken, Hole, Infill, InfillRequest, Limits, Step, Timings, Trial
+from engine.types import CancelToken, Hole, Infill, InfillRequest, Limits, Loading, Step, Timings, Trial
 
 
 class Engine:
@@ -65,16 +65,17 @@ class Engine:
         dtype: str = "auto",
         threads: int | None = None,
         overrides: Mapping[str, Any] = MappingProxyType({}),
+        on_loading: Loading | None = None,
     ) -> Engine:
         """Load a model: "embedded", a local folder, or a hub name from the local cache.
 
         `threads` is the number of CPU threads that torch computes with, in the whole process; None leaves it as it
-        is. `overrides` stand in for fields of the model's profile. Raises the errors of `engine.errors`, and
-        `EngineError` for overrides that make no profile.
+        is. `overrides` stand in for fields of the model's profile. `on_loading` is told how far it is.
+        Raises the errors of `engine.errors`, and `EngineError` for overrides that make no profile.
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(load(model, device, dtype).with_profile(overrides))
+        return cls(load(model, device, dtype, on_loading).with_profile(overrides))
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.

@@ -13,7 +13,7 @@ Runs on the engine thread. Knows torch and transformers; neither prompts nor can
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,7 @@ from engine.hub import locate
 from engine.own_calibration import own_calibration
 from engine.profile import ModelInfo, Profile, read_profile
 from engine.tokenizer import Tokenizer
-
-Progress = Callable[[int, int], None]
-"""Called with bytes done and bytes in all."""
+from engine.types import Loading
 
 _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 
@@ -60,7 +58,7 @@ class LoadedModel:
 
 
 def load(
-    model: str | Path = "embedded", device: str = "auto", dtype: str = "auto", on_progress: Progress | None = None
+    model: str | Path = "embedded", device: str = "auto", dtype: str = "auto", on_loading: Loading | None = None
 ) -> LoadedModel:
     """Load a model by name. Raises the errors of `engine.errors`; memory is checked before it is taken."""
     start = time.perf_counter()
@@ -77,7 +75,7 @@ def load(
     weight_bytes = parameters * kind.itemsize
     require_memory(where, weight_bytes)
     with told_of_exhaustion(where):
-        _fill(empty, checkpoint, slots, where, kind, on_progress)
+        _fill(empty, checkpoint, slots, where, kind, on_loading)
     info = ModelInfo(
         name=str(model),
         parameters=parameters,
@@ -167,7 +165,7 @@ def _fill(
     slots: Slots,
     device: torch.device,
     dtype: torch.dtype,
-    on_progress: Progress | None,
+    on_loading: Loading | None,
 ) -> None:
     """Stream the tensors to the device, file by file, and compute the buffers that are not stored."""
     done, total = 0, sum(checkpoint.tensors[name].bytes for name in slots)
@@ -179,8 +177,8 @@ def _fill(
         for module, attribute in slots[name]:
             setattr(module, attribute, filled)
         done += checkpoint.tensors[name].bytes
-        if on_progress is not None:
-            on_progress(done, total)
+        if on_loading is not None:
+            on_loading(done, total)
     _compute_buffers(model, device)
     left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
     assert not left, f"never filled: {left}"

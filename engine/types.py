@@ -7,12 +7,16 @@ used from any thread: the only mutable thing here, `CancelToken`, is thread-safe
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 Finish = Literal["stable", "steps", "deadline"]
 """Why denoising ended: the drafts settled, the step budget was spent, or the deadline struck."""
+
+
+Loading = Callable[[int, int], None]
+"""Told of a load under way, on the thread that loads: bytes that are read, and bytes in all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,9 +38,12 @@ class LoadProgress:
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
         self._loaded: asyncio.Future[Status] | None = None
+        self._token: str | None = None
+        self._percent = 0
         self._shown: set[asyncio.Task[None]] = set()
 
     def follow(self, status: Status) -> None:
+        self._percent = status.percent or 0
         if status.state == "loading" and self._loaded is None:
             self._loaded = asyncio.get_running_loop().create_future()
             task = asyncio.create_task(self._show(status, self._loaded))
@@ -48,7 +51,10 @@ class LoadProgress:
             task.add_done_callback(self._shown.discard)
         elif status.state != "loading" and self._loaded is not None:
             self._loaded.set_result(status)
-            self._loaded = None
+            self._loaded = self._token = None
+        elif self._token is not None:
+            far = types.WorkDoneProgressReport(message=status.message, percentage=self._percent)
+            self._server.work_done_progress.report(self._token, far)
 
     async def _show(self, status: Status, loaded: asyncio.Future[Status]) -> None:
         token, progress = f"dgls-{uuid4()}", self._server.work_done_progress
@@ -56,6 +62,9 @@ class LoadProgress:
             await progress.create_async(token)
         except JsonRpcException:  # the client wants none
             return
-        progress.begin(token, types.WorkDoneProgressBegin(title="dgls", message=status.message))
+        # Without a percentage from the start clients may ignore later ones.
+        progress.begin(token, types.WorkDoneProgressBegin("dgls", message=status.message, percentage=self._percent))
+        if not loaded.done():
+            self._token = token
         end = await loaded
         progress.end(token, types.WorkDoneProgressEnd(message=end.message or f"{end.model} is {end.state}."))

@@ -18,12 +18,13 @@ from dgls.settings import Settings
 from engine.calibration import Calibration
 from engine.errors import Cancelled, ModelNotFound
 from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Piece, Pinned, Step, Timings
+from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
 
 
 @dataclass(frozen=True)
 class Script:
-    """The fill of hole h for seed n is `texts[(n + h) % len(texts)]`; a `gate` file holds the load until it exists.
+    """The fill of hole h for seed n is `texts[(n + h) % len(texts)]`; a `gate` file holds the load until it exists;
+    `loads` are the percents told before.
 
     `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own. A hole
     with a draft is filled with that, with what `corrected` says put right. `instructed` models take instructions.
@@ -38,6 +39,7 @@ class Script:
     steps: int = 2
     step_ms: float = 1.0
     gate: str = ""
+    loads: list[int] = field(default_factory=list)
     fails: str = ""
     chatty: bool = False
     journal: str = ""
@@ -131,8 +133,10 @@ def _shown(request: InfillRequest) -> list[object]:
 def main() -> int:
     script = Script(**json.loads(sys.argv[1]))
 
-    def open_engine(settings: Settings) -> FakeEngine:
+    def open_engine(settings: Settings, on_loading: Loading) -> FakeEngine:
         script.note(event="open", model=settings.model, torch="torch" in sys.modules)
+        for percent in script.loads:
+            on_loading(percent, 100)
         while script.gate and not Path(script.gate).exists():
             time.sleep(0.005)
         if script.fails:

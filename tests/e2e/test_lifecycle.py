@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,22 @@ async def test_model_loads_in_the_background_and_says_so(tmp_path: Path) -> None
         }
         kinds = [m["params"]["value"]["kind"] for m in wire.heard if m["method"] == "$/progress"]
         assert kinds == ["begin", "end"]
+
+
+async def test_how_far_a_load_is_shows_in_the_status_and_in_the_progress(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with serving(fake_command({"gate": str(gate), "loads": [10, 10, 40]})) as server:
+        wire = server.wire
+        await wire.initialize()
+
+        def told(method: str) -> list[Any]:
+            return [message["params"] for message in wire.heard if message["method"] == method]
+
+        await wire.until(lambda: [each["percent"] for each in told("dgls/status")][-1:] == [40])
+        await wire.until(lambda: [each["value"].get("percentage") for each in told("$/progress")][-1:] == [40])
+        gate.touch()
+        await wire.status("ready")
+        assert told("dgls/status")[-1]["percent"] is None
 
 
 async def test_nothing_but_messages_is_said_before_the_client_is_initialized() -> None:

@@ -122,7 +122,7 @@ def test_the_vision_tower_is_neither_read_nor_kept(pristine: Path, monkeypatch: 
 
 def test_what_is_told_about_a_model(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
-    info = load(raw_checkpoint(tmp_path), "cpu", on_progress=lambda done, total: seen.append((done, total))).info
+    info = load(raw_checkpoint(tmp_path), "cpu", on_loading=lambda done, total: seen.append((done, total))).info
     assert (info.device, info.dtype, info.profile.prompt_format) == ("cpu", "float32", "raw")
     assert info.weight_bytes == 4 * info.parameters
     assert seen == sorted(seen)

@@ -15,11 +15,12 @@ from dgls.session import Session
 from dgls.settings import Settings
 from engine.errors import Cancelled
 from engine.profile import Profile, PromptFormat
+from engine.types import Loading
 from engine.worker import EngineLike
 from tests.context.workspace import plant
 
 
-def never(settings: Settings) -> EngineLike:
+def never(settings: Settings, on_loading: Loading) -> EngineLike:
     raise AssertionError("no model is needed here")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dgls.server import open_engine, serve
 from dgls.settings import Settings
-from engine.types import CancelToken, Infill, InfillRequest, Step
+from engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 from engine.worker import EngineLike
 
 
@@ -39,8 +39,8 @@ class CountedEngine:
 def main() -> int:
     journal = Path(sys.argv[1])
 
-    def open_counted(settings: Settings) -> EngineLike:
-        return CountedEngine(open_engine(settings), journal)
+    def open_counted(settings: Settings, on_loading: Loading) -> EngineLike:
+        return CountedEngine(open_engine(settings, on_loading), journal)
 
     return serve(None, open_counted)
 
