@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,11 @@ async def test_real_engine_answers(checkpoint: Path) -> None:
         assert all(item["insertText"].strip() for item in result["items"])
         await wire.status("ready")
         assert last_status(wire)["device"] == "cpu"
-        assert wire.statuses() == ["loading", "working", "ready"]
+        assert [state for state, _ in groupby(wire.statuses())] == ["loading", "working", "ready"]
+        told = [m["params"]["percent"] for m in wire.heard if m["method"] == "dgls/status"]
+        loaded = [percent for percent in told if percent is not None]
+        assert loaded
+        assert loaded == sorted(set(loaded))
         assert [message for message in wire.heard if message["method"] == "window/showMessage"] == []
         assert await wire.request("shutdown") is None
         wire.notify("exit")
