@@ -2,6 +2,7 @@
 import * as vscode from 'vscode';
 import type { History } from './history';
 import { askInstruction } from './instruction';
+import { selectedIn, type Selected } from './kept';
 import { SCHEME, type Preview, type Proposal } from './preview';
 import type { Candidate, Rewriting } from './protocol';
 import type { Requests } from './requests';
@@ -17,10 +18,9 @@ const STRENGTHS = [
 const TRIES = 3;
 
 /** The version is that of the moment: what is typed while a question is open makes it another text. */
-interface Place {
+interface Place extends Selected {
   document: vscode.TextDocument;
   version: number;
-  range: vscode.Range;
 }
 
 export class Changes {
@@ -68,9 +68,9 @@ export class Changes {
     return life.at === 'running' && life.told?.instructions === true;
   }
 
-  private async rewrite({ document, version, range }: Place, wanted: Partial<Rewriting>): Promise<void> {
+  private async rewrite({ document, version, range, keep }: Place, wanted: Partial<Rewriting>): Promise<void> {
     const preview = vscode.workspace.getConfiguration('dgls').get<boolean>('rewrite.preview', true);
-    const asked: Rewriting = { uri: this.sent(document.uri), version, range: sentRange(range), preview, ...wanted };
+    const asked: Rewriting = { uri: this.sent(document.uri), version, range, keep, preview, ...wanted };
     if (!preview) {
       await this.requests.rewrite(asked);
       return;
@@ -121,15 +121,16 @@ function sentRange({ start, end }: vscode.Range): Rewriting['range'] {
   };
 }
 
-/** The selection, or the cursor's line where nothing is selected; undefined where nothing can be changed. */
+/** What is selected, or the cursor's line where nothing is; undefined where nothing can be changed. */
 function selected(): Place | undefined {
   const editor = writable();
   if (editor === undefined) {
     return undefined;
   }
-  const { selection, document } = editor;
-  const range = selection.isEmpty ? document.lineAt(selection.active).range : selection;
-  return { document, version: document.version, range };
+  const { selections, document } = editor;
+  const chosen = selections.filter((selection) => !selection.isEmpty);
+  const ranges = chosen.length === 0 ? [document.lineAt(editor.selection.active).range] : chosen;
+  return { document, version: document.version, ...selectedIn(ranges.map(sentRange)) };
 }
 
 function writable(): vscode.TextEditor | undefined {

@@ -55,6 +55,7 @@ export interface Rewriting {
   version: number;
   range: Range;
   instruction?: string;
+  keep: number[];
   strength?: number;
   seed?: number;
   preview: boolean;
