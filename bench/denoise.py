@@ -25,9 +25,9 @@ from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
 from engine import decoder
 from engine.canvas import Canvas, Span
-from engine.decoder import Prompt
 from engine.denoise import Candidate, denoise
 from engine.encoder import Encoder
+from engine.passes import Eager
 from engine.sampler import Sampler, Schedule
 from engine.stopping import Deadline, StableAndSure
 from engine.types import CancelToken
@@ -87,8 +87,7 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int, 
     pinned = torch.ones(length, dtype=torch.bool)
     pinned[start : start + HOLE] = False
     progress = denoise(
-        model,
-        Prompt(encoder.seen(), PROMPT),
+        Eager(model, encoder.seen(), PROMPT),
         [
             Candidate(
                 Canvas(ids, pinned, (Span(start, start + HOLE),)),

@@ -24,11 +24,11 @@ from rich.progress import track
 from rich.table import Table
 
 from engine.canvas import lay_out
-from engine.decoder import Prompt
 from engine.encoder import Encoder
 from engine.engine import Engine
 from engine.length import Fixed
 from engine.loader import LoadedModel, load
+from engine.passes import Eager
 from engine.profile import HolePolicy
 from engine.prompt import open_prompt
 from engine.seam import AFTER, seam_rows, surprises
@@ -84,8 +84,8 @@ class Judge:
         ids = self._prompt.encode(request.context)
         self._encoder.prefill(ids)
         draft = canvas.ids[hole.start : hole.end].tolist()
-        prompt, signal = Prompt(self._encoder.seen(), len(ids)), loaded.profile.pinned_signal
-        (nats,) = surprises(loaded.model, prompt, [canvas], [draft], 0, self._noise, signal)
+        passes = Eager(loaded.model, self._encoder.seen(), len(ids), loaded.profile.pinned_signal)
+        (nats,) = surprises(passes, [canvas], [draft], 0, self._noise)
         return Attempt(text, infill, len(hole), nats / len(seam_rows(canvas, 0)))
 
 

@@ -11,7 +11,7 @@ whatever stands in the hole. Knows no model. Runs on the engine thread; `Canvas`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -44,7 +44,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """`ids` [C] int64 (in a hole: its draft, or PAD), `pinned` [C] bool, and the holes in ascending order."""
+    """`ids` [C] int64 (in a hole: its draft, or PAD), `pinned` [C] bool, and the holes in ascending order.
+
+    On the CPU: what is read of a canvas in Python must not wait for a GPU.
+    """
 
     ids: Tensor
     pinned: Tensor
@@ -55,9 +58,6 @@ class Canvas:
         """The hole positions [H], ascending: the rows that need logits."""
         return (~self.pinned).nonzero()[:, 0]
 
-    def to(self, device: torch.device) -> Canvas:
-        return replace(self, ids=self.ids.to(device), pinned=self.pinned.to(device))
-
 
 def lay_out(
     segments: Sequence[Segment],
@@ -66,7 +66,7 @@ def lay_out(
     positions: Callable[[Hole, int | None], int],
     closing: Sequence[int] = (),
 ) -> Canvas:
-    """The canvas of `segments`, on the CPU.
+    """The canvas of `segments`.
 
     `positions` is the length policy's. `closing` are the tokens by which a finished answer ends, if any; behind
     them PAD fills the canvas up to the model's canvas length.

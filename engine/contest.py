@@ -8,20 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from engine import decoder
 from engine.denoise import Candidate, Progress, denoise
 from engine.errors import Cancelled
+from engine.passes import Passes
 from engine.sampler import Schedule
 from engine.seam import surprises
 from engine.stopping import Deadline
 from engine.types import CancelToken, Finish
-
-if TYPE_CHECKING:
-    from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
 DROP_AT, KEEP = 2, 6
 """After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
@@ -53,14 +49,13 @@ class Contest:
 
     def __init__(
         self,
-        model: DiffusionGemmaForBlockDiffusion,
-        prompt: decoder.Prompt,
+        passes: Passes,
         candidates: Sequence[Candidate],
         hole: int,
         noise: Tensor,
         bias: float,
     ) -> None:
-        self._model, self._prompt, self._candidates = model, prompt, candidates
+        self._decoding, self._candidates = passes, candidates
         self._hole, self._noise, self._bias = hole, noise, bias
         self._rivals: dict[int, Progress] = {}
         self._nats: dict[int, float] = {}
@@ -84,8 +79,7 @@ class Contest:
             return self._rivals.keys()
 
         for steps in denoise(
-            self._model,
-            self._prompt,
+            self._decoding,
             self._candidates,
             schedule=schedule,
             deadline=deadline,
@@ -115,8 +109,7 @@ class Contest:
         self._passes += 1
         canvases = [self._candidates[number].canvas for number in self._rivals]
         drafts = [step.draft for step in self._rivals.values()]
-        signal = self._candidates[0].pinned_signal
-        nats = surprises(self._model, self._prompt, canvases, drafts, self._hole, self._noise, signal)
+        nats = surprises(self._decoding, canvases, drafts, self._hole, self._noise)
         self._nats = dict(zip(self._rivals, nats, strict=True))
 
     def _judged(self) -> list[tuple[Progress, float]]:

@@ -11,13 +11,10 @@ trainer's). Shapes: B batch, P prompt, C canvas, D hidden, V vocabulary.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
 if TYPE_CHECKING:
@@ -30,15 +27,6 @@ SLIDING, FULL = "sliding_attention", "full_attention"
 
 NO_MASKS: AttentionMasks = {FULL: None, SLIDING: None}
 """For a decoder that sees a prompt `within_reach`: everything in it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """What the decoder sees of the prompt (`within_reach`), and how many tokens it has: the canvas stands behind
-    them."""
-
-    seen: DynamicCache
-    tokens: int
 
 
 def encoder_masks(start: int, end: int, window: int, device: torch.device) -> AttentionMasks:
@@ -130,48 +118,6 @@ def decode(
         )
     normed: Tensor = decoder.norm(hidden)
     return normed
-
-
-def decode_all(
-    model: DiffusionGemmaForBlockDiffusion, canvases: Sequence[Tensor], soft: Sequence[Tensor] | None, prompt: Prompt
-) -> list[Tensor]:
-    """One pass over several canvases, ids [C] each, behind the same prompt. Returns hidden states [C, D] each.
-
-    Shorter ones are padded on the right with what the others cannot see, so each gets what it would get alone.
-    """
-    seen = prompt.seen if len(canvases) == 1 else _repeated(prompt.seen, len(canvases))
-    masks = NO_MASKS if len({len(ids) for ids in canvases}) == 1 else _padding_masks(model, canvases, seen)
-    signal = None if soft is None else pad_sequence(list(soft), batch_first=True)
-    hidden = decode(model, pad_sequence(list(canvases), batch_first=True), signal, seen, masks, prompt.tokens)
-    return [states[: len(ids)] for states, ids in zip(hidden, canvases, strict=True)]
-
-
-def _repeated(seen: DynamicCache, times: int) -> DynamicCache:
-    """The same prompt for each canvas of a batch: views, nothing is copied."""
-    layers: list[Any] = seen.layers
-    repeated = DynamicCache()
-    for layer in layers:
-        view: Any = DynamicLayer()  # type: ignore[no-untyped-call]
-        view.lazy_initialization(layer.keys, layer.values)
-        view.keys, view.values = (states.expand(times, -1, -1, -1) for states in (layer.keys, layer.values))
-        repeated.layers.append(view)
-    return repeated
-
-
-def _padding_masks(
-    model: DiffusionGemmaForBlockDiffusion, canvases: Sequence[Tensor], seen: DynamicCache
-) -> AttentionMasks:
-    """All of the prompt that is within reach, and the canvas without its padding."""
-    layers: list[Any] = seen.layers
-    longest = max(map(len, canvases))
-    ends = torch.tensor([len(ids) for ids in canvases], device=canvases[0].device)
-    valid = torch.arange(longest, device=ends.device) < ends[:, None]
-    masks: AttentionMasks = {}
-    for kind, layer in zip(model.model.decoder.text_config.layer_types, layers, strict=True):
-        if kind not in masks:
-            allowed = torch.cat([valid.new_ones(len(canvases), layer.keys.shape[-2]), valid], dim=1)
-            masks[kind] = allowed[:, None, None, :].expand(-1, 1, longest, -1)
-    return masks
 
 
 def logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:

@@ -9,17 +9,12 @@ they are. On held-out lines with one wrong token that one is among the most doub
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
 from engine import decoder
 from engine.canvas import Canvas
-from engine.profile import PinnedSignal
-
-if TYPE_CHECKING:
-    from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
+from engine.passes import Passes, places, stacked
 
 TURNS = 8
 """Canvases of the pass: each token's next neighbours on either side are clean when it is judged."""
@@ -29,28 +24,27 @@ _TIE = 1e-3
 
 
 @torch.inference_mode()
-def doubts(
-    model: DiffusionGemmaForBlockDiffusion,
-    prompt: decoder.Prompt,
-    canvas: Canvas,
-    rows: Tensor,
-    noise: Tensor,
-    pinned_signal: PinnedSignal = "after-first",
-) -> list[float]:
+def doubts(passes: Passes, canvas: Canvas, rows: Tensor, noise: Tensor) -> list[float]:
     """Doubt of the token at each of the positions `rows` [R], ascending, in a canvas with its drafts in place.
 
     `noise` [C] are the ids that stand where a token is judged, and in hole rows that are not to be judged.
     """
+    device = noise.device
     unseen = canvas.rows[~torch.isin(canvas.rows, rows)]
-    ids = canvas.ids.index_copy(0, unseen, noise[unseen])
     parts = [part for turn in range(TURNS) if len(part := rows[turn::TURNS])]
-    shown = [ids.index_copy(0, part, noise[part]) for part in parts]
-    clean = decoder.embed(model, ids)
-    signals = [clean.index_fill(0, torch.cat([unseen, part]), 0.0) for part in parts]
-    hidden = decoder.decode_all(model, shown, signals if pinned_signal == "always" else None, prompt)
-    logits = decoder.logits(model, torch.cat([states[part] for states, part in zip(hidden, parts, strict=True)]))
-    likely = logits.log_softmax(-1)
-    own = likely.gather(1, ids[torch.cat(parts)][:, None])[:, 0]
-    found = torch.zeros(len(ids), device=ids.device).index_copy(0, torch.cat(parts), likely.amax(-1) - own - _TIE * own)
-    nats: list[float] = found[rows].tolist()
-    return nats
+    clean = stacked([canvas.ids] * len(parts), device)
+    open_rows = places([unseen] * len(parts), device)
+    clean[open_rows] = noise[open_rows[1]]
+    judged = places(parts, device)
+    shown = clean.index_put(judged, noise[judged[1]])
+    signal: Tensor | None = None
+    if passes.pinned_signal == "always":
+        signal = decoder.embed(passes.model, clean)
+        signal[open_rows] = 0.0
+        signal[judged] = 0.0
+    hidden = passes.run(shown, signal, [len(canvas.ids)] * len(parts))
+    likely = decoder.logits(passes.model, hidden[judged]).log_softmax(-1)
+    own = likely.gather(1, clean[judged][:, None])[:, 0]
+    nats: list[float] = (likely.amax(-1) - own - _TIE * own).tolist()
+    found = dict(zip(torch.cat(parts).tolist(), nats, strict=True))
+    return [found[row] for row in rows.tolist()]

@@ -22,7 +22,6 @@ from engine.answer import Answer, answers
 from engine.canvas import Canvas, lay_out
 from engine.constraint import Constraint, Vocabulary
 from engine.contest import Contest, Lead
-from engine.decoder import Prompt
 from engine.denoise import Candidate
 from engine.device import told_of_exhaustion
 from engine.doubt import doubts
@@ -31,6 +30,7 @@ from engine.errors import Cancelled, EngineClosed, EngineError, RequestTooLarge
 from engine.fill import Reader
 from engine.length import length_policy
 from engine.loader import LoadedModel, load
+from engine.passes import Eager, Passes
 from engine.profile import ModelInfo, Profile
 from engine.prompt import open_prompt
 from engine.redraft import Redraft, keeps, sketch
@@ -97,17 +97,17 @@ class Engine:
         prefilled = self._encoder.prefill(ids, cancel)
         denoising = self._clock()
 
-        prompt = Prompt(self._encoder.seen(), len(ids))
-        redraft = self._redraft(loaded, prompt, request, cancel)
+        decoding = Eager(loaded.model, self._encoder.seen(), len(ids), self.profile.pinned_signal)
+        redraft = self._redraft(loaded, decoding, request, cancel)
         filled: dict[int, Answer] = {}
         trials: dict[int, tuple[Trial, ...]] = {}
         steps, passes = 0, redraft.passes
         while True:
             texts = {number: own.draft.text for number, own in filled.items()}
             turn = next_turn(redraft.segments, texts, self._length)
-            canvases = self._lay_out(turn, loaded.device)
+            canvases = self._lay_out(turn)
             readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
-            contest = self._contest(loaded, prompt, canvases, readers, turn.contested, request.seed)
+            contest = self._contest(loaded, decoding, canvases, readers, turn.contested, request.seed)
             lead: Lead | None = None
             for lead in contest.run(schedule, deadline, cancel):
                 found = answers(lead.progress, readers[lead.progress.candidate])
@@ -168,7 +168,7 @@ class Engine:
             raise EngineClosed("the engine is closed; open it again")
         return self._loaded
 
-    def _lay_out(self, turn: Turn, device: torch.device) -> list[Canvas]:
+    def _lay_out(self, turn: Turn) -> list[Canvas]:
         """The turn's canvases; of several lengths, those that fit."""
         laid_out, error = [], None
         for segments in turn.tries:
@@ -178,29 +178,27 @@ class Engine:
             except RequestTooLarge as too_large:
                 error = too_large
                 break  # the lengths ascend
-            laid_out.append(canvas.to(device))
+            laid_out.append(canvas)
         if not laid_out:
             assert error is not None
             raise error
         return laid_out
 
-    def _redraft(self, loaded: LoadedModel, prompt: Prompt, request: InfillRequest, cancel: CancelToken) -> Redraft:
+    def _redraft(self, loaded: LoadedModel, decoding: Passes, request: InfillRequest, cancel: CancelToken) -> Redraft:
         """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
         if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
             return Redraft.untouched(request.segments)
         drafts = sketch(request.segments, self._tokenizer, self.profile, self._length, self._prompt.canvas_end)
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
-        canvas, rows = drafts.canvas.to(loaded.device), torch.tensor(drafts.positions, device=loaded.device)
-        noise = self._sampler(loaded.device, request.seed).noise(len(canvas.ids))
-        return drafts.opened(
-            doubts(loaded.model, prompt, canvas, rows, noise, self.profile.pinned_signal), self._length
-        )
+        noise = self._sampler(loaded.device, request.seed).noise(len(drafts.canvas.ids))
+        nats = doubts(decoding, drafts.canvas, torch.tensor(drafts.positions), noise)
+        return drafts.opened(nats, self._length)
 
     def _contest(
         self,
         loaded: LoadedModel,
-        prompt: Prompt,
+        decoding: Passes,
         canvases: Sequence[Canvas],
         readers: Sequence[Reader],
         contested: int,
@@ -213,12 +211,11 @@ class Engine:
                 self._sampler(loaded.device, _seed(seed, canvas, len(canvases))),
                 StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
                 Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
-                profile.pinned_signal,
             )
             for canvas, reader in zip(canvases, readers, strict=True)
         ]
         noise = self._sampler(loaded.device, seed).noise(AFTER)
-        return Contest(loaded.model, prompt, candidates, contested, noise, profile.calibration.length_bias)
+        return Contest(decoding, candidates, contested, noise, profile.calibration.length_bias)
 
     def _sampler(self, device: torch.device, seed: int) -> Sampler:
         generator = torch.Generator(device).manual_seed(seed % 2**63)
@@ -232,7 +229,7 @@ def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ..
 
 def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
     """A random stream for each length, so that which other lengths are tried changes nothing for it."""
-    own = 0 if rivals == 1 else 1_000_003 * int((~canvas.pinned).sum())
+    own = 0 if rivals == 1 else 1_000_003 * sum(map(len, canvas.holes))
     return seed + own
 
 

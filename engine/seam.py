@@ -11,17 +11,13 @@ V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from engine import decoder
 from engine.canvas import Canvas
-from engine.profile import PinnedSignal
-
-if TYPE_CHECKING:
-    from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
+from engine.passes import Passes, places, stacked
 
 AFTER, BEFORE = 8, 4
 """How many pinned tokens behind the hole and in front of it count."""
@@ -29,41 +25,36 @@ AFTER, BEFORE = 8, 4
 
 @torch.inference_mode()
 def surprises(
-    model: DiffusionGemmaForBlockDiffusion,
-    prompt: decoder.Prompt,
-    canvases: Sequence[Canvas],
-    drafts: Sequence[Sequence[int]],
-    hole: int,
-    noise: Tensor,
-    pinned_signal: PinnedSignal = "after-first",
+    passes: Passes, canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int, noise: Tensor
 ) -> list[float]:
     """Nats, one a canvas: the sum over the tokens of its hole number `hole` and those around it, once all its hole
     rows hold their draft. `noise` [AFTER] are the ids that stand behind the hole. All canvases in one pass."""
-    filled = [_filled(canvas, draft) for canvas, draft in zip(canvases, drafts, strict=True)]
+    device = noise.device
+    filled = stacked([_filled(canvas, draft) for canvas, draft in zip(canvases, drafts, strict=True)], device)
     rows = [seam_rows(canvas, hole) for canvas in canvases]
-    shown, signals = [], []
-    for ids, canvas, own in zip(filled, canvases, rows, strict=True):
-        behind = own[own >= canvas.holes[hole].end]
-        shown.append(ids.index_copy(0, behind, noise[: len(behind)]))
-        unseen = torch.cat([canvas.rows, behind])
-        signals.append(decoder.embed(model, ids).index_fill(0, unseen, 0.0))
-    hidden = decoder.decode_all(model, shown, signals if pinned_signal == "always" else None, prompt)
-    logits = decoder.logits(model, torch.cat([states[own] for states, own in zip(hidden, rows, strict=True)]))
-    wanted = torch.cat([ids[own] for ids, own in zip(filled, rows, strict=True)])
-    nats = -logits.log_softmax(-1).gather(1, wanted[:, None])[:, 0]
-    return [float(part.sum()) for part in nats.split_with_sizes([len(own) for own in rows])]
+    behind = [own[own >= canvas.holes[hole].end] for own, canvas in zip(rows, canvases, strict=True)]
+    shown = filled.index_put(places(behind, device), torch.cat([noise[: len(own)] for own in behind]))
+    signal: Tensor | None = None
+    if passes.pinned_signal == "always":
+        unseen = [torch.cat([canvas.rows, own]) for canvas, own in zip(canvases, behind, strict=True)]
+        signal = decoder.embed(passes.model, filled)
+        signal[places(unseen, device)] = 0.0
+    judged = places(rows, device)
+    hidden = passes.run(shown, signal, [len(canvas.ids) for canvas in canvases])
+    likely = decoder.logits(passes.model, hidden[judged]).log_softmax(-1)
+    nats = -likely.gather(1, filled[judged][:, None])[:, 0]
+    parts = nats.split_with_sizes([len(own) for own in rows])
+    found: list[float] = torch.stack([part.sum() for part in parts]).tolist()
+    return found
 
 
 def seam_rows(canvas: Canvas, hole: int) -> Tensor:
     """The positions of a hole, and of the pinned ones among its neighbours, ascending."""
     span = canvas.holes[hole]
-    start, end = max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER)
-    near = torch.arange(start, end, device=canvas.pinned.device)
+    near = torch.arange(max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER))
     inside = (near >= span.start) & (near < span.end)
     return near[inside | canvas.pinned[near]]
 
 
 def _filled(canvas: Canvas, draft: Sequence[int]) -> Tensor:
-    ids = canvas.ids.clone()
-    ids[canvas.rows] = torch.tensor(draft, device=ids.device)
-    return ids
+    return canvas.ids.index_copy(0, canvas.rows, torch.tensor(draft))

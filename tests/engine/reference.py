@@ -9,10 +9,10 @@ from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 
 from engine.canvas import Canvas, Span
-from engine.decoder import Prompt
 from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.loader import LoadedModel
+from engine.passes import Eager
 from engine.sampler import Sampler, Schedule
 from engine.stopping import Deadline, StableAndSure
 from engine.types import CancelToken
@@ -69,8 +69,7 @@ def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, A
         lambda logits: logits,
     )
     steps = denoise(
-        loaded.model,
-        Prompt(encoder.seen(), len(prompt)),
+        Eager(loaded.model, encoder.seen(), len(prompt)),
         [candidate],
         schedule=Schedule(setting["steps"], *setting["t"]),
         deadline=Deadline(None),

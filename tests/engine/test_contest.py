@@ -19,6 +19,8 @@ from engine.encoder import Encoder
 from engine.errors import Cancelled, RequestTooLarge
 from engine.length import Batch
 from engine.loader import LoadedModel
+from engine.passes import Eager, stacked
+from engine.profile import PinnedSignal
 from engine.sampler import Sampler, Schedule
 from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
@@ -29,10 +31,13 @@ LENGTHS = (1, 3, 4, 9)
 NOISE = torch.arange(40, 40 + AFTER)
 
 
-def prompt_for(loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW) -> decoder.Prompt:
+def passes_for(
+    loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW, pinned_signal: PinnedSignal = "after-first"
+) -> Eager:
+    """Behind a prompt of so many tokens."""
     encoder = Encoder(loaded.model)
     encoder.prefill(prompt_of(loaded, tokens, seed=0))
-    return decoder.Prompt(encoder.seen(), tokens)
+    return Eager(loaded.model, encoder.seen(), tokens, pinned_signal)
 
 
 def canvas_of(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Canvas:
@@ -61,8 +66,7 @@ def denoised(
     """Every step of each length."""
     found: dict[int, list[Progress]] = {length: [] for length in lengths}
     batches = denoise(
-        loaded.model,
-        prompt_for(loaded),
+        passes_for(loaded),
         [candidate(loaded, length, closing) for length in lengths],
         schedule=Schedule(8, 0.2, 0.6),
         deadline=limits.get("deadline", Deadline(None)),
@@ -96,18 +100,20 @@ def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None
 
 def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
     """Its hidden states are those of a pass of its own, sliding layers behind a long prompt included."""
-    prompt, model = prompt_for(loaded), loaded.model
-    canvases = [torch.arange(3, 3 + size) for size in (4, 20, 31)]
-    soft = [decoder.embed(model, ids).detach() for ids in canvases]
+    passes, model, lengths = passes_for(loaded), loaded.model, (4, 20, 31)
+    ids = stacked([torch.arange(3, 3 + size) for size in lengths], loaded.device)
     with torch.inference_mode():
-        for states, ids, signal in zip(decoder.decode_all(model, canvases, soft, prompt), canvases, soft, strict=True):
-            alone = decoder.decode(model, ids[None], signal[None], prompt.seen, decoder.NO_MASKS, prompt.tokens)[0]
-            assert torch.allclose(states, alone, atol=1e-4)
+        soft = decoder.embed(model, ids)
+        together = passes.run(ids, soft, lengths)
+        for row, length in enumerate(lengths):
+            given = ids[row : row + 1, :length], soft[row : row + 1, :length]
+            alone = decoder.decode(model, *given, passes.seen, decoder.NO_MASKS, passes.tokens)[0]
+            assert torch.allclose(together[row, :length], alone, atol=1e-4)
 
 
 def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> Contest:
     candidates = [candidate(loaded, length) for length in lengths]
-    return Contest(loaded.model, prompt_for(loaded), candidates, 0, NOISE, bias)
+    return Contest(passes_for(loaded), candidates, 0, NOISE, bias)
 
 
 def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
@@ -132,7 +138,7 @@ def test_another_length_than_the_expected_one_has_to_be_worth_it(
         candidates.append(replace(rival, canvas=replace(rival.canvas, holes=(replace(hole, expected=(7, 8)),))))
     for lead, length in ((LENGTH_WORTH - 0.1, 2), (LENGTH_WORTH + 0.1, 3)):
         monkeypatch.setattr("engine.contest.surprises", lambda *_, lead=lead: [lead, 0.0])
-        judged = Contest(flat.model, prompt_for(flat), candidates, 0, NOISE, 0.0)
+        judged = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
         *_, last = judged.run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
         assert len(last.progress.draft) == length
 
@@ -144,7 +150,7 @@ def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> 
 
 def test_deadline_is_told_of_though_one_settled_as_it_struck(flat: LoadedModel) -> None:
     settled = replace(candidate(flat, 9), stop=StableAndSure(0, float("inf")))
-    rivals = Contest(flat.model, prompt_for(flat), [candidate(flat, 3), settled], 0, NOISE, 0.0)
+    rivals = Contest(passes_for(flat), [candidate(flat, 3), settled], 0, NOISE, 0.0)
     [only] = rivals.run(Schedule(4, 0.2, 0.6), Deadline(0.0), CancelToken())
     assert only.finish == "deadline"
 
@@ -177,8 +183,8 @@ def test_it_is_over_when_all_that_still_ran_were_dropped(flat: LoadedModel, monk
         replace(own, stop=StableAndSure(0, 1e9) if place < KEEP else own.stop)
         for place, own in enumerate(candidate(flat, length) for length in lengths)
     ]
-    monkeypatch.setattr("engine.contest.surprises", lambda *given: [float(len(draft)) for draft in given[3]])
-    match = Contest(flat.model, prompt_for(flat), candidates, 0, NOISE, 0.0)
+    monkeypatch.setattr("engine.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
+    match = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
     *_, last = match.run(Schedule(8, 0.2, 0.6), Deadline(None), CancelToken())
     assert (last.index, last.finish, len(last.progress.draft)) == (2, "stable", 1)
 

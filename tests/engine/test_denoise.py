@@ -12,11 +12,11 @@ from torch import Tensor
 from engine import decoder
 from engine.canvas import Canvas, lay_out
 from engine.constraint import TOKEN_WORTH, Constraint, Vocabulary
-from engine.decoder import Prompt
 from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.length import Pad
 from engine.loader import LoadedModel
+from engine.passes import Eager
 from engine.profile import PinnedSignal
 from engine.sampler import Sampler, Schedule, accepted, entropy
 from engine.stopping import Deadline, StableAndSure
@@ -31,7 +31,7 @@ def laid_out(loaded: LoadedModel, *segments: Hole | Pinned) -> Canvas:
     return lay_out(segments, loaded.tokenizer, loaded.profile, Pad().positions)
 
 
-def run(loaded: LoadedModel, canvas: Canvas, steps: int = 4, **options: Any) -> list[Progress]:
+def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "after-first") -> list[Progress]:
     encoder = Encoder(loaded.model)
     encoder.prefill([1, 2, 30, 40])
     vocabulary = vocabulary_of(loaded)
@@ -40,13 +40,11 @@ def run(loaded: LoadedModel, canvas: Canvas, steps: int = 4, **options: Any) -> 
         Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
         StableAndSure(1, 0.0),
         Constraint(canvas, vocabulary, pads=True).apply,
-        **options,
     )
     progress = denoise(
-        loaded.model,
-        Prompt(encoder.seen(), 4),
+        Eager(loaded.model, encoder.seen(), 4, pinned_signal),
         [candidate],
-        schedule=Schedule(steps, 0.4, 0.8),
+        schedule=Schedule(4, 0.4, 0.8),
         deadline=Deadline(None),
         cancel=CancelToken(),
     )

@@ -21,6 +21,7 @@ from engine.encoder import Encoder
 from engine.errors import Cancelled, RequestTooLarge
 from engine.length import Batch, Fixed, Length, Pad, length_policy
 from engine.loader import LoadedModel
+from engine.passes import Eager
 from engine.profile import HolePolicy, PinnedSignal
 from engine.redraft import SLACK, SLACK_RUNS, Redraft, Sketch, sketch
 from engine.types import Segment
@@ -239,7 +240,7 @@ def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
 ) -> None:
     """Where the longer one surprises less; and where PAD is likelier than all else."""
     engine = Engine(flat)
-    monkeypatch.setattr("engine.contest.surprises", lambda *given: [-100.0 * len(draft) for draft in given[3]])
+    monkeypatch.setattr("engine.contest.surprises", lambda *given: [-100.0 * len(draft) for draft in given[2]])
     asked = drafted("return value", 0.01)
     longer = run(engine, asked)[1]
     assert len(longer.pieces[0]) == len(sketched(flat, *asked.segments).positions) + SLACK
@@ -248,7 +249,7 @@ def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
     def padding(*given: Any) -> Tensor:
         return original(*given).index_fill(-1, torch.tensor([pad]), 50.0)
 
-    monkeypatch.setattr("engine.contest.surprises", lambda *given: [float(len(draft)) for draft in given[3]])
+    monkeypatch.setattr("engine.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
     monkeypatch.setattr(decoder, "logits", padding)
     shorter = run(engine, drafted(DRAFT, 0.01))[1]
     assert len(shorter.texts[0]) < len(DRAFT)
@@ -324,8 +325,8 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
     noise = torch.randint(500, (len(canvas.ids),), generator=torch.Generator().manual_seed(1))
     encoder = Encoder(peaked.model)
     encoder.prefill([1, 2, 30, 40])
-    prompt = decoder.Prompt(encoder.seen(), 4)
-    found = doubts(peaked.model, prompt, canvas, rows, noise, pinned_signal)
+    passes = Eager(peaked.model, encoder.seen(), 4, pinned_signal)
+    found = doubts(passes, canvas, rows, noise)
     assert len(rows) > TURNS
     unseen = canvas.rows[~torch.isin(canvas.rows, rows)]
     clean = canvas.ids.index_copy(0, unseen, noise[unseen])
@@ -338,9 +339,9 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
                 peaked.model,
                 shown[None],
                 signal[None] if pinned_signal == "always" else None,
-                prompt.seen,
+                passes.seen,
                 decoder.NO_MASKS,
-                prompt.tokens,
+                passes.tokens,
             )
             likely = decoder.logits(peaked.model, hidden[0, row]).log_softmax(-1)
         mine = likely[canvas.ids[row]]

@@ -12,7 +12,7 @@ from engine.loader import LoadedModel
 from engine.profile import PinnedSignal
 from engine.seam import AFTER, seam_rows, surprises
 from engine.types import Hole, Pinned
-from tests.engine.test_contest import LENGTHS, NOISE, canvas_of, prompt_for
+from tests.engine.test_contest import LENGTHS, NOISE, canvas_of, passes_for
 
 
 def test_the_seam_is_the_hole_and_its_nearest_pinned_neighbours(flat: LoadedModel) -> None:
@@ -29,19 +29,16 @@ def test_the_seam_is_the_hole_and_its_nearest_pinned_neighbours(flat: LoadedMode
 def test_batched_surprises_are_those_of_one_canvas_at_a_time(loaded: LoadedModel) -> None:
     canvases = [canvas_of(loaded, length) for length in LENGTHS]
     drafts = [list(range(10, 10 + length)) for length in LENGTHS]
-    prompt = prompt_for(loaded)
-    together = surprises(loaded.model, prompt, canvases, drafts, 0, NOISE)
-    alone = [
-        surprises(loaded.model, prompt, [canvas], [draft], 0, NOISE)[0]
-        for canvas, draft in zip(canvases, drafts, strict=True)
-    ]
+    passes = passes_for(loaded)
+    together = surprises(passes, canvases, drafts, 0, NOISE)
+    alone = [surprises(passes, [canvas], [draft], 0, NOISE)[0] for canvas, draft in zip(canvases, drafts, strict=True)]
     assert together == pytest.approx(alone, rel=1e-4)
 
 
 @pytest.mark.parametrize("signal", ["always", "never"])
 def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedModel, signal: PinnedSignal) -> None:
     """The slow way: one canvas, logits for every row, and neither the tokens nor their signal seen."""
-    canvas, prompt = canvas_of(loaded, 3), prompt_for(loaded)
+    canvas, passes = canvas_of(loaded, 3), passes_for(loaded, pinned_signal=signal)
     ids = canvas.ids.clone()
     ids[canvas.rows] = torch.tensor([10, 11, 12])
     (hole,) = canvas.holes
@@ -51,9 +48,9 @@ def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedM
     soft[:, hole.start : hole.end + AFTER] = 0
     with torch.inference_mode():
         given = soft if signal == "always" else None
-        hidden = decoder.decode(loaded.model, shown[None], given, prompt.seen, decoder.NO_MASKS, prompt.tokens)
+        hidden = decoder.decode(loaded.model, shown[None], given, passes.seen, decoder.NO_MASKS, passes.tokens)
         likely = decoder.logits(loaded.model, hidden)[0].log_softmax(-1)
     rows = range(max(0, hole.start - 4), min(len(ids), hole.end + AFTER))
     expected = -sum(float(likely[row, ids[row]]) for row in rows)
-    (found,) = surprises(loaded.model, prompt, [canvas], [[10, 11, 12]], 0, NOISE, signal)
+    (found,) = surprises(passes, [canvas], [[10, 11, 12]], 0, NOISE)
     assert found == pytest.approx(expected, rel=1e-4)
