@@ -6,6 +6,8 @@
     |-- BrokenCheckpoint         tensors missing, left over, or of the wrong shape
     |-- NotEnoughMemory          says how much is needed and how much there is
     |-- RequestTooLarge          the segments do not fit the canvas
+    |-- ServerUnreachable        a server does not answer, or not in time: it may do so later
+    |-- ServerUnfit              a server that can't do what is needed, or won't: says what to change
     |-- Cancelled                the request's CancelToken was set (not a failure: nothing to tell the user)
     `-- EngineClosed             the engine or its worker was closed before the request could run
 
@@ -34,6 +36,14 @@ class NotEnoughMemory(EngineError):
 
 
 class RequestTooLarge(EngineError):
+    pass
+
+
+class ServerUnreachable(EngineError):
+    pass
+
+
+class ServerUnfit(EngineError):
     pass
 
 
