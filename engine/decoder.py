@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache, DynamicLayer
+from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
@@ -66,21 +66,25 @@ def embed(model: DiffusionGemmaForBlockDiffusion, ids: Tensor) -> Tensor:
 
 def soft_embeddings(model: DiffusionGemmaForBlockDiffusion, logits: Tensor) -> Tensor:
     """The self-conditioning signal [..., D] of a step's logits [..., V]: the mean embedding under their softmax."""
-    table = model.model.decoder.embed_tokens
+    dtype = model.model.decoder.embed_tokens.weight.dtype
     # Both casts mirror transformers: logits are kept in the weights' dtype, their softmax is taken in float32.
-    probabilities = logits.to(table.weight.dtype).softmax(dim=-1, dtype=torch.float32)
-    soft: Tensor = torch.matmul(probabilities.to(table.weight.dtype), table.weight) * table.embed_scale.to(
-        table.weight.dtype
-    )
-    return soft
+    return mean_embeddings(model, logits.to(dtype).softmax(dim=-1, dtype=torch.float32).to(dtype))
+
+
+def mean_embeddings(model: DiffusionGemmaForBlockDiffusion, probabilities: Tensor) -> Tensor:
+    """The mean scaled embedding [..., D] under `probabilities` [..., V] in the weights' dtype."""
+    table = model.model.decoder.embed_tokens
+    mean: Tensor = torch.matmul(probabilities, table.weight) * table.embed_scale.to(table.weight.dtype)
+    return mean
 
 
 def encode(
-    model: DiffusionGemmaForBlockDiffusion, ids: Tensor, cache: DynamicCache, masks: AttentionMasks, start: int = 0
+    model: DiffusionGemmaForBlockDiffusion, ids: Tensor, cache: Cache, masks: AttentionMasks, start: int = 0
 ) -> Tensor:
     """Run the causal encoder over `ids` [B, n], which stand at `start..start+n`; appends to `cache`.
 
-    Returns the last hidden states [B, n, D]. `cache` must hold exactly `start` tokens, in plain full-length layers.
+    Returns the last hidden states [B, n, D]. `cache` must hold what these see, and give back as many rows as `masks`
+    have columns.
     """
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
     output = model.model.encoder.language_model(
@@ -102,10 +106,23 @@ def decode(
 
     `soft` [B, C, D] is the self-conditioning signal, None for the first step (zeros). Returns hidden states [B, C, D].
     """
+    positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
+    return decode_at(model, ids, soft, positions, cache, masks)
+
+
+def decode_at(
+    model: DiffusionGemmaForBlockDiffusion,
+    ids: Tensor,
+    soft: Tensor | None,
+    positions: Tensor,
+    cache: DynamicCache | None = None,
+    masks: AttentionMasks = NO_MASKS,
+    **attention: Any,
+) -> Tensor:
+    """The same at `positions` [1, C]. Without a `cache` the prompt is what `attention` says (`engine.attention`)."""
     decoder = model.model.decoder
     embedded = decoder.embed_tokens(ids)
     hidden: Tensor = decoder.self_conditioning(embedded, torch.zeros_like(embedded) if soft is None else soft)
-    positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
     layer_types = decoder.text_config.layer_types
     rotary = {kind: decoder.rotary_emb(hidden, positions, kind) for kind in decoder.unique_layer_types}
     for layer, kind in zip(decoder.layers, layer_types, strict=True):
@@ -115,13 +132,19 @@ def decode(
             attention_mask=masks[kind],
             position_ids=positions,
             past_key_values=cache,
+            **attention,
         )
     normed: Tensor = decoder.norm(hidden)
     return normed
 
 
+def head(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
+    """Raw logits [..., V], in the weights' dtype, of hidden states [..., D]."""
+    raw: Tensor = model.lm_head(hidden)
+    return raw
+
+
 def logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
     """Soft-capped float32 logits [..., V] of hidden states [..., D]."""
     cap = model.final_logit_softcapping
-    raw: Tensor = model.lm_head(hidden).to(torch.float32)
-    return torch.tanh(raw / cap) * cap
+    return torch.tanh(head(model, hidden).to(torch.float32) / cap) * cap

@@ -1,9 +1,8 @@
-"""The prompt's keys and values, kept between requests.
+"""Which prompt is held: token ids against the keys and values in `engine.prompt_cache`.
 
-While the user types inside the region the prompt stays the same and nothing is computed; when it changes, only
-the tokens from the first changed one on. Every layer keeps all of the prompt, sliding ones too, so that the cache
-can be cropped anywhere; the masks give the sliding layers their window. Knows token ids, not where they came from.
-Belongs to the engine thread.
+While the user types inside the region the prompt stays the same and nothing is computed; when it changes, only the
+tokens from the first changed one on, or all of them where that is further back than the sliding layers can go. Knows
+token ids, not where they came from. Belongs to the engine thread.
 """
 
 from __future__ import annotations
@@ -16,65 +15,84 @@ from transformers.cache_utils import DynamicCache
 
 from engine import decoder
 from engine.errors import Cancelled
+from engine.prompt_cache import PromptCache
 from engine.types import CancelToken
 
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
+_SLACK = 256
+"""Tokens at the prompt's end that can change without all of it being encoded again: the lines beside the region, when
+it moves. Of the full model they take 52 MB."""
+
 
 class Encoder:
-    """Holds one prompt. `chunk` tokens are encoded between two looks at the cancel token."""
+    """Holds one prompt. `chunk` tokens are encoded between two looks at the cancel token; `capacity` is how many are
+    expected at most: a longer prompt is held, too, but in other buffers.
 
-    def __init__(self, model: DiffusionGemmaForBlockDiffusion, chunk: int = 256) -> None:
+    A full-size model reads nearly all its experts for each chunk, so on a GPU chunks are long, but no longer than what
+    is computed in the time of about one denoising step, since that is how soon a cancel should take effect.
+    """
+
+    def __init__(
+        self,
+        model: DiffusionGemmaForBlockDiffusion,
+        chunk: int | None = None,
+        capacity: int = 1024,
+        slack: int = _SLACK,
+    ) -> None:
         self._model = model
-        self._chunk = chunk
-        self._window: int = model.model.decoder.text_config.sliding_window
+        self._chunk = chunk or (512 if model.device.type == "cuda" else 256)
+        self._capacity, self._slack = capacity, slack
         self._ids: list[int] = []
-        self._cache = DynamicCache()
+        self._cache: PromptCache | None = None
 
     @property
     def ids(self) -> Sequence[int]:
         """The tokens whose keys and values are held."""
-        return tuple(self._ids)
+        return tuple(self._ids[: self.cache.tokens])
+
+    @property
+    def cache(self) -> PromptCache:
+        """Where they are held. Another object after `drop`, and after a prompt that this one had no room for: who
+        keeps addresses in it has to look whether it is still the same."""
+        if self._cache is None:
+            self._cache = PromptCache(self._model, self._capacity, slack=self._slack, chunk=self._chunk)
+        return self._cache
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int], cancel: CancelToken | None = None) -> int:
         """Make `ids` the prompt. Returns how many of them had to be computed.
 
-        Raises `Cancelled` between two chunks; what is encoded by then is kept and right for the next request.
+        Raises `Cancelled` between two chunks; what is encoded by then is kept and right for the next request. So it
+        is when memory runs out.
         """
         assert ids, "a prompt holds at least its special tokens"
-        self._crop(shared_prefix(self._ids, ids))
-        computed = len(ids) - len(self._ids)
-        while len(self._ids) < len(ids):
+        if len(ids) > self.cache.capacity:
+            self._cache = self.cache.grown(max(len(ids), 2 * self.cache.capacity))
+        kept = self.cache.crop(shared_prefix(self.ids, ids))
+        self._ids = list(ids)
+        while (start := self.cache.tokens) < len(ids):
             if cancel is not None and cancel.cancelled:
                 raise Cancelled("the request was cancelled")
-            self._extend(ids[len(self._ids) : len(self._ids) + self._chunk])
-        return computed
+            self._extend(ids[start : start + self._chunk])
+        return len(ids) - kept
 
-    @torch.inference_mode()
     def seen(self) -> DynamicCache:
         """What the decoder sees of the prompt; valid until the next `prefill`."""
-        return decoder.within_reach(self._model, self._cache)
+        return self.cache.seen()
+
+    def drop(self) -> None:
+        """Forget the prompt and free its memory."""
+        self._cache, self._ids = None, []
 
     def _extend(self, ids: Sequence[int]) -> None:
-        start = len(self._ids)
+        cache = self.cache
+        start = cache.tokens
+        masks = cache.make_room(len(ids))
         row = torch.tensor([list(ids)], device=self._model.device)
-        masks = decoder.encoder_masks(start, start + len(ids), self._window, row.device)
-        try:
-            decoder.encode(self._model, row, self._cache, masks, start)
-        except BaseException:  # some layers may have grown and others not
-            self._cache, self._ids = DynamicCache(), []
-            raise
-        self._ids.extend(ids)
-
-    def _crop(self, length: int) -> None:
-        """Keep the first `length` tokens."""
-        if length == 0:
-            self._cache = DynamicCache()
-        elif length < len(self._ids):
-            self._cache.crop(length - len(self._ids))
-        del self._ids[length:]
+        decoder.encode(self._model, row, cache.states, masks, start)
+        cache.hold(len(ids))
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:

@@ -92,17 +92,62 @@ def test_law_4_a_cancel_between_chunks_keeps_what_is_encoded(loaded: LoadedModel
     assert torch.equal(seen_logits(loaded, encoder), seen_logits(loaded, whole))
 
 
-def test_a_failure_inside_a_chunk_forgets_the_prompt(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_a_failure_inside_a_chunk_leaves_what_stood_before_it(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    """Memory that runs out in the last layer, when all others have written their rows."""
     encoder = Encoder(loaded.model, CHUNK)
     encoder.prefill(PROMPT[:20])
-    last = loaded.model.model.encoder.language_model.layers[-1]
+    layer = loaded.model.model.encoder.language_model.layers[number]
     with monkeypatch.context() as patched:
-        patched.setattr(last, "forward", lambda *_, **__: (_ for _ in ()).throw(MemoryError))
-        with pytest.raises(MemoryError):
+        patched.setattr(layer.mlp, "forward", lambda *_: (_ for _ in ()).throw(torch.OutOfMemoryError))
+        with pytest.raises(torch.OutOfMemoryError):
             encoder.prefill(PROMPT)
+    assert list(encoder.ids) == PROMPT[:20]
+    torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT[:20]), atol=1e-4, rtol=0)
+    assert encoder.prefill(PROMPT) == len(PROMPT) - 20
+    torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("slack", [0, 1, 9])
+def test_law_6_holds_as_far_back_as_the_slack(loaded: LoadedModel, slack: int) -> None:
+    """A chunk at a time the sliding layers let go of rows; how many stay behind the window depends on the chunks."""
+    encoder = Encoder(loaded.model, CHUNK, slack=slack)
+    encoder.prefill(PROMPT)
+    for kept in range(len(PROMPT) - slack, len(PROMPT) + 1):
+        changed = [*PROMPT[:kept], 9, 8, 7]
+        assert encoder.prefill(changed) == len(changed) - kept
+        torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, changed), atol=1e-4, rtol=0)
+        assert encoder.prefill(PROMPT) == len(PROMPT) - kept
+
+
+def test_a_change_further_back_encodes_everything_again(loaded: LoadedModel) -> None:
+    encoder = Encoder(loaded.model, CHUNK, slack=1)
+    encoder.prefill(PROMPT)
+    changed = [*PROMPT[:SLIDING_WINDOW], 9, 8, 7]
+    assert encoder.prefill(changed) == len(changed)
+    torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, changed), atol=1e-4, rtol=0)
+
+
+def test_a_prompt_that_outgrows_its_buffers_is_carried_over(loaded: LoadedModel) -> None:
+    encoder = Encoder(loaded.model, CHUNK, capacity=40, slack=3)
+    encoder.prefill(PROMPT[:40])
+    before = encoder.cache
+    assert encoder.prefill(PROMPT[:30]) in (0, 30)
+    assert encoder.prefill(PROMPT[:40]) in (10, 40)
+    assert encoder.cache is before
+    assert encoder.prefill(PROMPT) == len(PROMPT) - 40
+    assert encoder.cache is not before
+    torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT), atol=1e-4, rtol=0)
+
+
+def test_a_dropped_prompt_is_encoded_again(loaded: LoadedModel) -> None:
+    encoder = Encoder(loaded.model, CHUNK)
+    encoder.prefill(PROMPT)
+    encoder.drop()
     assert encoder.ids == ()
     assert encoder.prefill(PROMPT) == len(PROMPT)
-    torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(
