@@ -5,7 +5,8 @@
 int4: groups of 64 along the input (K, filled up to whole groups with zeros), w = (q - z) * scale with q in 0..15.
 Byte j of a group's 32 holds its element j in the low half and element 32 + j in the high one, so that a kernel reads
 the halves of a group without moving anything between lanes. z is 8 (symmetric), or the group's own zero point in
-sixteenths, a byte: the difference q - z then is exact in bfloat16. That is 4.25 or 4.375 bits a weight.
+sixteenths, a byte: the difference q - z then is exact in bfloat16. That is 4.25 or 4.375 bits a weight. Scales and
+zero points of neighbouring outputs lie side by side, since that is how they are read.
 fp8: e4m3, w = value * scale with one scale an output row.
 
 Scales are bfloat16, chosen for the least squared error before the values are rounded, so their own rounding costs
@@ -48,8 +49,8 @@ class Packed:
     """One projection of E experts, N outputs, K inputs; G = K / 64, rounded up."""
 
     values: Tensor  # int4: uint8 [E, N, G * 32]; fp8: float8_e4m3fn [E, N, K]
-    scales: Tensor  # bfloat16; int4: [E, N, G]; fp8: [E, N, 1]
-    zeros: Tensor | None  # uint8 [E, N, G], in sixteenths; int4 with zero points only
+    scales: Tensor  # bfloat16; int4: [E, G, N]; fp8: [E, 1, N]
+    zeros: Tensor | None  # uint8 [E, G, N], in sixteenths; int4 with zero points only
     columns: int  # K
 
     @property
@@ -81,12 +82,12 @@ def pack(weight: Tensor, packing: Packing, zeros: bool) -> Packed:
 def unpack(packed: Packed, dtype: torch.dtype) -> Tensor:
     """[E, N, K] in `dtype`: the weights that the packed ones stand for."""
     if packed.packing == "fp8":
-        return (packed.values.float() * packed.scales.float()).to(dtype)
-    bytes_ = packed.values.reshape(*packed.scales.shape, HALF)  # [E, N, G, 32]
+        return (packed.values.float() * packed.scales.mT.float()).to(dtype)
+    scales = packed.scales.mT.unsqueeze(-1).float()  # [E, N, G, 1]
+    bytes_ = packed.values.reshape(*scales.shape[:-1], HALF)  # [E, N, G, 32]
     steps = torch.cat([bytes_ & 15, bytes_ >> 4], dim=-1).float()  # [E, N, G, 64]
-    zero = _SYMMETRIC_ZERO if packed.zeros is None else packed.zeros.unsqueeze(-1).float() / ZERO_STEPS
-    weights = (steps - zero) * packed.scales.unsqueeze(-1).float()
-    return weights.flatten(-2)[..., : packed.columns].to(dtype)
+    zero = _SYMMETRIC_ZERO if packed.zeros is None else packed.zeros.mT.unsqueeze(-1).float() / ZERO_STEPS
+    return ((steps - zero) * scales).flatten(-2)[..., : packed.columns].to(dtype)
 
 
 def prefers_zeros(weight: Tensor) -> bool:
@@ -108,7 +109,7 @@ def relative_error(weight: Tensor, packed: Packed) -> float:
 
 
 def _pack_int4(weight: Tensor, zeros: bool) -> tuple[Tensor, Tensor, Tensor | None]:
-    """weight [N, K] -> values [N, G * 32], scales [N, G], zeros [N, G] or None."""
+    """weight [N, K] -> values [N, G * 32], scales [G, N], zeros [G, N] or None."""
     filled = functional.pad(weight, (0, -weight.shape[-1] % GROUP))
     groups = filled.reshape(weight.shape[0], -1, GROUP)  # [N, G, 64]
     low, high = groups.amin(-1, keepdim=True).clamp_max(0), groups.amax(-1, keepdim=True).clamp_min(0)
@@ -131,16 +132,16 @@ def _pack_int4(weight: Tensor, zeros: bool) -> tuple[Tensor, Tensor, Tensor | No
         zero = torch.where(better, point, zero) if zeros else zero
     whole = steps.to(torch.uint8)
     values = (whole[..., :HALF] | whole[..., HALF:] << 4).flatten(-2)
-    points = (zero * ZERO_STEPS).to(torch.uint8).squeeze(-1) if zeros else None
-    return values, scale.squeeze(-1).to(torch.bfloat16), points
+    points = (zero * ZERO_STEPS).to(torch.uint8).squeeze(-1).mT if zeros else None
+    return values, scale.to(torch.bfloat16).squeeze(-1).mT, points
 
 
 def _pack_fp8(weight: Tensor) -> tuple[Tensor, Tensor, None]:
-    """weight [N, K] -> values [N, K], scales [N, 1]. Floating point has the same relative precision everywhere but at
+    """weight [N, K] -> values [N, K], scales [1, N]. Floating point has the same relative precision everywhere but at
     the ends of its range, so the largest weight tells the scale."""
     scale = _bf16(weight.abs().amax(-1, keepdim=True) / _FP8_MAX)
     values = (weight / _nonzero(scale)).clamp(-_FP8_MAX, _FP8_MAX).to(_FP8)
-    return values, scale.to(torch.bfloat16), None
+    return values, scale.to(torch.bfloat16).mT, None
 
 
 def _rounded(groups: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
