@@ -1,4 +1,4 @@
-"""Where the model runs: the device, the dtype, and whether there is memory for it.
+"""Where the model runs: the devices, and what memory they have left.
 
 Knows torch's devices, no model. Runs on the thread that opens the engine; `dgls doctor` asks it too.
 """
@@ -14,13 +14,8 @@ import torch
 
 from engine.errors import NotEnoughMemory, UnsupportedModel
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-_SMALL = 200_000_000
-"""Parameters up to which full precision costs nothing one would notice."""
-
-_WORKSPACE = 1.05
-"""Weights aside, a step's activations and the KV cache need a few percent more."""
+_NOTABLE = 1_000_000_000
+"""Bytes from which on it is told that others hold them; a driver's own share is less."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -44,16 +39,6 @@ def available_devices() -> list[str]:
     return [*found, "cpu"]
 
 
-def pick_dtype(name: str, parameters: int) -> torch.dtype:
-    """`auto` takes float32 for a small model, bfloat16 else. float16 overflows in these models' activations unless
-    asked for. Raises `UnsupportedModel` for an unknown name."""
-    if name == "auto":
-        return torch.float32 if parameters <= _SMALL else torch.bfloat16
-    if name not in DTYPES:
-        raise UnsupportedModel(f"unknown dtype {name!r}; take auto, {', '.join(DTYPES)}")
-    return DTYPES[name]
-
-
 def device_name(device: torch.device) -> str:
     """What people call the device."""
     if device.type == "cuda":
@@ -67,20 +52,28 @@ def device_name(device: torch.device) -> str:
 def free_memory(device: torch.device) -> int:
     """Bytes that can still be allocated on `device`."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + unused
     if device.type == "mps":
         return int(torch.mps.recommended_max_memory()) - int(torch.mps.driver_allocated_memory())
     return min(int(psutil.virtual_memory().available), _cgroup_free())
 
 
-def require_memory(device: torch.device, weight_bytes: int) -> None:
-    """Raises `NotEnoughMemory` if weights of that size do not fit; call it before allocating them."""
-    needed, there = int(weight_bytes * _WORKSPACE), free_memory(device)
-    if needed > there:
-        raise NotEnoughMemory(
-            f"the model needs {_gigabytes(needed)} on {device_name(device)}, {_gigabytes(there)} are free; "
-            "close what else uses that memory, or take a smaller model (the embedded one runs anywhere)"
-        )
+def held_by_others(device: torch.device) -> int:
+    """Bytes of a GPU's memory that other processes hold, and the driver; 0 where nobody tells."""
+    if device.type != "cuda":
+        return 0
+    free, total = torch.cuda.mem_get_info(device)
+    return int(total - free - torch.cuda.memory_reserved(device))
+
+
+def shortage(device: torch.device) -> str:
+    """What is free on `device` and who has the rest, and what can be done about it: the end of a refusal's line."""
+    told, advice = f"{amount(free_memory(device))} are free", "close what else uses that memory, or take"
+    others = held_by_others(device)
+    if others >= _NOTABLE:
+        told += f", {amount(others)} are held by other processes (nvidia-smi lists them)"
+    return f"{told}; {advice} a smaller model (the embedded one runs anywhere)"
 
 
 @contextmanager
@@ -89,10 +82,7 @@ def told_of_exhaustion(device: torch.device) -> Iterator[None]:
     try:
         yield
     except torch.OutOfMemoryError as error:
-        raise NotEnoughMemory(
-            f"{device_name(device)} ran out of memory, {_gigabytes(free_memory(device))} are free now; "
-            "close what else uses that memory, or take a smaller model (the embedded one runs anywhere)"
-        ) from error
+        raise NotEnoughMemory(f"{device_name(device)} ran out of memory, {shortage(device)}") from error
 
 
 def _cgroup_free(root: Path = Path("/sys/fs/cgroup")) -> int:
@@ -108,5 +98,6 @@ def _cgroup_free(root: Path = Path("/sys/fs/cgroup")) -> int:
         return 2**63
 
 
-def _gigabytes(size: int) -> str:
+def amount(size: int) -> str:
+    """Bytes as people say them."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

@@ -3,9 +3,7 @@
     load("embedded" | folder | hub name) -> LoadedModel
 
 A name becomes a folder (`hub.locate`; nothing is ever downloaded here), the folder's headers are checked against
-the model's own list of weights (`checkpoint`), then the tensors are streamed one by one to the device. We fill the
-model ourselves and not through `from_pretrained` because that one warns about a missing or misshapen tensor and
-carries on with a random one. The vision tower is never allocated: code has no pictures.
+the model's own list of weights (`checkpoint`), then the tensors are streamed one by one to the device (`filling`).
 
 Runs on the engine thread. Knows torch and transformers; neither prompts nor canvases.
 """
@@ -13,27 +11,27 @@ Runs on the engine thread. Knows torch and transformers; neither prompts nor can
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor, nn
-from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
-from transformers.models.diffusion_gemma import modeling_diffusion_gemma as parts
+from torch import Tensor
+from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine.checkpoint import Checkpoint, listed, read_checkpoint
-from engine.device import device_name, pick_device, pick_dtype, require_memory, told_of_exhaustion
+from engine.device import device_name, pick_device, told_of_exhaustion
 from engine.errors import BrokenCheckpoint, EngineError
+from engine.filling import fill
 from engine.hub import locate
 from engine.own_calibration import own_calibration
+from engine.precision import pick_precision
 from engine.profile import ModelInfo, Profile, read_profile
+from engine.skeleton import VISION, Place, anatomy, build, places, text_config
 from engine.tokenizer import Tokenizer
 from engine.types import Loading
-
-_VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,90 +64,87 @@ def load(
     tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
     where = pick_device(device)
-    empty = _build_empty(checkpoint, where)
-    slots = _match(empty, checkpoint)
-    if tokenizer.size > _text_config(empty).vocab_size:
+    empty = _build(checkpoint.config, checkpoint.folder)
+    stored = _match(places(empty), checkpoint)
+    if tokenizer.size > text_config(empty).vocab_size:
         raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
-    parameters = sum(checkpoint.tensors[name].elements for name in slots)
-    kind = pick_dtype(dtype, parameters)
-    weight_bytes = parameters * kind.itemsize
-    require_memory(where, weight_bytes)
+    precision = pick_precision(dtype, where, anatomy(empty.config), profile.max_prompt_tokens)
+    source = _Files(checkpoint, stored, where, precision.plain)
     with told_of_exhaustion(where):
-        _fill(empty, checkpoint, slots, where, kind, on_loading)
+        taken = fill(empty, source, precision, where, on_filled=_Meter(checkpoint, stored, on_loading).filled)
     info = ModelInfo(
         name=str(model),
-        parameters=parameters,
-        weight_bytes=weight_bytes,
+        parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
+        weight_bytes=taken,
         device=str(where),
         device_name=device_name(where),
-        dtype=str(kind).removeprefix("torch."),
+        dtype=precision.name,
         load_ms=(time.perf_counter() - start) * 1000,
         profile=profile,
     )
-    return LoadedModel(empty, tokenizer, profile, where, kind, info, checkpoint.folder)
+    return LoadedModel(empty, tokenizer, profile, where, precision.plain, info, checkpoint.folder)
 
 
-Slots = Mapping[str, list[tuple[nn.Module, str]]]
-"""Stored tensor -> the (module, attribute) places it fills: more than one where weights are tied."""
+class _Files:
+    """A `filling.Source`: a checkpoint's tensors, each read when it is asked for."""
+
+    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Place, str], device: torch.device, dtype: torch.dtype):
+        self._checkpoint, self._stored = checkpoint, stored
+        self._device, self._dtype = device, dtype
+
+    def whole(self, place: Place) -> Tensor:
+        # A copy even where nothing changes: the file's own pages are neither aligned nor safe from a rewrite.
+        value = _read(self._stored[place], self._checkpoint)
+        return value.to(device=self._device, dtype=self._dtype, copy=True)
+
+    def slice(self, place: Place, first: int, last: int) -> Tensor:
+        value = _read(self._stored[place], self._checkpoint, (first, last))
+        return value.to(device=self._device, copy=True)
 
 
-def _build_empty(checkpoint: Checkpoint, device: torch.device) -> DiffusionGemmaForBlockDiffusion:
-    """The model's modules without memory for their weights, and without the vision tower."""
+class _Meter:
+    """Tells how much of the checkpoint is used up, in bytes of its files."""
+
+    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Place, str], on_loading: Loading | None) -> None:
+        self._bytes = {place: checkpoint.tensors[name].bytes for place, name in stored.items()}
+        self._total, self._done, self._on_loading = sum(self._bytes.values()), 0, on_loading
+
+    def filled(self, place: Place) -> None:
+        self._done += self._bytes[place]
+        if self._on_loading is not None:
+            self._on_loading(self._done, self._total)
+
+
+def _build(config: Mapping[str, Any], folder: Path) -> DiffusionGemmaForBlockDiffusion:
     try:
-        config = DiffusionGemmaConfig.from_dict(dict(checkpoint.config))
-        config._attn_implementation = "sdpa"  # the one that takes boolean masks
-        # Measured on a CPU with 1-16 experts: grouped_mm as fast as eager or up to 1.4 times faster, batched_mm 50 to
-        # 200 times slower (it copies an expert's weights for every token). MPS has no grouped_mm.
-        config._experts_implementation = "eager" if device.type == "mps" else "grouped_mm"
-        with torch.device("meta"):
-            model = DiffusionGemmaForBlockDiffusion(config)
+        return build(config)
     except Exception as error:  # a config's mistakes surface as anything from TypeError to AttributeError
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BrokenCheckpoint(f"{checkpoint.folder / 'config.json'} describes no valid model: {reason}") from error
-    model.model.encoder.vision_tower = None
-    model.model.encoder.embed_vision = None
-    model.eval()  # type: ignore[no-untyped-call]
-    model.requires_grad_(False)
-    return model
+        raise BrokenCheckpoint(f"{folder / 'config.json'} describes no valid model: {reason}") from error
 
 
-def _match(model: DiffusionGemmaForBlockDiffusion, checkpoint: Checkpoint) -> Slots:
-    """Which stored tensor fills which weights. Raises `BrokenCheckpoint` unless all of them do, exactly once."""
-    places = _places(model)
-    stored = {name for name in checkpoint.tensors if not name.startswith(_VISION)}
-    slots: dict[str, list[tuple[nn.Module, str]]] = {}
+def _match(all_places: Sequence[Place], checkpoint: Checkpoint) -> dict[Place, str]:
+    """Which stored tensor fills which place. Raises `BrokenCheckpoint` unless all places get one and none is left."""
+    left = {name for name in checkpoint.tensors if not name.startswith(VISION)}
+    stored: dict[Place, str] = {}
     missing: list[str] = []
     misshapen: list[str] = []
-    for names, tensor, owners in places:
-        found = [name for name in names if name in stored]
+    for place in all_places:
+        found = [name for name in place.names if name in left]
         if not found:
-            missing.append(names[0])
+            missing.append(place.names[0])
             continue
         for name in found:
-            if checkpoint.tensors[name].shape != tuple(tensor.shape):
-                misshapen.append(f"{name} is {list(checkpoint.tensors[name].shape)}, not {list(tensor.shape)}")
+            if checkpoint.tensors[name].shape != place.shape:
+                misshapen.append(f"{name} is {list(checkpoint.tensors[name].shape)}, not {list(place.shape)}")
         if len(found) > 1:
             _require_equal(found, checkpoint)
-        slots[found[0]] = owners
-        stored.difference_update(found)
-    for what, names in (("are missing", missing), ("have the wrong shape", misshapen), ("fit nowhere", sorted(stored))):
+        stored[place] = found[0]
+        left.difference_update(found)
+    for what, names in (("are missing", missing), ("have the wrong shape", misshapen), ("fit nowhere", sorted(left))):
         if names:
             raise BrokenCheckpoint(f"weights in {checkpoint.folder} {what}: {listed(names)}; fetch the model again")
-    return slots
-
-
-def _places(model: nn.Module) -> list[tuple[list[str], Tensor, list[tuple[nn.Module, str]]]]:
-    """Each parameter and each stored buffer once, with all its names and owners; tied ones share an object."""
-    found: dict[int, tuple[list[str], Tensor, list[tuple[nn.Module, str]]]] = {}
-    for prefix, module in model.named_modules():
-        stored = {**module._parameters, **module._buffers}
-        for attribute, tensor in stored.items():
-            if tensor is None or attribute in module._non_persistent_buffers_set:
-                continue
-            names, _, owners = found.setdefault(id(tensor), ([], tensor, []))
-            names.append(f"{prefix}.{attribute}" if prefix else attribute)
-            owners.append((module, attribute))
-    return list(found.values())
+    return stored
 
 
 def _require_equal(names: list[str], checkpoint: Checkpoint) -> None:
@@ -159,50 +154,12 @@ def _require_equal(names: list[str], checkpoint: Checkpoint) -> None:
         raise BrokenCheckpoint(f"{listed(names)} in {checkpoint.folder} are tied in the model but differ in the files")
 
 
-def _fill(
-    model: DiffusionGemmaForBlockDiffusion,
-    checkpoint: Checkpoint,
-    slots: Slots,
-    device: torch.device,
-    dtype: torch.dtype,
-    on_loading: Loading | None,
-) -> None:
-    """Stream the tensors to the device, file by file, and compute the buffers that are not stored."""
-    done, total = 0, sum(checkpoint.tensors[name].bytes for name in slots)
-    for name in sorted(slots, key=lambda name: (str(checkpoint.tensors[name].file), name)):
-        # A copy even where nothing changes: the file's own pages are neither aligned nor safe from a rewrite.
-        value = _read(name, checkpoint).to(device=device, dtype=dtype, copy=True)
-        is_parameter = slots[name][0][1] in slots[name][0][0]._parameters
-        filled = nn.Parameter(value, requires_grad=False) if is_parameter else value
-        for module, attribute in slots[name]:
-            setattr(module, attribute, filled)
-        done += checkpoint.tensors[name].bytes
-        if on_loading is not None:
-            on_loading(done, total)
-    _compute_buffers(model, device)
-    left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
-    assert not left, f"never filled: {left}"
-
-
-def _compute_buffers(model: DiffusionGemmaForBlockDiffusion, device: torch.device) -> None:
-    """The rotary frequencies and the embedding's scale, in float32 as transformers keeps them."""
-    for owner in (model.model.encoder.language_model, model.model.decoder):
-        owner.rotary_emb = parts.DiffusionGemmaTextRotaryEmbedding(_text_config(model)).to(device)
-        table = owner.embed_tokens
-        table.embed_scale = torch.tensor(table.scalar_embed_scale, dtype=torch.float32, device=device)
-
-
-def _text_config(model: DiffusionGemmaForBlockDiffusion) -> DiffusionGemmaTextConfig:
-    config = model.config.text_config
-    assert isinstance(config, DiffusionGemmaTextConfig)
-    return config
-
-
-def _read(name: str, checkpoint: Checkpoint) -> Tensor:
+def _read(name: str, checkpoint: Checkpoint, rows: tuple[int, int] | None = None) -> Tensor:
+    """A stored tensor, or `rows` of it along its first dimension. Reads no more of the file than that."""
     file = checkpoint.tensors[name].file
     try:
         with safe_open(file, framework="pt", device="cpu") as stream:
-            tensor: Tensor = stream.get_tensor(name)
+            tensor: Tensor = stream.get_tensor(name) if rows is None else stream.get_slice(name)[slice(*rows)]
             return tensor
     except (SafetensorError, OSError) as error:
         raise BrokenCheckpoint(f"{file} cannot be read ({error}); fetch the model again") from None

@@ -16,11 +16,6 @@ from engine.types import Context
 CPU = torch.device("cpu")
 
 
-def test_a_large_model_runs_in_bfloat16_and_a_small_one_in_full_precision() -> None:
-    assert devices.pick_dtype("auto", 20_000_000) == torch.float32
-    assert devices.pick_dtype("auto", 26_000_000_000) == torch.bfloat16
-
-
 def test_the_devices_here_have_memory() -> None:
     for name in devices.available_devices():
         device = devices.pick_device(name)

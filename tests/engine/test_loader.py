@@ -14,13 +14,14 @@ from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine import device as devices
-from engine import loader
-from engine.checkpoint import Checkpoint
+from engine import loader, memory, precision, skeleton
 from engine.errors import BrokenCheckpoint, ModelNotFound, NotEnoughMemory, UnsupportedModel
 from engine.loader import load
+from engine.profile import read_profile
 from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
 
 Weights = dict[str, Tensor]
+PLAIN = {"float32": 4, "bfloat16": 2}
 DOWN = "model.decoder.layers.1.experts.down_proj"
 EMBEDDING = "model.decoder.embed_tokens.weight"
 SCALAR = "model.encoder.language_model.layers.2.layer_scalar"
@@ -58,6 +59,10 @@ def shard(folder: Path) -> None:
         save_file({name: weights[name] for name in names}, folder / file)
     weight_map = {name: file for file, names in halves.items() for name in names}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": weight_map}))
+
+
+def anatomy_of(folder: Path) -> memory.Anatomy:
+    return skeleton.anatomy(skeleton.build(json.loads((folder / "config.json").read_text())).config)
 
 
 @torch.no_grad()
@@ -113,7 +118,7 @@ def test_tied_weights_are_one_tensor_and_count_once(pristine: Path) -> None:
 def test_the_vision_tower_is_neither_read_nor_kept(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     genuine = loader._read
-    monkeypatch.setattr(loader, "_read", lambda name, checkpoint: read.append(name) or genuine(name, checkpoint))
+    monkeypatch.setattr(loader, "_read", lambda name, *rest: read.append(name) or genuine(name, *rest))
     model = load(pristine, "cpu").model
     assert EMBEDDING in read
     assert not any("vision" in name for name in read)
@@ -246,16 +251,29 @@ def test_code_in_a_checkpoint_never_runs(folder: Path) -> None:
     assert not (folder / "sprung").exists()
 
 
+def leave(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (devices, precision):
+        monkeypatch.setattr(module, "free_memory", lambda device: free)
+
+
 def test_memory_is_checked_before_it_is_taken(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "free_memory", lambda device: 200_000)
-    monkeypatch.setattr(loader, "_read", lambda name, checkpoint: pytest.fail("read a weight"))
-    with pytest.raises(NotEnoughMemory, match=r"needs 0\.3 MB on CPU.*, 0\.2 MB are free"):
+    leave(200_000, monkeypatch)
+    monkeypatch.setattr(loader, "_read", lambda *_: pytest.fail("read a weight"))
+    told = r"needs \d+\.\d MB \(0\.3 MB of weights, .*\) in float32 on CPU.*, 0\.2 MB are free; close"
+    with pytest.raises(NotEnoughMemory, match=told):
         load(pristine, "cpu")
 
 
-def test_half_the_bytes_need_half_the_memory(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(devices, "free_memory", lambda device: 200_000)
-    assert load(pristine, "cpu", "bfloat16").info.weight_bytes < 200_000
+def test_fewer_bytes_need_less_memory(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, half = (
+        memory.footprint(anatomy_of(pristine), name, size, read_profile(pristine).max_prompt_tokens).total
+        for name, size in PLAIN.items()
+    )
+    leave(whole - 1, monkeypatch)
+    assert half < whole
+    assert load(pristine, "cpu", "bfloat16").info.dtype == "bfloat16"
+    with pytest.raises(NotEnoughMemory):
+        load(pristine, "cpu", "float32")
 
 
 def test_an_unknown_name_says_how_to_get_the_model() -> None:
@@ -267,23 +285,13 @@ def test_an_unknown_name_says_how_to_get_the_model() -> None:
     ("device", "dtype", "words"),
     [
         ("tpu9", "auto", "unknown device 'tpu9'"),
-        ("cpu", "int4", "unknown dtype 'int4'"),
+        ("cpu", "int3", "unknown dtype 'int3'"),
         ("cuda:99", "auto", "cuda:99"),
     ],
 )
 def test_an_unknown_device_or_dtype_is_named(pristine: Path, device: str, dtype: str, words: str) -> None:
     with pytest.raises(UnsupportedModel, match=words):
         load(pristine, device, dtype)
-
-
-def test_the_published_models_shape_is_understood(pristine: Path) -> None:
-    text = {"hidden_size": 2816, "intermediate_size": 2112, "num_hidden_layers": 30, "vocab_size": 262144}
-    text |= {"num_attention_heads": 16, "num_key_value_heads": 8, "num_global_key_value_heads": 2, "head_dim": 256}
-    text |= {"global_head_dim": 512, "num_experts": 128, "top_k_experts": 8, "moe_intermediate_size": 704}
-    config = {"text_config": text, "vision_config": {"model_type": "gemma4_vision"}, "canvas_length": 256}
-    model = loader._build_empty(Checkpoint(pristine, config, {}), torch.device("cpu"))
-    parameters = sum(tensor.numel() for _, tensor, _ in loader._places(model))
-    assert parameters == pytest.approx(25.25e9, rel=1e-3)
 
 
 @pytest.mark.gpu
