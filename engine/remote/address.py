@@ -40,7 +40,7 @@ class Address:
 
 
 def refusal(url: str) -> str | None:
-    """Why a URL can't be a server's; None if it can. Code and keys travel encrypted, unless they stay on the machine."""
+    """Why a URL can't be a server's; None if it can. What leaves the machine is encrypted."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

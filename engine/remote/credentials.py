@@ -44,8 +44,8 @@ class Credentials:
             key = self._environment.get(address.key_variable, "").strip()
             if not key:
                 raise ServerUnfit(
-                    f"the environment variable {address.key_variable}, which should hold the server's API key, is empty "
-                    "or not set where dgls runs: set it, and start the editor anew"
+                    f"the environment variable {address.key_variable}, which should hold the server's API key, is "
+                    "empty or not set where dgls runs: set it, and start the editor anew"
                 )
         elif address.key_command:
             key = await asyncio.to_thread(_printed, address.key_command)
