@@ -95,12 +95,14 @@ def test_the_text_between_holes_is_never_cut(flat: LoadedModel) -> None:
         canvas_of(flat, [Hole(max_tokens=flat.profile.canvas_length + 1)])
 
 
-def test_a_closing_is_followed_by_padding_to_the_canvas_length(flat: LoadedModel) -> None:
-    canvas = canvas_of(flat, [Pinned("x = "), Hole(max_tokens=4), Pinned("\n")], closing=(2,))
+@pytest.mark.parametrize(("canvas_length", "width"), [(40, 40), (64, 64), (200, 64), (256, 64)])
+def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, canvas_length: int, width: int) -> None:
+    segments = [Pinned("x = "), Hole(max_tokens=4), Pinned("\n")]
+    canvas = canvas_of(flat, segments, closing=(2,), canvas_length=canvas_length, before_tokens=9, after_tokens=9)
     behind = canvas.ids[canvas.holes[0].end + 1 :].tolist()
     pad = flat.tokenizer.pad_id
     assert behind == [2] + [pad] * (len(behind) - 1)
-    assert len(canvas.ids) == flat.profile.canvas_length
+    assert len(canvas.ids) == width
     assert int((~canvas.pinned).sum()) == 4
 
 
