@@ -63,7 +63,13 @@ class JournalEngine:
 
     def __init__(self, engine: EngineLike, journal: Path) -> None:
         self._engine, self._journal = engine, journal
-        self.info = engine.info
+
+    @property
+    def info(self) -> ModelInfo:
+        return self._engine.info
+
+    def warm(self) -> Iterator[None]:
+        return self._engine.warm()
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         started = time.perf_counter()
@@ -93,6 +99,9 @@ class InstantEngine:
         self.info = ModelInfo(INSTANT, 0, 0, "cpu", "no device", "float32", 0.0, PROFILE)
         self._count = 0
 
+    def warm(self) -> Iterator[None]:
+        yield from ()
+
     def count(self, text: str) -> int:
         return -(-len(text) // 3)
 
@@ -107,9 +116,9 @@ class InstantEngine:
 class Client:
     """The least an editor must say, one request at a time, over the server's pipes."""
 
-    def __init__(self, model: str, journal: Path) -> None:
+    def __init__(self, model: str, journal: Path, command: Sequence[str] = ()) -> None:
         # As an editor starts it: whatever torch prints must not end up in the measurement's output.
-        command = [sys.executable, "-P", __file__, "--serve", str(journal), "--model", model]
+        command = command or [sys.executable, "-P", __file__, "--serve", str(journal), "--model", model]
         started = time.perf_counter()
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0

@@ -25,8 +25,9 @@ from dgls.features import (
     status,
     text_sync,
 )
+from dgls.host import OpenEngine
 from dgls.protocol import Protocol
-from dgls.session import OpenEngine, Session
+from dgls.session import Session
 from dgls.settings import Settings
 from dgls.transport import claim_stdio, serve_stdio, serve_tcp
 from engine.types import Loading

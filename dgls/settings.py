@@ -95,6 +95,7 @@ class ContextSettings:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """All that a user can set. `threads` bounds the CPU threads of the model; 0: all cores but one, for the editor.
+    After `idle_minutes` without a request the weights leave the GPU; 0: never.
 
     Files that `exclude` names are never shown to the model, and nothing is suggested in them unless the user asks.
     `completion` offers suggestions as items of the editor's menu, too; "auto": where the editor has nothing better.
@@ -104,6 +105,7 @@ class Settings:
     device: Annotated[str, _DEVICE] = "auto"
     dtype: Annotated[str, _one_of("auto", "float32", "bfloat16", "float16")] = "auto"
     threads: Annotated[int, _whole(0, 256)] = 0
+    idle_minutes: Annotated[int, _whole(0, 1440)] = 15
     exclude: Annotated[tuple[str, ...], _GLOBS] = ()
     completion: Annotated[str, _one_of("auto", "on", "off")] = "auto"
     inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)

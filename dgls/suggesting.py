@@ -6,7 +6,6 @@ features; runs on the asyncio loop.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from dataclasses import dataclass, replace
@@ -46,7 +45,7 @@ class Found:
 
 def due(session: Session, uri: str, invoked: bool) -> Document | None:
     """The document; None where there is nothing to do: it is not open, or nobody asked and we are off or not ready."""
-    if invoked or (session.ready and session.settings.inline_completion.enabled):
+    if invoked or (session.host.ready and session.settings.inline_completion.enabled):
         return session.documents.get(uri)
     return None
 
@@ -84,7 +83,7 @@ async def _infilled(session: Session, snapshot: Snapshot, deadline_ms: int) -> F
     document, settings = snapshot.document, session.settings.inline_completion
     deleted = session.deleted_at(document.uri, snapshot.offset)
     with session.in_flight(document.uri, "completion") as cancel:
-        info = await session.model(cancel)
+        info = await session.host.model(cancel)
         until = time.monotonic() + READING_SECONDS
         if not snapshot.invoked and (why := await session.excluded(document.uri, until)) is not None:
             logger.debug("Quiet: in %s", why)
@@ -135,8 +134,7 @@ async def _infill(
     document = snapshot.document
     path = session.client.shown_path(document.uri)
     request = request_of(region, path, document.language, limits, seed, snippets=snippets)
-    key = (document.uri, "completion")
-    return await asyncio.wrap_future(session.worker.submit(request, cancel, key))
+    return await session.host.infill(request, cancel, (document.uri, "completion"), asked=snapshot.invoked)
 
 
 def _suggestion(

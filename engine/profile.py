@@ -93,6 +93,11 @@ class ModelInfo:
     load_ms: float
     profile: Profile
 
+    @property
+    def on_gpu(self) -> bool:
+        """Does it hold memory that other programs on this machine may be short of? A server's is no affair of ours."""
+        return self.device.split(":")[0] in ("cuda", "mps")
+
 
 def read_profile(folder: Path) -> Profile:
     """The profile of the checkpoint in `folder`. Raises `BrokenCheckpoint` naming the file and what is wrong in it,

@@ -2,36 +2,47 @@
 
 Callers hand in an `InfillRequest` and get a `concurrent.futures.Future` at once, also while the model still loads.
 The newest request of a key wins: an older one of the same key is dropped from the queue, or cancelled if it runs.
-It knows neither LSP nor asyncio nor tensors. `submit`, `count` and `close` may be called from any thread; `on_state`
-and `on_step` are called on the engine thread and must not block it.
+While nothing waits the engine is warmed; when nothing has been asked for long it is closed, and opened again for the
+next request.
+
+    loading -> ready -> resting -> loading -> ...        after each of them: closed
+       `-> failed -> loading (`again`, where only memory was short)
+
+It knows neither LSP nor asyncio nor tensors. Its methods may be called from any thread; `on_state` and `on_step` are
+called on the engine thread and must not block it.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engine.errors import Cancelled, EngineClosed, EngineError
+from engine.errors import Cancelled, EngineClosed, EngineError, NotEnoughMemory
 from engine.profile import ModelInfo
 from engine.types import CancelToken, Infill, InfillRequest, Step
 
 logger = logging.getLogger(__name__)
 
-WorkerState = Literal["loading", "ready", "failed", "closed"]
+WorkerState = Literal["loading", "ready", "resting", "failed", "closed"]
 
 
 class EngineLike(Protocol):
-    """What a worker needs of an engine; `engine.Engine` is one."""
+    """What a worker needs of an engine; `engine.Engine` is one. `info` and `count` work on a closed one, too."""
 
     @property
     def info(self) -> ModelInfo: ...
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
+
+    def warm(self) -> Iterator[None]:
+        """Make ready for what is asked most, a part of it at each `next`; whoever waits comes between two parts."""
+        ...
 
     def count(self, text: str) -> int: ...
 
@@ -55,24 +66,27 @@ class Worker:
     """Owns one engine and the thread that it lives on.
 
     `open_engine` runs on that thread, so a slow import or load blocks nobody; an error it raises fails every
-    request made before and after. `on_state(worker)` is called after each change of `state`.
-    """
+    request made before and after, until `again`. `on_state(worker)` is called after each change of `state`. `clock`
+    gives seconds."""
 
     def __init__(
         self,
         open_engine: Callable[[], EngineLike],
         on_state: Callable[[Worker], None] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._open_engine = open_engine
         self._on_state = on_state
+        self._clock = clock
         self._changed = threading.Condition()
         self._queue: deque[_Job] = deque()
         self._running: _Job | None = None
         self._closing = False
         self._state: WorkerState = "loading"
         self._error: Exception | None = None
-        self._info: ModelInfo | None = None
         self._engine: EngineLike | None = None
+        self._rest_after: float | None = None
+        self._used = 0.0
         self._thread = threading.Thread(target=self._run, name="dgls-engine", daemon=True)
         self._thread.start()
 
@@ -87,13 +101,26 @@ class Worker:
 
     @property
     def info(self) -> ModelInfo | None:
-        """The open model; None until `state` is "ready"."""
-        return self._info
+        """The model as it is now; None until it was open once."""
+        return self._engine.info if self._engine is not None else None
 
     def count(self, text: str) -> int:
-        """Tokens of a text, as the open model counts them. From any thread, once `info` is known."""
-        assert self._engine is not None, "no model is open"
+        """Tokens of a text, as the model counts them. From any thread, once `info` is known."""
+        assert self._engine is not None, "no model was open yet"
         return self._engine.count(text)
+
+    def rest_after(self, seconds: float | None) -> None:
+        """Close a model on a GPU when nothing was asked of it for so long; None, as at first: never."""
+        with self._changed:
+            self._rest_after = seconds
+            self._changed.notify()
+
+    def again(self) -> None:
+        """Try once more to open a model for which there was too little memory; any other failure stays one."""
+        with self._changed:
+            if self._state == "failed" and isinstance(self._error, NotEnoughMemory):
+                self._state, self._error = "loading", None
+                self._changed.notify()
 
     def submit(
         self,
@@ -148,21 +175,36 @@ class Worker:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        try:
-            engine = self._open_engine()
-        except Exception as error:
-            if not isinstance(error, EngineError):
-                logger.exception("the engine could not be opened")
-            self._fail(error)
-            return
-        self._engine, self._info = engine, engine.info
-        self._enter("ready")
-        try:
-            while (job := self._next()) is not None:
-                self._serve(engine, job)
-        finally:
-            engine.close()
-            self._enter("closed")
+        while self._wanted():
+            try:
+                engine = self._open_engine()
+            except Exception as error:
+                if not isinstance(error, EngineError):
+                    logger.exception("the engine could not be opened")
+                self._fail(error)
+                continue
+            self._engine = engine
+            self._enter("ready")
+            try:
+                self._work(engine)
+            finally:
+                _close(engine)
+            if not self._closing:
+                self._enter("resting")
+        self._enter("closed")
+
+    def _wanted(self) -> bool:
+        """Wait until an engine is to be opened: at once, the first time. False when the worker is closing."""
+        waited = False
+        with self._changed:
+            while not self._closing and self._state != "loading" and not self._queue:
+                self._changed.wait()
+                waited = True
+            if self._closing:
+                return False
+        if waited:
+            self._enter("loading")
+        return True
 
     def _fail(self, error: Exception) -> None:
         with self._changed:
@@ -178,32 +220,52 @@ class Worker:
         if self._on_state is not None:
             self._on_state(self)
 
-    def _next(self) -> _Job | None:
-        """Wait for a job and mark it running; None when the worker is closing."""
+    def _work(self, engine: EngineLike) -> None:
+        """Serve requests, and warm the engine while there are none; until it is to rest or the worker is closing."""
+        warming: Iterator[None] | None = engine.warm()
+        self._used = self._clock()
+        while self._stays(engine, warming is not None):
+            if (job := self._take()) is not None:
+                self._serve(engine, job)
+            elif warming is not None:
+                warming = _warmed(warming)
+            self._used = self._clock()
+
+    def _stays(self, engine: EngineLike, warming: bool) -> bool:
+        """Wait until there is something to do. False when the engine is to be closed."""
         with self._changed:
-            while not self._queue and not self._closing:
-                self._changed.wait()
-            if self._closing:
-                return None
-            self._running = self._queue.popleft()
+            while not (self._closing or self._queue or warming):
+                left = self._left(engine)
+                if left is not None and left <= 0:
+                    return False
+                self._changed.wait(left)
+            return not self._closing
+
+    def _left(self, engine: EngineLike) -> float | None:
+        """Seconds until a model that nobody asks is to rest; None: it never is."""
+        if self._rest_after is None or not engine.info.on_gpu:
+            return None
+        return self._used + self._rest_after - self._clock()
+
+    def _take(self) -> _Job | None:
+        """The next job, marked as running."""
+        with self._changed:
+            self._running = self._queue.popleft() if self._queue else None
             return self._running
 
     def _serve(self, engine: EngineLike, job: _Job) -> None:
-        if not job.future.set_running_or_notify_cancel():
-            with self._changed:
-                self._running = None
-            return
-        outcome: Infill | Exception
-        try:
-            outcome = self._infill(engine, job)
-        except Exception as error:
-            outcome = error
+        outcome: Infill | Exception | None = None
+        if job.future.set_running_or_notify_cancel():
+            try:
+                outcome = self._infill(engine, job)
+            except Exception as error:
+                outcome = error
         # No longer running once it is settled: whoever waits may at once submit another with the same cancel token.
         with self._changed:
             self._running = None
         if isinstance(outcome, Infill):
             job.future.set_result(outcome)
-        else:
+        elif outcome is not None:
             job.future.set_exception(outcome)
 
     @staticmethod
@@ -216,3 +278,23 @@ class Worker:
             if job.on_step is not None:
                 job.on_step(event)
         raise AssertionError("an engine ends its steps with an Infill")
+
+
+def _warmed(warming: Iterator[None]) -> Iterator[None] | None:
+    """What is left of it after one part more. A cold engine is slower and no worse, so a failure is only logged."""
+    try:
+        next(warming)
+    except StopIteration:
+        return None
+    except Exception as error:
+        logger.warning("The model could not be warmed: %s", error, exc_info=not isinstance(error, EngineError))
+        return None
+    return warming
+
+
+def _close(engine: EngineLike) -> None:
+    """A device that is broken can't even be left in order; the thread goes on, or requests would wait for ever."""
+    try:
+        engine.close()
+    except Exception:
+        logger.exception("the engine could not be closed")

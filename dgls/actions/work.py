@@ -35,8 +35,8 @@ async def work(
 
     Raises `NothingToDo`, the engine's errors and `Cancelled`.
     """
-    info = await session.model(cancel)
-    room = Room.of(info.profile, session.worker.count)
+    info = await session.host.model(cancel)
+    room = Room.of(info.profile, session.host.start().count)
     job = start(task, document, room, session.syntax(document, task.span.start))
     found = await asyncio.to_thread(_advance, job, None)
     origins: list[Span] = []
@@ -70,4 +70,4 @@ async def _infill(
     until = time.monotonic() + READING_SECONDS
     snippets = await session.snippets(document, above, below, info.profile, until)
     request = passage.request(session.client.shown_path(document.uri), Limits(), seed, snippets)
-    return await asyncio.wrap_future(session.worker.submit(request, cancel, (document.uri, "action"), on_step))
+    return await session.host.infill(request, cancel, (document.uri, "action"), on_step, asked=True)

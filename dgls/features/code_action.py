@@ -64,7 +64,7 @@ def register(server: LanguageServer, session: Session) -> None:
 
 
 def _offered(session: Session, document: Document, params: types.CodeActionParams) -> list[Offer]:
-    info = session.info
+    info = session.host.info
     span = _span(session, document, params.range)
     diagnosed = [Diagnosed(_span(session, document, each.range), each.message) for each in params.context.diagnostics]
     instructions = info is not None and info.profile.takes_instructions

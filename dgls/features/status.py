@@ -1,6 +1,7 @@
 """Tells the client what the server is doing: `dgls/status` on each change, `$/progress` while the model loads.
 
-A model that can't be opened is an error message, too: a client that ignores the rest would just stay quiet.
+A model that can't be opened is an error message, too: a client that ignores the rest would just stay quiet. So is,
+once, that memory ran out while a suggestion was made that nobody asked for.
 """
 
 from __future__ import annotations
@@ -13,23 +14,31 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
-from dgls.session import Session, Status
+from dgls.session import Session
+from dgls.status import Status
 
 STATUS = "dgls/status"
 
 
 def register(server: LanguageServer, session: Session) -> None:
     progress = LoadProgress(server)
+    failure = ""
 
     def tell(status: Status) -> None:
+        nonlocal failure
         server.protocol.notify(STATUS, asdict(status))
         if session.client.progress:
             progress.follow(status)
-        if status.state == "failed":
-            message = f"dgls has no model: {status.message}"
+        if status.state == "failed" and status.message != failure:  # not at each new try
+            failure = status.message
+            message = f"dgls has no model: {failure}"
             server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
 
+    def warn(message: str) -> None:
+        server.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"dgls: {message}"))
+
     session.listeners.append(tell)
+    session.host.warners.append(warn)
 
 
 class LoadProgress:

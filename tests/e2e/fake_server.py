@@ -72,6 +72,9 @@ class FakeEngine:
             ),
         )
 
+    def warm(self) -> Iterator[None]:
+        yield from ()
+
     def count(self, text: str) -> int:
         return -(-len(text) // 3)
 

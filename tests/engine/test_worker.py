@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
+from typing import Any
 
 import pytest
 
@@ -38,7 +39,7 @@ def infill(text: str, steps: int) -> Infill:
 class ScriptedEngine:
     """Fills a hole with the request's path. Every step waits for `go`; `served` lists the requests begun."""
 
-    info = None
+    info: Any = None
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -58,6 +59,12 @@ class ScriptedEngine:
                     raise Cancelled("cancelled")
             yield Step(index, (), 0.0)
         yield infill(request.context.path, 3)
+
+    def warm(self) -> Iterator[None]:
+        yield from ()
+
+    def count(self, text: str) -> int:
+        return len(text)
 
     def close(self) -> None:
         self.closed_on = threading.current_thread().name
@@ -228,13 +235,15 @@ def test_close_cancels_the_running_drops_the_queued_and_refuses_the_rest(
 def test_close_during_a_load_returns_in_time_and_the_engine_is_closed_after_it(
     engine: ScriptedEngine,
 ) -> None:
-    loaded = threading.Event()
+    loading, loaded = threading.Event(), threading.Event()
 
     def open_slowly() -> EngineLike:
+        loading.set()
         assert loaded.wait(WAIT)
         return engine
 
     worker = Worker(open_slowly)
+    assert loading.wait(WAIT)
     begun = time.monotonic()
     assert not worker.close(timeout=0.05)
     assert time.monotonic() - begun < 1.0

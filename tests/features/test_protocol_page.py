@@ -22,8 +22,8 @@ from dgls.features.code_action import KINDS
 from dgls.features.status import STATUS
 from dgls.rewrite.passage import Gap, Passage
 from dgls.server import build
-from dgls.session import STATES, Status
 from dgls.settings import Settings, merge, read_settings
+from dgls.status import STATES, Status
 from engine.types import Draft, Hole, Step
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")

@@ -63,6 +63,7 @@ def test_every_setting_can_be_set() -> None:
         "device": "cuda:1",
         "dtype": "bfloat16",
         "threads": 3,
+        "idleMinutes": 0,
         "exclude": ["*.csv", "/build/"],
         "context": {"imports": "on", "openFiles": "off"},
         "completion": "off",

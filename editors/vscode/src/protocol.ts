@@ -13,7 +13,7 @@ export interface Asked {
 }
 
 export interface Status {
-  state: 'loading' | 'ready' | 'working' | 'paused' | 'failed';
+  state: 'loading' | 'ready' | 'working' | 'resting' | 'paused' | 'failed';
   model: string;
   device: string | null;
   message: string;

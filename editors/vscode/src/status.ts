@@ -71,7 +71,13 @@ function running(told: Status | undefined, from: string, paused: string): Shown 
   if (paused !== '') {
     return { ...calm(`dgls: paused ${paused}`, `${what}. ${from}`), busy, button: RESUME };
   }
-  return { ...calm(`dgls: ${busy ? 'working' : 'ready'} (${what})`, from), busy, button: PAUSE };
+  if (told.state === 'resting') {
+    return { ...calm(`dgls: resting (${what})`, told.message), button: PAUSE };
+  }
+  const state = calm(`dgls: ${busy ? 'working' : 'ready'} (${what})`, from);
+  // Who is ready and has something to say is short of memory; `paused` says what the user did.
+  const short = told.state !== 'paused' && told.message !== '';
+  return short ? { ...state, busy, severity: 'warning', detail: told.message } : { ...state, busy };
 }
 
 /** The second item: what the last suggestion took. */

@@ -54,7 +54,7 @@ export class StatusItem implements vscode.Disposable {
     paint(this.server, this.shown);
     const state = this.life.at === 'running' ? this.life.told?.state : undefined;
     setContext('dgls.running', this.life.at === 'running');
-    setContext('dgls.ready', state === 'ready' || state === 'working' || state === 'paused');
+    setContext('dgls.ready', state !== undefined && state !== 'loading' && state !== 'failed');
     setContext('dgls.paused', this.pauses.reason(vscode.window.activeTextEditor?.document) !== '');
   }
 }

@@ -33,6 +33,19 @@ void test('loading shows how much, where that is known', () => {
   assert.equal(shown(running({ state: 'loading' }), '').text, 'dgls: loading embedded');
 });
 
+void test('a model at rest holds no memory, and says what will wake it', () => {
+  const { text, detail, severity } = shown(running({ state: 'resting', memory: null, message: 'It comes back.' }), '');
+  assert.equal(text, 'dgls: resting (embedded · cpu)');
+  assert.deepEqual([detail, severity], ['It comes back.', 'information']);
+});
+
+void test('who is ready but short of memory warns of it', () => {
+  const { text, detail, severity, busy } = shown(running({ state: 'working', message: 'Memory ran out.' }), '');
+  assert.equal(text, 'dgls: working (embedded · cpu · 6 MB)');
+  assert.deepEqual([detail, severity, busy], ['Memory ran out.', 'warning', true]);
+  assert.equal(shown(running({ state: 'paused', message: 'Off.' }), '').severity, 'information');
+});
+
 void test('a pause says until when or where, and offers the end of it', () => {
   const { text, button } = shown(running(), 'in python files');
   assert.equal(text, 'dgls: paused in python files');

@@ -28,6 +28,9 @@ class CountedEngine:
         finally:
             self._note("end")
 
+    def warm(self) -> Iterator[None]:
+        return self._engine.warm()
+
     def close(self) -> None:
         self._engine.close()
 

@@ -3,7 +3,7 @@
 local M = {}
 
 ---@class dgls.Status
----@field state 'loading'|'ready'|'working'|'paused'|'failed'
+---@field state 'loading'|'ready'|'working'|'resting'|'paused'|'failed'
 ---@field model string
 ---@field device string?
 ---@field message string
