@@ -163,9 +163,9 @@ class Host:
         self.tell()
 
 
-def _choice(settings: Settings) -> tuple[str, str, str, int]:
+def _choice(settings: Settings) -> tuple[object, ...]:
     """What an open model depends on."""
-    return settings.model, settings.device, settings.dtype, settings.threads
+    return settings.model, settings.device, settings.dtype, settings.threads, settings.engine
 
 
 def _idle_seconds(settings: Settings) -> float | None:

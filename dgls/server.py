@@ -61,8 +61,11 @@ class Server(LanguageServer):
 def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
     """The engine that the settings choose; torch is imported here, on the engine thread.
 
-    Unless the user sets it, the number of threads leaves the editor a core.
+    Unless the user sets it, the number of threads leaves the editor a core. Where a server runs the model, only its
+    tokenizer and its template are read here.
     """
+    if settings.engine.url:
+        return _open_remote(settings)
     import psutil
 
     from engine import Engine
@@ -70,6 +73,15 @@ def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
     cores: int = psutil.cpu_count(logical=False) or 1
     threads = settings.threads or max(1, cores - 1)
     return Engine.open(settings.model, settings.device, settings.dtype, threads, on_loading=on_loading)
+
+
+def _open_remote(settings: Settings) -> EngineLike:
+    from engine.remote.address import Address
+    from engine.remote.engine import RemoteEngine
+
+    chosen = settings.engine
+    address = Address(chosen.url, chosen.served_model, chosen.api_key_variable, chosen.api_key_command)
+    return RemoteEngine.open(address, settings.model)
 
 
 def build(open_engine: OpenEngine = open_engine) -> Server:

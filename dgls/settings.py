@@ -1,7 +1,7 @@
 """Options (raw, from the client) -> Settings (validated, frozen).
 
 Bad values never stop the server: each falls back to its default, and one message names the setting and what it takes.
-Pure functions; knows neither LSP nor the engine.
+Pure functions; knows no LSP, and of the engine only what a server's address may be.
 """
 
 import re
@@ -12,6 +12,8 @@ from typing import Annotated, Any
 from cattrs import ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
 from pathspec import GitIgnoreSpec
+
+from engine.remote.address import VARIABLE, refusal
 
 SECTION = "dgls"
 
@@ -66,6 +68,33 @@ _DEVICE = Takes(
     '"auto", "cpu", "cuda", "cuda:N" or "mps"',
     lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None,
 )
+_NAME = Takes("a text", lambda value: isinstance(value, str))
+_URL = Takes(
+    "an https URL without user, password or query, http if it is this machine's own; empty for none",
+    lambda value: value == "" or (isinstance(value, str) and refusal(value) is None),
+)
+_VARIABLE = Takes(
+    "the name of an environment variable, not the key itself; empty for none",
+    lambda value: value == "" or (isinstance(value, str) and VARIABLE.fullmatch(value) is not None),
+)
+_COMMAND = Takes(
+    "a list of a program and its arguments",
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(part, str) and part for part in value),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """A vLLM server that runs the model instead of this machine, if `url` is not empty.
+
+    `served_model` is its name for the model; empty: its only one. Its API key is in an environment variable, or a
+    command prints it; it is never in settings.
+    """
+
+    url: Annotated[str, _URL] = ""
+    served_model: Annotated[str, _NAME] = ""
+    api_key_variable: Annotated[str, _VARIABLE] = ""
+    api_key_command: Annotated[tuple[str, ...], _COMMAND] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +139,7 @@ class Settings:
     completion: Annotated[str, _one_of("auto", "on", "off")] = "auto"
     inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +230,7 @@ def _make_converter() -> Converter:
         return structure
 
     converter.register_structure_hook_factory(lambda kind: hasattr(kind, "__metadata__"), leaf)
-    for group in (InlineCompletionSettings, ContextSettings, Settings):
+    for group in (InlineCompletionSettings, ContextSettings, EngineSettings, Settings):
         renamed: dict[str, Any] = {name: override(rename=_camel(name)) for name in group.__dataclass_fields__}
         by_name = make_dict_structure_fn(group, converter, _cattrs_detailed_validation=True, **renamed)
 

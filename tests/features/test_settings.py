@@ -30,6 +30,14 @@ BAD: list[tuple[str, object]] = [
     ("inlineCompletion.minConfidence", 1.01),
     ("inlineCompletion.deadlineMs", 10),
     ("inlineCompletion.candidates", 4),
+    ("engine.url", "gpu.example"),
+    ("engine.url", "http://gpu.example"),
+    ("engine.url", "https://me:secret@gpu.example"),
+    ("engine.url", "https://gpu.example/?key=secret"),
+    ("engine.servedModel", 3),
+    ("engine.apiKeyVariable", "sk-1234567890"),
+    ("engine.apiKeyCommand", "pass show vllm"),
+    ("engine.apiKeyCommand", [""]),
 ]
 
 
@@ -67,6 +75,12 @@ def test_every_setting_can_be_set() -> None:
         "exclude": ["*.csv", "/build/"],
         "context": {"imports": "on", "openFiles": "off"},
         "completion": "off",
+        "engine": {
+            "url": "https://gpu.example:8000",
+            "servedModel": "diffusion",
+            "apiKeyVariable": "VLLM_KEY",
+            "apiKeyCommand": ["pass", "show", "vllm"],
+        },
         "inlineCompletion": {
             "enabled": False,
             "maxLines": 1,

@@ -50,7 +50,12 @@ def test_ranges_and_choices_are_the_servers(name: str) -> None:
 def test_each_is_described_and_says_how_far_it_reaches() -> None:
     for name, declared in DECLARED.items():
         assert declared.get("description") or declared.get("markdownDescription"), name
-        assert declared["scope"] in ("machine-overridable", "language-overridable", "window"), name
+        assert declared["scope"] in ("machine", "machine-overridable", "language-overridable", "window"), name
+
+
+def test_no_workspace_says_where_code_goes_or_what_is_run_for_a_key() -> None:
+    remote = [declared["scope"] for name, declared in DECLARED.items() if name.startswith("engine.")]
+    assert remote == ["machine"] * 4
 
 
 def test_the_extension_has_the_version_of_the_server() -> None:
