@@ -38,7 +38,8 @@ class Span:
     """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
     `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that stood there, which
-    others have to be better than by the wider a margin the smaller the `strength`.
+    others have to be better than by the wider a margin the smaller the `strength`. `resumed`: the canvas' ids stand
+    here at the first step, in place of noise.
     """
 
     start: int
@@ -48,6 +49,7 @@ class Span:
     stop: str | None = None
     expected: tuple[int, ...] = ()
     strength: float = 1.0
+    resumed: bool = False
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -68,6 +70,12 @@ class Canvas:
     def rows(self) -> Tensor:
         """The hole positions [H], ascending: the rows that need logits."""
         return (~self.pinned).nonzero()[:, 0]
+
+    @property
+    def resumed(self) -> list[int] | None:
+        """The ids of the hole positions [H] if all holes go on from drafts, else None."""
+        own: list[int] = self.ids[self.rows].tolist()
+        return own if all(hole.resumed for hole in self.holes) else None
 
 
 def lay_out(
@@ -105,7 +113,8 @@ def lay_out(
     for before, hole, at, draft, stood, size in each:
         ids += before
         least = min(hole.min_tokens, size)
-        spans.append(Span(len(ids), len(ids) + size, at, least, hole.stop, tuple(stood or ()), hole.strength))
+        end = len(ids) + size
+        spans.append(Span(len(ids), end, at, least, hole.stop, tuple(stood or ()), hole.strength, hole.resume))
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:

@@ -17,23 +17,32 @@ class StableAndSure:
 
     The rule of transformers' `StableAndConfidentStoppingCriteria`, but over what counts of a draft: what stands
     behind a hole's end (its first PAD, its stop) never reaches the user, so it need not settle. `counted` names
-    those rows, in ranges; without it all rows count.
+    those rows, in ranges; without it all rows count. `resumed` is a draft from before the first step, if there is one:
+    a step that says the same again, and is sure of it, is the last.
     """
 
     def __init__(
-        self, stability: int, confidence: float, counted: Callable[[Sequence[int]], Sequence[range]] | None = None
+        self,
+        stability: int,
+        confidence: float,
+        counted: Callable[[Sequence[int]], Sequence[range]] | None = None,
+        resumed: Sequence[int] | None = None,
     ) -> None:
         self._confidence = confidence
         self._counted = counted or (lambda draft: [range(len(draft))])
         self._recent: deque[list[tuple[int, int]]] = deque(maxlen=stability)
+        if resumed is not None:
+            self._recent.append(self._tokens(resumed))
 
     def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
         """Takes one step's ids and entropies (nats) of the hole rows."""
-        rows = list(chain.from_iterable(self._counted(draft)))
-        tokens = [(row, draft[row]) for row in rows]
+        tokens = self._tokens(draft)
         stable = len(self._recent) == self._recent.maxlen and all(earlier == tokens for earlier in self._recent)
         self._recent.append(tokens)
-        return stable and sum(entropies[row] for row in rows) < self._confidence * len(rows)
+        return stable and sum(entropies[row] for row, _ in tokens) < self._confidence * len(tokens)
+
+    def _tokens(self, draft: Sequence[int]) -> list[tuple[int, int]]:
+        return [(row, draft[row]) for row in chain.from_iterable(self._counted(draft))]
 
 
 class Deadline:

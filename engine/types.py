@@ -65,7 +65,8 @@ class Hole:
     most, at least one, is found anew, each run of them in about its own length; the rest comes back as it is, with the
     `stop` if it holds one, and the bounds don't matter. A higher strength finds anew what a lower one does, and more.
     At strength 1 all is noise: a draft only tells the length where the policy keeps to one, and widens the hole where
-    it is longer than `max_tokens`.
+    it is longer than `max_tokens`. With `resume` it is more: its tokens are what the model was at, so they stand in the
+    hole at the first step in place of noise, free to change, and denoising ends as soon as the model is sure of them.
 
     `healed`: the last token in front may grow into the hole, because the text there was cut anywhere. `expected`: the
     text that stood there, which another one has to be better than by a margin, which is the wider the smaller the
@@ -80,6 +81,7 @@ class Hole:
     healed: bool = True
     expected: str | None = None
     slack: int = 0
+    resume: bool = False
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:
@@ -87,6 +89,8 @@ class Hole:
             raise ValueError(f"a hole needs 0 <= min_tokens <= max_tokens and room for a token, not {bounds}")
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"a hole's strength lies in (0, 1], not {self.strength}")
+        if self.resume and (not self.draft or self.strength < 1.0):
+            raise ValueError("a hole resumes from a draft that is not empty, at strength 1")
         if self.stop == "":
             raise ValueError("a hole's stop is a non-empty text or None")
 
