@@ -41,7 +41,7 @@ def status_of(host: Host, settings: Settings, working: bool) -> Status:
     info = host.info
     if info is None:
         return Status(state, model, message=said)
-    memory, takes = None if resting else info.weight_bytes, info.profile.takes_instructions
+    memory, takes = None if resting else info.weight_bytes or None, info.profile.takes_instructions
     return Status(state, info.name, info.device, said, memory=memory, instructions=takes)
 
 
