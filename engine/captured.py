@@ -53,6 +53,11 @@ def run_again(work: Work) -> Work:
     return work
 
 
+def capture_on(device: torch.device) -> Capture:
+    """What `device` offers."""
+    return CudaGraphs(device) if device.type == "cuda" else run_again
+
+
 class CudaGraphs:
     """Captures on a stream of its own, all graphs' memory from one pool: none of them runs while another does, and
     nothing in it outlives a replay."""
@@ -85,7 +90,7 @@ class Captured:
         model: DiffusionGemmaForBlockDiffusion,
         canvas_length: int,
         pinned_signal: PinnedSignal = "after-first",
-        open_capture: Callable[[torch.device], Capture] = CudaGraphs,
+        open_capture: Callable[[torch.device], Capture] = capture_on,
     ) -> None:
         self.model = model
         self.pinned_signal = pinned_signal
@@ -99,9 +104,14 @@ class Captured:
     def behind(self, prompt: PromptCache) -> Captured:
         """Itself, behind this prompt. What was captured behind other buffers is forgotten."""
         if prompt is not self._prompt:
-            self._replays.clear()
+            self.forget()
             self._prompt = prompt
         return self
+
+    def forget(self) -> None:
+        """Let go of the prompt and of all that was captured behind it."""
+        self._replays.clear()
+        self._prompt = None
 
     @torch.inference_mode()
     def prepare(self, batch: int, tokens: int) -> None:

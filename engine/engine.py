@@ -18,8 +18,10 @@ from typing import Any, Self
 
 import torch
 
+from engine import kernels
 from engine.answer import Answer, answers
 from engine.canvas import Canvas, lay_out
+from engine.captured import Captured
 from engine.constraint import Constraint, Vocabulary
 from engine.contest import Contest, Lead
 from engine.denoise import Candidate
@@ -39,12 +41,16 @@ from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
 from engine.turns import Turn, next_turn
 from engine.types import CancelToken, Hole, Infill, InfillRequest, Limits, Loading, Step, Timings, Trial
+from engine.warming import first_request, usual_shapes
 
 
 class Engine:
-    """An open model. `clock` gives seconds; deadlines and timings are read from it."""
+    """An open model. `clock` gives seconds; deadlines and timings are read from it. `captured`: whether decoder passes
+    are captured (`engine.captured`); None: where our kernels run."""
 
-    def __init__(self, loaded: LoadedModel, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self, loaded: LoadedModel, clock: Callable[[], float] = time.perf_counter, captured: bool | None = None
+    ) -> None:
         self.info: ModelInfo = loaded.info
         self.profile: Profile = loaded.profile
         self._loaded: LoadedModel | None = loaded
@@ -55,7 +61,11 @@ class Engine:
         # Typing inside the region leaves the context as it is, and tokenising one of 4,096 tokens took 37 ms (CPU).
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
         self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
-        self._encoder = Encoder(loaded.model)
+        # Other buffers would void what was captured: room for all of a prompt from the start.
+        self._encoder = Encoder(loaded.model, capacity=max(1024, self.profile.max_prompt_tokens))
+        self._captured: Captured | None = None
+        if kernels.usable(loaded.device) if captured is None else captured:
+            self._captured = Captured(loaded.model, self.profile.canvas_length, self.profile.pinned_signal)
 
     @classmethod
     def open(
@@ -97,7 +107,7 @@ class Engine:
         prefilled = self._encoder.prefill(ids, cancel)
         denoising = self._clock()
 
-        decoding = Eager(loaded.model, self._encoder.seen(), len(ids), self.profile.pinned_signal)
+        decoding = self._passes(loaded)
         redraft = self._redraft(loaded, decoding, request, cancel)
         filled: dict[int, Answer] = {}
         trials: dict[int, tuple[Trial, ...]] = {}
@@ -141,6 +151,21 @@ class Engine:
             trials=tuple(trials.get(number, ()) if number is not None else () for number in redraft.whole),
         )
 
+    def warm(self) -> Iterator[None]:
+        """Make ready for what is asked most, a part at each `next`: kernels are compiled, decoder passes captured."""
+        if self._captured is None:
+            return
+        if not self._encoder.ids:
+            for _ in self.infill(first_request()):
+                pass
+            self._encoder.cache.crop(0)  # a cold prefill, however warm the engine
+            yield
+        for batch, tokens in usual_shapes(self.profile, self._length, len(self._prompt.canvas_end)):
+            if self._loaded is None:
+                return
+            self._captured.behind(self._encoder.cache).prepare(batch, tokens)
+            yield
+
     def count(self, text: str) -> int:
         """Tokens of a text by itself. May be called from any thread."""
         return len(self._tokenizer.encode(text))
@@ -151,6 +176,7 @@ class Engine:
             return
         on_cuda = self._loaded.device.type == "cuda"
         self._loaded = None
+        self._captured = None
         del self._encoder, self._vocabulary
         if on_cuda:
             torch.cuda.empty_cache()
@@ -167,6 +193,12 @@ class Engine:
         if self._loaded is None:
             raise EngineClosed("the engine is closed; open it again")
         return self._loaded
+
+    def _passes(self, loaded: LoadedModel) -> Passes:
+        """Behind the prompt that is held."""
+        if self._captured is not None:
+            return self._captured.behind(self._encoder.cache)
+        return Eager(loaded.model, self._encoder.seen(), len(self._encoder.ids), self.profile.pinned_signal)
 
     def _lay_out(self, turn: Turn) -> list[Canvas]:
         """The turn's canvases; of several lengths, those that fit."""

@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 
 from engine.canvas import Canvas, Span
+from engine.captured import Captured
 from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.loader import LoadedModel
@@ -55,7 +56,14 @@ def stock(
     return drafts.seen, output.sequences[0, -length:].tolist()
 
 
-def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, Any], chunk: int = 13) -> list[Progress]:
+def ours(
+    loaded: LoadedModel,
+    prompt: list[int],
+    seed: int,
+    setting: dict[str, Any],
+    chunk: int = 13,
+    captured: bool = False,
+) -> list[Progress]:
     """Our loop over a canvas that is one hole, without any policy; the prompt prefilled in chunks."""
     encoder = Encoder(loaded.model, chunk)
     encoder.prefill(prompt)
@@ -68,8 +76,9 @@ def ours(loaded: LoadedModel, prompt: list[int], seed: int, setting: dict[str, A
         StableAndSure(setting["stability"], setting["confidence"]),
         lambda logits: logits,
     )
+    eager = Eager(loaded.model, encoder.seen(), len(prompt))
     steps = denoise(
-        Eager(loaded.model, encoder.seen(), len(prompt)),
+        Captured(loaded.model, length).behind(encoder.cache) if captured else eager,
         [candidate],
         schedule=Schedule(setting["steps"], *setting["t"]),
         deadline=Deadline(None),

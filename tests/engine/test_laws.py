@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step, decoder
+from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
 from engine.canvas import Span, lay_out
+from engine.captured import Captured
 from engine.errors import Cancelled
 from engine.fill import Fill, read
 from engine.length import Pad
 from engine.loader import LoadedModel, load
+from engine.passes import Eager
 from engine.stopping import StableAndSure
 from engine.tokenizer import Tokenizer
 from tests.engine.checkpoints import SLIDING_WINDOW
@@ -47,17 +49,31 @@ def drafts(steps: list[Step]) -> list[tuple[str, ...]]:
     return [tuple(draft.text for draft in step.drafts) for step in steps]
 
 
+@pytest.fixture(params=[False, True], ids=["eager", "captured"])
+def captured(request: pytest.FixtureRequest) -> bool:
+    """The laws hold on either path. On a CPU what is captured is run again, in the shapes that a graph would have."""
+    chosen: bool = request.param
+    return chosen
+
+
 @pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+def fresh(loaded: LoadedModel, captured: bool) -> Callable[[], Engine]:
+    """Opens engines whose encoders are empty."""
+    return lambda: Engine(loaded, captured=captured)
+
+
+@pytest.fixture
+def passes(captured: bool, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The canvas of every decoder pass, as it went in."""
     seen: list[Tensor] = []
-    original = decoder.decode
+    kind = Captured if captured else Eager
+    original = kind.run
 
-    def decode(model: Any, ids: Tensor, *rest: Any) -> Tensor:
+    def run(self: Any, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         seen.append(ids[0].clone())
-        return original(model, ids, *rest)
+        return original(self, ids, soft, lengths)
 
-    monkeypatch.setattr(decoder, "decode", decode)
+    monkeypatch.setattr(kind, "run", run)
     return seen
 
 
@@ -108,11 +124,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS)
 def test_law_3_without_pins_every_draft_is_that_of_transformers(
-    loaded: LoadedModel, setting: dict[str, Any], seed: int, tokens: int
+    loaded: LoadedModel, captured: bool, setting: dict[str, Any], seed: int, tokens: int
 ) -> None:
     prompt = prompt_of(loaded, tokens, seed)
     expected, answer = stock(loaded, prompt, seed, setting)
-    progress = ours(loaded, prompt, seed, setting)
+    progress = ours(loaded, prompt, seed, setting, captured=captured)
     assert [step.draft for step in progress] == expected
     assert progress[-1].draft == answer
 
@@ -225,8 +241,10 @@ class Clock:
 
 
 @pytest.mark.parametrize(("deadline_ms", "steps"), [(0, 1), (9, 1), (25, 2), (30, 3), (45, 4)])
-def test_law_7_a_deadline_is_kept(loaded: LoadedModel, passes: list[Tensor], deadline_ms: int, steps: int) -> None:
-    engine = Engine(loaded, clock=Clock(passes))
+def test_law_7_a_deadline_is_kept(
+    loaded: LoadedModel, captured: bool, passes: list[Tensor], deadline_ms: int, steps: int
+) -> None:
+    engine = Engine(loaded, clock=Clock(passes), captured=captured)
     taken, infill = run(engine, request(deadline_ms=deadline_ms))
     assert (len(passes), infill.steps, infill.finish) == (steps, steps, "deadline")
     assert infill.texts == drafts(taken)[-1]
