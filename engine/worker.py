@@ -42,7 +42,6 @@ class EngineLike(Protocol):
 
     def warm(self) -> Iterator[None]:
         """Make ready for what is asked most, a part of it at each `next`; whoever waits comes between two parts."""
-        ...
 
     def count(self, text: str) -> int: ...
 
@@ -159,7 +158,7 @@ class Worker:
     def close(self, timeout: float | None = 5.0) -> bool:
         """Cancel everything, close the engine on its own thread; False if the thread did not end in time (seconds).
 
-        A thread deep in native code (an import, a load) can't be stopped; being a daemon it dies with the process.
+        A thread deep in an import or a load can't be stopped; being a daemon it dies with the process.
         """
         with self._changed:
             self._closing = True
@@ -267,6 +266,7 @@ class Worker:
             job.future.set_result(outcome)
         elif outcome is not None:
             job.future.set_exception(outcome)
+        outcome = None  # its traceback would keep this frame, and so all that the engine had in hand
 
     @staticmethod
     def _infill(engine: EngineLike, job: _Job) -> Infill:
