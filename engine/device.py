@@ -5,6 +5,8 @@ Knows torch's devices, no model. Runs on the thread that opens the engine; `dgls
 
 from __future__ import annotations
 
+import gc
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +18,15 @@ from engine.errors import NotEnoughMemory, UnsupportedModel
 
 _NOTABLE = 1_000_000_000
 """Bytes from which on it is told that others hold them; a driver's own share is less."""
+
+
+_EXHAUSTED = (
+    "CUDA error: out of memory",  # the driver's, where no tensor is allocated: a graph, a kernel
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "MPS backend out of memory",
+    "can't allocate memory",  # the CPU's
+)
+"""What errors say that tell of exhausted memory without being torch's own kind."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
@@ -81,8 +92,29 @@ def told_of_exhaustion(device: torch.device) -> Iterator[None]:
     """Turns an allocation that fails on `device` into `NotEnoughMemory`."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and not any(words in str(error) for words in _EXHAUSTED):
+            raise
         raise NotEnoughMemory(f"{device_name(device)} ran out of memory, {shortage(device)}") from error
+
+
+def reclaim(device: torch.device, error: BaseException) -> None:
+    """Give back what a failed allocation left behind: tensors that its error's traceback still holds (calls that are
+    over, but not forgotten), and what torch keeps for the next one."""
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    release(device)
+
+
+def release(device: torch.device) -> None:
+    """Hand memory that nothing needs any more back to the device, for other programs to take."""
+    gc.collect()  # whatever stands in a ring of references
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
 
 
 def _cgroup_free(root: Path = Path("/sys/fs/cgroup")) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,40 @@ def test_a_containers_cached_file_pages_count_as_free(tmp_path: Path, limit: str
 
 def test_without_a_container_nothing_is_limited(tmp_path: Path) -> None:
     assert devices._cgroup_free(tmp_path) == 2**63
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("MPS backend out of memory (MPS allocated: 16.00 GB)"),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_exhaustion_is_told_whoever_notices_it(error: RuntimeError) -> None:
+    with pytest.raises(NotEnoughMemory, match="ran out of memory"), devices.told_of_exhaustion(CPU):
+        raise error
+
+
+def test_another_failure_stays_what_it_is() -> None:
+    with pytest.raises(RuntimeError, match="a bug"), devices.told_of_exhaustion(CPU):
+        raise RuntimeError("a bug")
+
+
+def test_what_a_failed_allocation_left_is_given_back_though_its_error_is_kept() -> None:
+    left: list[weakref.ref[torch.Tensor]] = []
+
+    def allocate() -> None:
+        activations = torch.zeros(8)
+        left.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(NotEnoughMemory) as caught, devices.told_of_exhaustion(CPU):
+        allocate()
+    assert left[0]() is not None
+    devices.reclaim(CPU, caught.value)
+    assert left[0]() is None
 
 
 def test_memory_that_runs_out_while_filling_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
