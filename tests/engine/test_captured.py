@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,13 @@ import torch
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from engine import decoder
+from engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step, decoder
 from engine.canvas import WIDTHS, width_for
 from engine.captured import BATCHES, GRAPHS, Captured, Work, run_again
 from engine.encoder import Encoder
 from engine.loader import LoadedModel, load
 from engine.passes import Eager, Passes, stacked
+from engine.profile import HolePolicy
 from tests.engine.checkpoints import SLIDING_WINDOW, raw_checkpoint
 from tests.engine.reference import prompt_of
 
@@ -182,6 +184,58 @@ def test_a_canvas_takes_the_next_width_and_never_more_than_the_models() -> None:
     assert [width_for(tokens, 100) for tokens in (30, 70, 97)] == [64, 96, 100]
     assert [width_for(tokens, 48) for tokens in (30, 48)] == [48, 48]
     assert width_for(300, 512) == 512
+
+
+ASKED = {
+    "holes": (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx")),
+    "a draft": (Pinned("x = "), Hole(draft="turn(value, count)", strength=0.4), Pinned("\n")),
+}
+
+
+def ask(segments: tuple[Pinned | Hole, ...]) -> InfillRequest:
+    return InfillRequest(Context(above="import path\n" * 9), segments, Limits(max_steps=5))
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize(
+    ("model", "policy"),
+    [("peaked", "pad"), ("flat", "batch"), ("peaked", "batch"), ("chat", "batch"), ("chat", "fixed")],
+)
+def test_an_engine_that_captures_says_what_one_says_that_does_not(
+    request: pytest.FixtureRequest, model: str, policy: HolePolicy, asked: tuple[Pinned | Hole, ...]
+) -> None:
+    loaded: LoadedModel = request.getfixturevalue(model)
+    loaded = replace(loaded, profile=replace(loaded.profile, hole_policy=policy))
+    (*steps, infill), (*others, other) = (
+        list(Engine(loaded, captured=captured).infill(ask(asked))) for captured in (True, False)
+    )
+    assert isinstance(infill, Infill)
+    assert isinstance(other, Infill)
+    assert (infill.texts, infill.passes, infill.finish) == (other.texts, other.passes, other.finish)
+    assert infill.confidences == pytest.approx(other.confidences, rel=1e-3)
+    for mine, theirs in zip(steps, others, strict=True):
+        assert isinstance(mine, Step)
+        assert isinstance(theirs, Step)
+        assert [draft.text for draft in mine.drafts] == [draft.text for draft in theirs.drafts]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("policy", ["pad", "batch"])
+def test_a_step_waits_for_the_device_at_its_report_alone(tmp_path: Path, policy: HolePolicy) -> None:
+    loaded = load(raw_checkpoint(tmp_path), "cuda")
+    engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
+    asked = InfillRequest(Context(), (Pinned("x = "), Hole(max_tokens=4), Pinned("\n")), Limits(max_steps=9))
+    list(engine.infill(asked))
+    running = engine.infill(asked)
+    for _ in range(3):  # behind the one at which lengths are judged
+        next(running)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        next(running)
+        next(running)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu
