@@ -241,7 +241,9 @@ def test_a_step_waits_for_the_device_at_its_report_alone(tmp_path: Path, policy:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} to {max(lengths)}")
-def test_a_graph_replays_the_references_pass(tmp_path: Path, lengths: tuple[int, ...]) -> None:
+def test_a_graph_replays_the_references_pass(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lengths: tuple[int, ...]
+) -> None:
     on_gpu = load(raw_checkpoint(tmp_path), "cuda")
     fixed, encoder, given = Captured(on_gpu.model, CANVAS), Encoder(on_gpu.model), canvases(on_gpu, lengths)
     for tokens in PROMPTS:
@@ -249,3 +251,4 @@ def test_a_graph_replays_the_references_pass(tmp_path: Path, lengths: tuple[int,
         for _ in range(2):
             # The kernel multiplies in TF32.
             assert same(fixed.behind(encoder.cache), reference(on_gpu, encoder), given, lengths, within=1e-2)
+    assert not caplog.records, "a capture failed"
