@@ -9,9 +9,11 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from engine.errors import Cancelled
+from engine.remote.handshake import cannot_pin
 from engine.remote.transport import Transport
 from engine.remote.wire import Ask, Told
 from engine.types import CancelToken
@@ -20,6 +22,10 @@ T = TypeVar("T")
 
 _LOOK_SECONDS = 0.005
 """How often the cancel token is looked at. A denoising step takes longer."""
+
+_TELLING, _LEAST = 24, 0.25
+"""From so many pinned positions on it shows whether the server saw them: the model repeats most of what it sees, and
+next to nothing of what it doesn't."""
 
 
 class Asking:
@@ -45,10 +51,8 @@ class Asking:
         found: list[Told | None] = [None] * len(asks)
         if self._until is not None and time.monotonic() >= self._until:
             return found
-        try:
+        with suppress(TimeoutError):
             waited(self._runner, self._gather(asks, found), self._cancel, self._until)
-        except TimeoutError:
-            pass
         if not self._answered:
             told = [one.cached for one in found if one is not None and one.cached is not None]
             self.computed = len(self.prompt) - min(told, default=0)
@@ -57,7 +61,9 @@ class Asking:
 
     async def _gather(self, asks: Sequence[Ask], found: list[Told | None]) -> None:
         async def one(place: int, ask: Ask) -> None:
-            found[place] = await self._transport.denoise(ask, self._model)
+            found[place] = told = await self._transport.denoise(ask, self._model)
+            if _ignored(ask, told):
+                raise cannot_pin(self._transport.address)
 
         try:
             async with asyncio.TaskGroup() as group:
@@ -65,6 +71,13 @@ class Asking:
                     group.create_task(one(place, ask))
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None
+
+
+def _ignored(ask: Ask, told: Told) -> bool:
+    """Did another model, or an older server behind the same address, write what it liked?"""
+    pinned = [position for position in ask.pinned if position < ask.end]
+    kept = sum(told.ids[position] == ask.canvas[position] for position in pinned)
+    return len(pinned) >= _TELLING and kept < _LEAST * len(pinned)
 
 
 def waited(runner: asyncio.Runner, work: Coroutine[Any, Any, T], cancel: CancelToken, until: float | None = None) -> T:

@@ -48,7 +48,7 @@ class Patience:
 
 class Transport:
     def __init__(self, address: Address, credentials: Credentials, patience: Patience) -> None:
-        self._address, self._credentials, self._patience = address, credentials, patience
+        self.address, self._credentials, self._patience = address, credentials, patience
         timeout = httpx2.Timeout(patience.answer, connect=patience.connect)
         # A proxy for the world outside is none for this machine.
         self._client = httpx2.AsyncClient(timeout=timeout, trust_env=not address.loopback, follow_redirects=False)
@@ -77,17 +77,17 @@ class Transport:
         try:
             return await self._patiently(lambda: self._stream(ask, model))
         except wire.Refused as refused:
-            raise ServerUnfit(f"the server at {self._address.host} refuses the request: {refused.message}") from None
+            raise ServerUnfit(f"the server at {self.address.host} refuses the request: {refused.message}") from None
 
     async def _json(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
         headers = await self._credentials.headers()
-        async with self._client.stream(method, self._address.base + path, json=body, headers=headers) as response:
+        async with self._client.stream(method, self.address.base + path, json=body, headers=headers) as response:
             if response.status_code != 200:
                 raise await _refusal(response)
             return wire.parsed((await _whole(response)).decode("utf-8", "replace"))
 
     async def _stream(self, ask: wire.Ask, model: str) -> wire.Told:
-        gathering, url = wire.Gathering(ask), self._address.base + "/v1/completions"
+        gathering, url = wire.Gathering(ask), self.address.base + "/v1/completions"
         headers, size = await self._credentials.headers(), 0
         async with self._client.stream("POST", url, json=wire.body(ask, model), headers=headers) as response:
             if response.status_code != 200:
@@ -101,7 +101,7 @@ class Transport:
     async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
         """The first success of several tries, `wire.Refused` for what no further one would change."""
         clock = asyncio.get_running_loop().time
-        began, pause, tries, host, renewed = clock(), self._patience.pause, 0, self._address.host, False
+        began, pause, tries, host, renewed = clock(), self._patience.pause, 0, self.address.host, False
         while True:
             tries, least = tries + 1, 0.0
             try:
@@ -114,14 +114,14 @@ class Transport:
             except wire.Malformed as error:
                 reason, patient = f"the server at {host} gives answers that can't be used: {error}", False
             except httpx2.InvalidURL as error:
-                raise ServerUnfit(f"{self._address.url} can't be used as a server's URL: {error}") from None
+                raise ServerUnfit(f"{self.address.url} can't be used as a server's URL: {error}") from None
             except httpx2.HTTPError as error:
                 reason, patient = f"the server at {host} can't be reached ({_reason(error)})", True
             except wire.Refused as refused:
                 if refused.status in (401, 403):
                     self._credentials.forget()
                     if renewed or not self._credentials.renewable:
-                        raise ServerUnfit(_refused_key(self._address)) from None
+                        raise ServerUnfit(_refused_key(self.address)) from None
                     renewed = True
                     continue
                 if refused.status not in _PASSING:
@@ -131,7 +131,7 @@ class Transport:
             wait = max(least, pause * random.uniform(0.5, 1.0))  # a team's editors shall not all come back together
             left = began + self._patience.absence - clock()
             if wait > left or (not patient and tries >= self._patience.tries):
-                later = f"; it asks to be left alone for {least:g} s" if least > left else "; try again later"
+                later = f"; it asks to be left alone for {least:g} s" if least else "; try again later"
                 raise ServerUnreachable(reason + later)
             await asyncio.sleep(wait)
             pause = min(2 * pause, self._patience.longest_pause)

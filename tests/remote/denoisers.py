@@ -21,6 +21,8 @@ from engine.loader import LoadedModel
 from engine.sampler import accepted
 from engine.tokenizer import Tokenizer
 
+Stopped = Callable[[], bool]
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -36,27 +38,37 @@ class Ended:
 
 
 class Modelled:
-    """One request at a time; `steps` are those of all."""
+    """One request at a time; `steps` are those of all. Of the last canvas: the mean entropy, in nats, of all positions
+    when it ended, by which that was decided, and of those alone that were not pinned."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._model = loaded.model
         self.vocabulary: int = loaded.model.model.decoder.vocab_size
         self.steps = 0
+        self.mean_at_end = self.hole_mean_at_end = 0.0
         self._one = threading.Lock()
+
+    def stepped(self) -> None:
+        self.steps += 1
 
     def tokens(self, text: str) -> list[int]:
         return self._loaded.tokenizer.encode(text)
 
     @torch.inference_mode()
     def denoise(
-        self, prompt: Sequence[int], canvas: Sequence[int], pinned: Sequence[int], most: int, stopped: Callable[[], bool]
+        self,
+        prompt: Sequence[int],
+        canvas: Sequence[int],
+        pinned: Sequence[int],
+        most: int,
+        stopped: Callable[[], bool],
     ) -> Ended | None:
         with self._one:
             return None if stopped() else self._denoise(prompt, canvas, pinned, most, stopped)
 
     def _denoise(
-        self, prompt: Sequence[int], seed: Sequence[int], pinned: Sequence[int], most: int, stopped: Callable[[], bool]
+        self, prompt: Sequence[int], seed: Sequence[int], pinned: Sequence[int], most: int, stopped: Stopped
     ) -> Ended | None:
         model, profile = self._model, self._loaded.profile
         cache = DynamicCache()
@@ -71,7 +83,7 @@ class Modelled:
         for step in range(min(most, profile.max_steps)):
             if stopped():
                 return None
-            self.steps += 1
+            self.stepped()
             hidden = decoder.decode(model, ids[None], soft, seen, decoder.NO_MASKS, len(prompt))
             logits = decoder.logits(model, hidden)[0]
             remaining = (profile.max_steps - step) / profile.max_steps
@@ -80,10 +92,13 @@ class Modelled:
             entropies = torch.special.entr(chances).sum(-1)
             history.append(logits.argmax(-1))
             drawn = torch.multinomial(chances, 1)[:, 0]
-            ids = torch.where(accepted(entropies, profile.entropy_bound), drawn, torch.randint(self.vocabulary, ids.shape))
+            ids = torch.where(
+                accepted(entropies, profile.entropy_bound), drawn, torch.randint(self.vocabulary, ids.shape)
+            )
             ids = torch.where(held, seeded, ids)
             soft = decoder.soft_embeddings(model, tempered)[None].masked_fill(held[None, :, None], 0.0)
             recent = history[-profile.stability_threshold - 1 :]
+            self.mean_at_end, self.hole_mean_at_end = float(entropies.mean()), float(entropies[~held].mean())
             stable = len(recent) > profile.stability_threshold and all(torch.equal(one, recent[0]) for one in recent)
             if stable and float(entropies.mean()) < profile.confidence_threshold:
                 break
@@ -107,7 +122,12 @@ class Scripted:
         return self.tokenizer.encode(text)
 
     def denoise(
-        self, prompt: Sequence[int], canvas: Sequence[int], pinned: Sequence[int], most: int, stopped: Callable[[], bool]
+        self,
+        prompt: Sequence[int],
+        canvas: Sequence[int],
+        pinned: Sequence[int],
+        most: int,
+        stopped: Callable[[], bool],
     ) -> Ended | None:
         with self._lock:
             self.running += 1

@@ -32,7 +32,12 @@ class Denoiser(Protocol):
     vocabulary: int
 
     def denoise(
-        self, prompt: Sequence[int], canvas: Sequence[int], pinned: Sequence[int], most: int, stopped: Callable[[], bool]
+        self,
+        prompt: Sequence[int],
+        canvas: Sequence[int],
+        pinned: Sequence[int],
+        most: int,
+        stopped: Callable[[], bool],
     ) -> Canvas | None:
         """None if it was stopped. Called on several threads."""
         ...
@@ -54,7 +59,9 @@ class Seen:
 @dataclass(slots=True)
 class FakeVllm:
     """`faults` are used up by the next denoising requests, one each: "hang", "drop", "half", "garbage", "short",
-    "429 SECONDS", "500", "503". `keys`: which of them are let in, all if empty. `pins`: an older server has none."""
+    "unpinned", "307 URL", "429 SECONDS", "500", "503". `keys`: which of them are let in, all if there are none.
+    `pins`: an older server has none.
+    """
 
     denoiser: Denoiser
     canvas_length: int
@@ -156,7 +163,9 @@ class FakeVllm:
             await _send(writer, 200, {"choices": [{"index": 0, "text": "x", "finish_reason": "length"}]})
             return
         fault = self.faults.popleft() if self.faults else ""
-        if fault.startswith(("4", "5")):
+        if fault == "unpinned":
+            extra["diffusion_pinned"] = [0]
+        if fault.startswith(("3", "4", "5")):
             status, _, after = fault.partition(" ")
             await _send(writer, int(status), {"error": {"message": "busy", "code": int(status)}}, after)
             return
@@ -268,10 +277,11 @@ async def _error(writer: asyncio.StreamWriter, status: int, message: str, body: 
     await _stream(writer, iter([json.dumps(error), "[DONE]"]), "")
 
 
-async def _send(writer: asyncio.StreamWriter, status: int, value: object, retry_after: str = "") -> None:
+async def _send(writer: asyncio.StreamWriter, status: int, value: object, detail: str = "") -> None:
     content = json.dumps(value).encode()
     head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-    head += f"Retry-After: {retry_after}\r\n" if retry_after else ""
+    if detail:
+        head += f"{'Location' if status == 307 else 'Retry-After'}: {detail}\r\n"
     writer.write(head.encode() + b"\r\n" + content)
     await writer.drain()
 

@@ -1,0 +1,84 @@
+"""Servers with vLLM's traits over our own models, and engines that use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from engine.hub import embedded_folder
+from engine.loader import LoadedModel, load
+from engine.remote.address import Address
+from engine.remote.engine import RemoteEngine
+from engine.remote.transport import Patience
+from engine.tokenizer import Tokenizer
+from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
+from tests.remote.denoisers import Modelled, Scripted
+from tests.remote.fake_vllm import FakeVllm
+
+HASTY = Patience(connect=1.0, answer=5.0, absence=3.0, pause=0.01, longest_pause=0.1)
+
+OpenRemote = Callable[..., RemoteEngine]
+
+
+@pytest.fixture(autouse=True)
+def no_own_calibration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+
+@pytest.fixture(scope="session")
+def embedded() -> LoadedModel:
+    return load("embedded", "cpu")
+
+
+@pytest.fixture(scope="session")
+def chat(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """Prompted like the published model; a random one that has clear favourites."""
+    return load(chat_checkpoint(tmp_path_factory.mktemp("chat"), sharpness=100.0), "cpu")
+
+
+@pytest.fixture(scope="session")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """A random model to which every token is about as likely."""
+    return load(raw_checkpoint(tmp_path_factory.mktemp("flat")), "cpu")
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[LoadedModel], FakeVllm]]:
+    """Starts a server that runs a model."""
+    torch.manual_seed(0)
+    started: list[FakeVllm] = []
+
+    def start(loaded: LoadedModel) -> FakeVllm:
+        started.append(FakeVllm(Modelled(loaded), loaded.profile.canvas_length))
+        started[-1].start()
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def scripted() -> Iterator[FakeVllm]:
+    """A server that writes `name` wherever it may."""
+    tokenizer = Tokenizer(embedded_folder() / "tokenizer.json")
+    denoiser = Scripted(tokenizer, tokenizer.encode("name"), tokenizer.size)
+    with FakeVllm(denoiser, 96) as server:
+        yield server
+
+
+@pytest.fixture
+def connect() -> Iterator[OpenRemote]:
+    """Opens engines on a server."""
+    opened: list[RemoteEngine] = []
+
+    def open_remote(server: FakeVllm, model: str | Path = "embedded", **address: object) -> RemoteEngine:
+        opened.append(RemoteEngine.open(Address(server.url, **address), model, HASTY))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_remote
+    for engine in opened:
+        engine.close()

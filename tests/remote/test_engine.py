@@ -1,0 +1,118 @@
+"""Lengths that compete, drafts that are doubted and several holes at once, over a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+
+import pytest
+import torch
+
+from engine import Context, Hole, InfillRequest, Limits, Pinned, doubt
+from engine import seam as local
+from engine.canvas import lay_out
+from engine.contest import DROP_AT, KEEP
+from engine.doubt import TURNS
+from engine.encoder import Encoder
+from engine.loader import LoadedModel
+from engine.passes import Eager
+from engine.remote.reading import doubted, doubts, seam
+from engine.remote.rival import Found, drawn, noise
+from engine.remote.wire import Ask, Told
+from engine.seam import AFTER
+from tests.remote.asked import request, run
+from tests.remote.conftest import OpenRemote
+from tests.remote.denoisers import Modelled
+from tests.remote.fake_vllm import FakeVllm
+
+Serve = Callable[[LoadedModel], FakeVllm]
+
+
+def asked(hole: Hole, seed: int = 0, **limits: int) -> InfillRequest:
+    segments = [Pinned("def read(path):\n    value = "), hole, Pinned("\n    return value\n")]
+    return InfillRequest(Context(path="a.py"), segments, Limits(**limits), seed)
+
+
+def test_lengths_compete(serve: Serve, connect: OpenRemote, chat: LoadedModel) -> None:
+    server = serve(chat)
+    engine = connect(server, chat.folder)
+    steps, infill = run(engine, asked(Hole(max_tokens=12, healed=False), max_steps=5))
+    allowed = [seen.body["vllm_xargs"]["diffusion_max_steps"] for seen in server.denoised]
+    lengths = 9  # 1..8, 10, 12
+    assert allowed.count(DROP_AT) >= lengths
+    assert allowed.count(5) == KEEP
+    assert len(infill.trials[0]) == KEEP
+    best = min(infill.trials[0], key=lambda trial: trial.nats)
+    assert infill.texts[0] == best.text
+    assert [step.index for step in steps] == [DROP_AT, 5]
+    assert infill.passes == DROP_AT + 1 + 5 + 1
+
+
+def test_several_holes(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
+    segments = [Pinned("def add(one, two):\n    return on"), Hole(max_tokens=8, stop="\n"), Pinned("\n\n\ndef sub(")]
+    segments += [Hole(max_tokens=8, stop=")"), Pinned("):\n    return 1\n")]
+    _, infill = run(connect(serve(embedded)), InfillRequest(Context(), segments, Limits(max_steps=8)))
+    assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == 2
+    assert all(0 <= confidence <= 1 for confidence in infill.confidences)
+    assert ["".join(piece.text for piece in own) for own in infill.pieces] == list(infill.texts)
+
+
+def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
+    server = serve(embedded)
+    draft = "total = sum(values) / len(values)"
+    hole = Hole(draft=draft, strength=0.2, healed=False)
+    _, infill = run(connect(server), asked(hole, max_steps=6))
+    once = [seen for seen in server.denoised if seen.body["vllm_xargs"]["diffusion_max_steps"] == 1]
+    assert len(once) >= TURNS
+    shared = sum(one == other for one, other in zip(infill.texts[0], draft, strict=False))
+    assert shared >= 4
+
+
+def told(server: FakeVllm, asks: Sequence[Ask], prompt: Sequence[int]) -> list[Told]:
+    found = []
+    for ask in asks:
+        ended = server.denoiser.denoise(prompt, ask.canvas, ask.pinned, ask.steps, lambda: False)
+        assert ended is not None
+        rows = [ended.logprobs(row, [ended.ids[row], *ask.wanted], 0) for row in range(ask.end)]
+        own = tuple(row[id] for row, id in zip(rows, ended.ids, strict=False))
+        found.append(Told(tuple(ended.ids[: len(rows)]), own, tuple(rows), None))
+    return found
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, length: int) -> None:
+    """Not near: the same, but for the self-conditioning of pins, which the local engine leaves out here, too."""
+    prompt = [1, 2, *embedded.tokenizer.encode("import os\n")]
+    encoder = Encoder(embedded.model)
+    encoder.prefill(prompt)
+    passes = Eager(embedded.model, encoder.seen(), len(prompt), "never")
+    hole = Hole(max_tokens=length, draft="return path", healed=False)
+    canvas = lay_out(
+        [Pinned("def read(path):\n    "), hole, Pinned("\n\n\nread(1)\n")],
+        embedded.tokenizer,
+        embedded.profile,
+        lambda hole, drafted: length,
+    )
+    server = FakeVllm(Modelled(embedded), 96)
+    rival = drawn(canvas, 1, server.denoiser.vocabulary)
+    draft = list(islice(noise(5, server.denoiser.vocabulary), length))
+    behind = list(islice(noise(7, server.denoiser.vocabulary), AFTER))
+    reading = seam(Found(rival, draft, [0.0] * length), 0, behind)
+    ours = -sum(reading.of(told(server, reading.asks(prompt), prompt)).values())
+    (theirs,) = local.surprises(passes, [canvas], [draft], 0, torch.tensor(behind))
+    assert ours == pytest.approx(theirs, abs=1e-3)
+
+    rows = list(range(canvas.holes[0].start, canvas.holes[0].start + 3))
+    stream = list(islice(noise(3, server.denoiser.vocabulary), len(canvas.ids)))
+    found: dict[int, float] = {}
+    for one in doubted(canvas, rows, iter(stream)):
+        found |= doubts(one, told(server, one.asks(prompt), prompt))
+    theirs_too = doubt.doubts(passes, canvas, torch.tensor(rows), torch.tensor(stream))
+    assert [found[row] for row in rows] == pytest.approx(theirs_too, abs=1e-3)
+
+
+def test_steps_never_exceed_what_was_asked_for(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
+    server = serve(flat)
+    _, infill = run(connect(server, flat.folder), request("def read(path):\n    return na", max_steps=1))
+    assert {seen.body["vllm_xargs"]["diffusion_max_steps"] for seen in server.denoised} == {1}
+    assert infill.steps == 1

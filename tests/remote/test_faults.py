@@ -1,0 +1,136 @@
+"""Slow, broken, overloaded and dying servers: what helps is tried, and the rest is said in one line."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from engine import CancelToken
+from engine.errors import Cancelled, EngineClosed, EngineError, ServerUnfit, ServerUnreachable
+from tests.remote.asked import request, run
+from tests.remote.conftest import OpenRemote
+from tests.remote.denoisers import Scripted
+from tests.remote.fake_vllm import FakeVllm
+
+
+@pytest.mark.parametrize("fault", ["drop", "half", "garbage", "short", "500", "503", "429 0.05", "502"])
+def test_one_wrong_answer_is_asked_for_again(scripted: FakeVllm, connect: OpenRemote, fault: str) -> None:
+    engine = connect(scripted)
+    scripted.faults.append(fault)
+    assert run(engine, request())[1].texts[0].startswith("name")
+    assert len(scripted.denoised) == 2
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        ("half", "answers that can't be used"),
+        ("garbage", "an answer is no JSON"),
+        ("short", "tokens where"),
+        ("500", "answers 500: busy"),
+    ],
+)
+def test_wrong_answers_end_after_three_tries(scripted: FakeVllm, connect: OpenRemote, fault: str, said: str) -> None:
+    engine = connect(scripted)
+    scripted.faults.extend([fault] * 4)
+    with pytest.raises(ServerUnreachable, match=said):
+        run(engine, request())
+    assert len(scripted.denoised) == 3
+
+
+def test_retry_after_is_heeded(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine = connect(scripted)
+    scripted.faults.append("429 0.4")
+    began = time.monotonic()
+    run(engine, request())
+    assert time.monotonic() - began >= 0.4
+    scripted.faults.append("429 3600")
+    began = time.monotonic()
+    with pytest.raises(ServerUnreachable, match="left alone for 3600 s"):
+        run(engine, request())
+    assert time.monotonic() - began < 1
+
+
+def test_a_server_that_hangs(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine = connect(scripted)
+    scripted.faults.append("hang")
+    began = time.monotonic()
+    with pytest.raises(ServerUnreachable, match="within 300 ms"):
+        run(engine, request(deadline_ms=300))
+    assert time.monotonic() - began < 1
+    assert engine.info.device.endswith(", not answering")
+    assert run(engine, request())[1].finish == "stable"
+    assert not engine.info.device.endswith(", not answering")
+
+
+def test_what_the_server_refuses_is_told_at_once(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine = connect(scripted)
+    scripted.canvas_length = 8
+    with pytest.raises(ServerUnfit, match="refuses the request: diffusion_canvas_length must be"):
+        run(engine, request())
+    assert len(scripted.denoised) == 1
+
+
+def test_kill_and_restart_in_the_middle_of_a_request(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine, model = connect(scripted), scripted.denoiser
+    assert isinstance(model, Scripted)
+    model.seconds = 0.5
+
+    def kill() -> None:
+        while not model.running:
+            time.sleep(0.01)
+        scripted.stop()
+        time.sleep(0.3)
+        model.seconds = 0.0
+        scripted.start()
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    assert run(engine, request())[1].texts[0].startswith("name")
+    killer.join()
+    assert len(scripted.denoised) == 2
+
+
+def test_a_server_that_stays_dead(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine = connect(scripted)
+    scripted.stop()
+    with pytest.raises(ServerUnreachable, match=r"can't be reached .*; try again later"):
+        run(engine, request())
+
+
+def test_cancel_closes_the_stream_and_ends_the_work(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine, model, cancel = connect(scripted), scripted.denoiser, CancelToken()
+    assert isinstance(model, Scripted)
+    model.seconds = 5.0
+    threading.Timer(0.1, cancel.cancel).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        run(engine, request(), cancel)
+    assert time.monotonic() - began < 0.5
+    while not model.stopped:
+        assert time.monotonic() - began < 2
+        time.sleep(0.01)
+    assert scripted.denoised[-1].aborted
+
+
+def test_cancel_while_it_waits_for_a_server_that_is_away(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine, cancel = connect(scripted), CancelToken()
+    scripted.stop()
+    threading.Timer(0.1, cancel.cancel).start()
+    began = time.monotonic()
+    with pytest.raises(Cancelled):
+        run(engine, request(), cancel)
+    assert time.monotonic() - began < 0.5
+
+
+def test_closed_and_senseless(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine = connect(scripted)
+    with pytest.raises(EngineError, match="at least 1 step"):
+        run(engine, request(max_steps=0))
+    engine.close()
+    engine.close()
+    assert engine.count("name") > 0
+    with pytest.raises(EngineClosed):
+        run(engine, request())

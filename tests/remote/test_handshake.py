@@ -1,0 +1,99 @@
+"""Servers that can't do what is needed are refused in words; those that are away are waited for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from dgls.server import open_engine
+from dgls.settings import EngineSettings, Settings
+from engine.errors import ServerUnfit, ServerUnreachable
+from engine.hub import embedded_folder
+from engine.loader import LoadedModel
+from tests.remote.asked import request, run
+from tests.remote.conftest import OpenRemote
+from tests.remote.fake_vllm import FakeVllm
+
+
+def test_what_people_see_of_it(scripted: FakeVllm, connect: OpenRemote) -> None:
+    info = connect(scripted).info
+    assert info.device == f"vLLM at 127.0.0.1:{scripted.port}"
+    assert (info.device_name, info.weight_bytes, info.on_gpu) == ("vLLM 0.33.0", 0, False)
+
+
+def test_a_server_that_cannot_pin_is_refused(scripted: FakeVllm, connect: OpenRemote) -> None:
+    scripted.pins, scripted.version = False, "0.31.2"
+    with pytest.raises(ServerUnfit, match=r"\(vLLM 0\.31\.2\) can't pin: .* needs vLLM 0\.33 or later"):
+        connect(scripted)
+    assert scripted.denoised == []
+
+
+def test_a_server_that_is_swapped_for_one_that_cannot_pin(scripted: FakeVllm, connect: OpenRemote) -> None:
+    """Behind one address an older one may answer for a while."""
+    engine = connect(scripted)
+    scripted.faults.append("unpinned")
+    with pytest.raises(ServerUnfit, match="can't pin"):
+        run(engine, request("import os\n" * 10 + "value = "))
+
+
+def test_canvas_too_narrow(scripted: FakeVllm, connect: OpenRemote) -> None:
+    scripted.canvas_length = 64
+    with pytest.raises(ServerUnfit, match="fewer than the 96 tokens"):
+        connect(scripted)
+
+
+def test_another_vocabulary(
+    serve: Callable[[LoadedModel], FakeVllm], flat: LoadedModel, chat: LoadedModel, connect: OpenRemote
+) -> None:
+    server = serve(chat)
+    server.canvas_length = 256
+    with pytest.raises(ServerUnfit, match=r"another vocabulary than dgls\.model"):
+        connect(server, flat.folder)
+
+
+def test_which_model(scripted: FakeVllm, connect: OpenRemote) -> None:
+    scripted.names = ("one", "two")
+    with pytest.raises(ServerUnfit, match=r"2 models \(one, two\): name one in dgls\.engine\.servedModel"):
+        connect(scripted)
+    with pytest.raises(ServerUnfit, match="no model 'three', but: one, two"):
+        connect(scripted, served_model="three")
+    run(connect(scripted, served_model="two"), request())
+    assert {seen.body["model"] for seen in scripted.denoised} == {"two"}
+
+
+def test_prompts_fit_what_the_server_takes(scripted: FakeVllm, connect: OpenRemote) -> None:
+    scripted.max_model_len = 96 + 50
+    assert connect(scripted).info.profile.max_prompt_tokens == 50
+    scripted.max_model_len = 96
+    with pytest.raises(ServerUnfit, match="larger --max-model-len"):
+        connect(scripted)
+
+
+def test_the_settings_choose_it(scripted: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripted.keys = {"right"}
+    monkeypatch.setenv("TEAM_KEY", "right")
+    settings = Settings(engine=EngineSettings(f"{scripted.url}/v1", api_key_variable="TEAM_KEY"))
+    engine = open_engine(settings, lambda done, total: None)
+    assert engine.info.device == f"vLLM at 127.0.0.1:{scripted.port}"
+    assert not list(engine.warm())
+    engine.close()
+
+
+def test_no_weights_are_needed(scripted: FakeVllm, connect: OpenRemote, tmp_path: Path) -> None:
+    for path in embedded_folder().glob("*.json"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert run(connect(scripted, tmp_path), request())[1].texts[0].startswith("name")
+
+
+def test_a_server_that_is_away_when_the_editor_starts(scripted: FakeVllm, connect: OpenRemote) -> None:
+    scripted.stop()
+    engine = connect(scripted)
+    assert engine.info.device.endswith(", not answering")
+    with pytest.raises(ServerUnreachable, match="not answer in time"):
+        run(engine, request(deadline_ms=300))
+    scripted.start()
+    assert run(engine, request())[1].texts[0].startswith("name")
+    assert engine.info == replace(engine.info, device=f"vLLM at 127.0.0.1:{scripted.port}")
