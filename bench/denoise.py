@@ -25,6 +25,7 @@ from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
 from engine import decoder
 from engine.canvas import Canvas, Span
+from engine.constraint import Constraint
 from engine.denoise import Candidate, denoise
 from engine.encoder import Encoder
 from engine.passes import Eager
@@ -93,7 +94,7 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int, 
                 Canvas(ids, pinned, (Span(start, start + HOLE),)),
                 Sampler(VOCABULARY, 0.1, torch.Generator().manual_seed(0)),
                 StableAndSure(1, UNREACHED),
-                lambda logits: logits,
+                Constraint.none(HOLE, VOCABULARY, model.device),
             )
         ],
         schedule=Schedule(steps, 0.4, 0.8),

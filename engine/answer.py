@@ -1,6 +1,6 @@
 """What a step says, hole by hole: the text, how sure the model is of it, and its tokens one by one.
 
-Reads tensors that the loop made and hands out plain values. Runs on the engine thread.
+Knows plain values, no tensors. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def answers(progress: Progress, reader: Reader) -> list[Answer]:
     token that ends it, unless there is no other: several ends mean the same and share its probability.
     Measured on held-out holes: ranks the right fills before the wrong ones better than a mean or the least of them.
     """
-    best = progress.logits.log_softmax(-1).amax(-1).tolist()
+    best = progress.sureness
     found = []
     for fill, rows in zip(reader.fills(progress.draft), reader.counted(progress.draft), strict=True):
         count = len(fill.pieces)

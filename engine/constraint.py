@@ -2,18 +2,23 @@
 
 Special tokens never stand in a hole, PAD and what holds the hole's stop only where the length policy lets its text
 end early, and the first token of a healed hole begins with the freed bytes. Works on logits, so sampling, entropy,
-draft and self-conditioning all see it. Runs on the engine thread. Shapes: H hole rows, V vocabulary.
+draft and self-conditioning all see it. A row's rules are plain values until the canvases that are denoised together
+are known (`Constraint`); then they go to the device, once for all of them (`Rules`). Runs on the engine thread. Shapes:
+H hole rows of a canvas, R of all canvases, V vocabulary, M sets of banned tokens.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from engine.canvas import Canvas
+from engine.passes import sent
 from engine.tokenizer import Tokenizer
 
 TOKEN_WORTH = 12.0
@@ -25,64 +30,88 @@ class Vocabulary:
 
     def __init__(self, tokenizer: Tokenizer, size: int, device: torch.device) -> None:
         self.size = size
-        self.device = device
-        self.pad_id = tokenizer.pad_id
-        silent = [id for id in range(size) if not tokenizer.token_bytes(id)]
-        self.silent = torch.tensor(silent, dtype=torch.long, device=device)
-        """Ids that stand for no text, PAD among them."""
-        self.silent_but_pad = self.silent[self.silent != tokenizer.pad_id]
+        self._device = device
         self._tokenizer = tokenizer
+        self._silent = torch.tensor([not tokenizer.token_bytes(id) for id in range(size)])
+        """Ids that stand for no text, PAD among them."""
         # Few seams cover most typing: line starts, a space, the first letters of names.
-        self.not_extending = lru_cache(maxsize=64)(self._not_extending)
-        self.holding = lru_cache(maxsize=8)(self._holding)
+        self.banned = lru_cache(maxsize=64)(self._banned)
+        self._holding = lru_cache(maxsize=8)(self._that_hold)
 
-    def _not_extending(self, prefix: bytes) -> Tensor:
-        """bool [V], True for the ids whose bytes do not start with `prefix`."""
-        others = torch.ones(self.size, dtype=torch.bool)
-        others[torch.tensor(self._tokenizer.extending(prefix))] = False
-        return others.to(self.device)
+    def _banned(self, pad: bool, prefix: bytes = b"", stop: bytes = b"") -> Tensor:
+        """bool [V] on the device: ids that stand for no text (PAD may, if `pad`), do not begin with `prefix`, or have
+        `stop` in them."""
+        banned = self._silent.clone()
+        banned[self._tokenizer.pad_id] = not pad
+        if prefix:
+            extending = torch.tensor(self._tokenizer.extending(prefix))
+            banned |= torch.ones_like(banned).index_fill_(0, extending, False)
+        if stop:
+            banned |= self._holding(stop)
+        return banned.to(self._device)
 
-    def _holding(self, stop: bytes) -> Tensor:
-        """The ids whose bytes have `stop` in them."""
-        holding = [id for id in range(self.size) if stop in self._tokenizer.token_bytes(id)]
-        return torch.tensor(holding, dtype=torch.long, device=self.device)
+    def _that_hold(self, stop: bytes) -> Tensor:
+        return torch.tensor([stop in self._tokenizer.token_bytes(id) for id in range(self.size)])
 
 
+@dataclass(frozen=True, slots=True)
 class Constraint:
-    """The rules of one canvas. `pads`: whether PAD may end a hole's text; `stops`: whether its stop may."""
+    """The rules of one canvas' hole rows, one of each a row: which tokens are banned [V], which one is favoured, and by
+    how many nats."""
 
-    def __init__(self, canvas: Canvas, vocabulary: Vocabulary, pads: bool, stops: bool = True) -> None:
-        self._never = vocabulary.silent_but_pad if pads else vocabulary.silent
-        self._pad_id = vocabulary.pad_id
-        self._held: list[tuple[int, Tensor]] = []
-        self._endless: list[tuple[slice, Tensor]] = []
-        unpadded: list[int] = []
-        expected: list[tuple[int, int]] = []
+    banned: Sequence[Tensor]
+    favoured: Sequence[int]
+    leads: Sequence[float]
+
+    @classmethod
+    def of(cls, canvas: Canvas, vocabulary: Vocabulary, pads: bool, stops: bool = True) -> Constraint:
+        """`pads`: whether PAD may end a hole's text; `stops`: whether its stop may."""
+        banned: list[Tensor] = []
+        favoured: list[int] = []
         leads: list[float] = []
-        row = 0
         for hole in canvas.holes:
-            if hole.freed:
-                self._held.append((row, vocabulary.not_extending(hole.freed)))
-            if hole.stop is not None and not stops:
+            stop = b"" if hole.stop is None or stops else hole.stop.encode(errors="replace")
+            for row in range(len(hole)):
+                pad = pads and row >= hole.min_tokens
                 # A healed first token may have to begin with the stop, which is no part of the text then.
-                behind = slice(row + bool(hole.freed), row + len(hole))
-                self._endless.append((behind, vocabulary.holding(hole.stop.encode(errors="replace"))))
-            unpadded += range(row, row + hole.min_tokens) if pads else ()
-            if len(hole.expected) == len(hole):
-                expected += enumerate(hole.expected, row)
-                leads += [TOKEN_WORTH * (1 - hole.strength)] * len(hole)
-            row += len(hole)
-        self._unpadded = torch.tensor(unpadded, dtype=torch.long, device=vocabulary.device)
-        self._expected = torch.tensor(expected, dtype=torch.long, device=vocabulary.device).reshape(-1, 2).unbind(1)
-        self._leads = torch.tensor(leads, device=vocabulary.device)
+                prefix, ending = (hole.freed, b"") if row == 0 and hole.freed else (b"", stop)
+                banned.append(vocabulary.banned(pad, prefix, ending))
+            stood = len(hole.expected) == len(hole)
+            favoured += hole.expected if stood else [0] * len(hole)
+            leads += [TOKEN_WORTH * (1 - hole.strength) if stood else 0.0] * len(hole)
+        return cls(banned, favoured, leads)
+
+    @classmethod
+    def none(cls, rows: int, vocabulary: int, device: torch.device) -> Constraint:
+        """Anything may stand anywhere."""
+        return cls([torch.zeros(vocabulary, dtype=torch.bool, device=device)] * rows, [0] * rows, [0.0] * rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rows of all canvases together, on the device: the sets of `banned` tokens [M, V] bool, which of them is a
+    row's (`banned_by` [R]), its `favoured` token [R] int64 and that one's lead in nats (`leads` [R])."""
+
+    banned: Tensor
+    banned_by: Tensor
+    favoured: Tensor
+    leads: Tensor
+
+    @classmethod
+    def of(cls, constraints: Sequence[Constraint]) -> Rules:
+        rows = [banned for own in constraints for banned in own.banned]
+        sets = {id(banned): banned for banned in rows}
+        numbers = {key: number for number, key in enumerate(sets)}
+        together = torch.stack(list(sets.values()))
+        device = together.device
+        return cls(
+            together,
+            sent(torch.tensor([numbers[id(banned)] for banned in rows]), device),
+            sent(torch.tensor([token for own in constraints for token in own.favoured]), device),
+            sent(torch.tensor([nats for own in constraints for nats in own.leads]), device),
+        )
 
     def apply(self, logits: Tensor) -> Tensor:
-        """`logits` [H, V] with minus infinity, in place, for what may not stand."""
-        logits.index_fill_(1, self._never, -math.inf)
-        logits[self._expected] += self._leads
-        logits[self._unpadded, self._pad_id] = -math.inf
-        for row, others in self._held:
-            logits[row].masked_fill_(others, -math.inf)
-        for rows, endings in self._endless:
-            logits[rows].index_fill_(1, endings, -math.inf)
-        return logits
+        """`logits` [R, V] float32 with the leads and, for what may not stand, minus infinity, in place."""
+        logits.scatter_add_(1, self.favoured[:, None], self.leads[:, None])
+        return logits.masked_fill_(self.banned[self.banned_by], -math.inf)

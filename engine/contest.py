@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from engine.choice import Choosing, Plain
 from engine.denoise import Candidate, Progress, denoise
 from engine.errors import Cancelled
 from engine.passes import Passes
@@ -54,9 +55,11 @@ class Contest:
         hole: int,
         noise: Tensor,
         bias: float,
+        choosing: Choosing = Plain,
     ) -> None:
         self._decoding, self._candidates = passes, candidates
         self._hole, self._noise, self._bias = hole, noise, bias
+        self._choosing = choosing
         self._rivals: dict[int, Progress] = {}
         self._nats: dict[int, float] = {}
         self._passes = 0
@@ -85,6 +88,7 @@ class Contest:
             deadline=deadline,
             cancel=cancel,
             survivors=survivors,
+            choosing=self._choosing,
         ):
             index = steps[0].index
             finish = self._finish(steps)

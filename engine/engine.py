@@ -22,6 +22,7 @@ from engine import kernels
 from engine.answer import Answer, answers
 from engine.canvas import Canvas, lay_out
 from engine.captured import Captured
+from engine.choice import choosing_on
 from engine.constraint import Constraint, Vocabulary
 from engine.contest import Contest, Lead
 from engine.denoise import Candidate
@@ -242,12 +243,13 @@ class Engine:
                 canvas,
                 self._sampler(loaded.device, _seed(seed, canvas, len(canvases))),
                 StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
-                Constraint(canvas, self._vocabulary, self._length.pads, self._length.stops).apply,
+                Constraint.of(canvas, self._vocabulary, self._length.pads, self._length.stops),
             )
             for canvas, reader in zip(canvases, readers, strict=True)
         ]
         noise = self._sampler(loaded.device, seed).noise(AFTER)
-        return Contest(decoding, candidates, contested, noise, profile.calibration.length_bias)
+        bias = profile.calibration.length_bias
+        return Contest(decoding, candidates, contested, noise, bias, choosing_on(loaded.device))
 
     def _sampler(self, device: torch.device, seed: int) -> Sampler:
         generator = torch.Generator(device).manual_seed(seed % 2**63)

@@ -30,9 +30,13 @@ class Sampler:
     """Draws tokens with `generator`, one stream a request, in the order in which transformers' sampler draws them."""
 
     def __init__(self, vocabulary: int, entropy_bound: float, generator: torch.Generator) -> None:
+        self.entropy_bound = entropy_bound
         self._vocabulary = vocabulary
-        self._entropy_bound = entropy_bound
         self._generator = generator
+
+    @property
+    def seed(self) -> int:
+        return self._generator.initial_seed()
 
     def noise(self, rows: int) -> Tensor:
         """Uniformly random ids [H]; the whole vocabulary, special tokens too, as the models were trained."""
@@ -44,7 +48,7 @@ class Sampler:
         Accepted rows take a token drawn from `probabilities`; the others become noise again.
         """
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)[:, 0]
-        return torch.where(accepted(entropies, self._entropy_bound), drawn, self.noise(len(drawn)))
+        return torch.where(accepted(entropies, self.entropy_bound), drawn, self.noise(len(drawn)))
 
 
 def accepted(entropies: Tensor, bound: float) -> Tensor:

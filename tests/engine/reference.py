@@ -10,6 +10,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import Entro
 
 from engine.canvas import Canvas, Span
 from engine.captured import Captured
+from engine.constraint import Constraint
 from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.loader import LoadedModel
@@ -74,7 +75,7 @@ def ours(
         canvas,
         Sampler(vocabulary, setting["bound"], torch.Generator().manual_seed(seed)),
         StableAndSure(setting["stability"], setting["confidence"]),
-        lambda logits: logits,
+        Constraint.none(length, vocabulary, loaded.device),
     )
     eager = Eager(loaded.model, encoder.seen(), len(prompt))
     steps = denoise(

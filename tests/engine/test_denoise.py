@@ -11,7 +11,7 @@ from torch import Tensor
 
 from engine import decoder
 from engine.canvas import Canvas, lay_out
-from engine.constraint import TOKEN_WORTH, Constraint, Vocabulary
+from engine.constraint import TOKEN_WORTH, Constraint, Rules, Vocabulary
 from engine.denoise import Candidate, Progress, denoise
 from engine.encoder import Encoder
 from engine.length import Pad
@@ -27,6 +27,10 @@ def vocabulary_of(loaded: LoadedModel) -> Vocabulary:
     return Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
 
 
+def rules_of(canvas: Canvas, vocabulary: Vocabulary, pads: bool) -> Rules:
+    return Rules.of([Constraint.of(canvas, vocabulary, pads)])
+
+
 def laid_out(loaded: LoadedModel, *segments: Hole | Pinned) -> Canvas:
     return lay_out(segments, loaded.tokenizer, loaded.profile, Pad().positions)
 
@@ -39,7 +43,7 @@ def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "afte
         canvas,
         Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
         StableAndSure(1, 0.0),
-        Constraint(canvas, vocabulary, pads=True).apply,
+        Constraint.of(canvas, vocabulary, pads=True),
     )
     progress = denoise(
         Eager(loaded.model, encoder.seen(), 4, pinned_signal),
@@ -106,20 +110,20 @@ def test_a_deadline_strikes_before_a_step_that_would_miss_it() -> None:
 def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: LoadedModel) -> None:
     canvas = laid_out(flat, Pinned("pri"), Hole(min_tokens=2, max_tokens=4), Pinned("\n"), Hole(max_tokens=2))
     vocabulary = vocabulary_of(flat)
-    allowed = Constraint(canvas, vocabulary, pads=True).apply(torch.zeros(6, vocabulary.size)).isfinite()
+    allowed = rules_of(canvas, vocabulary, pads=True).apply(torch.zeros(6, vocabulary.size)).isfinite()
     pad, tokenizer = flat.tokenizer.pad_id, flat.tokenizer
     assert allowed[0].nonzero()[:, 0].tolist() == tokenizer.extending(b"pri")
     assert allowed[:, pad].tolist() == [False, False, True, True, False, True]
     assert not allowed[:, [id for id in tokenizer.special_ids if id != pad]].any()
     assert allowed[1:, tokenizer.encode("x")].all()
-    unpadded = Constraint(canvas, vocabulary, pads=False).apply(torch.zeros(6, vocabulary.size)).isfinite()
+    unpadded = rules_of(canvas, vocabulary, pads=False).apply(torch.zeros(6, vocabulary.size)).isfinite()
     assert not unpadded[:, pad].any()
 
 
 def test_what_stood_in_a_hole_has_a_lead_at_its_own_length(flat: LoadedModel) -> None:
     vocabulary, expected = vocabulary_of(flat), flat.tokenizer.encode("value(")
     segments = (Pinned("Q"), Hole(0, 2, strength=0.4, expected="value("), Pinned("\n"), Hole(0, 3, expected="value("))
-    lead = Constraint(laid_out(flat, *segments), vocabulary, pads=True).apply(torch.zeros(5, vocabulary.size))
+    lead = rules_of(laid_out(flat, *segments), vocabulary, pads=True).apply(torch.zeros(5, vocabulary.size))
     wanted = torch.zeros(5, vocabulary.size)
     wanted[[0, 1], expected] = TOKEN_WORTH * 0.6
     allowed = lead.isfinite()
