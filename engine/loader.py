@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,13 @@ from transformers import DiffusionGemmaForBlockDiffusion
 from engine.checkpoint import Checkpoint, listed, read_checkpoint
 from engine.device import device_name, pick_device, told_of_exhaustion
 from engine.errors import BrokenCheckpoint, EngineError
-from engine.filling import fill
+from engine.filling import Kept, fill
 from engine.hub import locate
+from engine.kept import kept_experts
 from engine.own_calibration import own_calibration
-from engine.precision import pick_precision
+from engine.precision import Precision, pick_precision
 from engine.profile import ModelInfo, Profile, read_profile
-from engine.skeleton import VISION, Place, anatomy, build, places, text_config
+from engine.skeleton import VISION, Place, anatomy, build, places, sites, text_config
 from engine.tokenizer import Tokenizer
 from engine.types import Loading
 
@@ -69,9 +71,9 @@ def load(
     if tokenizer.size > text_config(empty).vocab_size:
         raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
     precision = pick_precision(dtype, where, anatomy(empty.config), profile.max_prompt_tokens)
-    source = _Files(checkpoint, stored, where, precision.plain)
-    with told_of_exhaustion(where):
-        taken = fill(empty, source, precision, where, on_filled=_Meter(checkpoint, stored, on_loading).filled)
+    source, meter = _Files(checkpoint, stored, where, precision.plain), _Meter(checkpoint, stored, on_loading)
+    with told_of_exhaustion(where), _kept(checkpoint, stored, precision, where) as kept:
+        taken = fill(empty, source, precision, where, kept, meter.filled)
     info = ModelInfo(
         name=str(model),
         parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
@@ -113,6 +115,17 @@ class _Meter:
         self._done += self._bytes[place]
         if self._on_loading is not None:
             self._on_loading(self._done, self._total)
+
+
+def _kept(
+    checkpoint: Checkpoint, stored: Mapping[Place, str], precision: Precision, device: torch.device
+) -> AbstractContextManager[Kept | None]:
+    """The experts that earlier loads packed; nothing where none are."""
+    if precision.packing is None:
+        return nullcontext()
+    layers = sites(list(stored))
+    files = {checkpoint.tensors[stored[place]].file for site in layers for place in (site.gate_up, site.down)}
+    return kept_experts(checkpoint.folder, sorted(files), layers, precision.packing, device)
 
 
 def _build(config: Mapping[str, Any], folder: Path) -> DiffusionGemmaForBlockDiffusion:

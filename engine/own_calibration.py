@@ -27,7 +27,7 @@ _SAMPLES, _SAMPLE_BYTES = 16, 2**14
 
 def path_of(folder: Path) -> Path:
     """Where the calibration of the model in `folder` lies, if the user made one."""
-    return calibration_folder() / f"{_label(folder)}-{fingerprint(folder)}.json"
+    return calibration_folder() / f"{label(folder)}-{fingerprint(folder)}.json"
 
 
 def calibration_folder() -> Path:
@@ -86,11 +86,12 @@ def fingerprint(folder: Path) -> str:
     for path in [*(folder / name for name in _READ_ALONG), *sorted(folder.glob("*.safetensors"))]:
         if path.is_file():
             digest.update(path.name.encode())
-            _sample(path, digest)
+            sample(path, digest)
     return digest.hexdigest()[:16]
 
 
-def _sample(path: Path, digest: hashlib._Hash) -> None:
+def sample(path: Path, digest: hashlib._Hash) -> None:
+    """Add a file's size and a few places of its contents to `digest`."""
     size = path.stat().st_size
     digest.update(str(size).encode())
     with path.open("rb") as file:
@@ -102,8 +103,8 @@ def _sample(path: Path, digest: hashlib._Hash) -> None:
             digest.update(file.read(_SAMPLE_BYTES))
 
 
-def _label(folder: Path) -> str:
-    """The model's name for people: the hub's where the folder is one of its cache, else the folder's own."""
+def label(folder: Path) -> str:
+    """A model's name for people: the hub's where the folder is one of its cache, else the folder's own."""
     folder = folder.absolute()
     cached = folder.parent.name == "snapshots"
     name = folder.parent.parent.name.removeprefix("models--") if cached else folder.name
