@@ -23,11 +23,6 @@ HASTY = Patience(connect=1.0, answer=5.0, absence=3.0, pause=0.01, longest_pause
 OpenRemote = Callable[..., RemoteEngine]
 
 
-@pytest.fixture(autouse=True)
-def no_own_calibration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-
-
 @pytest.fixture(scope="session")
 def embedded() -> LoadedModel:
     return load("embedded", "cpu")
