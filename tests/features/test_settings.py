@@ -14,7 +14,7 @@ BAD: list[tuple[str, object]] = [
     ("model", ""),
     ("device", "gpu"),
     ("device", "1"),
-    ("dtype", "int4"),
+    ("dtype", "int3"),
     ("threads", True),
     ("threads", -1),
     ("threads", 1.5),
