@@ -108,6 +108,14 @@ def reclaim(device: torch.device, error: BaseException) -> None:
     release(device)
 
 
+def finish(device: torch.device) -> None:
+    """Wait until the device has done all that it was told to."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def release(device: torch.device) -> None:
     """Hand memory that nothing needs any more back to the device, for other programs to take."""
     gc.collect()  # whatever stands in a ring of references

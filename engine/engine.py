@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -26,31 +26,38 @@ from engine.choice import choosing_on
 from engine.constraint import Constraint, Vocabulary
 from engine.contest import Contest, Lead
 from engine.denoise import Candidate
-from engine.device import told_of_exhaustion
+from engine.device import pick_device, reclaim, release, told_of_exhaustion
 from engine.doubt import doubts
-from engine.encoder import Encoder
-from engine.errors import Cancelled, EngineClosed, EngineError, RequestTooLarge
+from engine.errors import Cancelled, EngineClosed, NotEnoughMemory, RequestTooLarge
 from engine.fill import Reader
 from engine.length import length_policy
+from engine.limits import deadline_of, schedule_of
 from engine.loader import LoadedModel, load
 from engine.passes import Eager, Passes
 from engine.profile import ModelInfo, Profile
-from engine.prompt import open_prompt
+from engine.reading import Reading
 from engine.redraft import Redraft, keeps, sketch
 from engine.sampler import Sampler, Schedule
 from engine.seam import AFTER
 from engine.stopping import Deadline, StableAndSure
 from engine.turns import Turn, next_turn
-from engine.types import CancelToken, Hole, Infill, InfillRequest, Limits, Loading, Step, Timings, Trial
+from engine.types import CancelToken, Hole, Infill, InfillRequest, Loading, Step, Timings, Trial
 from engine.warming import first_request, usual_shapes
 
 
 class Engine:
     """An open model. `clock` gives seconds; deadlines and timings are read from it. `captured`: whether decoder passes
-    are captured (`engine.captured`); None: where our kernels run."""
+    are captured (`engine.captured`); None: where our kernels run. With a `prefill_ms` prompts are as long as can be
+    read in that time; what they hold then depends on the machine.
+
+    Where memory runs out, a request fails, and prompts are shorter from then on: `profile` and `info` say how long."""
 
     def __init__(
-        self, loaded: LoadedModel, clock: Callable[[], float] = time.perf_counter, captured: bool | None = None
+        self,
+        loaded: LoadedModel,
+        clock: Callable[[], float] = time.perf_counter,
+        captured: bool | None = None,
+        prefill_ms: float | None = None,
     ) -> None:
         self.info: ModelInfo = loaded.info
         self.profile: Profile = loaded.profile
@@ -58,12 +65,8 @@ class Engine:
         self._clock = clock
         self._tokenizer = loaded.tokenizer
         self._length = length_policy(loaded.profile.hole_policy)
-        self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
-        # Typing inside the region leaves the context as it is, and tokenising one of 4,096 tokens took 37 ms (CPU).
-        self._encode = lru_cache(maxsize=1)(self._prompt.encode)
+        self._reading = Reading(loaded, clock, prefill_ms)
         self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
-        # Other buffers would void what was captured: room for all of a prompt from the start.
-        self._encoder = Encoder(loaded.model, capacity=max(1024, self.profile.max_prompt_tokens))
         self._captured: Captured | None = None
         if kernels.usable(loaded.device) if captured is None else captured:
             self._captured = Captured(loaded.model, self.profile.canvas_length, self.profile.pinned_signal)
@@ -77,6 +80,7 @@ class Engine:
         threads: int | None = None,
         overrides: Mapping[str, Any] = MappingProxyType({}),
         on_loading: Loading | None = None,
+        prefill_ms: float | None = None,
     ) -> Engine:
         """Load a model: "embedded", a local folder, or a hub name from the local cache.
 
@@ -86,7 +90,13 @@ class Engine:
         """
         if threads is not None:
             torch.set_num_threads(threads)
-        return cls(load(model, device, dtype, on_loading).with_profile(overrides))
+        try:
+            loaded = load(model, device, dtype, on_loading).with_profile(overrides)
+            with told_of_exhaustion(loaded.device):
+                return cls(loaded, prefill_ms=prefill_ms)
+        except NotEnoughMemory as error:
+            reclaim(pick_device(device), error)  # or what was loaded by then would stay as long as it is kept
+            raise
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.
@@ -94,18 +104,22 @@ class Engine:
         Nothing happens before the first `next`. Raises `RequestTooLarge`, `EngineError` for limits that make no
         sense, `EngineClosed`, `NotEnoughMemory`, and `Cancelled` at most one denoising step after `cancel` is set.
         """
-        deadline = _deadline(request.limits, self._clock)
-        schedule = _schedule(request.limits, self.profile)
+        deadline = deadline_of(request.limits, self._clock)
+        schedule = schedule_of(request.limits, self.profile)
         loaded = self._open()
-        with told_of_exhaustion(loaded.device):
-            yield from self._infill(loaded, request, deadline, schedule, cancel or CancelToken())
+        if self._reading.adjust():
+            self._follow()
+        try:
+            with told_of_exhaustion(loaded.device):
+                yield from self._infill(loaded, request, deadline, schedule, cancel or CancelToken())
+        except NotEnoughMemory as error:
+            raise self._relieved(loaded, error) from None
 
     def _infill(
         self, loaded: LoadedModel, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
     ) -> Iterator[Step | Infill]:
         started = self._clock()
-        ids = self._encode(request.context)
-        prefilled = self._encoder.prefill(ids, cancel)
+        prompt_tokens, prefilled = self._reading.read(request.context, cancel)
         denoising = self._clock()
 
         decoding = self._passes(loaded)
@@ -143,7 +157,7 @@ class Engine:
             steps=steps,
             finish=lead.finish,
             timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
-            prompt_tokens=len(ids),
+            prompt_tokens=prompt_tokens,
             prefilled_tokens=prefilled,
             canvas_tokens=len(canvases[lead.progress.candidate].ids),
             hole_tokens=len(lead.progress.draft),
@@ -156,15 +170,16 @@ class Engine:
         """Make ready for what is asked most, a part at each `next`: kernels are compiled, decoder passes captured."""
         if self._captured is None:
             return
-        if not self._encoder.ids:
+        shapes = usual_shapes(self.profile, self._length, len(self._reading.canvas_end))
+        if not self._reading.encoder.ids:
             for _ in self.infill(first_request()):
                 pass
-            self._encoder.cache.crop(0)  # a cold prefill, however warm the engine
+            self._reading.encoder.cache.crop(0)  # a cold prefill, however warm the engine
             yield
-        for batch, tokens in usual_shapes(self.profile, self._length, len(self._prompt.canvas_end)):
+        for batch, tokens in shapes:
             if self._loaded is None:
                 return
-            self._captured.behind(self._encoder.cache).prepare(batch, tokens)
+            self._captured.behind(self._reading.encoder.cache).prepare(batch, tokens)
             yield
 
     def count(self, text: str) -> int:
@@ -175,12 +190,12 @@ class Engine:
         """Let go of the model's memory. Further requests raise `EngineClosed`; closing twice is fine."""
         if self._loaded is None:
             return
-        on_cuda = self._loaded.device.type == "cuda"
+        device = self._loaded.device
         self._loaded = None
         self._captured = None
-        del self._encoder, self._vocabulary
-        if on_cuda:
-            torch.cuda.empty_cache()
+        del self._reading, self._vocabulary
+        if device.type != "cpu":  # there it is given back at once, and looking for what is left takes its time
+            release(device)
 
     def __enter__(self) -> Self:
         return self
@@ -197,16 +212,32 @@ class Engine:
 
     def _passes(self, loaded: LoadedModel) -> Passes:
         """Behind the prompt that is held."""
+        encoder = self._reading.encoder
         if self._captured is not None:
-            return self._captured.behind(self._encoder.cache)
-        return Eager(loaded.model, self._encoder.seen(), len(self._encoder.ids), self.profile.pinned_signal)
+            return self._captured.behind(encoder.cache)
+        return Eager(loaded.model, encoder.seen(), len(encoder.ids), self.profile.pinned_signal)
+
+    def _follow(self) -> None:
+        """Say how long prompts are now."""
+        self.profile = self._reading.profile
+        self.info = replace(self.info, profile=self.profile)
+
+    def _relieved(self, loaded: LoadedModel, error: NotEnoughMemory) -> NotEnoughMemory:
+        """What to say of it, after all was let go of that can be made again."""
+        if self._captured is not None:
+            self._captured.forget()
+        less = self._reading.drop()
+        self._follow()
+        reclaim(loaded.device, error)
+        said = f". From now on the model is shown {self.profile.max_prompt_tokens} tokens of code at most"
+        return NotEnoughMemory(f"{error}{said if less else ''}")
 
     def _lay_out(self, turn: Turn) -> list[Canvas]:
         """The turn's canvases; of several lengths, those that fit."""
         laid_out, error = [], None
         for segments in turn.tries:
             try:
-                closing = self._prompt.canvas_end
+                closing = self._reading.canvas_end
                 canvas = lay_out(segments, self._tokenizer, self.profile, self._length.positions, closing)
             except RequestTooLarge as too_large:
                 error = too_large
@@ -221,7 +252,7 @@ class Engine:
         """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
         if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
             return Redraft.untouched(request.segments)
-        drafts = sketch(request.segments, self._tokenizer, self.profile, self._length, self._prompt.canvas_end)
+        drafts = sketch(request.segments, self._tokenizer, self.profile, self._length, self._reading.canvas_end)
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
         noise = self._sampler(loaded.device, request.seed).noise(len(drafts.canvas.ids))
@@ -242,7 +273,7 @@ class Engine:
             Candidate(
                 canvas,
                 self._sampler(loaded.device, _seed(seed, canvas, len(canvases))),
-                StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted),
+                StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft),
                 Constraint.of(canvas, self._vocabulary, self._length.pads, self._length.stops),
             )
             for canvas, reader in zip(canvases, readers, strict=True)
@@ -265,16 +296,3 @@ def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
     """A random stream for each length, so that which other lengths are tried changes nothing for it."""
     own = 0 if rivals == 1 else 1_000_003 * sum(map(len, canvas.holes))
     return seed + own
-
-
-def _deadline(limits: Limits, clock: Callable[[], float]) -> Deadline:
-    if limits.deadline_ms is not None and limits.deadline_ms < 0:
-        raise EngineError(f"a deadline is a number of milliseconds from now, not {limits.deadline_ms}")
-    return Deadline(None if limits.deadline_ms is None else limits.deadline_ms / 1000, clock)
-
-
-def _schedule(limits: Limits, profile: Profile) -> Schedule:
-    steps = profile.max_steps if limits.max_steps is None else limits.max_steps
-    if steps < 1:
-        raise EngineError(f"denoising takes at least 1 step, not {steps}")
-    return Schedule(steps, profile.t_min, profile.t_max)
