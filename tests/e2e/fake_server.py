@@ -16,7 +16,7 @@ from pathlib import Path
 from dgls.server import serve
 from dgls.settings import Settings
 from engine.calibration import Calibration
-from engine.errors import Cancelled, ModelNotFound
+from engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
 from engine.profile import ModelInfo, Profile
 from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
 
@@ -28,6 +28,7 @@ class Script:
 
     `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own. A hole
     with a draft is filled with that, with what `corrected` says put right. `instructed` models take instructions.
+    `exhausted` are how many requests run out of memory, the first ones.
     """
 
     texts: list[str] = field(default_factory=lambda: ["filled"])
@@ -41,6 +42,7 @@ class Script:
     gate: str = ""
     loads: list[int] = field(default_factory=list)
     fails: str = ""
+    exhausted: int = 0
     chatty: bool = False
     journal: str = ""
 
@@ -54,7 +56,7 @@ class FakeEngine:
     """Takes its time step by step and looks at the cancel token as the real engine does."""
 
     def __init__(self, script: Script, settings: Settings) -> None:
-        self._script = script
+        self._script, self._exhausted = script, script.exhausted
         self.info = ModelInfo(
             name=f"fake {settings.model}",
             parameters=1,
@@ -89,6 +91,9 @@ class FakeEngine:
             current=request.context.current,
             instruction=request.context.instruction,
         )
+        if self._exhausted:
+            self._exhausted -= 1
+            raise NotEnoughMemory("a GPU ran out of memory. The prompt is shorter from now on")
         holes = [segment for segment in request.segments if isinstance(segment, Hole)]
         texts = [self._text(hole, request.seed + number) for number, hole in enumerate(holes)]
         if script.chatty:
