@@ -1,0 +1,145 @@
+"""The published model's shape with random weights, for what has to be measured without the checkpoint.
+
+The weights are made on the device, nothing is downloaded. The tokenizer is the embedded model's, whose vocabulary is
+filled up to the size of the full one's, so that prompts have about as many tokens as real ones. `small` shrinks every
+part and keeps all of its kinds: sliding and global layers, keys that are values, experts, the soft-cap.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from engine.device import device_name, pick_device
+from engine.hub import embedded_folder
+from engine.loader import LoadedModel
+from engine.profile import ModelInfo, read_json, read_profile
+from engine.random_weights import random_model
+from engine.tokenizer import Tokenizer
+
+PUBLISHED: Mapping[str, Any] = {
+    "vocab_size": 262_144,
+    "hidden_size": 2816,
+    "intermediate_size": 2112,
+    "num_hidden_layers": 30,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 8,
+    "num_global_key_value_heads": 2,
+    "head_dim": 256,
+    "global_head_dim": 512,
+    "sliding_window": 1024,
+    "num_experts": 128,
+    "top_k_experts": 8,
+    "moe_intermediate_size": 704,
+    "max_position_embeddings": 262_144,
+}
+"""The checkpoint's `text_config`, read; the config class' own defaults differ from it."""
+
+SMALL: Mapping[str, Any] = {
+    "vocab_size": 8192,
+    "hidden_size": 128,
+    "intermediate_size": 128,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "num_global_key_value_heads": 1,
+    "head_dim": 32,
+    "global_head_dim": 64,
+    "sliding_window": 128,
+    "num_experts": 8,
+    "top_k_experts": 2,
+    "moe_intermediate_size": 64,
+    "max_position_embeddings": 4096,
+}
+
+SPECIALS = {
+    "pad_token": "<pad>",
+    "eos_token": "<eos>",
+    "bos_token": "<bos>",
+    "sot_token": "<|turn>",
+    "eot_token": "<turn|>",
+    "soc_token": "<|channel>",
+    "eoc_token": "<channel|>",
+}
+
+CHAT_TEMPLATE = """\
+{{ bos_token }}{%- for message in messages -%}<|turn>{{ message['role'] }}
+{{ message['content'] | trim }}<turn|>
+{% endfor %}{%- if add_generation_prompt -%}<|turn>model
+<|channel>thought
+<channel|>{%- endif -%}
+"""
+
+
+def config(small: bool) -> dict[str, Any]:
+    """A `config.json`; its vision tower is never built."""
+    tower = {"model_type": "gemma4_vision", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
+    return {
+        "architectures": ["DiffusionGemmaForBlockDiffusion"],
+        "model_type": "diffusion_gemma",
+        "canvas_length": 256,
+        "text_config": dict(SMALL if small else PUBLISHED) | {"final_logit_softcapping": 30.0},
+        "vision_config": tower | {"num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 16},
+    }
+
+
+def write_folder(folder: Path, small: bool) -> Path:
+    """A checkpoint's folder without the weights. Returns `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    own = config(small)
+    files: dict[str, object] = {
+        "config.json": own,
+        "tokenizer.json": _tokenizer(own["text_config"]["vocab_size"]),
+        "tokenizer_config.json": SPECIALS,
+        "generation_config.json": {"max_denoising_steps": 48, "pad_token_id": 0},
+    }
+    for name, value in files.items():
+        (folder / name).write_text(json.dumps(value), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(CHAT_TEMPLATE, encoding="utf-8")
+    return folder
+
+
+def _tokenizer(size: int) -> dict[str, Any]:
+    spec: dict[str, Any] = json.loads((embedded_folder() / "tokenizer.json").read_text(encoding="utf-8"))
+    vocabulary: dict[str, int] = spec["model"]["vocab"]
+    pattern = dict(spec["added_tokens"][0])
+    start = max(vocabulary.values()) + 1
+    spec["added_tokens"] = [
+        pattern | {"id": id, "content": spelling} for id, spelling in enumerate(SPECIALS.values(), start)
+    ]
+    # No merge leads to these, so no text is encoded with them; a model may write them all the same.
+    for id in range(start + len(SPECIALS), size):
+        vocabulary[f"Ġunseen_{id}"] = id
+    return spec
+
+
+def open_random(folder: Path, precision: str, device: str, prompt_tokens: int, policy: str) -> LoadedModel:
+    """The model of `folder` with random weights. A request takes as many steps as it may: nothing settles."""
+    started = time.perf_counter()
+    where, own = pick_device(device), read_json(folder / "config.json")
+    model, profile = random_model(own, where, precision), read_profile(folder)
+    parameters, weight_bytes = counted(model)
+    info = ModelInfo(
+        name=f"random weights, {precision}",
+        parameters=parameters,
+        weight_bytes=weight_bytes,
+        device=str(where),
+        device_name=device_name(where),
+        dtype=precision,
+        load_ms=(time.perf_counter() - started) * 1000,
+        profile=profile,
+    )
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    loaded = LoadedModel(model, tokenizer, profile, where, model.dtype, info, folder)
+    return loaded.with_profile({"confidence_threshold": 0.0, "max_prompt_tokens": prompt_tokens, "hole_policy": policy})
+
+
+def counted(model: torch.nn.Module) -> tuple[int, int]:
+    """Parameters and bytes of the weights, packed ones too; what is tied counts once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in [*model.parameters(), *model.buffers()]}
+    return sum(own.numel() for own in tensors.values()), sum(own.nbytes for own in tensors.values())

@@ -1,0 +1,179 @@
+"""The full-size model on this machine's GPU, with random weights: how fast, how large, and against whom.
+
+    python bench/gpu.py [--small] [--only PHASE,...] [--device cuda] [--rounds 7]
+
+Each phase runs in a process of its own, so that it has the device to itself and a failure costs only its own figures.
+`--small` shrinks the model and the prompts until a CPU is enough: its figures say that the bench runs, and no more.
+The last line is JSON.
+
+| phase | figure |
+|---|---|
+| copy | bandwidth of a copy on the device |
+| steps | ms a denoising step, for each precision, prompt and hole; prefill |
+| throughput | tokens a second of the longest fills, 16 steps |
+| memory | the device's memory at its peak, with a long prompt |
+| cancel | from a cancel to an idle engine |
+| generate | the same request by transformers' `generate` |
+| sibling | as many tokens by the autoregressive model of the same size |
+| keystroke | from a keystroke to the suggestion, over LSP, with the length policy that ships |
+| profile | where the milliseconds of a step go |
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from bench.full_size import write_folder
+from bench.gpu_keystroke import keystroke, run_server
+from bench.gpu_phases import PHASES, STEPS, Figures, Setup
+from bench.gpu_profile import profile
+from bench.rivals import CACHES
+from engine.device import device_name
+
+ALL = {**PHASES, "keystroke": keystroke, "profile": profile}
+RUNS: Mapping[str, tuple[str, ...]] = {
+    "copy": ("none",),
+    "steps": ("bfloat16", "int4", "fp8"),
+    "throughput": ("bfloat16", "int4"),
+    "memory": ("int4",),
+    "cancel": ("int4",),
+    "generate": ("bfloat16",),
+    "sibling": ("bfloat16",),
+    "keystroke": ("int4",),
+    "profile": ("bfloat16", "int4"),
+}
+"""Which precisions a phase is run in; `--small` has float32 in bfloat16's place."""
+
+AIMS = {
+    "step_over_floor_bf16": (1.3, "most"),
+    "step_over_floor_int4": (1.6, "most"),
+    "generate_over_ours_bf16": (3.0, "least"),
+    "generate_bf16_over_ours_int4": (5.0, "least"),
+    "sibling_over_ours_at_224": (4.0, "least"),
+    "keystroke_p50_ms": (150.0, "most"),
+    "keystroke_p90_ms": (250.0, "most"),
+    "tokens_a_second": (1000.0, "least"),
+    "peak_gb_int4_8k": (18.0, "most"),
+    "cancel_steps_most": (1.0, "most"),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--small", action="store_true", help="a model that a CPU can run")
+    parser.add_argument("--only", default=",".join(RUNS), help="phases, separated by commas; PHASE:PRECISION for one")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--rounds", type=int, default=7)
+    for hidden in ("--phase", "--precision", "--folder", "--serve"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.device == "cpu" and not options.small:
+        parser.error("the full size needs a CUDA GPU; --small runs on a CPU")
+    if options.serve:
+        return run_server(_setup(options), options.precision, Path(options.serve))
+    if options.phase:
+        print(json.dumps(ALL[options.phase](_setup(options), options.precision)))
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        options.folder = str(write_folder(Path(folder) / "model", options.small))
+        found = dict(_phases(options))
+    figures = summary(found)
+    for name, value in figures.items():
+        aim = None if options.small else AIMS.get(name)
+        print(f"{name:32} {'-' if value is None else value:>10}   {_verdict(value, aim)}")
+    header = {"bench": "gpu", "small": options.small, "device": device_name(torch.device(options.device))}
+    versions = {"torch": torch.__version__, "transformers": transformers.__version__}
+    ratio = {"ratio_to_generate": figures["generate_over_ours_bf16"]}
+    print(json.dumps(header | versions | ratio | figures | {"phases": found}))
+    return 0
+
+
+def _verdict(value: float | None, aim: tuple[float, str] | None) -> str:
+    if value is None or aim is None:
+        return ""
+    bound, side = aim
+    met = value <= bound if side == "most" else value >= bound
+    return f"at {side} {bound:g}: {'met' if met else 'missed'}"
+
+
+def _setup(options: argparse.Namespace) -> Setup:
+    return Setup(Path(options.folder), options.device, options.small, options.rounds)
+
+
+def _phases(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
+    """Each phase's figures, under `phase` or `phase:precision`."""
+    chosen = options.only.split(",")
+    for phase, precisions in RUNS.items():
+        for precision in precisions:
+            name = phase if len(precisions) == 1 else f"{phase}:{precision}"
+            if phase in chosen or f"{phase}:{precision}" in chosen:
+                own = "float32" if options.small and precision == "bfloat16" else precision
+                print(f"{name} ...", flush=True)
+                found = _run(options, phase, own)
+                print(f"  {json.dumps(found)}", flush=True)
+                yield name, found
+
+
+def _run(options: argparse.Namespace, phase: str, precision: str) -> Figures:
+    command = [sys.executable, __file__, "--phase", phase, "--precision", precision, "--folder", options.folder]
+    command += ["--device", options.device, "--rounds", str(options.rounds), *(["--small"] if options.small else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.stderr.write(done.stderr[-4000:])
+        return {"failed": (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1][:300]}
+    figures: Figures = json.loads(done.stdout.splitlines()[-1])
+    return figures
+
+
+def summary(found: Mapping[str, Figures]) -> dict[str, float | None]:
+    """The figures that have an aim; None for what was not measured, or failed."""
+
+    def get(phase: str, *path: str) -> Any:
+        value: Any = found.get(phase, {})
+        for name in path:
+            value = value.get(name) if isinstance(value, Mapping) else None
+        return value
+
+    def over(one: float | None, other: float | None) -> float | None:
+        return None if not one or not other else round(one / other, 2)
+
+    def worst_step(precision: str) -> float | None:
+        """Over reading each weight once at the speed of a copy; holes up to 64, whose canvases cost about as much."""
+        table, copied = get(f"steps:{precision}", "steps"), get("copy", "copy_gb_s")
+        if not table or not copied:
+            return None
+        floor = get(f"steps:{precision}", "weight_bytes") / copied / 1e6
+        return over(max(own["ms_a_step"] for name, own in table.items() if int(name.split("/")[1]) <= 64), floor)
+
+    def best(phase: str, figure: str) -> float | None:
+        return min((ms for cache in CACHES if (ms := get(phase, cache, figure))), default=None)
+
+    generated, one_step = best("generate", "ms"), get("steps:int4", "keystroke_ms_a_step")
+    ours_32 = get("steps:bfloat16", "keystroke_ms_a_step")
+    return {
+        "step_over_floor_bf16": worst_step("bfloat16"),
+        "step_over_floor_int4": worst_step("int4"),
+        "generate_over_ours_bf16": over(generated, get("generate", "ours_ms")),
+        "generate_bf16_over_ours_int4": over(generated, one_step and one_step * STEPS),
+        "sibling_over_ours_at_224": over(best("sibling", "ms_longest"), get("throughput:bfloat16", "ms")),
+        "sibling_over_ours_at_32": over(best("sibling", "ms_32"), ours_32 and ours_32 * STEPS),
+        "keystroke_p50_ms": get("keystroke", "p50"),
+        "keystroke_p90_ms": get("keystroke", "p90"),
+        "tokens_a_second": get("throughput:int4", "tokens_a_second"),
+        "peak_gb_int4_8k": get("memory", "peak_gb"),
+        "cancel_steps_most": get("cancel", "cancel_steps_most"),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

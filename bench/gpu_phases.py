@@ -1,0 +1,257 @@
+"""The measurements of `bench/gpu.py`, one function each. A phase has the device to itself, in a process of its own.
+
+Weights are random, so how many steps a request takes is set from outside, and its text means nothing. What is timed
+is what users wait for: `Engine.infill`, and the server behind its pipes.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bench import rivals
+from bench.full_size import config, open_random
+from engine.engine import Engine
+from engine.errors import Cancelled
+from engine.loader import LoadedModel
+from engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment
+
+STEPS = 12
+"""Of a keystroke's request: what the full model was seen to need for a canvas of 32 tokens and more."""
+
+SCAFFOLD = 150
+"""About the tokens of a prompt that are not the file's."""
+
+LINE = "        totals[entry.account] = totals.get(entry.account, 0) + entry.amount\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is measured, and how often. `prompts` and `holes` in tokens; the middle ones are a keystroke's."""
+
+    folder: Path
+    device: str
+    small: bool
+    rounds: int
+
+    @property
+    def prompts(self) -> tuple[int, ...]:
+        return (128, 256, 512) if self.small else (512, 4096, 16384)
+
+    @property
+    def holes(self) -> tuple[int, ...]:
+        return (16, 32) if self.small else (16, 32, 64, 224)
+
+    @property
+    def keystroke_prompt(self) -> int:
+        return self.prompts[1]
+
+    @property
+    def torch_device(self) -> torch.device:
+        return torch.device(self.device)
+
+    def open(self, precision: str, prompt: int, policy: str = "fixed") -> LoadedModel:
+        return open_random(self.folder, precision, self.device, prompt, policy)
+
+
+Figures = dict[str, Any]
+
+
+def copy(setup: Setup, precision: str) -> Figures:
+    """Bandwidth of a copy on the device, bytes read and written both counted: a floor for reading weights."""
+    device = setup.torch_device
+    source = torch.zeros(2**26 if device.type == "cpu" else 2**31, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    taken = [rivals.milliseconds(lambda: target.copy_(source), device) for _ in range(20)]
+    return {"copy_gb_s": round(2 * source.numel() / statistics.median(taken) / 1e6, 1)}
+
+
+def steps(setup: Setup, precision: str) -> Figures:
+    """Milliseconds a denoising step, for every prompt and hole, and the prefill of every prompt."""
+    longest = setup.prompts[-1]
+    started = time.perf_counter()
+    engine = Engine(setup.open(precision, longest))
+    figures: Figures = {"load_s": round(time.perf_counter() - started, 1), "weight_bytes": engine.info.weight_bytes}
+    table: dict[str, Figures] = {}
+    for prompt in setup.prompts:
+        context = context_of(engine, prompt)
+        cold = filled(engine, context, setup.holes[0], 1, rounds=1)[0]
+        for hole in setup.holes:
+            filled(engine, context, hole, STEPS, rounds=2)
+            infills = filled(engine, context, hole, STEPS, rounds=setup.rounds)
+            each = [own.timings.denoise_ms / own.steps for own in infills]
+            table[f"{prompt}/{hole}"] = {
+                "ms_a_step": round(statistics.median(each), 3),
+                "prompt_tokens": infills[0].prompt_tokens,
+                "canvas_tokens": infills[0].canvas_tokens,
+                "prefilled_tokens": max(own.prefilled_tokens for own in infills),
+            }
+        table[f"{prompt}/{setup.holes[0]}"]["prefill_ms"] = round(cold.timings.prefill_ms, 1)
+    usual = table[f"{setup.keystroke_prompt}/32"]["ms_a_step"]
+    return figures | {"steps": table, "keystroke_ms_a_step": usual, "peak_gb": _peak(setup)}
+
+
+def throughput(setup: Setup, precision: str) -> Figures:
+    """Tokens a second of fills as long as a canvas holds, at 16 steps, the prompt being warm."""
+    engine = Engine(setup.open(precision, setup.keystroke_prompt))
+    context, hole = context_of(engine, setup.keystroke_prompt), setup.holes[-1]
+    filled(engine, context, hole, 16, rounds=2)
+    took = [_whole(own) for own in filled(engine, context, hole, 16, setup.rounds)]
+    ms = statistics.median(took)
+    return {"ms": round(ms, 1), "tokens_a_second": round(hole / ms * 1000, 1), "hole": hole}
+
+
+def memory(setup: Setup, precision: str) -> Figures:
+    """The most that the device's memory held with a long prompt, from the load to the answer."""
+    prompt = 512 if setup.small else 8192
+    engine = Engine(setup.open(precision, prompt, policy="batch"))
+    loaded = _peak(setup)
+    filled(engine, context_of(engine, prompt), 32, STEPS, rounds=2, least=1)
+    return {"prompt": prompt, "peak_at_load_gb": loaded, "peak_gb": _peak(setup)}
+
+
+def cancel(setup: Setup, precision: str) -> Figures:
+    """From the cancel, at any moment of a request, to the engine being idle; in milliseconds and in steps."""
+    engine = Engine(setup.open(precision, setup.keystroke_prompt))
+    context = context_of(engine, setup.keystroke_prompt)
+    whole = filled(engine, context, 32, STEPS, rounds=3)[-1]
+    step_ms = whole.timings.denoise_ms / whole.steps
+    late = [_late(engine, context, step_ms * STEPS * share / 40) for share in range(1, 40)]
+    return {
+        "cancel_ms_p50": round(statistics.median(late), 2),
+        "cancel_ms_most": round(max(late), 2),
+        "cancel_steps_most": round(max(late) / step_ms, 2),
+    }
+
+
+def generate(setup: Setup, precision: str) -> Figures:
+    """The same request by transformers' `generate`, at equal steps, with each cache; its prefill is in `ms`.
+
+    Ours has the prompt at hand, as while one types; `ours_cold_ms` has not."""
+    loaded = setup.open(precision, setup.keystroke_prompt)
+    engine, device = Engine(loaded), setup.torch_device
+    context = context_of(engine, setup.keystroke_prompt)
+    filled(engine, context, 32, STEPS, rounds=2)
+    infills = filled(engine, context, 32, STEPS, rounds=setup.rounds)
+    ours = statistics.median(_whole(own) for own in infills)
+    cold = statistics.median(
+        _whole(filled(engine, context_of(engine, setup.keystroke_prompt, first), 32, STEPS, rounds=1)[0])
+        for first in range(1, 1 + setup.rounds)
+    )
+    prompt = torch.randint(3, 4000, (1, infills[0].prompt_tokens), device=device)
+
+    def run(steps: int, cache: str) -> float:
+        return rivals.milliseconds(lambda: rivals.stock(loaded.model, prompt, steps, cache), device)
+
+    figures: Figures = {"ours_ms": round(ours, 1), "ours_cold_ms": round(cold, 1)}
+    for cache, taken in _medians(run, (STEPS, 2 * STEPS), setup).items():
+        figures[cache] = (
+            {"failed": taken}
+            if isinstance(taken, str)
+            else {"ms": round(taken[STEPS], 1), "ms_a_step": round((taken[2 * STEPS] - taken[STEPS]) / STEPS, 2)}
+        )
+    return figures
+
+
+def sibling(setup: Setup, precision: str) -> Figures:
+    """The autoregressive model of the same size making as many tokens, its prefill counted and not."""
+    device = setup.torch_device
+    model = rivals.sibling(config(setup.small)["text_config"], device, getattr(torch, precision))
+    prompt = torch.randint(3, 4000, (1, setup.keystroke_prompt), device=device)
+
+    def run(tokens: int, cache: str) -> float:
+        return rivals.milliseconds(lambda: rivals.autoregressive(model, prompt, tokens, cache), device)
+
+    sizes = (1, 32, setup.holes[-1])
+    figures: Figures = {}
+    for cache, taken in _medians(run, sizes, setup).items():
+        figures[cache] = (
+            {"failed": taken}
+            if isinstance(taken, str)
+            else {
+                "prefill_ms": round(taken[1], 1),
+                "ms_32": round(taken[32] - taken[1], 1),
+                "ms_longest": round(taken[setup.holes[-1]] - taken[1], 1),
+            }
+        )
+    return figures
+
+
+PHASES: Mapping[str, Callable[[Setup, str], Figures]] = {
+    phase.__name__: phase for phase in (copy, steps, throughput, memory, cancel, generate, sibling)
+}
+
+
+def _medians(run: Callable[[int, str], float], sizes: Sequence[int], setup: Setup) -> dict[str, dict[int, float] | str]:
+    """By cache and size; the reason, where a cache does not work here."""
+    # On a CPU the static one takes minutes to compile, and nobody uses it there.
+    caches = rivals.CACHES if setup.torch_device.type == "cuda" else ["dynamic"]
+    found: dict[str, dict[int, float] | str] = {}
+    for cache in caches:
+        try:
+            for size in sizes:
+                run(size, cache)  # compiles
+            found[cache] = {size: statistics.median(run(size, cache) for _ in range(setup.rounds)) for size in sizes}
+        except Exception as error:  # what this transformers cannot do with the model is no failure of ours
+            found[cache] = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return found
+
+
+def context_of(engine: Engine, tokens: int, first: int = 0) -> Context:
+    """A file whose text above and below the region makes a prompt of about so many tokens; another for each `first`."""
+    lines = max(3, (tokens - SCAFFOLD) // engine.count(LINE))
+    text = [f"# {first + number}\n" if number == 0 else LINE for number in range(lines)]
+    above = lines * 2 // 3
+    return Context("ledger.py", "python", above="".join(text[:above]), below="".join(text[above:]) + f"# {first}\n")
+
+
+def filled(
+    engine: Engine, context: Context, hole: int, steps: int, rounds: int, least: int | None = None
+) -> list[Infill]:
+    """So many requests one after the other, each of another seed. A hole has `hole` tokens, or `least` to `hole`."""
+    segments: list[Segment] = [Pinned(LINE * 6), Hole(least or hole, hole), Pinned("\n" + LINE * 4)]
+    found = []
+    for seed in range(rounds):
+        *_, infill = engine.infill(InfillRequest(context, segments, Limits(max_steps=steps), seed))
+        assert isinstance(infill, Infill)
+        found.append(infill)
+    return found
+
+
+def _whole(infill: Infill) -> float:
+    return infill.timings.prefill_ms + infill.timings.denoise_ms
+
+
+def _late(engine: Engine, context: Context, after_ms: float) -> float:
+    """Milliseconds from a cancel, `after_ms` after the request's first step, to the engine's being idle."""
+    token, asked = CancelToken(), [0.0]
+
+    def strike() -> None:
+        asked[0] = time.perf_counter()
+        token.cancel()
+
+    segments: list[Segment] = [Pinned(LINE * 6), Hole(32, 32), Pinned("\n" + LINE * 4)]
+    request = InfillRequest(context, segments, Limits(max_steps=10 * STEPS))
+    try:
+        for event in engine.infill(request, token):
+            if getattr(event, "index", None) == 1:
+                threading.Timer(after_ms / 1000, strike).start()
+    except Cancelled:
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return (time.perf_counter() - asked[0]) * 1000
+    raise AssertionError("the request ended before it was cancelled")
+
+
+def _peak(setup: Setup) -> float | None:
+    """GB that torch held on the device at most, so far; None where nobody counts."""
+    if setup.torch_device.type != "cuda":
+        return None
+    return round(torch.cuda.max_memory_allocated(setup.torch_device) / 1e9, 2)

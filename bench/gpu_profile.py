@@ -1,0 +1,55 @@
+"""Where the milliseconds of a step go: the time of the device's kernels, by what they are for.
+
+Kernels are told apart by their names; on a CPU, operators stand in for them.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity
+
+from bench.gpu_phases import STEPS, Figures, Setup, context_of, filled
+from engine.engine import Engine
+
+PARTS = {
+    "experts": r"grouped|expert|moe|_scaled_mm_grouped|histc|radix|sort",
+    "attention": r"attend|attention|fmha|flash|sdpa",
+    "sampler": r"sampl|gumbel|multinomial|softmax|argmax|entr",
+    "dense": r"gemm|gemv|::mm|addmm|matmul|cutlass|cublas|nvjet|linear",
+    "rest": r"",
+}
+"""What a kernel is for, by the first pattern that its name matches."""
+
+
+def profile(setup: Setup, precision: str) -> Figures:
+    """Milliseconds a step, by part, and what of a step no kernel ran in: the gaps between launches."""
+    engine = Engine(setup.open(precision, setup.keystroke_prompt))
+    context = context_of(engine, setup.keystroke_prompt)
+    filled(engine, context, 32, STEPS, rounds=3)
+    on_cuda = setup.torch_device.type == "cuda"
+    activities = [ProfilerActivity.CUDA, ProfilerActivity.CPU] if on_cuda else [ProfilerActivity.CPU]
+    started = time.perf_counter()
+    plain = filled(engine, context, 32, STEPS, rounds=1)[0].timings.denoise_ms / STEPS
+    with torch.profiler.profile(activities=activities) as recorded:
+        filled(engine, context, 32, STEPS, rounds=1)
+    events: Any = recorded.key_averages()
+    took: Counter[str] = Counter()
+    for event in events:
+        own = event.self_device_time_total if on_cuda else event.self_cpu_time_total
+        took[event.key] += own / 1000 / STEPS
+    parts: Counter[str] = Counter()
+    for name, ms in took.items():
+        parts[next(part for part, pattern in PARTS.items() if re.search(pattern, name, re.IGNORECASE))] += ms
+    return {
+        "ms_a_step": round(plain, 3),
+        "parts_ms": {part: round(ms, 3) for part, ms in parts.most_common()},
+        "no_kernel_ms": round(max(0.0, plain - sum(took.values())), 3) if on_cuda else None,
+        "longest": {name[:60]: round(ms, 3) for name, ms in took.most_common(12)},
+        "launches_a_step": sum(event.count for event in events) // STEPS,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
