@@ -72,10 +72,15 @@ class Canvas:
         return (~self.pinned).nonzero()[:, 0]
 
     @property
-    def resumed(self) -> list[int] | None:
-        """The ids of the hole positions [H] if all holes go on from drafts, else None."""
-        own: list[int] = self.ids[self.rows].tolist()
-        return own if all(hole.resumed for hole in self.holes) else None
+    def resumed(self) -> Tensor:
+        """bool [H], True for the hole positions that go on from a draft."""
+        return torch.cat([torch.full((len(hole),), hole.resumed) for hole in self.holes])
+
+    @property
+    def draft(self) -> list[int] | None:
+        """The ids of all hole positions [H], if all go on from drafts."""
+        ids: list[int] = self.ids[self.rows].tolist()
+        return ids if all(hole.resumed for hole in self.holes) else None
 
 
 def lay_out(
