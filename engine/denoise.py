@@ -114,12 +114,16 @@ class _Running:
         device = passes.model.device
         self._arrange()
         self._ids = stacked([own.canvas.ids for own in candidates], device)
-        self._ids[self._rows] = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in candidates])
+        noise = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in candidates])
+        resumed = torch.cat([own.canvas.resumed for own in candidates])
+        drafted = sent(resumed, device)
+        self._ids[self._rows] = torch.where(drafted, self._ids[self._rows], noise)
         pins = decoder.embed(passes.model, self._ids)
         self._pins = torch.zeros_like(pins) if passes.pinned_signal == "never" else pins
         self._soft: Tensor | None = None
-        if passes.pinned_signal == "always":
-            self._soft = pins.index_put(self._rows, pins.new_zeros(()))
+        if passes.pinned_signal == "always" or resumed.any():  # a draft stands for a step: its signal goes with it
+            drafts = pins[self._rows].masked_fill(~drafted[:, None], 0.0)
+            self._soft = self._pins.index_put(self._rows, drafts)
 
     def _arrange(self) -> None:
         running = [self._candidates[number] for number in self.numbers]
