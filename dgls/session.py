@@ -22,6 +22,7 @@ from dgls.context.surroundings import Source, Surroundings
 from dgls.document import Change, Document
 from dgls.host import Host, OpenEngine
 from dgls.region.cache import TypedThrough
+from dgls.region.draft import Drafting
 from dgls.region.syntax import Syntax, parse
 from dgls.rewrite.task import Task
 from dgls.settings import Problem, Settings, merge, read_settings
@@ -44,6 +45,7 @@ class Session:
     documents: dict[str, Document] = field(default_factory=dict)
     openings: Counter[str] = field(default_factory=Counter)
     suggested: dict[str, TypedThrough] = field(default_factory=dict)
+    drafting: dict[str, Drafting] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     host: Host = field(init=False)
     _surroundings: Surroundings | None = None
@@ -183,7 +185,7 @@ class Session:
         """The document was closed: nothing about it is kept. What is opened there next may have any version again."""
         self.openings[uri] += 1
         memories: list[dict[str, Any]] = [self.documents, self.suggested, self._syntaxes, self._deleted_at]
-        for kept in (*memories, self._fruitless):
+        for kept in (*memories, self.drafting, self._fruitless):
             kept.pop(uri, None)
         for purpose in get_args(Purpose):
             self.supersede(uri, purpose)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from dgls.document import Document
 from dgls.region.cache import TypedThrough
+from dgls.region.draft import Drafting
 from dgls.region.exchange import request_of, suggestion_of
 from dgls.region.plan import Budget, Quiet, Region, plan
 from dgls.region.suggestion import Suggestion
@@ -93,12 +94,16 @@ async def _infilled(session: Session, snapshot: Snapshot, deadline_ms: int) -> F
             logger.debug("Quiet: %s", region)
             return Found()
         snippets = await session.snippets(document, region.above, region.below, info.profile, until)
+        drafting = None if snapshot.invoked else _drafting(session, document, region, info)
         found: list[Suggestion] = []
         steps = 0
         for seed in range(settings.candidates if snapshot.invoked else 1):
-            infill = await _infill(session, snapshot, region, snippets, seed, Limits(deadline_ms=deadline_ms), cancel)
+            limits = Limits(deadline_ms=deadline_ms)
+            infill = await _infill(session, snapshot, region, snippets, seed, limits, cancel, drafting)
             steps += infill.steps
             suggestion = _suggestion(session, snapshot, region, infill, info.profile.calibration)
+            if drafting is not None:
+                drafting.end(infill, usable=suggestion is not None)
             if suggestion is not None and suggestion.new_text not in [other.new_text for other in found]:
                 found.append(suggestion)
     if not snapshot.invoked:
@@ -120,6 +125,13 @@ def _plan(
     return plan(document, offset, budget, syntax, invoked=invoked, deleted=deleted, max_lines=lines)
 
 
+def _drafting(session: Session, document: Document, region: Region, info: ModelInfo) -> Drafting:
+    older = session.drafting.get(document.uri)
+    drafting = Drafting(document, region, info.profile, older.last if older is not None else None)
+    session.drafting[document.uri] = drafting
+    return drafting
+
+
 async def _infill(
     session: Session,
     snapshot: Snapshot,
@@ -128,13 +140,18 @@ async def _infill(
     seed: int,
     limits: Limits,
     cancel: CancelToken,
+    drafting: Drafting | None,
 ) -> Infill:
+    """What was made of the hole `drafting` a keystroke ago is gone on from; who asked wants to see something new."""
     if cancel.cancelled:  # superseded between two candidates: the worker's slot is the newer request's
         raise Cancelled("A newer request took this one's place.")
     document = snapshot.document
     path = session.client.shown_path(document.uri)
-    request = request_of(region, path, document.language, limits, seed, snippets=snippets)
-    return await session.host.infill(request, cancel, (document.uri, "completion"), asked=snapshot.invoked)
+    start, note = (None, None) if drafting is None else (drafting.start, drafting.note)
+    resume = start is not None
+    request = request_of(region, path, document.language, limits, seed, start, snippets, resume)
+    key = (document.uri, "completion")
+    return await session.host.infill(request, cancel, key, note, asked=snapshot.invoked)
 
 
 def _suggestion(

@@ -24,14 +24,15 @@ def request_of(
     seed: int,
     draft: str | None = None,
     snippets: tuple[Snippet, ...] = (),
+    resume: bool = False,
 ) -> InfillRequest:
     """`path` and `snippets` are shown to the model as they are. A `draft` tells the hole's length where the policy
-    keeps to one; all of it is noised."""
+    keeps to one; all of it is noised, unless the model is to `resume` there."""
     return InfillRequest(
         Context(path, language, region.above, region.below, snippets),
         [
             Pinned(region.before),
-            Hole(max_tokens=region.max_tokens, draft=draft, stop=region.stop),
+            Hole(max_tokens=region.max_tokens, draft=draft, stop=region.stop, resume=resume),
             Pinned(region.after),
         ],
         limits,
