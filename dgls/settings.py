@@ -16,6 +16,7 @@ from pathspec import GitIgnoreSpec
 from engine.remote.address import VARIABLE, refusal
 
 SECTION = "dgls"
+DTYPES = ("auto", "float32", "bfloat16", "float16", "fp8", "int4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,7 @@ class Settings:
 
     model: Annotated[str, _MODEL] = "embedded"
     device: Annotated[str, _DEVICE] = "auto"
-    dtype: Annotated[str, _one_of("auto", "float32", "bfloat16", "float16", "fp8", "int4")] = "auto"
+    dtype: Annotated[str, _one_of(*DTYPES)] = "auto"
     threads: Annotated[int, _whole(0, 256)] = 0
     idle_minutes: Annotated[int, _whole(0, 1440)] = 15
     exclude: Annotated[tuple[str, ...], _GLOBS] = ()

@@ -16,13 +16,19 @@ from typing import Any, Protocol
 
 from engine.checkpoint import read_checkpoint, refuse_foreign
 from engine.errors import EngineError, ModelNotFound, UnsupportedModel
+from engine.memory import PUBLISHED as PUBLISHED_ANATOMY
+from engine.memory import footprint
 from engine.profile import read_json
 
 EMBEDDED = "embedded"
 PUBLISHED = "google/diffusiongemma-26B-A4B-it"
 """The full model, which `dgls models` offers."""
 
-PUBLISHED_REQUIREMENTS = "50.5 GB to download; runs in bfloat16 on one device with about 53 GB of free memory"
+PUBLISHED_PROMPT = 4096
+"""Prompt tokens at most, as its profile has it."""
+
+_PUBLISHED_VISION = 1_100_000_000
+"""Bytes of its vision tower, which is fetched and not used."""
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WANTED = (".safetensors", ".json", ".jinja")
@@ -81,6 +87,14 @@ def cache_folder() -> Path:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
+
+
+def published_requirements() -> str:
+    """What the full model needs, in one line: computed from its shape."""
+    needed = {name: footprint(PUBLISHED_ANATOMY, name, 2, PUBLISHED_PROMPT) for name in ("bfloat16", "fp8", "int4")}
+    download = needed["bfloat16"].weights + _PUBLISHED_VISION
+    runs = ", ".join(f"{name} with {own.total / 1e9:.0f} GB" for name, own in needed.items())
+    return f"{download / 1e9:.1f} GB to download; runs on one device, in {runs} of free memory"
 
 
 def embedded_folder() -> Path:

@@ -84,6 +84,11 @@ def candidates(name: str, device: torch.device, values: int) -> tuple[str, ...]:
     return tuple(one for one in _FALLING if one != "fp8" or has_fp8)
 
 
+def choices(values: int) -> tuple[str, ...]:
+    """What a user would choose from for a model of so many values."""
+    return ("float32",) if values <= _SMALL else _FALLING
+
+
 def _arithmetic(needed: Footprint) -> str:
     return (
         f"{amount(needed.total)} ({amount(needed.weights)} of weights, {amount(needed.prompt)} for the prompt, "

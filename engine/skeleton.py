@@ -117,6 +117,11 @@ def text_config(model: DiffusionGemmaForBlockDiffusion) -> DiffusionGemmaTextCon
     return config
 
 
+def described(config: Mapping[str, Any]) -> Anatomy:
+    """`anatomy` of a `config.json`, without building anything. Mistakes surface as any kind of exception."""
+    return anatomy(DiffusionGemmaConfig.from_dict(dict(config)))
+
+
 def anatomy(config: DiffusionGemmaConfig) -> Anatomy:
     """The numbers that decide the model's size. A config's own defaults are in force here, as in `build`."""
     text: Any = config.text_config

@@ -83,7 +83,7 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
         raise UnusableOptions(f"the model {options.model!r} takes no instructions; {_taking_instructions()}")
     seed = _drawn(options.check) if options.seed is None else options.seed
     started = time.perf_counter()
-    with Filling(options.model, Limits(options.steps), seed) as filling:
+    with Filling(options.model, options.dtype, Limits(options.steps), seed) as filling:
         syntax = parse(document, task.span.start)
         room = Room.of(model.profile, model.count)
         outcome = carry_out(start(replace(task, seed=seed), document, room, syntax), filling)

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from dgls.cli.targets import Lines, Place, kept, lines, place, target
+from dgls.settings import DTYPES
 
 _CHANGES_EPILOG = (
     "Exit codes: 0 if all went well, whether or not anything changed; 1 if --check found that something would "
@@ -36,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
     _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
     commands.add_parser("doctor", help="say what works here, and what to do about the rest")
-    _models(commands.add_parser("models", help="list models, or fetch one"))
+    _models(commands.add_parser("models", help="list models, fetch one, or remove what was packed"))
     return parser
 
 
@@ -58,7 +59,13 @@ def _infill(parser: argparse.ArgumentParser) -> None:
 def _engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as one JSON object on the last line")
     parser.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    _model(parser)
+
+
+def _model(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    numbers = f"what its weights are kept in: {', '.join(DTYPES)} (default auto)"
+    parser.add_argument("--dtype", choices=DTYPES, default="auto", metavar="D", help=numbers)
 
 
 def _fill(parser: argparse.ArgumentParser) -> None:
@@ -135,7 +142,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
         "--seed", type=_whole(0), default=0, metavar="N", help="of the holes and of the noise (default 0)"
     )
     how = parser.add_argument_group("how it is filled")
-    how.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    _model(how)
     how.add_argument("--policy", metavar="P", help="how long a hole is: pad, batch, fixed, or oracle (is told)")
     how.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
     how.add_argument(
@@ -153,7 +160,7 @@ def _calibrate(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--source", metavar="DIR", help="the code that holes are cut into")
     what.add_argument("--reset", action="store_true", help="remove your own calibration of the model")
-    parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    _model(parser)
     parser.add_argument("--holes", type=_whole(100), default=300, metavar="N", help="how many (default: 300)")
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="the same seed cuts the same holes")
     parser.add_argument(
@@ -173,6 +180,8 @@ def _models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
     pull.add_argument("name", metavar="NAME", help="such as google/diffusiongemma-26B-A4B-it")
+    clean = actions.add_parser("clean", help="remove packed experts whose model is gone")
+    clean.add_argument("--all", action="store_true", help="remove all of them; the next load packs its own again")
 
 
 def _strength(text: str) -> float:

@@ -60,7 +60,7 @@ def run(options: Namespace) -> int:
     tokenizer = Tokenizer(folder / "tokenizer.json")
     from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
 
-    with Engine.open(options.model) as engine:
+    with Engine.open(options.model, dtype=options.dtype) as engine:
         # What is shipped is held against what was shipped, whatever whoever ships it uses.
         replaced = read_profile(folder).calibration if options.ship else engine.profile.calibration
         fills = _filled(engine, cases, lambda text: len(tokenizer.encode(text)), Conditions(options.seed))

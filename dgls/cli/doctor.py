@@ -14,14 +14,16 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
+from dgls.cli.fitting import fitting
 from dgls.cli.models import size
 from dgls.region.languages import LANGUAGES
 from dgls.region.syntax import grammar_of
 from dgls.settings import Settings
 from engine.calibration import Calibration
 from engine.checkpoint import read_checkpoint
-from engine.errors import EngineError, NotEnoughMemory
-from engine.hub import PUBLISHED, Installed, installed, locate
+from engine.errors import EngineError
+from engine.hub import PUBLISHED, PUBLISHED_PROMPT, Installed, installed, locate
+from engine.memory import PUBLISHED as PUBLISHED_ANATOMY
 from engine.own_calibration import own_calibration
 from engine.profile import read_profile
 
@@ -44,12 +46,13 @@ _NEOVIM_LEAST = (0, 12)
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `advice` says what to do; None where all is well."""
+    """One line of the report. `advice` says what to do; None where all is well. `details` stand below."""
 
     subject: str
     state: str
     advice: str | None = None
     fatal: bool = False
+    details: tuple[str, ...] = ()
 
 
 def run(_: Namespace) -> int:
@@ -61,6 +64,8 @@ def run(_: Namespace) -> int:
         mark, style = ("ok ", "green") if finding.advice is None else ("!! ", "red" if finding.fatal else "yellow")
         console.print(mark, style=style, end="")
         console.print(f"{finding.subject}: {finding.state}", markup=False)
+        for detail in finding.details:
+            console.print(f"   {detail}", markup=False)
         if finding.advice is not None:
             console.print(f"   {finding.advice}", markup=False)
     return 1 if failed else 0
@@ -85,13 +90,15 @@ def _libraries() -> Iterator[Finding]:
 
 def _devices() -> Iterator[Finding]:
     try:
-        from engine.device import available_devices, device_name, free_memory, pick_device
+        from engine.device import available_devices, device_name, free_memory, held_by_others, pick_device
     except (ImportError, OSError) as error:  # a torch that is missing, or that cannot load its own libraries
         yield Finding("device", f"torch does not load ({error})", "install torch again", fatal=True)
         return
     for name in available_devices():
         device = pick_device(name)
-        yield Finding("device", f"{name} ({device_name(device)}), {size(free_memory(device))} free")
+        others = held_by_others(device)
+        held = f", {size(others)} are held by the driver and other processes" if others else ""
+        yield Finding("device", f"{name} ({device_name(device)}), {size(free_memory(device))} free{held}")
     if available_devices() == ["cpu"] and shutil.which("nvidia-smi"):
         yield Finding("device", "there is an NVIDIA GPU, but this torch has no CUDA", "install PyTorch's CUDA build")
 
@@ -99,21 +106,35 @@ def _devices() -> Iterator[Finding]:
 def _models() -> Iterator[Finding]:
     chosen = Settings().model
     try:
-        folder = read_checkpoint(locate(chosen)).folder
-        profile, own = read_profile(folder), own_calibration(folder)
+        checkpoint = read_checkpoint(locate(chosen))
+        profile, own = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
-        yield Finding("model", f"{chosen}, canvas of {profile.canvas_length} tokens: {why}")
+        details, advice = fitting(checkpoint.config, profile.max_prompt_tokens)
+        state = f"{chosen}, canvas of {profile.canvas_length} tokens: {why}"
+        yield Finding("model", state, advice, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, own))
     except EngineError as error:
         yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
     found = installed()
     for model in found:
         if model.name != chosen:
-            yield Finding(
-                "model", f"{model.name}, {size(model.bytes)}, in the local cache", model.problem or _too_large(model)
-            )
+            yield _found(model)
     if all(model.name != PUBLISHED for model in found):
-        yield Finding("model", f"{PUBLISHED} is not in the local cache; `dgls models` says what it needs")
+        details, _ = fitting(PUBLISHED_ANATOMY, PUBLISHED_PROMPT)
+        state = f"{PUBLISHED} is not in the local cache; `dgls models pull {PUBLISHED}` fetches it"
+        yield Finding("model", state, details=details)
+
+
+def _found(model: Installed) -> Finding:
+    state = f"{model.name}, {size(model.bytes)}, in the local cache"
+    if model.problem is not None:
+        return Finding("model", state, model.problem)
+    try:
+        checkpoint = read_checkpoint(model.folder)
+        details, advice = fitting(checkpoint.config, read_profile(model.folder).max_prompt_tokens)
+    except EngineError as error:
+        return Finding("model", state, str(error))
+    return Finding("model", state, advice, details=details)
 
 
 def _calibrated(shipped: Calibration, own: Calibration | None) -> str:
@@ -124,19 +145,6 @@ def _calibrated(shipped: Calibration, own: Calibration | None) -> str:
     else:
         state = "not calibrated; `dgls calibrate --source DIR` fits it to your code"
     return f"{state}; suggestions come by themselves from {(own or shipped).show_above:.3f} on"
-
-
-def _too_large(model: Installed) -> str | None:
-    """Why there is no memory for a model on the device that it would run on; None if there is."""
-    try:
-        from engine.device import pick_device, pick_dtype, require_memory
-    except (ImportError, OSError):  # told already, with the devices
-        return None
-    try:
-        require_memory(pick_device(), model.parameters * pick_dtype("auto", model.parameters).itemsize)
-    except NotEnoughMemory as error:
-        return str(error)
-    return None
 
 
 def _grammars() -> Finding:

@@ -78,7 +78,7 @@ def _opened(options: Namespace, folder: Path, overrides: dict[str, Any]) -> Engi
     from engine.training.peer import Peer, is_peer
 
     if not is_peer(folder):
-        return Engine.open(options.model, threads=options.threads, overrides=overrides)
+        return Engine.open(options.model, dtype=options.dtype, threads=options.threads, overrides=overrides)
     if options.policy is not None:
         raise DglsError(f"{folder} holds an autoregressive model, which finds a hole's end itself; leave --policy out")
     return Peer.open(folder, threads=options.threads, overrides=overrides)

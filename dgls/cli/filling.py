@@ -42,9 +42,9 @@ class Spent:
 class Filling:
     """Call it with a passage; close it to let go of the model."""
 
-    def __init__(self, model: str, limits: Limits, seed: int) -> None:
+    def __init__(self, model: str, dtype: str, limits: Limits, seed: int) -> None:
         self.spent = Spent()
-        self._model, self._limits, self._seed = model, limits, seed
+        self._model, self._dtype, self._limits, self._seed = model, dtype, limits, seed
         self._open = ExitStack()
         self._engine: Engine | None = None
         self._spinner = Spinner("dots", "Loading the model ...")
@@ -81,7 +81,7 @@ class Filling:
         started = time.perf_counter()
         from engine import Engine  # here: it takes torch along, and a mistake in the arguments is told before that
 
-        self._engine = self._open.enter_context(Engine.open(self._model))
+        self._engine = self._open.enter_context(Engine.open(self._model, dtype=self._dtype))
         self.spent.load_ms = (time.perf_counter() - started) * 1000
         self.spent.model, self.spent.device = self._engine.info.name, self._engine.info.device
         return self._engine

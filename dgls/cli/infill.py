@@ -133,7 +133,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     request = request_of(region, Path(document.uri).name, document.language, limits, seed)
     from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
 
-    with Engine.open(options.model) as engine:
+    with Engine.open(options.model, dtype=options.dtype) as engine:
         loaded = time.perf_counter()
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)

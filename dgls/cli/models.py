@@ -1,4 +1,5 @@
-"""`dgls models`: what is on this machine, and `pull`, the only command that downloads; it asks first."""
+"""`dgls models`: what is on this machine; `pull`, the only command that downloads, and asks first; `clean`, which
+removes packed experts."""
 
 from __future__ import annotations
 
@@ -8,13 +9,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from dgls.errors import DglsError
-from engine.hub import EMBEDDED, PUBLISHED, PUBLISHED_REQUIREMENTS, PullPlan, installed, pull
+from engine.hub import EMBEDDED, PUBLISHED, PullPlan, installed, published_requirements, pull
+from engine.quantised import Entry, entries
 
 
 def run(options: Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if options.action == "pull":
         return _pull(options.name, console)
+    if options.action == "clean":
+        return _clean(options.all, console)
     _list(console)
     return 0
 
@@ -39,8 +43,32 @@ def _list(console: Console) -> None:
         console.print(f"{EMBEDDED}: missing from this installation; reinstall dgls", style="red", markup=False)
     if all(model.name != PUBLISHED for model in found):
         console.print(PUBLISHED, style="bold", markup=False)
-        console.print(f"  not fetched; {PUBLISHED_REQUIREMENTS}", markup=False)
+        console.print(f"  not fetched; {published_requirements()}", markup=False)
         console.print(f"  `dgls models pull {PUBLISHED}` fetches it", markup=False)
+    kept = entries()
+    for entry in kept:
+        state = ", whose source is gone or another one now: `dgls models clean` removes it" if entry.orphaned else ""
+        console.print(f"packed experts: {_told(entry)}{state}", markup=False)
+    if kept:
+        console.print("  made again when they are missed; `dgls models clean --all` removes them", markup=False)
+
+
+def _clean(everything: bool, console: Console) -> int:
+    for entry in entries():
+        if everything or entry.orphaned:
+            told = _told(entry)
+            entry.remove()
+            console.print(f"removed {told}", markup=False)
+    left = entries()
+    for entry in left:
+        console.print(f"kept {_told(entry)}", markup=False)
+    if left:
+        console.print("`dgls models clean --all` removes those, too", markup=False)
+    return 0
+
+
+def _told(entry: Entry) -> str:
+    return f"{entry.packing or 'damaged ones'} of {entry.source}, {size(entry.bytes)} in {entry.folder}"
 
 
 def _pull(name: str, console: Console) -> int:

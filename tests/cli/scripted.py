@@ -34,12 +34,14 @@ class ScriptedEngine:
     write: Write
     confidence: float = 0.5
     opened: list[str] = field(default_factory=list)
+    dtypes: list[str] = field(default_factory=list)
     requests: list[InfillRequest] = field(default_factory=list)
     closed: bool = False
     info: Any = field(default_factory=lambda: SimpleNamespace(name="scripted", device="nowhere"))
 
-    def open(self, model: str) -> Self:
+    def open(self, model: str, dtype: str) -> Self:
         self.opened.append(model)
+        self.dtypes.append(dtype)
         return self
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:

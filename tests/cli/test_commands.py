@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +17,10 @@ import dgls.cli.models
 from dgls import cli
 from engine.calibration import Calibration
 from engine.hub import Installed, PullPlan, RemoteFile
+from engine.memory import footprint
 from engine.own_calibration import save
+from engine.quantised import Writing, entry_of
+from engine.skeleton import described
 from tests.cli.conftest import Run
 
 PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False),), Path("/cache"), 10**12)
@@ -92,16 +97,39 @@ def test_the_doctor_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, t
     assert "grammars: " in outcome.out
 
 
-def test_the_doctor_sees_what_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    fits = Installed("some/small", tmp_path, 10, 5, None)
-    too_large = Installed("some/huge", tmp_path, 10**15, 10**15, None)
-    monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [fits, too_large])
-    small, huge = (
-        next(line for line in run("doctor").out.split("model: ") if name in line) for name in ("/small", "/huge")
-    )
-    assert "are free" not in small
-    assert "needs" in huge
-    assert "are free" in huge
+def leave(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("device", "precision"):
+        monkeypatch.setattr(f"engine.{module}.free_memory", lambda device: free)
+
+
+def test_the_doctor_sees_what_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])
+    whole = run("doctor").out.split("model: some/model")[1].split("model: ")[0]
+    assert re.search(r"float32: weights .* \(experts .*, attention .*, dense .*, embedding .*\) \+ a prompt of", whole)
+    assert "fits" in whole
+    leave(1_000_000, monkeypatch)
+    short = run("doctor").out.split("model: some/model")[1].split("model: ")[0]
+    assert "too much for the 1.0 MB that are free" in short
+    assert re.search(r"the model needs .* in float32 on CPU.*, 1\.0 MB are free; close what else", short)
+
+
+def test_the_doctor_says_in_what_the_full_model_would_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(30_000_000_000, monkeypatch)
+    told = run("doctor").out.split("is not in the local cache")[1]
+    assert re.search(r"bfloat16: weights 50\.5 GB \(.*too much for the 30\.0 GB", told)
+    assert re.search(r"fp8: weights 27\.7 GB \(.*: fits", told)
+    assert re.search(r"int4: weights 17\.3 GB \(experts 12\.5 GB, .*: fits", told)
+
+
+def test_off_a_gpu_the_doctor_names_the_precision_that_fits(
+    run: Run, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    """`auto` takes bfloat16 there."""
+    monkeypatch.setattr("engine.precision._SMALL", 0)
+    needed = footprint(described(json.loads((model / "config.json").read_text())), "fp8", 2, 64).total
+    monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])
+    leave(needed, monkeypatch)
+    assert "`dgls.dtype` (or `--dtype`) fp8 fits" in run("doctor").out
 
 
 def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -129,7 +157,46 @@ def test_models_lists_what_is_there_and_what_could_be(run: Run, monkeypatch: pyt
     assert "5.0 MB" in outcome.out
     assert "cannot be used: weights are missing" in outcome.out
     assert "google/diffusiongemma-26B-A4B-it" in outcome.out
-    assert "50.5 GB" in outcome.out
+    assert "51.6 GB to download; runs on one device, in bfloat16 with 52 GB, fp8 with 29 GB, int4 with 1" in outcome.out
+
+
+@pytest.fixture
+def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
+    """Packed experts of two models, of which the second is gone."""
+    monkeypatch.setattr("engine.quantised.user_cache_path", lambda *_, **__: tmp_path / "cache")
+    folders = []
+    for name in ("here", "gone"):
+        source = tmp_path / name / "model.safetensors"
+        source.parent.mkdir()
+        source.write_bytes(bytes(100))
+        entry = entry_of(source.parent, [source], "int4", 1)
+        with Writing(entry, 0) as writing:
+            path = writing.path("000.safetensors")
+            assert path is not None
+            path.write_bytes(bytes(3_000_000))
+            writing.written(path.name)
+        folders.append(entry.folder)
+    shutil.rmtree(tmp_path / "gone")
+    return folders
+
+
+def test_models_shows_what_was_packed(run: Run, packed: list[Path], tmp_path: Path) -> None:
+    lines = run("models").out.splitlines()
+    here, gone = (
+        next(line for line in lines if f"packed experts: int4 of {tmp_path / name}," in line)
+        for name in ("here", "gone")
+    )
+    assert "3.0 MB" in here
+    assert "clean" not in here
+    assert "`dgls models clean` removes it" in gone
+
+
+def test_clean_removes_what_nobody_needs(run: Run, packed: list[Path]) -> None:
+    assert run("models", "clean").code == 0
+    assert [folder.exists() for folder in packed] == [True, False]
+    assert run("models", "clean", "--all").code == 0
+    assert [folder.exists() for folder in packed] == [False, False]
+    assert "packed" not in run("models").out
 
 
 @pytest.mark.parametrize(("typed", "fetched"), [("y", True), ("n", False), ("", False)])

@@ -55,6 +55,13 @@ def test_apply_writes_the_file(run: Run, sums: Path, engine: ScriptedEngine) -> 
     assert stat.S_IMODE(sums.stat().st_mode) == 0o750
 
 
+def test_the_weights_are_kept_in_what_is_asked_for(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    run("rewrite", f"{sums}:2")
+    run("rewrite", f"{sums}:2", "--dtype", "int4")
+    assert engine.dtypes == ["auto", "int4"]
+    assert run("rewrite", f"{sums}:2", "--dtype", "int3").code == 2
+
+
 def test_check_says_by_its_code_that_something_would_change(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     outcome = run("rewrite", "sums.py:2-3", "--check")
     assert (outcome.code, outcome.out) == (1, "")
