@@ -94,6 +94,7 @@ class Captured:
     ) -> None:
         self.model = model
         self.pinned_signal = pinned_signal
+        self.asynchronous = model.device.type == "cuda"
         self._widest = canvas_length
         self._open_capture = open_capture
         self._buffers = _Buffers(model, BATCHES[-1], canvas_length)

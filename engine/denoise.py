@@ -20,7 +20,7 @@ from torch import Tensor
 
 from engine import decoder
 from engine.canvas import Canvas
-from engine.choice import Choice, Choosing, Plain, Report
+from engine.choice import Choice, Choosing, Plain
 from engine.constraint import Constraint
 from engine.errors import Cancelled
 from engine.passes import Passes, places, sent, stacked
@@ -79,26 +79,27 @@ def denoise(
     """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
 
     A deadline is kept by not starting a step that would take as long as the last one and end too late; one step is
-    always taken. Raises `Cancelled` before a pass once `cancel` is set.
+    always taken. Raises `Cancelled` before a pass once `cancel` is set; on a device of its own one may be under way.
     """
     running = _Running(passes, candidates, choosing)
     for index in range(1, schedule.max_steps + 1):
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
-        began = deadline.now()
-        choice = running.choose(index, schedule.temperature(index))
-        steps = running.progress(index, choice.report())
+        running.start(index, schedule, deadline)
+        steps = running.progress(index)
         steps = [replace(step, finish=running.finish(step)) for step in steps]
         if index == schedule.max_steps:
             steps = [replace(step, finish=step.finish or "steps") for step in steps]
-        elif deadline.strikes_within(deadline.now() - began):
+        elif deadline.strikes_within(deadline.now() - running.began):
             steps = [replace(step, finish=step.finish or "deadline") for step in steps]
         on = [step.candidate for step in steps if step.finish is None]
         if survivors is not None:
             kept = survivors(steps)
             on = [number for number in on if number in kept]
         if on:
-            running.advance(choice, on)
+            running.advance(on)
+            if passes.asynchronous:
+                running.start(index + 1, schedule, deadline)
         yield steps
         if not on:
             return
@@ -120,6 +121,7 @@ class _Running:
         self._ids[self._rows] = torch.where(drafted, self._ids[self._rows], noise)
         pins = decoder.embed(passes.model, self._ids)
         self._pins = torch.zeros_like(pins) if passes.pinned_signal == "never" else pins
+        self._choice: Choice | None = None
         self._soft: Tensor | None = None
         if passes.pinned_signal == "always" or resumed.any():  # a draft stands for a step: its signal goes with it
             drafts = pins[self._rows].masked_fill(~drafted[:, None], 0.0)
@@ -135,14 +137,17 @@ class _Running:
             self._passes.model, [own.sampler for own in running], [own.constraint for own in running]
         )
 
-    def choose(self, index: int, temperature: float) -> Choice:
-        """By one pass."""
-        hidden = self._passes.run(self._ids, self._soft, self._lengths)
-        return self._chooser.choose(hidden[self._rows], index, temperature)
+    def start(self, index: int, schedule: Schedule, deadline: Deadline) -> None:
+        """A step's pass, unless it is under way."""
+        if self._choice is None:
+            self.began = deadline.now()
+            hidden = self._passes.run(self._ids, self._soft, self._lengths)
+            self._choice = self._chooser.choose(hidden[self._rows], index, schedule.temperature(index))
 
-    def progress(self, index: int, report: Report) -> list[Progress]:
-        """One a candidate, before it is known which of them go on."""
-        drafts, entropies, sureness = report
+    def progress(self, index: int) -> list[Progress]:
+        """One a candidate, before it is known which of them go on. Waits for the pass."""
+        assert self._choice is not None
+        drafts, entropies, sureness = self._choice.report()
         return [
             Progress(index, drafts[rows], entropies[rows], sureness[rows], None, number)
             for number, rows in zip(self.numbers, self._parts, strict=True)
@@ -151,10 +156,12 @@ class _Running:
     def finish(self, step: Progress) -> Finish | None:
         return "stable" if self._candidates[step.candidate].stop.settled(step.draft, step.entropies) else None
 
-    def advance(self, choice: Choice, numbers: Sequence[int]) -> None:
+    def advance(self, numbers: Sequence[int]) -> None:
         """To the next step, with these candidates alone."""
+        assert self._choice is not None
         at = [self.numbers.index(number) for number in numbers]
-        ids, signal = choice.advance(at)
+        ids, signal = self._choice.advance(at)
+        self._choice = None  # what it holds takes as much memory as the next one
         if len(numbers) < len(self.numbers):
             self.numbers = list(numbers)
             self._arrange()

@@ -34,6 +34,11 @@ class Passes(Protocol):
     def model(self) -> DiffusionGemmaForBlockDiffusion: ...
     @property
     def pinned_signal(self) -> PinnedSignal: ...
+    @property
+    def asynchronous(self) -> bool:
+        """Whether `run` leaves the work to a device of its own: then the next pass can be under way while the host is
+        busy with the step before (0.3 to 0.5 ms of text, of a step that takes 6)."""
+        ...
 
     def run(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         """Hidden states [B, C, D] of the canvases `ids` [B, C], valid until the next run.
@@ -57,6 +62,7 @@ class Eager:
     ) -> None:
         self.model = model
         self.pinned_signal = pinned_signal
+        self.asynchronous = model.device.type == "cuda"
         self.seen, self.tokens = seen, tokens
 
     def run(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:

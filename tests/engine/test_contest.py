@@ -66,7 +66,7 @@ def denoised(
     """Every step of each length."""
     found: dict[int, list[Progress]] = {length: [] for length in lengths}
     batches = denoise(
-        passes_for(loaded),
+        limits.get("passes") or passes_for(loaded),
         [candidate(loaded, length, closing) for length in lengths],
         schedule=Schedule(8, 0.2, 0.6),
         deadline=limits.get("deadline", Deadline(None)),
@@ -89,6 +89,39 @@ def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel, closi
         for one, other in zip(together[length], alone, strict=True):
             assert one.entropies == pytest.approx(other.entropies, abs=1e-3)
             assert one.sureness == pytest.approx(other.sureness, abs=1e-3)
+
+
+def ahead(passes: Eager) -> Eager:
+    """As on a device of its own, where a pass is under way before the step before it was looked at."""
+    passes.asynchronous = True
+    return passes
+
+
+@pytest.mark.parametrize("kept", [{0, 1, 2, 3}, {1, 3}], ids=["all go on", "some do"])
+def test_a_pass_that_is_under_way_early_changes_nothing(loaded: LoadedModel, kept: set[int]) -> None:
+    early, late = (
+        denoised(loaded, LENGTHS, survivors=lambda steps: kept, passes=passes)
+        for passes in (ahead(passes_for(loaded)), passes_for(loaded))
+    )
+    assert early == late
+
+
+def test_no_pass_is_under_way_behind_the_last_step(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = batch_sizes(monkeypatch)
+    for deadline, steps in ((Deadline(None), 8), (Deadline(0.0), 1)):
+        sizes.clear()
+        assert len(denoised(flat, [4], passes=ahead(passes_for(flat)), deadline=deadline)[4]) == len(sizes) == steps
+
+
+def test_cancel_lets_no_more_than_the_pass_under_way_go_on(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, cancel = batch_sizes(monkeypatch), CancelToken()
+    rivals = Contest(ahead(passes_for(flat)), [candidate(flat, 3), candidate(flat, 4)], 0, NOISE, 0.0)
+    running = rivals.run(Schedule(8, 0.2, 0.6), Deadline(None), cancel)
+    next(running)
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(sizes) == 2
 
 
 def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None:
