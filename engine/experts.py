@@ -17,6 +17,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from transformers import DiffusionGemmaTextConfig
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS, grouped_mm_experts_forward
 
 from engine import kernels
@@ -26,6 +27,8 @@ IMPLEMENTATION = "dgls"
 
 _PROJECTIONS = ("gate_up_proj", "down_proj")
 _TENSORS = ("values", "scales", "zeros")
+_FUSED = "gelu_pytorch_tanh"
+"""The activation that the kernel computes."""
 
 
 def register() -> None:
@@ -62,7 +65,7 @@ def forward(module: nn.Module, hidden: Tensor, chosen: Tensor, shares: Tensor) -
     if packed is None:
         return _plain_weights(module, hidden, chosen, shares)
     gate_up, down = packed
-    if kernels.usable(hidden.device):
+    if hidden.dtype == torch.bfloat16 and kernels.usable(hidden.device) and _activation(module) == _FUSED:
         from engine.kernels.grouped import grouped_experts
 
         return grouped_experts(hidden, chosen, shares, gate_up, down)
@@ -89,6 +92,10 @@ def _of(packed: Packed, expert: int, dtype: torch.dtype) -> Tensor:
     zeros = None if packed.zeros is None else packed.zeros[expert]
     one = dataclasses.replace(packed, values=packed.values[expert], scales=packed.scales[expert], zeros=zeros)
     return unpack(one, dtype)
+
+
+def _activation(module: nn.Module) -> str:
+    return cast(DiffusionGemmaTextConfig, module.config).hidden_activation
 
 
 def _plain_weights(module: nn.Module, hidden: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:

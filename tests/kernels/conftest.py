@@ -11,10 +11,12 @@ import os
 import pytest
 import torch
 
-# Triton reads it when a kernel is decorated, so it stands here before any kernel is imported. Child processes that
-# compile kernels without a GPU take it out of their environment (`tests.kernels.compiling`).
+# Triton reads it when a kernel is decorated, so it stands here before any kernel is imported. Kernels are compiled
+# without a GPU in a child process that does not inherit it (`tests.kernels.compiling`).
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
+# Some versions warn unless they are told; what they then do is the same.
+os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 
 @pytest.fixture(scope="session")
