@@ -27,9 +27,6 @@ _SMALL = 200_000_000
 _FALLING = ("bfloat16", "fp8", "int4")
 """What `auto` tries on a GPU, in this order."""
 
-_FP8_SINCE = (8, 9)
-"""The first CUDA architecture that computes with fp8."""
-
 
 @dataclass(frozen=True, slots=True)
 class Precision:
@@ -78,10 +75,7 @@ def candidates(name: str, device: torch.device, values: int) -> tuple[str, ...]:
         return (name,)
     if values <= _SMALL:
         return ("float32",)
-    if device.type != "cuda":
-        return ("bfloat16",)
-    has_fp8 = torch.cuda.get_device_capability(device) >= _FP8_SINCE
-    return tuple(one for one in _FALLING if one != "fp8" or has_fp8)
+    return _FALLING if device.type == "cuda" else ("bfloat16",)
 
 
 def choices(values: int) -> tuple[str, ...]:

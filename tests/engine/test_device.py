@@ -73,6 +73,24 @@ def test_what_a_failed_allocation_left_is_given_back_though_its_error_is_kept() 
     assert left[0]() is None
 
 
+def test_it_is_told_what_other_processes_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 24 GB 5 are free; we have 3, of which 1 is not in use."""
+    gpu = torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 * 10**9, 24 * 10**9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda device: 3 * 10**9)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda device: 2 * 10**9)
+    assert devices.free_memory(gpu) == 6 * 10**9
+    assert devices.held_by_others(gpu) == 16 * 10**9
+    assert "6.0 GB are free, 16.0 GB are held by other processes" in devices.shortage(gpu)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (21 * 10**9 - 10**8, 24 * 10**9))
+    assert "other processes" not in devices.shortage(gpu)
+
+
+def test_nobody_else_holds_a_cpus_memory() -> None:
+    assert devices.held_by_others(CPU) == 0
+    assert "other processes" not in devices.shortage(CPU)
+
+
 def test_memory_that_runs_out_while_filling_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = InfillRequest(Context(), [Hole(max_tokens=3)])
 

@@ -57,3 +57,14 @@ def test_packing_takes_little_more_than_the_result(broad: Path, monkeypatch: pyt
     assert taken < most < taken + 0.8 * GATE_UP_BYTES
     monkeypatch.setattr(filling, "SLICE_VALUES", 2**40)
     assert peak_of_loading(broad)[0] > taken + GATE_UP_BYTES
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("dtype", ["int4", "fp8"])
+def test_a_gpu_needs_little_more_than_the_result(broad: Path, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "SLICE_VALUES", 2 * 2 * WIDTH * HIDDEN)
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    taken = load(broad, "cuda", dtype).info.weight_bytes
+    assert torch.cuda.max_memory_allocated() - before < taken + GATE_UP_BYTES

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine import experts, filling, kept, loader, quantised
 from engine.loader import LoadedModel, load
+from engine.packing import unpack
 from engine.quantised import Entry, entries, entry_of, fingerprint
 from tests.engine.checkpoints import chat_checkpoint
 
@@ -279,3 +280,20 @@ def test_the_manifest_says_what_it_was_made_from(source: Path) -> None:
     told = json.loads((only().folder / "manifest.json").read_text())
     assert told["files"] == {str(source / "model.safetensors"): fingerprint(source / "model.safetensors")}
     assert sorted(told["layers"]) == ["000.safetensors", "001.safetensors", "002.safetensors"]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("dtype", ["int4", "fp8"])
+def test_a_gpu_packs_and_keeps_what_a_cpu_does(source: Path, dtype: str) -> None:
+    def weights(loaded: LoadedModel) -> Tensor:
+        packed = experts.installed(loaded.model.model.decoder.layers[1].experts)
+        assert packed is not None
+        return torch.cat([unpack(own, torch.float32).flatten() for own in packed]).cpu()
+
+    packed, again = load(source, "cuda", dtype), load(source, "cuda", dtype)
+    assert all(tensor.is_cuda for tensor in [*packed.model.parameters(), *packed.model.buffers()])
+    assert torch.equal(weights(packed), weights(again))
+    shutil.rmtree(only().folder)
+    exact = weights(load(source, "cpu", dtype))
+    assert (weights(packed) - exact).norm() < 0.01 * exact.norm()  # a tie may be rounded either way
