@@ -99,11 +99,12 @@ class Found:
 
 
 def drawn(canvas: Canvas, seed: int, vocabulary: int) -> Rival:
-    """A canvas with noise in its holes. Each length has a stream of its own: others that are tried change nothing."""
+    """A canvas with noise in its holes, but for what goes on from a draft. Each length has a stream of its own: others
+    that are tried change nothing."""
     ids: list[int] = canvas.ids.tolist()
-    rows = [row for hole in canvas.holes for row in range(hole.start, hole.end)]
-    for row, id in zip(rows, noise(seed + 1_000_003 * len(rows), vocabulary), strict=False):
-        ids[row] = id
+    rows = [(row, hole.resumed) for hole in canvas.holes for row in range(hole.start, hole.end)]
+    for (row, resumed), id in zip(rows, noise(seed + 1_000_003 * len(rows), vocabulary), strict=False):
+        ids[row] = ids[row] if resumed else id
     return Rival(canvas, tuple(ids))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import pytest
@@ -66,6 +67,19 @@ def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedde
     assert len(once) >= TURNS
     shared = sum(one == other for one, other in zip(infill.texts[0], draft, strict=False))
     assert shared >= 4
+
+
+def test_a_hole_that_resumes_starts_from_its_draft_and_others_from_noise(embedded: LoadedModel) -> None:
+    warm = Hole(max_tokens=8, draft="return path", resume=True, healed=False)
+    cold = replace(warm, resume=False)
+    before = Pinned("def read(path):\n    ")
+    segments: list[Pinned | Hole] = [before, warm, Pinned("\n    "), cold, Pinned("\n")]
+    canvas = lay_out(segments, embedded.tokenizer, embedded.profile, lambda *_: 8)
+    _, other = canvas.holes
+    ids, laid_out = drawn(canvas, 1, 4096).ids, tuple(canvas.ids.tolist())
+    assert ids[: other.start] == laid_out[: other.start]
+    assert ids[other.start : other.end] != laid_out[other.start : other.end]
+    assert ids[other.end :] == laid_out[other.end :]
 
 
 def told(server: FakeVllm, asks: Sequence[Ask], prompt: Sequence[int]) -> list[Told]:
