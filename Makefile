@@ -8,7 +8,7 @@ HATCHLING := .cache/hatchling
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench vscode e2e e2e-vscode e2e-nvim clean
+.PHONY: help setup demo test check bench kernels vscode e2e e2e-vscode e2e-nvim clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ check: $(VENV)/.contributor  ## lint, formatting, types, layers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+kernels: $(VENV)/.kernels  ## run the kernels' tests: on a CUDA GPU, or else by Triton's interpreter (Linux)
+	$(BIN)/python -m pytest tests/kernels
 
 bench: $(VENV)/.contributor  ## measure; each program's last line is JSON
 	$(BIN)/python bench/denoise.py
@@ -72,6 +75,11 @@ $(VENV)/.contributor: pyproject.toml constraints.txt | $(VENV)/.python
 	@echo "Installing dgls, what it needs and a contributor's tools into $(VENV); the first time this takes minutes ..."
 	@$(PIP_INSTALL) --no-compile --editable '.[dev]'
 	@touch $(VENV)/.runtime $@
+
+# Not pinned: a CUDA build of torch brings a Triton of its own, and that one is kept.
+$(VENV)/.kernels: $(VENV)/.contributor
+	@$(PIP_INSTALL) --no-compile --editable '.[kernels]'
+	@touch $@
 
 $(VENV)/.e2e: $(VENV)/.contributor
 	@$(PIP_INSTALL) --no-compile --editable '.[e2e]'
