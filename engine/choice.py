@@ -87,7 +87,7 @@ class _PlainChoice:
         self._tempered = logits / temperature
         self._probabilities = self._tempered.softmax(-1)
         self._entropies = entropy(self._probabilities)
-        self._sureness = logits.amax(-1) - logits.logsumexp(-1)
+        self._sureness = logits.log_softmax(-1).amax(-1)
 
     def report(self) -> Report:
         best = self._tempered.argmax(-1).float()  # exact: no vocabulary comes near 2 ** 24

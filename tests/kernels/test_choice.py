@@ -1,0 +1,189 @@
+"""Steps read by kernels: the reference's drafts, other tokens by the same chances, and the laws as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+pytest.importorskip("triton", reason="needs Triton, which the extra `kernels` brings")
+
+from engine import Engine, Hole, Infill, InfillRequest, Limits, Pinned, decoder
+from engine.canvas import lay_out
+from engine.choice import Fused, Plain
+from engine.constraint import Constraint, Vocabulary
+from engine.denoise import Candidate, Progress, Survivors, denoise
+from engine.encoder import Encoder
+from engine.length import Batch, Pad
+from engine.loader import LoadedModel
+from engine.passes import Eager
+from engine.sampler import Sampler, Schedule
+from engine.stopping import Deadline, StableAndSure
+from engine.types import CancelToken, Context
+from tests.engine.conftest import flat, loaded, peaked
+from tests.engine.reference import prompt_of
+
+__all__ = ["flat", "loaded", "peaked"]
+
+TEMPERATURE = 0.6
+
+
+def candidates_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Candidate]:
+    vocabulary = Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
+    made = []
+    for length in lengths:
+        hole = Hole(length, length, expected="value(")
+        canvas = lay_out(
+            [Pinned("def f(x):\n    re"), hole, Pinned("\n    value\n")],
+            loaded.tokenizer,
+            loaded.profile,
+            Batch().positions,
+        )
+        made.append(
+            Candidate(
+                canvas,
+                Sampler(vocabulary.size, 0.5, torch.Generator(loaded.device).manual_seed(length)),
+                StableAndSure(1, 0.05),
+                Constraint.of(canvas, vocabulary, pads=False, stops=False),
+            )
+        )
+    return made
+
+
+def choosers(loaded: LoadedModel, lengths: Sequence[int]) -> tuple[Plain, Fused, Tensor]:
+    """Both, and hidden states for them."""
+    candidates = candidates_of(loaded, lengths)
+    own = [one.sampler for one in candidates], [one.constraint for one in candidates]
+    width = loaded.model.config.text_config.hidden_size
+    hidden = torch.randn(sum(lengths), width, generator=torch.Generator().manual_seed(2))
+    return Plain(loaded.model, *own), Fused(loaded.model, *own), hidden.to(loaded.device)
+
+
+@torch.inference_mode()
+def test_kernels_report_what_the_reference_does(loaded: LoadedModel) -> None:
+    plain, fused, hidden = choosers(loaded, [2, 5])
+    expected, found = (chooser.choose(hidden, 1, TEMPERATURE) for chooser in (plain, fused))
+    assert found.report()[0] == expected.report()[0]
+    for ours, theirs in zip(found.report()[1:], expected.report()[1:], strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-3)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("on", [[0], [1, 2], [0, 1, 2]])
+def test_who_goes_on_gets_what_is_its_own(flat: LoadedModel, on: list[int]) -> None:
+    """The signal is the reference's; kept tokens are drawn anew, so only their number is compared."""
+    lengths = [2, 5, 1]
+    plain, fused, hidden = choosers(flat, lengths)
+    expected, found = (chooser.choose(hidden, 1, TEMPERATURE).advance(on) for chooser in (plain, fused))
+    assert torch.allclose(found[1], expected[1], atol=1e-4)
+    assert len(found[0]) == len(expected[0]) == sum(lengths[number] for number in on)
+    whole = fused.choose(hidden, 1, TEMPERATURE).advance([0, 1, 2])[0].split_with_sizes(lengths)
+    assert torch.equal(found[0], torch.cat([whole[number] for number in on]))
+
+
+def denoised(
+    loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors | None = None
+) -> dict[int, list[Progress]]:
+    encoder = Encoder(loaded.model)
+    encoder.prefill(prompt_of(loaded, 20, seed=0))
+    found: dict[int, list[Progress]] = {length: [] for length in lengths}
+    for steps in denoise(
+        Eager(loaded.model, encoder.seen(), 20),
+        candidates_of(loaded, lengths),
+        schedule=Schedule(4, 0.2, 0.6),
+        deadline=Deadline(None),
+        cancel=CancelToken(),
+        survivors=survivors,
+        choosing=Fused,
+    ):
+        for step in steps:
+            found[lengths[step.candidate]].append(step)
+    return found
+
+
+def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel) -> None:
+    together = denoised(loaded, [1, 4, 6], survivors=lambda steps: {0, 2} if steps[0].index > 1 else {0, 1, 2})
+    for length in (1, 6):
+        alone = denoised(loaded, [length])[length]
+        assert [step.draft for step in together[length]] == [step.draft for step in alone]
+        for one, other in zip(together[length], alone, strict=True):
+            assert one.sureness == pytest.approx(other.sureness, abs=1e-3)
+
+
+@pytest.fixture
+def fused(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Engine]:
+    monkeypatch.setattr("engine.engine.choosing_on", lambda device: Fused)
+    return lambda: Engine(loaded)
+
+
+def run(engine: Engine, seed: int = 0) -> tuple[list[tuple[str, ...]], Infill]:
+    segments = [Pinned("def read(path):\n    pri"), Hole(max_tokens=4), Pinned("\n    return "), Hole(max_tokens=3)]
+    asked = InfillRequest(Context(above="import path\n"), [*segments, Pinned("\n\nclass")], Limits(max_steps=4), seed)
+    *steps, infill = engine.infill(asked)
+    assert isinstance(infill, Infill)
+    return [tuple(draft.text for draft in step.drafts) for step in steps], infill  # type: ignore[union-attr]
+
+
+def test_law_1_pinned_tokens_are_the_same_at_every_step(
+    loaded: LoadedModel, fused: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    original = decoder.decode
+
+    def decode(model: Any, ids: Tensor, *rest: Any) -> Tensor:
+        seen.append(ids[0].clone())
+        return original(model, ids, *rest)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    run(fused())
+    segments = [Pinned("def read(path):\n    pri"), Hole(max_tokens=4), Pinned("\n    return "), Hole(max_tokens=3)]
+    canvas = lay_out([*segments, Pinned("\n\nclass")], loaded.tokenizer, loaded.profile, Pad().positions)
+    assert len(seen) > 1
+    for ids in seen:
+        assert torch.equal(ids[canvas.pinned].cpu(), canvas.ids[canvas.pinned])
+    assert any(not torch.equal(ids, seen[0]) for ids in seen)
+
+
+def test_law_2_same_seed_same_text(fused: Callable[[], Engine]) -> None:
+    (drafts, infill), (again, other) = run(fused()), run(fused())
+    assert drafts == again
+    assert infill.confidences == other.confidences
+    assert run(fused(), seed=1)[1].texts != infill.texts
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("lengths", [[8], [16, 24, 32]])
+def test_a_step_at_full_size_waits_for_nothing_but_its_report(lengths: list[int]) -> None:
+    """262,144 tokens, bfloat16: the reference's figures, without a host sync."""
+    device = torch.device("cuda")
+    size, width, rows = 262_144, 512, sum(lengths)
+    generator = torch.Generator(device).manual_seed(0)
+
+    table: Any = torch.nn.Linear(width, size, bias=False, device=device, dtype=torch.bfloat16)
+    table.weight.data.normal_(0, 0.1, generator=generator)
+    table.embed_scale = torch.ones((), device=device)
+    decoding = SimpleNamespace(decoder=SimpleNamespace(embed_tokens=table))
+    model: Any = SimpleNamespace(lm_head=table, final_logit_softcapping=30.0, device=device, model=decoding)
+    samplers = [Sampler(size, 0.1, torch.Generator(device).manual_seed(length)) for length in lengths]
+    constraints = [Constraint.none(length, size, device) for length in lengths]
+    hidden = torch.randn(rows, width, device=device, dtype=torch.bfloat16, generator=generator)
+    plain, fused = Plain(model, samplers, constraints), Fused(model, samplers, constraints)
+    with torch.inference_mode():
+        expected = plain.choose(hidden, 1, TEMPERATURE)
+        fused.choose(hidden, 1, TEMPERATURE).report()  # compiled
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            found = fused.choose(hidden, 1, TEMPERATURE)
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        likely = (decoder.logits(model, hidden) / TEMPERATURE).softmax(-1)
+        signal = decoder.mean_embeddings(model, likely.to(torch.bfloat16)).float()
+        assert found.report()[0] == expected.report()[0]
+        for ours, theirs in zip(found.report()[1:], expected.report()[1:], strict=True):
+            assert ours == pytest.approx(theirs, abs=2e-3)
+        assert torch.allclose(found.advance(range(len(lengths)))[1].float(), signal, atol=2e-3, rtol=0.02)
