@@ -1,0 +1,264 @@
+"""Going on from the last keystroke's draft: what it saves, and what becomes of the fills.
+
+    python bench/warm.py [--lines 200] [--model embedded] [--policy pad] [--seed 0]
+
+A held-out line lacks its code from some place on, where the product would suggest something unasked. That is filled;
+then the author's next 1, 2 and 4 characters are typed, whatever was suggested, and the line is filled anew from noise
+(cold) and, with the same seed, from what is left of the draft (warm):
+
+    settled        the fill had ended and the text agrees with it, as in the product
+      served       of these, those that the cache of suggestions serves without the engine
+      asked        of these, the others: what was suggested was not shown
+    interrupted    a sure draft of step 1, 2, 3, 4 or 6, as if the user had typed on by then, as in the product
+    unsure         the other drafts of these steps; the product starts anew
+    contradicted   the text does not agree with the fill, all of which is kept; the product starts anew
+    behind         the same, less as much of the fill as was typed; the product starts anew
+
+Similarity is difflib's ratio to the author's text; `better` and `worse` are the shares of warm fills that are nearer
+to it or farther from it than the cold ones, `+-` is the standard error of the mean difference. Milliseconds are means
+of denoising, with one thread. Ctrl-C prints what is known. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import cast, get_args
+
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bench.silence import held_out_texts
+from dgls.document import Document
+from dgls.evaluation.attempt import similarity, without_trailing_blanks
+from dgls.region.cache import TypedThrough
+from dgls.region.draft import Drafting
+from dgls.region.exchange import request_of, suggestion_of
+from dgls.region.plan import Budget, Quiet, Region, plan
+from dgls.region.suggestion import Suggestion
+from dgls.region.syntax import parse
+from engine.engine import Engine
+from engine.loader import load
+from engine.profile import HolePolicy
+from engine.types import Infill, Limits, Step
+
+TYPED = (1, 2, 4)
+STEPS = (1, 2, 3, 4, 6)
+SHORTEST, LONGEST = 10, 90
+"""Characters of a line's code."""
+
+SETTLED, SERVED, ASKED, INTERRUPTED, UNSURE, CONTRADICTED, BEHIND = (
+    *("settled", "served", "asked", "interrupted", "unsure"),
+    *("contradicted", "behind"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Its `answer` is missing between the texts."""
+
+    head: str
+    answer: str
+    tail: str
+
+    def after(self, typed: int) -> Document:
+        """Once so many characters of the answer were typed."""
+        return Document("file:///source.py", typed, "python", self.head + self.answer[:typed] + self.tail)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same hole filled cold and warm; `answer` is the author's."""
+
+    answer: str
+    cold: Infill
+    warm: Infill
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Means and shares of 1 over `pairs`; `se` is the standard error of the mean difference of similarities."""
+
+    pairs: int
+    steps_cold: float
+    steps_warm: float
+    ms_cold: float
+    ms_warm: float
+    exact_cold: float
+    exact_warm: float
+    similarity_cold: float
+    similarity_warm: float
+    se: float
+    better: float
+    worse: float
+
+
+class Filler:
+    def __init__(self, engine: Engine, seed: int) -> None:
+        self._engine, self._seed = engine, seed
+
+    def region(self, line: Line, typed: int) -> Region | Quiet:
+        document, offset = line.after(typed), len(line.head) + typed
+        return plan(document, offset, Budget.of(self._engine.profile), parse(document, offset))
+
+    def fill(self, region: Region, draft: str | None = None) -> tuple[list[Step], Infill]:
+        resume = draft is not None
+        request = request_of(region, "source.py", "python", Limits(), self._seed, draft, resume=resume)
+        *steps, infill = self._engine.infill(request)
+        assert isinstance(infill, Infill)
+        return cast(list[Step], steps), infill
+
+    def pairs(self, line: Line) -> Iterator[tuple[str, int, Pair]]:
+        """Of a line: what kind of start the warm one had, how much was typed, and what came of it."""
+        first = self.region(line, 0)
+        if isinstance(first, Quiet):
+            return
+        steps, filled = self.fill(first)
+        for typed in TYPED:
+            region = self.region(line, typed)
+            if isinstance(region, Quiet) or not line.answer[typed:].strip():
+                continue
+            cold = self.fill(region)[1]
+            for kind, draft in self._starts(line, first, region, steps, filled):
+                yield kind, typed, Pair(line.answer[typed:], cold, self.fill(region, draft)[1])
+
+    def _starts(
+        self, line: Line, first: Region, region: Region, steps: Sequence[Step], filled: Infill
+    ) -> Iterator[tuple[str, str]]:
+        before, profile = line.after(0), self._engine.profile
+        typed = region.version
+        ended = Drafting(before, first, profile, None)
+        ended.end(filled, usable=True)
+        start = self._left(line, region, ended)
+        if start is not None:
+            yield SETTLED, start
+            yield (SERVED if self._is_served(line, first, region, filled) else ASKED), start
+        elif filled.finish == "stable" and filled.texts[0].strip():
+            yield CONTRADICTED, filled.texts[0]
+            if filled.texts[0][typed:].strip():
+                yield BEHIND, filled.texts[0][typed:]
+        for step in steps[:-1]:
+            text = step.drafts[0].text
+            if step.index in STEPS and text.startswith(line.answer[:typed]) and text[typed:].strip():
+                cut = Drafting(before, first, profile, None)
+                cut.note(step)
+                yield (UNSURE if self._left(line, region, cut) is None else INTERRUPTED), text[typed:]
+
+    def _left(self, line: Line, region: Region, drafting: Drafting) -> str | None:
+        return Drafting(line.after(region.version), region, self._engine.profile, drafting.last).start
+
+    def _is_served(self, line: Line, first: Region, region: Region, filled: Infill) -> bool:
+        document, calibration = line.after(0), self._engine.profile.calibration
+        found = suggestion_of(document, first, filled, calibration, parse(document, first.span.start))
+        if not isinstance(found, Suggestion) or found.confidence < calibration.show_above:
+            return False
+        return bool(TypedThrough(document, (found,)).at(line.after(region.version), region.span.start))
+
+
+def lines(texts: Sequence[str], chance: random.Random) -> Iterator[Line]:
+    """Without end: as often from the line's first character of code on as from a later one."""
+    while True:
+        text = chance.choice(texts)
+        document = Document("file:///source.py", 0, "python", text)
+        number = chance.randrange(document.line_count)
+        start, end = document.line_start(number), document.line_end(number)
+        code = text[start:end].strip()
+        if not SHORTEST <= len(code) <= LONGEST or code.startswith("#") or "\r" in text:
+            continue
+        first = text.index(code, start)
+        cut = first if chance.random() < 0.5 else chance.randrange(first, first + len(code) - max(TYPED) - 2)
+        yield Line(text[:cut], text[cut : first + len(code)], text[end:])
+
+
+def row_of(pairs: Sequence[Pair]) -> Row:
+    ratios = [(similarity(own.cold.texts[0], own.answer), similarity(own.warm.texts[0], own.answer)) for own in pairs]
+    gains = [warm - cold for cold, warm in ratios]
+
+    def mean(values: Sequence[float]) -> float:
+        return round(statistics.mean(values), 4)
+
+    return Row(
+        len(pairs),
+        mean([own.cold.steps for own in pairs]),
+        mean([own.warm.steps for own in pairs]),
+        mean([own.cold.timings.denoise_ms for own in pairs]),
+        mean([own.warm.timings.denoise_ms for own in pairs]),
+        mean([is_exact(own.cold, own.answer) for own in pairs]),
+        mean([is_exact(own.warm, own.answer) for own in pairs]),
+        mean([cold for cold, _ in ratios]),
+        mean([warm for _, warm in ratios]),
+        round(statistics.pstdev(gains) / len(gains) ** 0.5, 4),
+        mean([gain > 0 for gain in gains]),
+        mean([gain < 0 for gain in gains]),
+    )
+
+
+def is_exact(infill: Infill, answer: str) -> bool:
+    return without_trailing_blanks(infill.texts[0]) == without_trailing_blanks(answer)
+
+
+def measured(filler: Filler, wanted: int, seed: int) -> tuple[int, dict[str, dict[int, list[Pair]]]]:
+    """How many lines had pairs, and these by kind and by how much was typed; Ctrl-C ends it early."""
+    found: dict[str, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    source, done = lines(held_out_texts(), random.Random(seed)), 0
+    progress = iter(track(range(wanted), "Typing", console=Console(stderr=True)))
+    try:
+        next(progress, None)
+        while done < wanted:
+            own = list(filler.pairs(next(source)))
+            for kind, typed, pair in own:
+                found[kind][typed].append(pair)
+            if own:
+                done += 1
+                next(progress, None)
+    except KeyboardInterrupt:
+        pass
+    if not found:
+        raise SystemExit("nothing was filled")
+    return done, found
+
+
+def table_of(rows: dict[str, dict[str, Row]]) -> Table:
+    heads = (("+-" if name == "se" else name.replace("_", " ")) for name in Row.__slots__)
+    table = Table("start", "typed", *heads)
+    for kind, own in rows.items():
+        for typed, row in own.items():
+            figures = (f"{getattr(row, figure):.3g}" for figure in Row.__slots__)
+            table.add_row(kind if typed == "all" else "", typed, *figures)
+    return table
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="The next keystroke's hole, from noise and from the last draft.")
+    parser.add_argument("--lines", type=int, default=200)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--policy", choices=get_args(HolePolicy))
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    loaded = load(options.model, "cpu")
+    policy: HolePolicy = options.policy or loaded.profile.hole_policy
+    engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
+    done, found = measured(Filler(engine, options.seed), options.lines, options.seed)
+    rows = {
+        kind: {"all": row_of([pair for pairs in found[kind].values() for pair in pairs])}
+        | {str(typed): row_of(found[kind][typed]) for typed in TYPED if found[kind][typed]}
+        for kind in (SETTLED, SERVED, ASKED, INTERRUPTED, UNSURE, CONTRADICTED, BEHIND)
+        if kind in found
+    }
+    Console(stderr=True, width=170).print(table_of(rows))
+    known = {"bench": "warm", "model": loaded.info.name, "policy": policy, "lines": done}
+    ratios = {kind: round(own["all"].steps_cold / own["all"].steps_warm, 2) for kind, own in rows.items()}
+    figures = {kind: {typed: asdict(row) for typed, row in own.items()} for kind, own in rows.items()}
+    print(json.dumps(known | {"steps_saved_times": ratios, "kinds": figures}))
+
+
+if __name__ == "__main__":
+    main()
