@@ -43,8 +43,7 @@ def doubts(passes: Passes, canvas: Canvas, rows: Tensor, noise: Tensor) -> list[
         signal[open_rows] = 0.0
         signal[judged] = 0.0
     hidden = passes.run(shown, signal, [len(canvas.ids)] * len(parts))
-    likely = decoder.logits(passes.model, hidden[judged]).log_softmax(-1)
-    own = likely.gather(1, clean[judged][:, None])[:, 0]
-    nats: list[float] = (likely.amax(-1) - own - _TIE * own).tolist()
+    own, best = decoder.likelihoods(passes.model, hidden[judged], clean[judged])
+    nats: list[float] = (best - own - _TIE * own).tolist()
     found = dict(zip(torch.cat(parts).tolist(), nats, strict=True))
     return [found[row] for row in rows.tolist()]

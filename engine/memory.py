@@ -24,11 +24,15 @@ SLACK, CHUNK = 256, 512
 _GROUP = 64
 """Weights of four bits that share a scale."""
 
-_LOGIT_ROWS = 300
+_SAMPLED_ROWS = 300
 """Hole positions of all lengths that are tried together; a request seldom has more."""
 
-_LOGIT_BYTES = 6
-"""A logit as the head gives it, in two bytes, and in float32; its probability takes the place of one of them."""
+JUDGED_ROWS = 128
+"""Rows whose logits exist at a time when tokens are judged (`engine.decoder`)."""
+
+_FUSED_BYTES, _PLAIN_BYTES, _JUDGED_BYTES = 2, 22, 10
+"""Bytes a logit: where Triton samples in place, where PyTorch does with tempered ones, probabilities and more beside
+it, and where tokens are judged."""
 
 _CANVASES = 16
 """Canvases that go through the decoder together."""
@@ -130,15 +134,15 @@ class Footprint:
         return sum(getattr(self, own.name) for own in fields(self))
 
 
-def footprint(anatomy: Anatomy, precision: str, plain_bytes: int, prompt_tokens: int) -> Footprint:
-    """Of a model whose experts are kept in `precision` and all else in `plain_bytes` a value."""
+def footprint(anatomy: Anatomy, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
+    """Of a model whose experts are kept in `precision` and all else in `plain_bytes` a value. `fused`: with Triton."""
     return Footprint(
         experts=_expert_bytes(anatomy, precision, plain_bytes),
         attention=anatomy.attention_values * plain_bytes,
         dense=anatomy.dense_values * plain_bytes,
         embedding=anatomy.embedding_values * plain_bytes,
         prompt=prompt_bytes(anatomy, plain_bytes, prompt_tokens),
-        step=step_bytes(anatomy, plain_bytes),
+        step=step_bytes(anatomy, plain_bytes, fused),
     )
 
 
@@ -149,13 +153,14 @@ def prompt_bytes(anatomy: Anatomy, plain_bytes: int, tokens: int) -> int:
     return sum(rows) * plain_bytes
 
 
-def step_bytes(anatomy: Anatomy, plain_bytes: int) -> int:
+def step_bytes(anatomy: Anatomy, plain_bytes: int, fused: bool) -> int:
     """The most that is alive in a step: the logits of all holes, and one layer's activations of all canvases."""
     widest = max(own.head_dim * 2 * (anatomy.query_heads + own.key_heads) for own in anatomy.layers)
     routed = anatomy.active_experts * (anatomy.hidden + 3 * anatomy.expert_width)
     a_token = 4 * anatomy.hidden + widest + 2 * anatomy.dense_width + routed
     tokens = max(CHUNK, _CANVASES * anatomy.canvas_length // 2)
-    return _LOGIT_ROWS * anatomy.vocabulary * _LOGIT_BYTES + tokens * a_token * plain_bytes
+    logits = max(_SAMPLED_ROWS * (_FUSED_BYTES if fused else _PLAIN_BYTES), JUDGED_ROWS * _JUDGED_BYTES)
+    return anatomy.vocabulary * logits + tokens * a_token * plain_bytes
 
 
 def _expert_bytes(anatomy: Anatomy, precision: str, plain_bytes: int) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import torch
 
+from engine import kernels
 from engine.device import amount, device_name, free_memory, shortage
 from engine.errors import NotEnoughMemory, UnsupportedModel
 from engine.memory import Anatomy, Footprint, footprint
@@ -43,7 +44,7 @@ def pick_precision(name: str, device: torch.device, anatomy: Anatomy, prompt_tok
     precisions = [precision_named(one, device, anatomy.values) for one in candidates(name, device, anatomy.values)]
     there = free_memory(device)
     for precision in precisions:
-        needed = footprint_of(anatomy, precision, prompt_tokens)
+        needed = footprint_of(anatomy, precision, device, prompt_tokens)
         if needed.total <= there:
             return precision
     raise NotEnoughMemory(
@@ -64,8 +65,9 @@ def precision_named(name: str, device: torch.device, values: int) -> Precision:
     raise UnsupportedModel(f"unknown dtype {name!r}; take auto, {', '.join(PRECISIONS)}")
 
 
-def footprint_of(anatomy: Anatomy, precision: Precision, prompt_tokens: int) -> Footprint:
-    return footprint(anatomy, precision.name, precision.plain.itemsize, prompt_tokens)
+def footprint_of(anatomy: Anatomy, precision: Precision, device: torch.device, prompt_tokens: int) -> Footprint:
+    fused = kernels.usable(device)
+    return footprint(anatomy, precision.name, precision.plain.itemsize, prompt_tokens, fused)
 
 
 def candidates(name: str, device: torch.device, values: int) -> tuple[str, ...]:

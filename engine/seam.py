@@ -41,9 +41,8 @@ def surprises(
         signal[places(unseen, device)] = 0.0
     judged = places(rows, device)
     hidden = passes.run(shown, signal, [len(canvas.ids) for canvas in canvases])
-    likely = decoder.logits(passes.model, hidden[judged]).log_softmax(-1)
-    nats = -likely.gather(1, filled[judged][:, None])[:, 0]
-    parts = nats.split_with_sizes([len(own) for own in rows])
+    likely, _ = decoder.likelihoods(passes.model, hidden[judged], filled[judged])
+    parts = (-likely).split_with_sizes([len(own) for own in rows])
     found: list[float] = torch.stack([part.sum() for part in parts]).tolist()
     return found
 

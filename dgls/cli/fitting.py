@@ -27,10 +27,11 @@ def fitting(model: Mapping[str, Any] | Anatomy, prompt_tokens: int) -> tuple[tup
     free, lines, fits = free_memory(device), [], []
     for name in choices(anatomy.values):
         try:
-            needed = footprint_of(anatomy, precision_named(name, device, anatomy.values), prompt_tokens)
+            precision = precision_named(name, device, anatomy.values)
         except UnsupportedModel as error:
             lines.append(f"{name}: {error}")
             continue
+        needed = footprint_of(anatomy, precision, device, prompt_tokens)
         fits += [name] if needed.total <= free else []
         verdict = "fits" if name in fits else f"too much for the {size(free)} that are free"
         lines.append(f"{name}: {_sum(needed, prompt_tokens)} on {device_name(device)}: {verdict}")

@@ -265,10 +265,8 @@ def test_memory_is_checked_before_it_is_taken(pristine: Path, monkeypatch: pytes
 
 
 def test_fewer_bytes_need_less_memory(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, half = (
-        memory.footprint(anatomy_of(pristine), name, size, read_profile(pristine).max_prompt_tokens).total
-        for name, size in PLAIN.items()
-    )
+    anatomy, prompt = anatomy_of(pristine), read_profile(pristine).max_prompt_tokens
+    whole, half = (memory.footprint(anatomy, name, size, prompt, fused=False).total for name, size in PLAIN.items())
     leave(whole - 1, monkeypatch)
     assert half < whole
     assert load(pristine, "cpu", "bfloat16").info.dtype == "bfloat16"

@@ -54,3 +54,16 @@ def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedM
     expected = -sum(float(likely[row, ids[row]]) for row in rows)
     (found,) = surprises(passes, [canvas], [[10, 11, 12]], 0, NOISE)
     assert found == pytest.approx(expected, rel=1e-4)
+
+
+def test_tokens_judged_a_few_at_a_time_are_judged_alike(peaked: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    hidden, ids = torch.randn(11, 32, generator=generator), torch.arange(11)
+    with torch.inference_mode():
+        own, best = decoder.likelihoods(peaked.model, hidden, ids)
+        likely = decoder.logits(peaked.model, hidden).log_softmax(-1)
+        monkeypatch.setattr(decoder, "JUDGED_ROWS", 3)
+        few = decoder.likelihoods(peaked.model, hidden, ids)
+    assert torch.equal(own, likely[ids, ids])
+    assert torch.equal(best, likely.amax(-1))
+    torch.testing.assert_close(few, (own, best))
