@@ -189,6 +189,7 @@ def test_a_canvas_takes_the_next_width_and_never_more_than_the_models() -> None:
 ASKED = {
     "holes": (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx")),
     "a draft": (Pinned("x = "), Hole(draft="turn(value, count)", strength=0.4), Pinned("\n")),
+    "a draft to resume": (Pinned("x = re"), Hole(draft="turn(value)", resume=True), Pinned("\n"), Hole(max_tokens=3)),
 }
 
 
