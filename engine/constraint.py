@@ -48,7 +48,7 @@ class Vocabulary:
             banned |= torch.ones_like(banned).index_fill_(0, extending, False)
         if stop:
             banned |= self._holding(stop)
-        return banned.to(self._device)
+        return sent(banned, self._device)
 
     def _that_hold(self, stop: bytes) -> Tensor:
         return torch.tensor([stop in self._tokenizer.token_bytes(id) for id in range(self.size)])

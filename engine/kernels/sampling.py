@@ -1,10 +1,10 @@
-"""What a denoising step reads off the head's output, and draws from it, without a second look at a row.
+"""What a denoising step reads off the head's raw output, and what it draws from it.
 
     measure    one pass over the raw logits: the best token, its log-probability, the entropy at the step's temperature
     spread     one more, which turns them in place into probabilities and draws a token of each row
     settle     which rows of a canvas are sure enough to keep their token; the others get noise
 
-The plain path makes some twenty passes over as many bytes or more (`engine.choosing`). A row of 262,144 tokens is cut
+The plain path makes some twenty passes over as many bytes or more (`engine.choice`). A row of 262,144 tokens is cut
 into parts, one a program, since there may be few rows; what the parts say is put together by one program a row.
 
 A token is drawn by its row's own two numbers between 0 and 1: the first chooses among the parts by their sums, the
@@ -100,7 +100,8 @@ def settle(drawn: Tensor, rows: Rows, measures: Measures, bound: float, largest:
     """The ids [R] of the next step: `drawn` in each canvas' k surest rows, such that the sum of their entropies less
     the largest of them is within `bound`; noise in the others. No canvas has more rows than `largest`."""
     chosen = torch.empty_like(drawn)
-    vocabulary, width = rows.banned.shape[1], max(16, triton.next_power_of_2(largest))
+    # One width for nearly all: each other one would be compiled when somebody waits for it.
+    vocabulary, width = rows.banned.shape[1], max(256, triton.next_power_of_2(largest))
     _settle_canvas[(len(rows.starts) - 1,)](
         drawn, measures.report, rows.starts, rows.seeds, rows.places, chosen, vocabulary, len(drawn), bound, step,
         WIDTH=width, num_warps=4,
@@ -119,7 +120,7 @@ def _ruled(logits, banned, banned_by, favoured, leads, row, columns, vocabulary,
     return tl.where(never != 0, NEVER, capped)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _sum_parts(
     logits, banned, banned_by, favoured, leads, sums, vocabulary, count, cap, sharpness, PART: tl.constexpr
 ):  # fmt: skip
@@ -140,7 +141,7 @@ def _sum_parts(
     tl.store(into + 4 * stride, tl.sum(tempered * below * sharpness, 0))
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit(do_not_specialize=["count", "step"])
 def _sum_rows(
     sums, seeds, places, report, plan, chosen, parts, count, sharpness, step, PARTS: tl.constexpr
 ):  # fmt: skip
@@ -168,7 +169,7 @@ def _sum_rows(
     tl.store(plan + 2 * count + row, _uniform(second))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["count"])
 def _spread_parts(
     logits, banned, banned_by, favoured, leads, plan, chosen, drawn, vocabulary, count, cap, sharpness,
     PART: tl.constexpr,
@@ -184,7 +185,7 @@ def _spread_parts(
         tl.store(drawn + row, _drawn(likely, columns, tl.load(plan + 2 * count + row), vocabulary).to(tl.int64))
 
 
-@triton.jit(do_not_specialize=["step"])
+@triton.jit(do_not_specialize=["count", "step"])
 def _settle_canvas(
     drawn, report, starts, seeds, places, chosen, vocabulary, count, bound, step, WIDTH: tl.constexpr
 ):  # fmt: skip
