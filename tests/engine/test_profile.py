@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from dgls.settings import InlineCompletionSettings
+from engine.canvas import WIDTHS
 from engine.errors import BrokenCheckpoint, UnsupportedModel
 from engine.profile import Profile, read_profile
 
@@ -35,6 +37,12 @@ def test_without_our_file_a_chat_model_gets_its_own_generation_values(tmp_path: 
     assert (profile.prompt_format, profile.hole_policy, profile.canvas_length) == ("chat", "batch", 256)
     assert (profile.max_steps, profile.entropy_bound, profile.t_min, profile.t_max) == (32, 0.3, 0.2, 0.9)
     assert (profile.stability_threshold, profile.confidence_threshold) == (1, 0.005)
+
+
+def test_a_line_to_suggest_fits_half_of_a_long_canvas(tmp_path: Path) -> None:
+    profile = read_profile(checkpoint(tmp_path))
+    assert profile.before_tokens + InlineCompletionSettings().max_tokens + profile.after_tokens + 1 == 128
+    assert 128 in WIDTHS
 
 
 def test_our_file_wins_over_the_generation_config(tmp_path: Path) -> None:
