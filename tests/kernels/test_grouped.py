@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import DiffusionGemmaTextConfig
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import DiffusionGemmaTextExperts
 
+from engine import experts
 from engine.experts import by_expert
 from engine.packing import Packed, Packing, pack, unpack
 from tests.kernels.compiling import SHARED_MEMORY, Job, compiled
@@ -215,3 +216,17 @@ def test_it_can_be_captured(device: torch.device) -> None:
     static[1].copy_((chosen + 5) % 16)
     graph.replay()
     assert torch.equal(made, grouped_experts(*static, gate_up, down))
+
+
+@pytest.mark.gpu
+def test_a_model_runs_on_it(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The experts' own forward takes the kernel there, and not the path that unpacks."""
+    experts.register()
+    module = experts_of(16, 256, 128)
+    module.config._experts_implementation = experts.IMPLEMENTATION
+    gate_up, down = (pack(weight, "int4", True) for weight in weights_of(16, 256, 128, device))
+    experts.install(module, gate_up, down)
+    monkeypatch.setattr(experts, "by_expert", None)
+    hidden, chosen, shares = routed(32, 16, 4, 256, device)
+    hidden = hidden.bfloat16()
+    assert torch.equal(module(hidden, chosen, shares), grouped_experts(hidden, chosen, shares, gate_up, down))
