@@ -169,9 +169,6 @@ class Peer:
     def _held(self, row: Tensor, index: int, canvas: Canvas) -> Tensor:
         """`row` [V] of the hole's token `index`, with minus infinity for what may not stand there."""
         [span] = canvas.holes
-        row[self._vocabulary.silent_but_pad] = -math.inf
-        if index < span.min_tokens:
-            row[self._vocabulary.pad_id] = -math.inf
-        if index == 0 and span.freed:
-            row[self._vocabulary.not_extending(span.freed)] = -math.inf
+        prefix = span.freed if index == 0 else b""
+        row[self._vocabulary.banned(index >= span.min_tokens, prefix)] = -math.inf
         return row
