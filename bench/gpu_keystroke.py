@@ -12,8 +12,8 @@ from pathlib import Path
 
 from bench.full_size import open_random
 from bench.gpu_phases import STEPS, Figures, Setup
-from bench.latency import Client, JournalEngine, percentile, replay
-from dgls.server import serve
+from bench.latency import TYPED, Client, JournalEngine, percentile, replay
+from dgls.server import PREFILL_MS, serve
 from dgls.settings import Settings
 from engine.engine import Engine
 from engine.profile import read_profile
@@ -28,8 +28,9 @@ def keystroke(setup: Setup, precision: str) -> Figures:
         command = [sys.executable, "-P", str(Path(__file__).with_name("gpu.py")), "--serve", str(journal)]
         command += ["--precision", precision, "--folder", str(setup.folder), "--device", setup.device]
         client = Client("random", journal, [*command, *(["--small"] if setup.small else [])])
-        replay(client, journal, functions=setup.keystroke_prompt // 30, rounds=1)
-        keystrokes = replay(client, journal, functions=setup.keystroke_prompt // 30, rounds=2)
+        functions, typed = setup.keystroke_prompt // 30, TYPED[:12] if setup.small else TYPED
+        replay(client, journal, functions, 1, typed[:60])  # makes what is made at the first use
+        keystrokes = replay(client, journal, functions, 1 if setup.small else 2, typed)
         client.close()
     asked = [(own.ms, own.engine) for own in keystrokes if own.engine is not None]
     waited = [ms for ms, _ in asked]
@@ -51,6 +52,6 @@ def run_server(setup: Setup, precision: str, journal: Path) -> int:
     def open_engine(settings: Settings, _: Loading) -> EngineLike:
         policy = read_profile(setup.folder).hole_policy
         loaded = open_random(setup.folder, precision, setup.device, setup.keystroke_prompt, policy)
-        return JournalEngine(Engine(loaded.with_profile({"max_steps": STEPS})), journal)
+        return JournalEngine(Engine(loaded.with_profile({"max_steps": STEPS}), prefill_ms=PREFILL_MS), journal)
 
     return serve(None, open_engine)

@@ -188,21 +188,21 @@ class Keystroke:
     engine: dict[str, Any] | None
 
 
-def replay(client: Client, journal: Path, functions: int, rounds: int) -> list[Keystroke]:
-    """Type `TYPED` into the middle of a file of `functions` functions, `rounds` times."""
+def replay(client: Client, journal: Path, functions: int, rounds: int, typed: str = TYPED) -> list[Keystroke]:
+    """Type `typed` into the middle of a file of `functions` functions, `rounds` times."""
     half = "".join(FUNCTION.format(n=n) for n in range(functions // 2))
     keystrokes: list[Keystroke] = []
     for _ in range(rounds):
         document = {"uri": URI, "languageId": "python", "version": 0, "text": half + "\n\n" + half}
         client.notify("textDocument/didOpen", {"textDocument": document})
-        keystrokes += _type(client, journal, half.count("\n"))
+        keystrokes += _type(client, journal, half.count("\n"), typed)
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
     return keystrokes
 
 
-def _type(client: Client, journal: Path, line: int) -> Iterator[Keystroke]:
+def _type(client: Client, journal: Path, line: int, typed: str) -> Iterator[Keystroke]:
     column, seen = 0, _lines(journal)
-    for version, letter in enumerate(TYPED, 1):
+    for version, letter in enumerate(typed, 1):
         at = {"line": line, "character": column}
         change = {"range": {"start": at, "end": at}, "text": letter}
         line, column = (line + 1, 0) if letter == "\n" else (line, column + 1)
