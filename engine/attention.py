@@ -18,6 +18,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
+from engine.kernels import usable
 from engine.prompt_cache import KeptLayer, PromptCache
 
 IMPLEMENTATION = "dgls"
@@ -52,6 +53,10 @@ def attend(
     assert isinstance(module.layer_idx, int)
     assert lengths is not None
     layer, scale = prompt.layers[module.layer_idx], query.shape[-1] ** -0.5 if scaling is None else scaling
+    if usable(query.device):
+        from engine.kernels.attention import attend as fused
+
+        return fused(query, key, value, layer.keys, layer.values, layer.bounds, lengths, scale), None
     return reference(query, key, value, layer, lengths, scale), None
 
 
