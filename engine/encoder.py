@@ -15,20 +15,18 @@ from transformers.cache_utils import DynamicCache
 
 from engine import decoder
 from engine.errors import Cancelled
+from engine.memory import CHUNK, SLACK
 from engine.prompt_cache import PromptCache
 from engine.types import CancelToken
 
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
-_SLACK = 256
-"""Tokens at the prompt's end that can change without all of it being encoded again: the lines beside the region, when
-it moves. Of the full model they take 52 MB."""
-
 
 class Encoder:
     """Holds one prompt. `chunk` tokens are encoded between two looks at the cancel token; `capacity` is how many are
-    expected at most: a longer prompt is held, too, but in other buffers.
+    expected at most: a longer prompt is held, too, but in other buffers. `slack` tokens at the prompt's end can change
+    without all of it being encoded again: the lines beside the region, when it moves.
 
     A full-size model reads nearly all its experts for each chunk, so on a GPU chunks are long, but no longer than what
     is computed in the time of about one denoising step, since that is how soon a cancel should take effect.
@@ -39,10 +37,10 @@ class Encoder:
         model: DiffusionGemmaForBlockDiffusion,
         chunk: int | None = None,
         capacity: int = 1024,
-        slack: int = _SLACK,
+        slack: int = SLACK,
     ) -> None:
         self._model = model
-        self._chunk = chunk or (512 if model.device.type == "cuda" else 256)
+        self._chunk = chunk or (CHUNK if model.device.type == "cuda" else 256)
         self._capacity, self._slack = capacity, slack
         self._ids: list[int] = []
         self._cache: PromptCache | None = None
