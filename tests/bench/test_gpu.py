@@ -1,0 +1,66 @@
+"""`bench/gpu.py` runs anywhere when it is shrunk, and judges its figures by their aims."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.full_size import config
+from bench.gpu import AIMS, summary
+from engine.memory import PUBLISHED
+from engine.skeleton import described
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_full_size_is_the_published_models() -> None:
+    assert described(config(small=False)) == PUBLISHED
+
+
+def test_a_cpu_can_run_it_small() -> None:
+    command = [sys.executable, "bench/gpu.py", "--small", "--device", "cpu", "--rounds", "1"]
+    phases = "copy,throughput:int4,cancel,generate"
+    done = subprocess.run([*command, "--only", phases], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout.splitlines()[-1])
+    assert [name for name, found in told["phases"].items() if "failed" in found] == []
+    assert told["small"]
+    assert told["device"].startswith("CPU")
+    assert told["ratio_to_generate"] == told["generate_over_ours_bf16"] > 0
+    assert told["tokens_a_second"] > 0
+    assert told["keystroke_p50_ms"] is None, "was not asked for"
+
+
+def test_the_full_size_wants_a_gpu() -> None:
+    done = subprocess.run(
+        [sys.executable, "bench/gpu.py", "--device", "cpu"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--small runs on a CPU" in done.stderr
+
+
+def test_figures_are_ratios_of_what_was_measured() -> None:
+    usual = {"ms_a_step": 20.0}
+    found = {
+        "copy": {"copy_gb_s": 3000.0},
+        "steps:bfloat16": {
+            "weight_bytes": 45_000_000_000,
+            "keystroke_ms_a_step": 20.0,
+            "steps": {"512/16": {"ms_a_step": 18.0}, "4096/32": usual, "4096/224": {"ms_a_step": 40.0}},
+        },
+        "steps:int4": {"failed": "out of memory"},
+        "generate": {"ours_ms": 240.0, "dynamic": {"ms": 960.0}, "static": {"failed": "no such thing"}},
+        "sibling": {"dynamic": {"ms_32": 480.0, "ms_longest": 3000.0}, "static": {"ms_32": 120.0, "ms_longest": 900.0}},
+        "throughput:bfloat16": {"ms": 300.0, "tokens_a_second": 750.0},
+    }
+    figures = summary(found)
+    assert figures["step_over_floor_bf16"] == pytest.approx(20.0 / 15.0, abs=0.01), "without the long hole"
+    assert figures["step_over_floor_int4"] is None
+    assert figures["generate_over_ours_bf16"] == 4.0
+    assert figures["sibling_over_ours_at_224"] == 3.0, "its better cache"
+    assert figures["sibling_over_ours_at_32"] == 0.5
+    assert set(AIMS) <= set(figures)
