@@ -20,9 +20,11 @@ import logging
 import os
 import re
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from secrets import token_hex
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,7 +39,11 @@ logger = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 
 _BLOB = re.compile(r"[0-9a-f]{64}")
-_PARTIAL = re.compile(r".*\.(\d+)\.partial")
+_PARTIAL = re.compile(r".*\.(\d+)\.[0-9a-f]+\.partial")
+_STALE = 3600.0
+"""Seconds without a new file after which an unfinished entry is left over, whatever runs under its number by now: in
+containers, numbers of processes come again. A layer is packed in a minute or two."""
+
 _SPARE = 2**30
 """Bytes that we leave free on a disk."""
 
@@ -83,15 +89,16 @@ def entry_of(source: Path, files: Sequence[Path], packing: str, version: int) ->
 
 
 def fingerprint(file: Path) -> str:
-    """The hub's cache names a file by its sha256; of any other we take its header, its size and when it was written."""
+    """The hub's cache names a file by its sha256; of any other we take its header, when it was written, and samples of
+    its contents, since copies and archives are often given the time of another file."""
     real = file.resolve()
     if _BLOB.fullmatch(real.name):
         return real.name
-    status = real.stat()
-    digest = hashlib.sha256(f"{status.st_size} {status.st_mtime_ns} ".encode())
+    digest = hashlib.sha256(f"{real.stat().st_mtime_ns} ".encode())
     with real.open("rb") as stream:
         length = int.from_bytes(stream.read(8), "little")
         digest.update(stream.read(min(length, 2**24)))
+    sample(real, digest)
     return digest.hexdigest()
 
 
@@ -106,9 +113,20 @@ def entries() -> list[Entry]:
     return [_described(folder) for folder in folders]
 
 
+def sweep() -> bool:
+    """Remove what loads that were cut off have left. Whether there was anything."""
+    left = [path for path in cache_folder().glob("*.partial") if _left_over(path)]
+    for path in left:
+        shutil.rmtree(path, ignore_errors=True)
+    return bool(left)
+
+
 def whole(entry: Entry, names: Sequence[str]) -> bool:
     """Whether the entry is there with all these files as they were written. What is damaged is removed, and told."""
-    if not entry.folder.is_dir():
+    try:
+        if not entry.folder.is_dir():
+            return False
+    except OSError:  # a folder that is not ours to look into: that it can't be written to, either, is told then
         return False
     try:
         files = _manifest(entry.folder)["layers"]
@@ -135,14 +153,14 @@ class Writing:
 
     def __init__(self, entry: Entry, needed: int) -> None:
         self._entry, self._needed = entry, needed
-        self._folder = entry.folder.with_name(f"{entry.folder.name}.{os.getpid()}.partial")
+        self._folder = entry.folder.with_name(f"{entry.folder.name}.{os.getpid()}.{token_hex(4)}.partial")
         self._sums: dict[str, str] = {}
         self._open = False
 
     def __enter__(self) -> Self:
         try:
             cache_folder().mkdir(parents=True, exist_ok=True)
-            _sweep()
+            sweep()
             free = shutil.disk_usage(cache_folder()).free
             if free < self._needed + _SPARE:
                 told = f"{self._needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
@@ -188,8 +206,11 @@ class Writing:
         own = self._entry
         told = {"source": str(own.source), "packing": own.packing, "files": dict(own.files), "layers": self._sums}
         (self._folder / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-        if not own.folder.exists():  # else another process was faster
+        try:
             self._folder.rename(own.folder)
+        except OSError:
+            if not own.folder.is_dir():  # else another process was faster
+                raise
         for other in entries():
             if (other.source, other.packing) == (own.source, own.packing) and other.folder != own.folder:
                 shutil.rmtree(other.folder, ignore_errors=True)
@@ -224,9 +245,11 @@ def _sum(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _sweep() -> None:
-    """Remove what processes that are gone were writing."""
-    for path in cache_folder().iterdir():
-        found = _PARTIAL.fullmatch(path.name)
-        if found is not None and not psutil.pid_exists(int(found[1])):
-            shutil.rmtree(path, ignore_errors=True)
+def _left_over(path: Path) -> bool:
+    found = _PARTIAL.fullmatch(path.name)
+    try:
+        return found is not None and (
+            not psutil.pid_exists(int(found[1])) or time.time() - path.stat().st_mtime > _STALE
+        )
+    except OSError:  # gone meanwhile
+        return False

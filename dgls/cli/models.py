@@ -10,7 +10,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from dgls.errors import DglsError
 from engine.hub import EMBEDDED, PUBLISHED, PullPlan, installed, published_requirements, pull
-from engine.quantised import Entry, entries
+from engine.quantised import Entry, entries, sweep
 
 
 def run(options: Namespace) -> int:
@@ -59,6 +59,8 @@ def _clean(everything: bool, console: Console) -> int:
             told = _told(entry)
             entry.remove()
             console.print(f"removed {told}", markup=False)
+    if sweep():
+        console.print("removed what loads that were cut off had left")
     left = entries()
     for entry in left:
         console.print(f"kept {_told(entry)}", markup=False)

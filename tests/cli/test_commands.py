@@ -199,6 +199,14 @@ def test_clean_removes_what_nobody_needs(run: Run, packed: list[Path]) -> None:
     assert "packed" not in run("models").out
 
 
+def test_clean_removes_what_a_crash_left(run: Run, packed: list[Path]) -> None:
+    left = packed[0].with_name("model-int4-00.999999999.0a.partial")
+    left.mkdir()
+    assert "cut off" in run("models", "clean").out
+    assert not left.exists()
+    assert "cut off" not in run("models", "clean").out
+
+
 @pytest.mark.parametrize(("typed", "fetched"), [("y", True), ("n", False), ("", False)])
 def test_pull_asks_first(run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, fetched: bool) -> None:
     def pull(name: str, confirm: object, on_progress: object) -> Path | None:

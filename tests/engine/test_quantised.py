@@ -123,6 +123,19 @@ def test_another_version_of_the_source_takes_the_place_of_the_first(source: Path
     assert only().folder != before.folder
 
 
+def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(source: Path, read: list[str]) -> None:
+    """Such as an archive that gives all its files one time."""
+    load(source, "cpu", "int4")
+    file = source / "model.safetensors"
+    before, weights = file.stat(), bytearray(file.read_bytes())
+    weights[len(weights) // 2 :] = bytes(byte ^ 1 for byte in weights[len(weights) // 2 :])
+    file.write_bytes(weights)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    read.clear()
+    load(source, "cpu", "int4")
+    assert any(EXPERTS in name for name in read)
+
+
 def test_another_way_of_packing_is_another_entry(source: Path) -> None:
     files = [source / "model.safetensors"]
     assert entry_of(source, files, "int4", 1).folder != entry_of(source, files, "int4", 2).folder
@@ -210,13 +223,25 @@ def test_a_load_that_is_cut_off_leaves_nothing(source: Path, cache: Path, monkey
 
 
 def test_what_a_crash_left_is_neither_seen_nor_kept(source: Path, cache: Path) -> None:
-    left, others = cache / "model-int4-00.999999999.partial", cache / f"model-int4-00.{os.getppid()}.partial"
-    left.mkdir(parents=True)
-    others.mkdir()
+    gone, others, stale = (
+        cache / f"model-int4-00.{number}.{part}.partial"
+        for number, part in ((999_999_999, "0a"), (os.getppid(), "0b"), (os.getppid(), "0c"))
+    )
+    for folder in (gone, others, stale):
+        folder.mkdir(parents=True)
+    os.utime(stale, (1, 1))
     assert not entries()
     load(source, "cpu", "int4")
-    assert not left.exists()
-    assert others.exists()
+    assert [folder.exists() for folder in (gone, others, stale)] == [False, True, False]
+
+
+def test_what_a_crash_left_under_the_number_of_this_process_is_not_in_the_way(source: Path, cache: Path) -> None:
+    """In a container the first process has the same number every time."""
+    load(source, "cpu", "int4")
+    made = only().folder
+    shutil.move(made, made.with_name(f"{made.name}.{os.getpid()}.partial"))
+    load(source, "cpu", "int4")
+    assert made in [entry.folder for entry in entries()]
 
 
 def test_no_room_is_told_in_one_line_and_gone_without(
@@ -255,6 +280,23 @@ def test_where_nothing_can_be_written_the_model_still_loads(
     cache.write_text("a file where the folder should be")
     assert load(source, "cpu", "int4").info.dtype == "int4"
     assert len(caplog.records) == 1
+
+
+def test_a_cache_that_is_not_ours_to_look_into_is_gone_without(
+    source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    genuine = os.stat
+
+    def refusing(path: object, *rest: object, **named: object) -> object:
+        if "experts/model-int4-" in str(path):
+            raise PermissionError(13, "Permission denied", str(path))
+        return genuine(path, *rest, **named)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "stat", refusing)
+    monkeypatch.setattr(Path, "mkdir", lambda *_, **__: refusing("experts/model-int4-"))
+    assert load(source, "cpu", "int4").info.dtype == "int4"
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "Permission denied" in told
 
 
 def test_of_two_that_write_at_once_one_is_kept(source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
