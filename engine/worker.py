@@ -194,14 +194,13 @@ class Worker:
 
     def _wanted(self) -> bool:
         """Wait until an engine is to be opened: at once, the first time. False when the worker is closing."""
-        waited = False
         with self._changed:
+            before = self._state
             while not self._closing and self._state != "loading" and not self._queue:
                 self._changed.wait()
-                waited = True
             if self._closing:
                 return False
-        if waited:
+        if before != "loading":
             self._enter("loading")
         return True
 

@@ -131,6 +131,24 @@ def test_without_a_time_it_stays(closing: Closing) -> None:
     assert life.opened == 1
 
 
+def test_request_that_comes_while_the_model_goes_to_rest_is_told_as_a_load(closing: Closing) -> None:
+    leaving, left = threading.Event(), threading.Event()
+
+    class Slow(ScriptedEngine):
+        def close(self) -> None:
+            leaving.set()
+            assert left.wait(WAIT)
+
+    life = closing(Life(Slow(), ScriptedEngine()))
+    life.expect("ready")
+    life.pass_time(QUARTER)
+    assert leaving.wait(WAIT)
+    asked = life.worker.submit(request("a"), CancelToken(), key="a")
+    left.set()
+    assert asked.result(WAIT).texts == ("a",)
+    life.expect("resting", "loading", "ready")
+
+
 def test_newer_request_takes_the_place_of_the_one_that_woke_the_model(closing: Closing) -> None:
     loading, loaded = threading.Event(), threading.Event()
 
