@@ -21,6 +21,7 @@ from torch import Tensor
 
 from engine import decoder
 from engine.canvas import width_for
+from engine.device import no_waits
 from engine.passes import Eager, sent
 from engine.profile import PinnedSignal
 from engine.prompt_cache import PromptCache
@@ -33,9 +34,6 @@ BATCHES = (1, 2, 4, 6, 8, 12, 16)
 
 GRAPHS = 16
 """Shapes that stay captured. Each takes some megabytes of the device's memory for its launches; all share one pool."""
-
-_WARM_UPS = 2
-"""Runs before a capture: kernels are compiled and libraries set up then, neither of which can be captured."""
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +58,7 @@ def capture_on(device: torch.device) -> Capture:
 
 class CudaGraphs:
     """Captures on a stream of its own, all graphs' memory from one pool: none of them runs while another does, and
-    nothing in it outlives a replay."""
+    nothing in it outlives a replay. Once all its graphs are gone, or a capture has failed, a pool takes no more."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -68,17 +66,21 @@ class CudaGraphs:
         self._stream: torch.cuda.Stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
     def __call__(self, work: Work) -> Work:
-        with torch.cuda.device(self._device):
-            current = torch.cuda.current_stream()
+        current, graph = torch.cuda.current_stream(self._device), torch.cuda.CUDAGraph()
+        # The stream is named here, too: torch's own `graph` leaves it current where a capture fails.
+        with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             self._stream.wait_stream(current)
-            with torch.cuda.stream(self._stream):
-                for _ in range(_WARM_UPS):
+            try:
+                work()  # kernels are compiled and libraries set up, neither of which can be captured
+                with (
+                    no_waits()
+                ):  # nor can a wait: within a capture it would leave torch's allocator amid that, for good
                     work()
-            current.wait_stream(self._stream)
-            graph = torch.cuda.CUDAGraph()
-            # Other threads may ask the device for its free memory meanwhile.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
-                work()
+                # Other threads may ask the device for its free memory meanwhile.
+                with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
+                    work()
+            finally:
+                current.wait_stream(self._stream)
         return graph.replay
 
 
@@ -113,6 +115,7 @@ class Captured:
         """Let go of the prompt and of all that was captured behind it."""
         self._replays.clear()
         self._prompt = None
+        self._capture = self._open_capture(self.model.device)
 
     @torch.inference_mode()
     def prepare(self, batch: int, tokens: int) -> None:
@@ -163,7 +166,7 @@ class Captured:
             return self._capture(lambda: buffers.run(self.model, shape, prompt))
         except Exception:
             _log.warning("passes over %d canvases of %d tokens run uncaptured from here on", *shape, exc_info=True)
-            self._capture = self._open_capture(self.model.device)  # its stream may be left amid a capture
+            self._capture = self._open_capture(self.model.device)
             return None
 
 

@@ -17,6 +17,7 @@ from engine.canvas import lay_out
 from engine.choice import Fused, Plain
 from engine.constraint import Constraint, Vocabulary
 from engine.denoise import Candidate, Progress, Survivors, denoise
+from engine.device import no_waits
 from engine.encoder import Encoder
 from engine.length import Batch, Pad
 from engine.loader import LoadedModel
@@ -176,11 +177,8 @@ def test_a_step_at_full_size_waits_for_nothing_but_its_report(lengths: list[int]
         expected = plain.choose(hidden, 1, TEMPERATURE)
         fused.choose(hidden, 1, TEMPERATURE).report()  # compiled
         torch.cuda.synchronize()
-        torch.cuda.set_sync_debug_mode("error")
-        try:
+        with no_waits():
             found = fused.choose(hidden, 1, TEMPERATURE)
-        finally:
-            torch.cuda.set_sync_debug_mode("default")
         likely = (decoder.logits(model, hidden) / TEMPERATURE).softmax(-1)
         signal = decoder.mean_embeddings(model, likely.to(torch.bfloat16)).float()
         assert found.report()[0] == expected.report()[0]
