@@ -66,6 +66,15 @@ def test_experts_with_plain_weights_do_what_they_always_did(
     assert torch.equal(ours(*routed), theirs(*routed))
 
 
+def test_all_experts_at_once_give_what_the_chosen_ones_give(
+    weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    for count, top_k in ((8, TOP_K), (1, 1)):
+        hidden, chosen, shares = routed[0], routed[1][:, :top_k] % count, routed[2][:, :top_k]
+        module = experts_of("eager", *(weight[:count] for weight in weights))
+        torch.testing.assert_close(experts.by_all(module, hidden, chosen, shares), module(hidden, chosen, shares))
+
+
 def test_nothing_of_the_plain_weights_stays(weights: tuple[Tensor, Tensor]) -> None:
     module = experts_of(experts.IMPLEMENTATION, *weights)
     packed = [pack(weight, "int4", True) for weight in weights]
