@@ -1,7 +1,8 @@
 """An API key, fetched when it is first needed: from an environment variable, or printed by a command.
 
 The key is in no settings, no message and no log; it leaves this object as one header alone. Belongs to the engine
-thread; a command runs on a thread of its own, so that a cancel is seen while it does.
+thread; a command runs on a thread of its own, so that a cancel is seen while it does. It may ask the user something, so
+one run serves all who wait, and goes on when they don't any more.
 """
 
 from __future__ import annotations
@@ -22,29 +23,36 @@ class Credentials:
         self._address = address
         self._environment = environment
         self._key: str | None = None
+        self._fetching: asyncio.Task[str] | None = None
 
     @property
     def renewable(self) -> bool:
         """Whether asking again may give another key."""
         return bool(self._address.key_command)
 
-    def forget(self) -> None:
-        """The server didn't take the key: it may have expired."""
-        self._key = None
+    def forget(self, refused: Mapping[str, str]) -> None:
+        """The server didn't take the key in these headers: it may have expired. One fetched since then stays."""
+        if self._key is not None and refused == _header(self._key):
+            self._key = None
 
     async def headers(self) -> dict[str, str]:
         """What a request needs; nothing where no key is set up. Raises `ServerUnfit` if it can't be had."""
         if self._key is None:
-            self._key = await self._fetch()
-        return {"Authorization": f"Bearer {self._key}"} if self._key else {}
+            fetching = self._fetching = self._fetching or asyncio.ensure_future(self._fetch())
+            try:
+                self._key = await asyncio.shield(fetching)
+            finally:
+                if fetching.done() and self._fetching is fetching:
+                    self._fetching = None
+        return _header(self._key)
 
     async def _fetch(self) -> str:
         address = self._address
         if address.key_variable:
             key = self._environment.get(address.key_variable, "").strip()
             if not key:
-                raise ServerUnfit(
-                    f"the environment variable {address.key_variable}, which should hold the server's API key, is "
+                raise ServerUnfit(  # without the name: it may be the key itself, put in the wrong place
+                    "the environment variable that dgls.engine.apiKeyVariable names, for the server's API key, is "
                     "empty or not set where dgls runs: set it, and start the editor anew"
                 )
         elif address.key_command:
@@ -54,6 +62,10 @@ class Credentials:
         if not (key.isascii() and key.isprintable()) or " " in key:  # its text must not get into an error of HTTP's
             raise ServerUnfit("the server's API key is no single word of ASCII characters: see where it comes from")
         return key
+
+
+def _header(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"} if key else {}
 
 
 def _printed(command: tuple[str, ...]) -> str:

@@ -5,7 +5,7 @@
 Tokenizer, chat template and profile are read from the model's folder here, which needs no weights; requests carry
 token ids. One thread opens it and makes all calls; an event loop that runs only during a call belongs to it. Nothing
 outlives a request but idle connections. A server that does not answer is no reason not to open: it is asked again at
-each request.
+each request, as is one that came to refuse what it took before.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 
 from engine.answer import Answer
 from engine.canvas import Canvas, lay_out
-from engine.errors import EngineClosed, EngineError, RequestTooLarge, ServerUnreachable
+from engine.errors import EngineClosed, EngineError, RequestTooLarge, ServerUnfit, ServerUnreachable
 from engine.fill import Reader
 from engine.hub import locate
 from engine.length import length_policy
@@ -44,6 +44,10 @@ from engine.turns import Turn, next_turn
 from engine.types import CancelToken, Hole, Infill, InfillRequest, Step, Timings, Trial
 
 T = TypeVar("T")
+
+
+class _Late(ServerUnreachable):
+    """Not in time for this request. The server may well be there."""
 
 
 class RemoteEngine:
@@ -77,7 +81,7 @@ class RemoteEngine:
         that the server can't be reached is none of them, but shows in `info`."""
         engine = cls(address, locate(str(model)), str(model), patience or Patience())
         try:
-            engine._greet(CancelToken())
+            engine._greet(CancelToken(), time.monotonic() + engine._patience.absence)
         except ServerUnreachable:
             pass
         except BaseException:
@@ -107,9 +111,10 @@ class RemoteEngine:
             ids = self._encode(request.context)
             asking = Asking(self._loop(), self._transport, served.model, ids, cancel, until)
             yield from self._infill(request, asking, began)
-        except ServerUnreachable:
-            self._served = None
-            self._tell("not answering")
+        except (ServerUnreachable, ServerUnfit) as error:
+            if not isinstance(error, _Late):
+                self._served = None
+            self._tell("refusing" if isinstance(error, ServerUnfit) else "not answering")
             raise
         self._tell("")
 
@@ -183,11 +188,11 @@ class RemoteEngine:
         asked = greet(self._transport, self._address, self._tokenizer, self._own)
         try:
             self._served = served = waited(self._loop(), asked, cancel, until)
-        except TimeoutError:
-            raise ServerUnreachable(f"the server at {self._address.host} does not answer in time") from None
-        except ServerUnreachable:
+        except (ServerUnreachable, TimeoutError) as error:
             self._tell("not answering")
-            raise
+            if isinstance(error, ServerUnreachable):
+                raise
+            raise ServerUnreachable(f"the server at {self._address.host} does not answer in time") from None
         prompt = self._own.max_prompt_tokens
         if served.longest is not None:
             prompt = min(prompt, served.longest - self._own.canvas_length)
@@ -208,8 +213,8 @@ class RemoteEngine:
         if device != self.info.device:
             self.info = replace(self.info, device=device)
 
-    def _late(self, deadline_ms: int | None) -> ServerUnreachable:
-        return ServerUnreachable(f"the server at {self._address.host} gave nothing back within {deadline_ms} ms")
+    def _late(self, deadline_ms: int | None) -> _Late:
+        return _Late(f"the server at {self._address.host} gave nothing back within {deadline_ms} ms")
 
     def _rivalry(self, turn: Turn, asking: Asking, seed: int) -> Rivalry:
         rivals = [drawn(canvas, seed, self._vocabulary) for canvas in self._lay_out(turn)]

@@ -58,8 +58,9 @@ async def greet(transport: Transport, address: Address, tokenizer: Tokenizer, pr
 
 def _choose(listed: Mapping[str, Any], address: Address) -> tuple[str, int | None]:
     cards = listed.get("data")
-    found = [card for card in cards if isinstance(card, Mapping)] if isinstance(cards, Sequence) else []
-    names = [str(card.get("id", "")) for card in found]
+    listing = cards if isinstance(cards, Sequence) else []
+    found = {str(card["id"]): card for card in listing if isinstance(card, Mapping) and card.get("id")}
+    names = list(found)
     shown = ", ".join(names[:5]) or "none"
     if address.served_model and address.served_model not in names:
         raise ServerUnfit(
@@ -70,9 +71,9 @@ def _choose(listed: Mapping[str, Any], address: Address) -> tuple[str, int | Non
         raise ServerUnfit(
             f"the server at {address.host} serves {len(names)} models ({shown}): name one in dgls.engine.servedModel"
         )
-    card = found[names.index(address.served_model) if address.served_model else 0]
-    longest = card.get("max_model_len")
-    return str(card["id"]), longest if isinstance(longest, int) else None
+    name = address.served_model or names[0]
+    longest = found[name].get("max_model_len")
+    return name, longest if isinstance(longest, int) else None
 
 
 async def _require_pins(

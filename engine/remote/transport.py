@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from engine.remote.address import Address
 from engine.remote.credentials import Credentials
 
 T = TypeVar("T")
+Headers = Mapping[str, str]
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 """Statuses after which the same request may succeed."""
@@ -49,9 +50,7 @@ class Patience:
 class Transport:
     def __init__(self, address: Address, credentials: Credentials, patience: Patience) -> None:
         self.address, self._credentials, self._patience = address, credentials, patience
-        timeout = httpx2.Timeout(patience.answer, connect=patience.connect)
-        # A proxy for the world outside is none for this machine.
-        self._client = httpx2.AsyncClient(timeout=timeout, trust_env=not address.loopback, follow_redirects=False)
+        self._client = _client(address, patience)
 
     async def close(self) -> None:
         await self._client.aclose()
@@ -59,54 +58,52 @@ class Transport:
     async def get(self, path: str) -> dict[str, Any]:
         """JSON that the server has at `path`. Raises `wire.Refused` for a status that is not 200, `ServerUnreachable`
         and `ServerUnfit`."""
-        return await self._patiently(lambda: self._json("GET", path, None))
+        return await self._patiently(lambda headers: self._json("GET", path, None, headers))
 
     async def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         """What the server answers to `body`. Raises as `get` does."""
-        return await self._patiently(lambda: self._json("POST", path, body))
+        return await self._patiently(lambda headers: self._json("POST", path, body, headers))
 
     async def if_there(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any] | None:
         """What the server has at a path that it need not have; one try, and None if that fails."""
         with suppress(wire.Refused, wire.Malformed, httpx2.HTTPError, TimeoutError):
             async with asyncio.timeout(self._patience.connect):
-                return await self._json(method, path, body)
+                return await self._json(method, path, body, await self._credentials.headers())
         return None
 
     async def denoise(self, ask: wire.Ask, model: str) -> wire.Told:
         """A canvas, as it came back. Raises `ServerUnreachable` and `ServerUnfit`."""
         try:
-            return await self._patiently(lambda: self._stream(ask, model))
+            return await self._patiently(lambda headers: self._stream(ask, model, headers))
         except wire.Refused as refused:
             raise ServerUnfit(f"the server at {self.address.host} refuses the request: {refused.message}") from None
 
-    async def _json(self, method: str, path: str, body: dict[str, Any] | None) -> dict[str, Any]:
-        headers = await self._credentials.headers()
+    async def _json(self, method: str, path: str, body: dict[str, Any] | None, headers: Headers) -> dict[str, Any]:
         async with self._client.stream(method, self.address.base + path, json=body, headers=headers) as response:
             if response.status_code != 200:
-                raise await _refusal(response)
+                raise await _refusal(response, headers)
             return wire.parsed((await _whole(response)).decode("utf-8", "replace"))
 
-    async def _stream(self, ask: wire.Ask, model: str) -> wire.Told:
-        gathering, url = wire.Gathering(ask), self.address.base + "/v1/completions"
-        headers, size = await self._credentials.headers(), 0
+    async def _stream(self, ask: wire.Ask, model: str, headers: Headers) -> wire.Told:
+        gathering, url, size = wire.Gathering(ask), self.address.base + "/v1/completions", 0
         async with self._client.stream("POST", url, json=wire.body(ask, model), headers=headers) as response:
             if response.status_code != 200:
-                raise await _refusal(response)
+                raise await _refusal(response, headers)
             async for line in response.aiter_lines():
                 if (size := size + len(line)) > _LONGEST_ANSWER:
                     raise wire.Malformed("an answer has no end")
                 gathering.take(line)
         return gathering.told()
 
-    async def _patiently(self, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _patiently(self, attempt: Callable[[Headers], Awaitable[T]]) -> T:
         """The first success of several tries, `wire.Refused` for what no further one would change."""
         clock = asyncio.get_running_loop().time
         began, pause, tries, host, renewed = clock(), self._patience.pause, 0, self.address.host, False
         while True:
-            tries, least = tries + 1, 0.0
+            tries, least, headers = tries + 1, 0.0, await self._credentials.headers()
             try:
                 async with asyncio.timeout(self._patience.answer):
-                    return await attempt()
+                    return await attempt(headers)
             except TimeoutError:
                 raise ServerUnreachable(
                     f"the server at {host} did not answer within {self._patience.answer:g} s; is it overloaded?"
@@ -119,7 +116,7 @@ class Transport:
                 reason, patient = f"the server at {host} can't be reached ({_reason(error)})", True
             except wire.Refused as refused:
                 if refused.status in (401, 403):
-                    self._credentials.forget()
+                    self._credentials.forget(headers)
                     if renewed or not self._credentials.renewable:
                         raise ServerUnfit(_refused_key(self.address)) from None
                     renewed = True
@@ -137,8 +134,21 @@ class Transport:
             pause = min(2 * pause, self._patience.longest_pause)
 
 
-async def _refusal(response: httpx2.Response) -> wire.Refused:
+def _client(address: Address, patience: Patience) -> httpx2.AsyncClient:
+    timeout = httpx2.Timeout(patience.answer, connect=patience.connect)
+    try:  # a proxy for the world outside is none for this machine
+        return httpx2.AsyncClient(timeout=timeout, trust_env=not address.loopback, follow_redirects=False)
+    except (ImportError, ValueError, OSError) as error:
+        raise ServerUnfit(
+            f"the proxy or the certificates that the environment names can't be used ({_reason(error)}): see "
+            "HTTPS_PROXY, ALL_PROXY, NO_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from None
+
+
+async def _refusal(response: httpx2.Response, headers: Headers) -> wire.Refused:
     text = (await _whole(response)).decode("utf-8", "replace")
+    if sent := headers.get("Authorization", "").removeprefix("Bearer "):
+        text = text.replace(sent, "...")  # some gateways quote the key that they don't like
     try:
         message, _ = wire.error_in(wire.parsed(text))
     except wire.Malformed:
@@ -166,7 +176,7 @@ def _seconds(retry_after: str | None) -> float | None:
     return None
 
 
-def _reason(error: httpx2.HTTPError) -> str:
+def _reason(error: Exception) -> str:
     """Why a connection failed, in few words."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 

@@ -18,6 +18,9 @@ MOST_WANTED = 128
 MOST_LIKELY = 20
 """How many of the likeliest it may ask for instead (vLLM's --max-logprobs, unless that was set otherwise)."""
 
+_ROUNDING = 1e-3
+"""So far above 0 may a log-probability come back."""
+
 _TOKEN = "token_id:"
 """How the server writes a token as its id."""
 
@@ -150,8 +153,8 @@ class Gathering:
         if not len(tokens) == len(own) == len(others):
             raise ValueError("lists of different lengths")
         self._ids += map(_id, tokens)
-        self._logprobs += map(float, own)
-        self._others += [{_id(token): float(nats) for token, nats in (some or {}).items()} for some in others]
+        self._logprobs += map(_nats, own)
+        self._others += [{_id(token): _nats(nats) for token, nats in (some or {}).items()} for some in others]
 
     def _check(self, usage: Mapping[str, Any]) -> None:
         if usage["prompt_tokens"] != len(self.ask.prompt):
@@ -189,6 +192,13 @@ def error_in(value: Mapping[str, Any]) -> tuple[str, int]:
     code = error.get("code") if isinstance(error, Mapping) else None
     line = " ".join(str(message).split())[:300]
     return line or "no reason given", code if isinstance(code, int) else 500
+
+
+def _nats(told: float) -> float:
+    """A server with another `--logprobs-mode` sends logits in their place."""
+    if not told <= _ROUNDING:
+        raise Malformed("what should be log-probabilities are none: is the server's --logprobs-mode raw_logprobs?")
+    return min(0.0, float(told))
 
 
 def _id(token: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -59,8 +60,8 @@ class Seen:
 @dataclass(slots=True)
 class FakeVllm:
     """`faults` are used up by the next denoising requests, one each: "hang", "drop", "half", "garbage", "short",
-    "unpinned", "307 URL", "429 SECONDS", "500", "503". `keys`: which of them are let in, all if there are none.
-    `pins`: an older server has none.
+    "unpinned", "logits", "307 URL", "400 WORDS", "429 SECONDS", "500", "503". `keys`: which of them are let in, all if
+    there are none. `pins`: an older server has none.
     """
 
     denoiser: Denoiser
@@ -167,7 +168,8 @@ class FakeVllm:
             extra["diffusion_pinned"] = [0]
         if fault.startswith(("3", "4", "5")):
             status, _, after = fault.partition(" ")
-            await _send(writer, int(status), {"error": {"message": "busy", "code": int(status)}}, after)
+            said = after if status == "400" else "busy"
+            await _send(writer, int(status), {"error": {"message": said, "code": int(status)}}, after)
             return
         if body["stream"]:
             await _begin_stream(writer)
@@ -299,6 +301,8 @@ async def _stream(writer: asyncio.StreamWriter, events: Iterator[str], fault: st
         said = ["{not json", "[DONE]"]
     if fault == "short":
         del said[0]
+    if fault == "logits":
+        said = [re.sub(r"-(\d+\.\d+)", r"\1", event) for event in said]
     for event in said:
         content = f"data: {event}\n\n".encode()
         if fault == "half":

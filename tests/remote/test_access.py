@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from engine.errors import ServerUnfit
+from engine import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
+from engine.errors import Cancelled, ServerUnfit
+from engine.loader import LoadedModel
 from engine.remote.address import Address, refusal
+from engine.remote.engine import RemoteEngine
 from tests.remote.asked import request, run
-from tests.remote.conftest import OpenRemote
+from tests.remote.conftest import HASTY, OpenRemote
 from tests.remote.fake_vllm import FakeVllm
 
 SECRET = "sk-0123456789"
@@ -83,11 +88,68 @@ def test_key_from_a_command_that_is_asked_again_when_it_expired(
         run(engine, request())
 
 
+def asking_for_a_key(folder: Path, seconds: float = 0.0) -> tuple[str, ...]:
+    """A command that leaves a line each time it runs, and prints the key after a while."""
+    code = f"open({str(folder / 'runs')!r}, 'a').write('.'); import time; time.sleep({seconds}); "
+    return (sys.executable, "-c", code + f"print(open({str(folder / 'key')!r}).read())")
+
+
+def test_an_expired_key_is_fetched_once_for_all_canvases(
+    serve: Callable[[LoadedModel], FakeVllm], connect: OpenRemote, chat: LoadedModel, tmp_path: Path
+) -> None:
+    server, key = serve(chat), tmp_path / "key"
+    server.keys = {"first"}
+    key.write_text("first")
+    engine = connect(server, chat.folder, key_command=asking_for_a_key(tmp_path))
+    server.keys = {"second"}
+    key.write_text("second")
+    lengths = InfillRequest(Context(), [Pinned("value = "), Hole(max_tokens=8, healed=False)], Limits(max_steps=2))
+    run(engine, lengths)
+    assert (tmp_path / "runs").read_text() == ".."
+
+
+def test_a_key_that_takes_long_is_asked_for_once_while_one_types(
+    scripted: FakeVllm, connect: OpenRemote, tmp_path: Path
+) -> None:
+    """The command may ask for a passphrase: not at each keystroke anew."""
+    (tmp_path / "key").write_text("slow")
+    engine = connect(scripted)
+    scripted.keys = {"slow"}
+    engine._transport._credentials._address = Address(scripted.url, key_command=asking_for_a_key(tmp_path, 1.0))
+    engine._transport._credentials._key = None
+    for _ in range(3):
+        cancel = CancelToken()
+        threading.Timer(0.1, cancel.cancel).start()
+        with pytest.raises(Cancelled):
+            run(engine, request(), cancel)
+    assert run(engine, request())[1].texts[0].startswith("name")
+    assert (tmp_path / "runs").read_text() == "."
+
+
+@pytest.mark.parametrize("names", [{"ALL_PROXY": "socks5://127.0.0.1:9"}, {"SSL_CERT_FILE": "/no/such/file"}])
+def test_a_proxy_or_certificates_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
+    for name, value in names.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ServerUnfit, match="the proxy or the certificates"):
+        RemoteEngine.open(Address("https://gpu.invalid"), "embedded", HASTY)
+
+
+def test_a_key_that_a_gateway_quotes_is_not_told(
+    scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAM_KEY", SECRET)
+    engine = connect(scripted, key_variable="TEAM_KEY")
+    scripted.faults.append(f"400 bad key {SECRET}")
+    with pytest.raises(ServerUnfit, match=r"refuses the request: bad key \.\.\.$"):
+        run(engine, request())
+
+
 @pytest.mark.parametrize(
     ("address", "said"),
     [
         ({}, "set dgls.engine.apiKeyVariable"),
-        ({"key_variable": "NOT_SET"}, "NOT_SET, which should hold"),
+        ({"key_variable": "NOT_SET"}, "apiKeyVariable names, .* is empty or not set"),
+        ({"key_variable": SECRET.replace("-", "_")}, "apiKeyVariable names"),
         ({"key_variable": "WRONG"}, "see what the environment variable WRONG holds"),
         ({"key_variable": "BROKEN"}, "no single word"),
         ({"key_command": ("no-such-program",)}, "could not be run"),
@@ -108,8 +170,9 @@ def test_no_key_says_what_to_do_and_never_the_key(
     monkeypatch.setenv("BROKEN", f"{SECRET}\r\nHost: other")
     with caplog.at_level(logging.DEBUG), pytest.raises(ServerUnfit, match=said) as raised:
         connect(scripted, **address)
-    assert SECRET not in str(raised.value)
-    assert SECRET not in caplog.text
+    for told in (str(raised.value), caplog.text):
+        assert SECRET not in told
+        assert SECRET.replace("-", "_") not in told
 
 
 def test_a_key_is_not_taken_elsewhere(scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from engine import CancelToken
 from engine.errors import Cancelled, EngineClosed, EngineError, ServerUnfit, ServerUnreachable
+from engine.remote.address import Address
+from engine.remote.engine import RemoteEngine
 from tests.remote.asked import request, run
-from tests.remote.conftest import OpenRemote
+from tests.remote.conftest import HASTY, OpenRemote
 from tests.remote.denoisers import Scripted
 from tests.remote.fake_vllm import FakeVllm
 
@@ -29,6 +33,7 @@ def test_one_wrong_answer_is_asked_for_again(scripted: FakeVllm, connect: OpenRe
         ("half", "answers that can't be used"),
         ("garbage", "an answer is no JSON"),
         ("short", "tokens where"),
+        ("logits", "log-probabilities are none: .*--logprobs-mode"),
         ("500", "answers 500: busy"),
     ],
 )
@@ -63,6 +68,36 @@ def test_a_server_that_hangs(scripted: FakeVllm, connect: OpenRemote) -> None:
     assert engine.info.device.endswith(", not answering")
     assert run(engine, request())[1].finish == "stable"
     assert not engine.info.device.endswith(", not answering")
+
+
+def test_a_slow_server_is_not_asked_anew_what_it_is(scripted: FakeVllm, connect: OpenRemote) -> None:
+    """It would have more to do the less it can."""
+    engine = connect(scripted)
+    scripted.faults.append("hang")
+    with pytest.raises(ServerUnreachable):
+        run(engine, request(deadline_ms=100))
+    before = len(scripted.seen)
+    run(engine, request())
+    assert len(scripted.seen) == before + 1
+
+
+def test_a_server_that_hangs_when_the_editor_starts() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        with RemoteEngine.open(address, "embedded", replace(HASTY, answer=60.0, absence=0.3)) as engine:
+            assert time.monotonic() - began < 1
+            assert engine.info.device.endswith(", not answering")
+
+
+def test_a_server_that_comes_back_with_another_model(scripted: FakeVllm, connect: OpenRemote) -> None:
+    engine = connect(scripted)
+    scripted.names = ("other/name",)
+    with pytest.raises(ServerUnfit, match="does not exist"):
+        run(engine, request())
+    assert engine.info.device.endswith(", refusing")
+    assert run(engine, request())[1].texts[0].startswith("name")
+    assert not engine.info.device.endswith(", refusing")
 
 
 def test_what_the_server_refuses_is_told_at_once(scripted: FakeVllm, connect: OpenRemote) -> None:

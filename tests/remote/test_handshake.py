@@ -60,6 +60,10 @@ def test_which_model(scripted: FakeVllm, connect: OpenRemote) -> None:
         connect(scripted)
     with pytest.raises(ServerUnfit, match="no model 'three', but: one, two"):
         connect(scripted, served_model="three")
+    scripted.names = ("",)
+    with pytest.raises(ServerUnfit, match="serves 0 models"):
+        connect(scripted)
+    scripted.names = ("one", "two")
     run(connect(scripted, served_model="two"), request())
     assert {seen.body["model"] for seen in scripted.denoised} == {"two"}
 
