@@ -90,12 +90,14 @@ class Engine:
         """
         if threads is not None:
             torch.set_num_threads(threads)
+        where, loaded = pick_device(device), None
         try:
             loaded = load(model, device, dtype, on_loading).with_profile(overrides)
-            with told_of_exhaustion(loaded.device):
+            with told_of_exhaustion(where):
                 return cls(loaded, prefill_ms=prefill_ms)
-        except NotEnoughMemory as error:
-            reclaim(pick_device(device), error)  # or what was loaded by then would stay as long as it is kept
+        except Exception as error:
+            loaded = None  # or what was loaded by then would stay as long as the error is kept
+            reclaim(where, error)
             raise
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Pinned, decoder
+from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Pinned, decoder, filling, loader
 from engine import engine as engines
-from engine.errors import Cancelled, NotEnoughMemory
+from engine.errors import BrokenCheckpoint, Cancelled, NotEnoughMemory
 from engine.loader import LoadedModel
 from tests.engine.checkpoints import raw_checkpoint
 
@@ -109,6 +110,31 @@ def test_memory_that_runs_out_once_the_weights_are_there_is_told(
     monkeypatch.setattr(engines, "Vocabulary", exhausted)
     with pytest.raises(NotEnoughMemory, match="ran out of memory"):
         Engine.open(raw_checkpoint(tmp_path), "cpu")
+
+
+@pytest.mark.parametrize("error", [OUT, BrokenCheckpoint("a file is cut"), RuntimeError("a bug")])
+@pytest.mark.parametrize("place", ["amid the weights", "behind them"])
+def test_what_was_loaded_before_opening_failed_is_given_back_though_the_error_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
+) -> None:
+    held: list[weakref.ref[Any]] = []
+    build = loader.build
+
+    def noted(config: Any) -> Any:
+        model = build(config)
+        held.append(weakref.ref(model))
+        return model
+
+    def fails(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(loader, "build", noted)
+    monkeypatch.setattr(*((filling, "finish") if place == "amid the weights" else (engines, "Vocabulary")), fails)
+    with pytest.raises(NotEnoughMemory if error is OUT else type(error)) as failed:
+        Engine.open(raw_checkpoint(tmp_path), "cpu")
+    gc.collect()
+    assert [ref() for ref in held] == [None]
+    assert failed.value.__traceback__ is not None
 
 
 class Slow:
