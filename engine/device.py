@@ -44,6 +44,12 @@ def pick_device(name: str = "auto") -> torch.device:
     return device
 
 
+def use(device: torch.device) -> None:
+    """Make it this thread's own: kernels that are not torch's run there, wherever their tensors are."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
 def available_devices() -> list[str]:
     """Device types that work here, the fastest first; the CPU always does."""
     found = ["cuda"] if torch.cuda.is_available() else []

@@ -23,7 +23,7 @@ from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from engine.checkpoint import Checkpoint, listed, read_checkpoint
-from engine.device import device_name, pick_device, told_of_exhaustion
+from engine.device import device_name, pick_device, told_of_exhaustion, use
 from engine.errors import BrokenCheckpoint, EngineError
 from engine.filling import Kept, fill
 from engine.hub import locate
@@ -65,7 +65,7 @@ def load(
     checkpoint = read_checkpoint(locate(str(model)))
     tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
-    where = pick_device(device)
+    use(where := pick_device(device))
     empty = _build(checkpoint.config, checkpoint.folder)
     stored = _match(places(empty), checkpoint)
     if tokenizer.size > text_config(empty).vocab_size:

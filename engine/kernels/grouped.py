@@ -95,7 +95,7 @@ def _kind(packed: Packed) -> dict[str, Any]:
     return {"INT4": packed.packing == "int4", "ZEROS": packed.zeros is not None}
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["pairs"])  # prompts are of any length; compiled anew, one would wait for it
 def _sort(chosen, order, starts, pairs, experts, CHUNK: tl.constexpr):
     """order[starts[e]:starts[e + 1]]: the pairs that chose expert e, ascending. One program an expert."""
     expert = tl.program_id(0)

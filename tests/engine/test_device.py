@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from engine import Engine, Hole, InfillRequest, decoder
+from engine import Engine, Hole, InfillRequest, decoder, loader
 from engine import device as devices
 from engine.errors import NotEnoughMemory
 from engine.types import Context
+from tests.engine.checkpoints import raw_checkpoint
 
 CPU = torch.device("cpu")
 
@@ -33,6 +34,19 @@ def test_a_containers_cached_file_pages_count_as_free(tmp_path: Path, limit: str
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 350\nfile 350\ninactive_file 300\nactive_file 50\n")
     assert devices._cgroup_free(tmp_path) == free
+
+
+def test_the_second_of_two_gpus_becomes_the_threads_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Triton launches a kernel on the current one, whose memory its tensors then are not in."""
+    used: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", used.append)
+    monkeypatch.setattr(loader, "pick_precision", None)  # no further
+    for name in ("cuda:1", "cuda", "cpu"):
+        with pytest.raises(TypeError):
+            loader.load(raw_checkpoint(tmp_path), name)
+    assert used == [torch.device("cuda:1")]
 
 
 def test_without_a_container_nothing_is_limited(tmp_path: Path) -> None:
