@@ -6,7 +6,7 @@ While nothing waits the engine is warmed; when nothing has been asked for long i
 next request.
 
     loading -> ready -> resting -> loading -> ...        after each of them: closed
-       `-> failed -> loading (`again`, where only memory was short)
+       `-> failed -> loading (`again`, where that may help)
 
 It knows neither LSP nor asyncio nor tensors. Its methods may be called from any thread; `on_state` and `on_step` are
 called on the engine thread and must not block it.
@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engine.errors import Cancelled, EngineClosed, EngineError, NotEnoughMemory
+from engine.errors import Cancelled, EngineClosed, EngineError, NotEnoughMemory, ServerUnfit
 from engine.profile import ModelInfo
 from engine.types import CancelToken, Infill, InfillRequest, Step
 
@@ -115,9 +115,10 @@ class Worker:
             self._changed.notify()
 
     def again(self) -> None:
-        """Try once more to open a model for which there was too little memory; any other failure stays one."""
+        """Try once more to open a model for which there was too little memory, or whose server would not have us: the
+        user may have changed that meanwhile. Any other failure stays one."""
         with self._changed:
-            if self._state == "failed" and isinstance(self._error, NotEnoughMemory):
+            if self._state == "failed" and isinstance(self._error, (NotEnoughMemory, ServerUnfit)):
                 self._state, self._error = "loading", None
                 self._changed.notify()
 

@@ -9,7 +9,7 @@ from queue import Queue
 
 import pytest
 
-from engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
+from engine.errors import Cancelled, ModelNotFound, NotEnoughMemory, ServerUnfit
 from engine.profile import ModelInfo, Profile
 from engine.types import CancelToken
 from engine.worker import EngineLike, Worker, WorkerState
@@ -188,6 +188,15 @@ def test_too_little_memory_fails_who_waits_and_is_tried_again_when_asked(known: 
     life.expect("loading", "ready")
     assert life.worker.error is None
     life.ask("c")
+
+
+def test_a_server_that_refused_is_asked_again_when_the_user_asks(closing: Closing) -> None:
+    """The command that prints its key may have wanted a login."""
+    life = closing(Life(ServerUnfit("the command that should print the key failed"), ScriptedEngine()))
+    life.expect("failed")
+    life.worker.again()
+    life.expect("loading", "ready")
+    life.ask("a")
 
 
 def test_what_else_failed_is_not_tried_again(closing: Closing) -> None:
