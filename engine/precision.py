@@ -47,8 +47,10 @@ def pick_precision(name: str, device: torch.device, anatomy: Anatomy, prompt_tok
         needed = footprint_of(anatomy, precision, device, prompt_tokens)
         if needed.total <= there:
             return precision
+    least = footprint_of(anatomy, precision_named(_FALLING[-1], device, anatomy.values), device, prompt_tokens)
+    other = f"; with dtype {_FALLING[-1]} it would fit" if least.total <= there else ""
     raise NotEnoughMemory(
-        f"the model needs {_arithmetic(needed)} in {precision.name} on {device_name(device)}, {shortage(device)}"
+        f"the model needs {_arithmetic(needed)} in {precision.name} on {device_name(device)}, {shortage(device)}{other}"
     )
 
 

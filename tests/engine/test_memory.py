@@ -121,6 +121,18 @@ def test_what_does_not_fit_says_why_with_the_arithmetic(monkeypatch: pytest.Monk
         pick_precision("bfloat16", CUDA, PUBLISHED, 4096)
 
 
+@pytest.mark.parametrize(("device", "dtype"), [(CUDA, "bfloat16"), (CPU, "auto"), (MPS, "auto")])
+def test_it_is_told_that_fewer_bits_would_fit(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, dtype: str
+) -> None:
+    leave(24 * GB, monkeypatch)
+    with pytest.raises(NotEnoughMemory, match="with dtype int4 it would fit"):
+        pick_precision(dtype, device, PUBLISHED, 4096)
+    leave(12 * GB, monkeypatch)
+    with pytest.raises(NotEnoughMemory, match="few are free$"):
+        pick_precision(dtype, device, PUBLISHED, 4096)
+
+
 def test_off_a_gpu_auto_goes_by_size() -> None:
     assert candidates("auto", CPU, 20_000_000) == candidates("auto", CUDA, 20_000_000) == ("float32",)
     assert candidates("auto", CPU, PUBLISHED.values) == candidates("auto", MPS, PUBLISHED.values) == ("bfloat16",)
