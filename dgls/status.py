@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from dgls.host import Host
 from dgls.settings import Settings
-from engine.errors import EngineError
+from engine.errors import MAY_PASS, EngineError
 
 State = Literal["loading", "ready", "working", "resting", "paused", "failed"]
 STATES: tuple[State, ...] = get_args(State)
@@ -52,6 +52,8 @@ _SAID: dict[State, str] = {
 
 
 def _advice(error: Exception | None) -> str:
+    if isinstance(error, MAY_PASS):
+        return f"{str(error).rstrip('.')}. Ask for a suggestion to try again."
     if isinstance(error, EngineError):
         return str(error)
     return f"The engine could not start ({error!r}). Run `dgls doctor` to see what is missing."

@@ -53,3 +53,7 @@ class Cancelled(EngineError):
 
 class EngineClosed(EngineError):
     pass
+
+
+MAY_PASS = (NotEnoughMemory, ServerUnfit)
+"""What may be set right while we run: the memory, the server. Where opening failed for it, asking again tries again."""

@@ -23,7 +23,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from engine.errors import Cancelled, EngineClosed, EngineError, NotEnoughMemory, ServerUnfit
+from engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError
 from engine.profile import ModelInfo
 from engine.types import CancelToken, Infill, InfillRequest, Step
 
@@ -118,7 +118,7 @@ class Worker:
         """Try once more to open a model for which there was too little memory, or whose server would not have us: the
         user may have changed that meanwhile. Any other failure stays one."""
         with self._changed:
-            if self._state == "failed" and isinstance(self._error, (NotEnoughMemory, ServerUnfit)):
+            if self._state == "failed" and isinstance(self._error, MAY_PASS):
                 self._state, self._error = "loading", None
                 self._changed.notify()
 

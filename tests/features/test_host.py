@@ -160,7 +160,9 @@ async def test_gpu_that_another_program_took_is_told_and_tried_again_when_asked(
         there.opening.append(NotEnoughMemory("20 GB are held by other processes"))
         with pytest.raises(NotEnoughMemory):
             await there.ask(asked=False)
-        assert (await there.reach("failed")).message == "20 GB are held by other processes"
+        assert (await there.reach("failed")).message == (
+            "20 GB are held by other processes. Ask for a suggestion to try again."
+        )
         assert there.warned == [], "the failure is told by itself"
         assert not there.session.host.ready
         assert await there.session.host.model(CancelToken()) is ON_GPU
