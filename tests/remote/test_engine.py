@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from engine.canvas import lay_out
 from engine.contest import DROP_AT, KEEP
 from engine.doubt import TURNS
 from engine.encoder import Encoder
+from engine.length import ladder
 from engine.loader import LoadedModel
 from engine.passes import Eager
 from engine.remote.reading import doubted, doubts, seam
@@ -47,6 +49,13 @@ def test_lengths_compete(serve: Serve, connect: OpenRemote, chat: LoadedModel) -
     assert infill.texts[0] == best.text
     assert [step.index for step in steps] == [DROP_AT, 5]
     assert infill.passes == DROP_AT + 1 + 5 + 1
+
+
+def test_the_page_tells_how_many_requests_a_suggestion_takes() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "remote.md").read_text(encoding="utf-8")
+    requests = {most: 2 * (len(ladder(Hole(max_tokens=most))) + KEEP) for most in (48, 16)}
+    assert f"takes {requests[48]} requests" in page
+    assert f"16 tokens, {requests[16]} requests" in page
 
 
 def test_several_holes(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
