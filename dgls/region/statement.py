@@ -33,7 +33,9 @@ class Statements:
         """The module with `new_text` in place of the span."""
         document, span = self.document, self.span
         start, end = document.line_start(self.lines.start), document.next_line(self.lines.stop - 1)
-        return f"{self.above}{document.text[start : span.start]}{new_text}{document.text[span.end : end]}\n{self.below}"
+        own = f"{document.text[start : span.start]}{new_text}{document.text[span.end : end]}"
+        line_break = "" if own.endswith("\n") else "\n"  # one too many would end a line that a backslash goes on from
+        return f"{self.above}{own}{line_break}{self.below}"
 
     def without_own_line(self) -> str:
         """The module with nothing to speak of in the lines of the span."""

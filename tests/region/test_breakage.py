@@ -35,6 +35,14 @@ def test_what_did_not_parse_is_not_broken(text: str, new_text: str) -> None:
     assert not broken(text, new_text)
 
 
+@pytest.mark.parametrize(
+    "text", ["class E:\n    pass|\n", "class E:\n    pass|\nx = 1\n", "def f():\n    pass|\n    return 1\n"]
+)
+def test_a_line_that_goes_on_has_to_go_on_with_something(text: str) -> None:
+    assert broken(text, "\\")
+    assert not broken(text, "; x = 1 + \\\n        2")
+
+
 def test_an_opened_body_breaks_and_a_whole_one_does_not() -> None:
     text = "function f() {\n  a();\n  |\n}\n"
     assert broken(text, "if (b) {", "javascript")
