@@ -20,7 +20,7 @@ from engine.seam import surprises
 from engine.stopping import Deadline
 from engine.types import CancelToken, Finish
 
-DROP_AT, KEEP = 2, 6
+DROP_AT, KEEP = 2, 4
 """After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
 candidates go on."""
 
