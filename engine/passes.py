@@ -50,8 +50,9 @@ class Passes(Protocol):
 
 
 class Eager:
-    """The reference: operation by operation, over the keys and values `seen` (`decoder.within_reach`) of a prompt of
-    so many `tokens`. Serves one request."""
+    """The reference: operation by operation, over the keys and values `seen` of a prompt of so many `tokens`:
+    on sliding layers the last `window - 1` of them alone, which takes two thirds of the time that a mask over all
+    takes once the prompt is twice as long. Serves one request."""
 
     def __init__(
         self,

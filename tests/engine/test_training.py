@@ -13,7 +13,8 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from engine.decoder import NO_MASKS, decode, encode, encoder_masks, within_reach
+from engine.decoder import NO_MASKS, decode
+from engine.encoder import Encoder
 from engine.engine import Engine
 from engine.tokenizer import Tokenizer
 from engine.training import corpus, versions
@@ -99,10 +100,10 @@ def test_a_padded_batch_predicts_what_the_example_alone_does(sources: list[Sourc
         together = predict(model, batch, batch.canvas, None, cache)
         rows = []
         for example in examples:
-            prompt, canvas, cache = torch.tensor([example.prompt]), torch.tensor([example.canvas]), DynamicCache()
-            size, window = prompt.shape[1], model.config.text_config.sliding_window
-            encode(model, prompt, cache, encoder_masks(0, size, window, prompt.device))
-            hidden = decode(model, canvas, None, within_reach(model, cache), NO_MASKS, size)
+            encoder = Encoder(model)
+            encoder.prefill(example.prompt)
+            canvas = torch.tensor([example.canvas])
+            hidden = decode(model, canvas, None, encoder.seen(), NO_MASKS, len(example.prompt))
             rows.append(model.lm_head(hidden[0, example.hole_start : example.hole_end]))
     cap = model.final_logit_softcapping
     torch.testing.assert_close(together, torch.tanh(torch.cat(rows) / cap) * cap, atol=1e-4, rtol=1e-4)

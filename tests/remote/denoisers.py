@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from transformers.cache_utils import DynamicCache
 
 from engine import decoder
+from engine.encoder import Encoder
 from engine.loader import LoadedModel
 from engine.sampler import accepted
 from engine.tokenizer import Tokenizer
@@ -71,11 +71,9 @@ class Modelled:
         self, prompt: Sequence[int], seed: Sequence[int], pinned: Sequence[int], most: int, stopped: Stopped
     ) -> Ended | None:
         model, profile = self._model, self._loaded.profile
-        cache = DynamicCache()
-        window = model.model.decoder.text_config.sliding_window
-        masks = decoder.encoder_masks(0, len(prompt), window, torch.device("cpu"))
-        decoder.encode(model, torch.tensor([list(prompt)]), cache, masks)
-        seen = decoder.within_reach(model, cache)
+        encoder = Encoder(model)
+        encoder.prefill(prompt)
+        seen = encoder.seen()
         seeded = torch.tensor(seed)
         held = torch.zeros(len(seed), dtype=torch.bool)
         held[torch.tensor(list(pinned), dtype=torch.long)] = True
