@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -15,8 +13,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step, decoder
 from engine.canvas import WIDTHS, width_for
-from engine.captured import BATCHES, GRAPHS, Captured, CudaGraphs, Work, run_again
-from engine.device import no_waits
+from engine.captured import BATCHES, GRAPHS, Captured, Work, run_again
 from engine.encoder import Encoder
 from engine.loader import LoadedModel, load
 from engine.passes import Eager, Passes, stacked
@@ -166,74 +163,6 @@ def test_what_is_captured_anew_is_captured_by_another(flat: LoadedModel) -> None
     assert [own.captured for own in opened if own.captured] == [1, 1]
 
 
-class FakeCuda:
-    """What of CUDA a capture goes through. As in torch 2.11, one that fails leaves its stream current, and the
-    allocator broken."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.device_stream, self.side = MagicMock(name="current"), MagicMock(name="side")
-        self.current = self.device_stream
-        self.mode: int | str = 0
-        self.capturing, self.broken = False, False
-        names = {
-            "current_stream": lambda device=None: self.current,
-            "graph_pool_handle": lambda: (0, 1),
-            "Stream": lambda device: self.side,
-            "device": lambda device: nullcontext(),
-            "stream": self.stream,
-            "CUDAGraph": MagicMock,
-            "graph": self.graph,
-            "get_sync_debug_mode": lambda: self.mode,
-            "set_sync_debug_mode": lambda mode: setattr(self, "mode", mode),
-        }
-        for name, value in names.items():
-            patch.setattr(torch.cuda, name, value)
-
-    @contextmanager
-    def stream(self, stream: MagicMock) -> Iterator[None]:
-        before, self.current = self.current, stream
-        try:
-            yield
-        finally:
-            self.current = before
-
-    @contextmanager
-    def graph(self, graph: MagicMock, pool: object, stream: MagicMock, capture_error_mode: str) -> Iterator[None]:
-        before, self.current, self.capturing = self.current, stream, True
-        yield
-        self.current, self.capturing = before, False
-
-    def wait(self) -> None:
-        if self.mode == "error":
-            raise RuntimeError("called a synchronizing CUDA operation")
-        if self.capturing:
-            self.broken = True
-            raise RuntimeError("operation not permitted when stream is capturing")
-
-
-def test_a_pass_that_waits_is_never_begun_to_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = FakeCuda(monkeypatch)
-    with pytest.raises(RuntimeError, match="synchronizing"):
-        CudaGraphs(torch.device("cuda"))(cuda.wait)
-    assert not cuda.broken
-    assert cuda.current is cuda.device_stream
-    assert cuda.mode == 0
-    cuda.device_stream.wait_stream.assert_called_once_with(cuda.side)
-
-
-def test_a_capture_that_fails_leaves_the_stream_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
-    cuda = FakeCuda(monkeypatch)
-
-    def work() -> None:
-        assert cuda.current is cuda.side
-        if cuda.capturing:
-            raise RuntimeError("out of memory")
-
-    with pytest.raises(RuntimeError, match="out of memory"):
-        CudaGraphs(torch.device("cuda"))(work)
-    assert cuda.current is cuda.device_stream
-
-
 def test_few_shapes_stay_captured_the_last_used_ones(flat: LoadedModel) -> None:
     recorder = Recorder()
     fixed = captured_by(flat, recorder).behind(encoder_of(flat, 4).cache)
@@ -303,22 +232,6 @@ def test_an_engine_that_captures_says_what_one_says_that_does_not(
         assert isinstance(mine, Step)
         assert isinstance(theirs, Step)
         assert [draft.text for draft in mine.drafts] == [draft.text for draft in theirs.drafts]
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-@pytest.mark.parametrize("policy", ["pad", "batch"])
-def test_a_step_waits_for_the_device_at_its_report_alone(tmp_path: Path, policy: HolePolicy) -> None:
-    loaded = load(raw_checkpoint(tmp_path), "cuda")
-    engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
-    asked = InfillRequest(Context(), (Pinned("x = "), Hole(max_tokens=4), Pinned("\n")), Limits(max_steps=9))
-    list(engine.infill(asked))
-    running = engine.infill(asked)
-    for _ in range(3):  # behind the one at which lengths are judged
-        next(running)
-    with no_waits():
-        next(running)
-        next(running)
 
 
 @pytest.mark.gpu
