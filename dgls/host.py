@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from dgls.settings import Settings
-from engine.errors import Cancelled, NotEnoughMemory
+from engine.errors import Cancelled, EngineClosed, NotEnoughMemory
 from engine.profile import ModelInfo
 from engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 from engine.worker import EngineLike, Worker
@@ -132,8 +132,12 @@ class Host:
         settings, loop = self._settings, asyncio.get_running_loop()
 
         def open_engine() -> EngineLike:
+            nonlocal replaced
             if replaced is not None:  # its memory first: two models may not fit
                 replaced.close(None)
+                replaced = None
+            if load is not self._load:
+                raise EngineClosed("The settings chose another model before this one was loaded.")
             load.percent = None
             return self._open_engine(settings, loading)
 

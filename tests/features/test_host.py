@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
@@ -124,6 +126,30 @@ async def test_setting_reaches_a_model_that_is_open(quickly: None) -> None:
     await there.reach("resting")
     there.session.configure("configuration", {"idleMinutes": 0})
     await there.ask(asked=True)
+    assert there.session.close(5)
+    assert there.times == 2
+
+
+async def test_model_that_was_replaced_is_let_go_of() -> None:
+    """It would hold its tokenizer, and the one that it took the place of."""
+    async with opened() as there:
+        assert there.session.host.worker is not None
+        first = weakref.ref(there.session.host.worker)
+        there.session.configure("configuration", {"dtype": "int4"})
+        await there.until(lambda: there.session.host.ready)
+        gc.collect()
+        assert first() is None
+
+
+async def test_model_that_was_replaced_while_it_waited_for_its_turn_is_never_loaded() -> None:
+    there = Opened()
+    there.may_load.clear()
+    there.session.open()
+    await there.until(lambda: there.times == 1)
+    for dtype in ("fp8", "int4"):
+        there.session.configure("configuration", {"dtype": dtype})
+    there.may_load.set()
+    await there.until(lambda: there.session.host.ready)
     assert there.session.close(5)
     assert there.times == 2
 
