@@ -29,8 +29,8 @@ from engine.prompt_cache import PromptCache
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
-BATCHES = (1, 2, 4, 6, 8, 12, 16)
-"""How many canvases a captured pass has; larger batches run in parts."""
+BATCHES = (1, 2, 4, 6, 8, 12, 16, 20)
+"""How many canvases a captured pass has; larger batches run in parts. A hole of up to 64 tokens has at most 18 lengths."""
 
 GRAPHS = 16
 """Shapes that stay captured. Each takes some megabytes of the device's memory for its launches; all share one pool."""
@@ -72,9 +72,7 @@ class CudaGraphs:
             self._stream.wait_stream(current)
             try:
                 work()  # kernels are compiled and libraries set up, neither of which can be captured
-                with (
-                    no_waits()
-                ):  # nor can a wait: within a capture it would leave torch's allocator amid that, for good
+                with no_waits():  # nor can a wait: torch's allocator would stay amid the capture for good
                     work()
                 # Other threads may ask the device for its free memory meanwhile.
                 with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
