@@ -21,7 +21,6 @@ from engine.profile import Profile
 from engine.tokenizer import Tokenizer
 from engine.types import Hole, Pinned, Segment
 
-
 WIDTHS = (64, 96, 128, 192, 256)
 """Lengths to which a canvas is padded: few, since each is a shape of its own to run (`engine.captured`), and close,
 since the padding is computed, too. The published model was seen to take twice the denoising steps at 16 tokens, and

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
 BATCHES = (1, 2, 4, 6, 8, 12, 16, 20)
-"""How many canvases a captured pass has; larger batches run in parts. A hole of up to 64 tokens has at most 18 lengths."""
+"""How many canvases a captured pass has; larger batches run in parts. A hole of 96 tokens is tried at 20 lengths."""
 
 GRAPHS = 16
 """Shapes that stay captured. Each takes some megabytes of the device's memory for its launches; all share one pool."""

@@ -150,8 +150,8 @@ def _defaults(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
         "hole_policy": "batch",
         "canvas_length": canvas,
         "max_prompt_tokens": prompt,
-        # What stands before tells more than what follows. The prompt shows the rest, and every length that is tried pays
-        # for these once more: with a hole of 48 and the token that closes it they are 128, one of `canvas.WIDTHS`.
+        # What stands before tells more than what follows. The prompt shows the rest, and every length that is tried
+        # pays for these anew: with a hole of 48 and the token that closes it they are 128, one of `canvas.WIDTHS`.
         "before_tokens": min(canvas * 3 // 8, 48),
         "after_tokens": min(canvas // 4, 31),
     }

@@ -129,7 +129,7 @@ def test_it_is_told_that_fewer_bits_would_fit(
     with pytest.raises(NotEnoughMemory, match="with dtype int4 it would fit"):
         pick_precision(dtype, device, PUBLISHED, 4096)
     leave(12 * GB, monkeypatch)
-    with pytest.raises(NotEnoughMemory, match="few are free$"):
+    with pytest.raises(NotEnoughMemory, match=r"few are free$"):
         pick_precision(dtype, device, PUBLISHED, 4096)
 
 
