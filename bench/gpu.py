@@ -26,7 +26,7 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,11 @@ import torch
 import transformers
 
 from bench.full_size import write_folder
-from bench.gpu_keystroke import keystroke, run_server
 from bench.gpu_phases import PHASES, STEPS, Figures, Setup
 from bench.gpu_profile import profile
 from bench.rivals import CACHES
 from engine.device import device_name
 
-ALL = {**PHASES, "keystroke": keystroke, "profile": profile}
 RUNS: Mapping[str, tuple[str, ...]] = {
     "copy": ("none",),
     "steps": ("bfloat16", "int4", "fp8"),
@@ -80,9 +78,11 @@ def main() -> int:
     if options.device == "cpu" and not options.small:
         parser.error("the full size needs a CUDA GPU; --small runs on a CPU")
     if options.serve:
+        from bench.gpu_keystroke import run_server
+
         return run_server(_setup(options), options.precision, Path(options.serve))
     if options.phase:
-        print(json.dumps(ALL[options.phase](_setup(options), options.precision)))
+        print(json.dumps(_phase(options.phase)(_setup(options), options.precision)))
         return 0
     with tempfile.TemporaryDirectory() as folder:
         options.folder = str(write_folder(Path(folder) / "model", options.small))
@@ -108,6 +108,14 @@ def _verdict(value: float | None, aim: tuple[float, str] | None) -> str:
 
 def _setup(options: argparse.Namespace) -> Setup:
     return Setup(Path(options.folder), options.device, options.small, options.rounds)
+
+
+def _phase(name: str) -> Callable[[Setup, str], Figures]:
+    if name == "keystroke":  # the only one for which the server's packages must be there
+        from bench.gpu_keystroke import keystroke
+
+        return keystroke
+    return profile if name == "profile" else PHASES[name]
 
 
 def _phases(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
