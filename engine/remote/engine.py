@@ -110,13 +110,14 @@ class RemoteEngine:
             served = self._served or self._greet(cancel, until)
             ids = self._encode(request.context)
             asking = Asking(self._loop(), self._transport, served.model, ids, cancel, until)
-            yield from self._infill(request, asking, began)
+            for event in self._infill(request, asking, began):
+                self._tell("")  # now: whoever has the `Infill` need not ask for more
+                yield event
         except (ServerUnreachable, ServerUnfit) as error:
             if not isinstance(error, _Late):
                 self._served = None
             self._tell("refusing" if isinstance(error, ServerUnfit) else "not answering")
             raise
-        self._tell("")
 
     def _infill(self, request: InfillRequest, asking: Asking, began: float) -> Iterator[Infill | Step]:
         redraft = self._redraft(request, asking)
@@ -192,7 +193,7 @@ class RemoteEngine:
             self._tell("not answering")
             if isinstance(error, ServerUnreachable):
                 raise
-            raise ServerUnreachable(f"the server at {self._address.host} does not answer in time") from None
+            raise ServerUnreachable(self._silence("does not answer in time")) from None
         prompt = self._own.max_prompt_tokens
         if served.longest is not None:
             prompt = min(prompt, served.longest - self._own.canvas_length)
@@ -214,7 +215,12 @@ class RemoteEngine:
             self.info = replace(self.info, device=device)
 
     def _late(self, deadline_ms: int | None) -> _Late:
-        return _Late(f"the server at {self._address.host} gave nothing back within {deadline_ms} ms")
+        return _Late(self._silence(f"gave nothing back within {deadline_ms} ms"))
+
+    def _silence(self, said: str) -> str:
+        """With why, where that is known: our tries were to go on for longer than there was time."""
+        trouble = self._transport.trouble
+        return f"{trouble}; it {said}" if trouble else f"the server at {self._address.host} {said}"
 
     def _rivalry(self, turn: Turn, asking: Asking, seed: int) -> Rivalry:
         rivals = [drawn(canvas, seed, self._vocabulary) for canvas in self._lay_out(turn)]

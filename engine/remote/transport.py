@@ -48,8 +48,11 @@ class Patience:
 
 
 class Transport:
+    """`trouble`: why the last try failed; empty if it didn't, or was of a request that is over."""
+
     def __init__(self, address: Address, credentials: Credentials, patience: Patience) -> None:
         self.address, self._credentials, self._patience = address, credentials, patience
+        self.trouble = ""
         self._client = _client(address, patience)
 
     async def close(self) -> None:
@@ -99,11 +102,14 @@ class Transport:
         """The first success of several tries, `wire.Refused` for what no further one would change."""
         clock = asyncio.get_running_loop().time
         began, pause, tries, host, renewed = clock(), self._patience.pause, 0, self.address.host, False
+        self.trouble = ""
         while True:
             tries, least, headers = tries + 1, 0.0, await self._credentials.headers()
             try:
                 async with asyncio.timeout(self._patience.answer):
-                    return await attempt(headers)
+                    answer = await attempt(headers)
+                self.trouble = ""
+                return answer
             except TimeoutError:
                 raise ServerUnreachable(
                     f"the server at {host} did not answer within {self._patience.answer:g} s; is it overloaded?"
@@ -125,6 +131,7 @@ class Transport:
                     raise
                 least, patient = refused.retry_after or 0.0, refused.status != 500
                 reason = f"the server at {host} answers {refused.status}: {refused.message}"
+            self.trouble = reason
             wait = max(least, pause * random.uniform(0.5, 1.0))  # a team's editors shall not all come back together
             left = began + self._patience.absence - clock()
             if wait > left or (not patient and tries >= self._patience.tries):

@@ -135,6 +135,19 @@ def test_a_server_that_stays_dead(scripted: FakeVllm, connect: OpenRemote) -> No
         run(engine, request())
 
 
+def test_a_deadline_that_strikes_between_two_tries(scripted: FakeVllm, connect: OpenRemote) -> None:
+    """What was tried is told: that nothing came in time says little of a server that is down."""
+    engine = connect(scripted)
+    scripted.stop()
+    with pytest.raises(ServerUnreachable, match=r"can't be reached \(.*\); it gave nothing back within 100 ms"):
+        run(engine, request(deadline_ms=100))
+    scripted.start()
+    run(engine, request())
+    scripted.faults.append("hang")
+    with pytest.raises(ServerUnreachable, match=rf"^the server at \S+:{scripted.port} gave nothing back"):
+        run(engine, request(deadline_ms=100))
+
+
 def test_cancel_closes_the_stream_and_ends_the_work(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine, model, cancel = connect(scripted), scripted.denoiser, CancelToken()
     assert isinstance(model, Scripted)
