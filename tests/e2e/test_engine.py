@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors import safe_open
 
+from engine.hub import embedded_folder
 from tests.e2e.acting import RESOLVE, capable, heard, listing, place, shown, titled
 from tests.e2e.wire import Wire, completion, serving
 from tests.engine.checkpoints import raw_checkpoint, speak_ascii
@@ -59,6 +62,35 @@ async def test_embedded_model_answers_by_default() -> None:
         assert last_status(wire)["message"] == ""
         (item,) = result["items"]
         assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}
+
+
+async def test_embedded_model_answers_with_its_experts_in_four_bits() -> None:
+    async with serving(SERVER) as server:
+        wire = server.wire
+        completing = {"candidates": 1, "deadlineMs": 20_000}
+        wire.settings = {"threads": 1, "device": "cpu", "dtype": "int4", "inlineCompletion": completing}
+        await wire.initialize()
+        wire.open(URI, "import os\n\nfor name in os.listdir(path):\n    print()\n")
+        (item,) = (await wire.request(METHOD, completion(URI, 3, 10, kind=1)))["items"]
+        assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}
+        await wire.status("ready")
+        assert last_status(wire)["device"] == "cpu"
+        assert last_status(wire)["message"] == ""
+        assert last_status(wire)["memory"] == packed_size(embedded_folder() / "model.safetensors")
+        assert heard(wire, "window/showMessage") == []
+        assert b"Traceback" not in server.stderr
+
+
+def packed_size(file: Path) -> int:
+    """Bytes of a small model's weights on a CPU: of its experts half a byte a value and two for the scale of each 64 in
+    a row, of the rest four a value."""
+    size = 0
+    with safe_open(file, framework="np") as stream:
+        for name in stream.keys():  # noqa: SIM118 (it is no dict)
+            *outer, columns = stream.get_slice(name).get_shape()
+            groups = math.ceil(columns / 64)
+            size += math.prod(outer) * (groups * (32 + 2) if ".experts." in name else 4 * columns)
+    return size
 
 
 STUBS = '''def total(values):
