@@ -1,9 +1,21 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import settings
+
+# Triton reads these when it is first imported, which any test may bring about. Where there is no GPU its kernels are
+# interpreted; compiled they are in a child process that does not inherit it (`tests.kernels.compiling`).
+if find_spec("triton") is not None:
+    import torch
+
+    if not torch.cuda.is_available():
+        os.environ["TRITON_INTERPRET"] = "1"
+    # Some versions warn unless they are told; what they then do is the same.
+    os.environ.setdefault("TRITON_DEFAULT_FP_FUSION", "1")
 
 # A slow or busy machine is no failure: what must be fast has a test that measures it.
 settings.register_profile("dgls", deadline=None)

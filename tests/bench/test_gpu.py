@@ -23,7 +23,7 @@ def test_the_full_size_is_the_published_models() -> None:
 
 def test_a_cpu_can_run_it_small() -> None:
     command = [sys.executable, "bench/gpu.py", "--small", "--device", "cpu", "--rounds", "1"]
-    phases = "copy,throughput:int4,cancel,generate"
+    phases = "copy,generate"
     done = subprocess.run([*command, "--only", phases], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
@@ -31,7 +31,6 @@ def test_a_cpu_can_run_it_small() -> None:
     assert told["small"]
     assert told["device"].startswith("CPU")
     assert told["ratio_to_generate"] == told["generate_over_ours_bf16"] > 0
-    assert told["tokens_a_second"] > 0
     assert told["keystroke_p50_ms"] is None, "was not asked for"
 
 
