@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
 from transformers.models.diffusion_gemma import modeling_diffusion_gemma as parts
 
-from engine import attention, experts
+from engine import attention, experts, norms
 from engine.decoder import SLIDING
 from engine.memory import Anatomy, Layer
 
@@ -102,11 +102,12 @@ def settle(place: Place, value: Tensor) -> None:
 
 
 def finish(model: DiffusionGemmaForBlockDiffusion, device: torch.device) -> None:
-    """The rotary frequencies and the embedding's scale, in float32 as transformers keeps them."""
+    """The rotary frequencies and the embedding's scale, in float32 as transformers keeps them; faster norms on a GPU."""
     for owner in (model.model.encoder.language_model, model.model.decoder):
         owner.rotary_emb = parts.DiffusionGemmaTextRotaryEmbedding(text_config(model)).to(device)
         table = owner.embed_tokens
         table.embed_scale = torch.tensor(table.scalar_embed_scale, dtype=torch.float32, device=device)
+    norms.fuse(model, device)
     left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
     assert not left, f"never filled: {left}"
 
