@@ -102,7 +102,7 @@ def settle(place: Place, value: Tensor) -> None:
 
 
 def finish(model: DiffusionGemmaForBlockDiffusion, device: torch.device) -> None:
-    """The rotary frequencies and the embedding's scale, in float32 as transformers keeps them; faster norms on a GPU."""
+    """The rotary frequencies and the embedding's scale, in float32 as transformers has them; faster norms on a GPU."""
     for owner in (model.model.encoder.language_model, model.model.decoder):
         owner.rotary_emb = parts.DiffusionGemmaTextRotaryEmbedding(text_config(model)).to(device)
         table = owner.embed_tokens
