@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from bench import full_size
 from engine import memory, precision
 from engine.encoder import Encoder
 from engine.errors import NotEnoughMemory, UnsupportedModel
@@ -22,21 +23,7 @@ from engine.skeleton import anatomy, build, places, sites
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 GB = 10**9
 
-PUBLISHED_TEXT: dict[str, Any] = {
-    "hidden_size": 2816,
-    "intermediate_size": 2112,
-    "num_hidden_layers": 30,
-    "vocab_size": 262_144,
-    "num_attention_heads": 16,
-    "num_key_value_heads": 8,
-    "num_global_key_value_heads": 2,
-    "head_dim": 256,
-    "global_head_dim": 512,
-    "sliding_window": 1024,
-    "num_experts": 128,
-    "top_k_experts": 8,
-    "moe_intermediate_size": 704,
-}
+PUBLISHED_TEXT = dict(full_size.PUBLISHED)
 
 
 def config(text: dict[str, Any], tied: bool = True) -> dict[str, Any]:
