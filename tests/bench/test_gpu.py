@@ -8,11 +8,15 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.full_size import config, write_folder
 from bench.gpu import AIMS, summary
 from bench.gpu_phases import PHASES, Setup
+from bench.rivals import as_published
 from engine.memory import PUBLISHED
+from engine.norms import fuse_all
+from engine.random_weights import random_model
 from engine.skeleton import described
 
 ROOT = Path(__file__).parents[2]
@@ -39,6 +43,14 @@ def test_phases_run_small_on_a_cpu(tmp_path: Path) -> None:
     assert PHASES["throughput"](setup, "int4")["tokens_a_second"] > 0
     figures = PHASES["generate"](setup, "float32")
     assert min(figures["ours_ms"], figures["dynamic"]["ms"]) > 0
+
+
+def test_generate_is_measured_with_its_own_norms() -> None:
+    model = random_model(config(small=True), torch.device("cpu"), "float32")
+    kinds = [type(module) for module in model.modules()]
+    fuse_all(model)
+    assert [type(module) for module in model.modules()] != kinds
+    assert [type(module) for module in as_published(model).modules()] == kinds
 
 
 def test_the_full_size_wants_a_gpu() -> None:
