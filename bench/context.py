@@ -31,21 +31,21 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from dgls.code.document import Document
+from dgls.code.syntax import parse
 from dgls.context.exclusion import Exclusion
 from dgls.context.files import Files
 from dgls.context.outline import Outline, outline
 from dgls.context.surroundings import Source, Surroundings
-from dgls.document import Document
-from dgls.region.exchange import request_of, suggestion_of
-from dgls.region.plan import Budget, Region, plan
-from dgls.region.suggestion import Suggestion
-from dgls.region.syntax import parse
-from engine import Engine
-from engine.prompt import RawPrompt
-from engine.tokenizer import Tokenizer
-from engine.types import Context, Infill, Limits, Snippet
+from dgls.suggest.exchange import request_of, suggestion_of
+from dgls.suggest.plan import Budget, Region, plan
+from dgls.suggest.suggestion import Suggestion
+from dgls_engine import Engine
+from dgls_engine.prompt.formats import RawPrompt
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.types import Context, Infill, Limits, Snippet
 
-EMBEDDED = Path(__file__).parents[1] / "engine" / "models" / "embedded"
+EMBEDDED = Path(__file__).parents[1] / "engine" / "dgls_engine" / "models" / "embedded"
 WORKSPACES = (
     *(("anyio",), ("attr", "attrs"), ("cattr", "cattrs"), ("click",), ("h11",), ("httpcore",), ("httpx",), ("jinja2",)),
     *(("packaging",), ("pluggy",), ("pygls",), ("pytest_lsp",), ("rich",), ("typer",)),

@@ -23,15 +23,15 @@ from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, 
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
-from engine import decoder
-from engine.canvas import Canvas, Span
-from engine.constraint import Constraint
-from engine.denoise import Candidate, denoise
-from engine.encoder import Encoder
-from engine.passes import Eager
-from engine.sampler import Sampler, Schedule
-from engine.stopping import Deadline, StableAndSure
-from engine.types import CancelToken
+from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.text.canvas import Canvas, Span
+from dgls_engine.types import CancelToken
 
 HIDDEN, VOCABULARY, WINDOW, PROMPT, CANVAS, HOLE = 128, 128 * 93, 128, 512, 256, 32
 UNREACHED = 1e-9

@@ -27,9 +27,10 @@ from torch import Tensor
 from transformers import DiffusionGemmaTextConfig
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import DiffusionGemmaTextExperts
 
-from engine import experts, kernels
-from engine.device import device_name, pick_device
-from engine.packing import Packed, Packing, pack, relative_error
+from dgls_engine.device import device_name, pick_device
+from dgls_engine.model import kernels
+from dgls_engine.model.diffusion_gemma import experts
+from dgls_engine.model.packing import Packed, Packing, pack, relative_error
 
 PACKINGS: dict[str, tuple[Packing, bool]] = {
     "int4": ("int4", False),
@@ -125,7 +126,7 @@ def _rows(
     elif bandwidth is None:
         yield Row(name, tokens, "", _ms(partial(experts.by_expert, layer, *routed, *packed), captured), floor)
     else:
-        from engine.kernels.grouped import Tiles, grouped_experts, tiles
+        from dgls_engine.model.kernels.grouped import Tiles, grouped_experts, tiles
 
         own = tiles(routed[1].numel(), count)
         cuts = [own]

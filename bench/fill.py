@@ -31,16 +31,16 @@ from rich.table import Table
 
 from bench.context import EMBEDDED
 from bench.silence import held_out_texts
-from dgls.document import Document, Span
-from dgls.region.syntax import parse
-from dgls.rewrite.fill import fill, filled, packed
-from dgls.rewrite.layout import Stub
-from dgls.rewrite.passage import Passage, Replacement, Room, applied, carry_out, moved
-from dgls.rewrite.stubs import stub_at
-from dgls.rewrite.task import Action, Task
-from engine import Engine
-from engine.tokenizer import Tokenizer
-from engine.types import Infill, Limits, Timings
+from dgls.change.fill import fill, filled, packed
+from dgls.change.passage import Passage, Replacement, Room, applied, carry_out, moved
+from dgls.change.stubs.finding import stub_at
+from dgls.change.stubs.layout import Stub
+from dgls.change.task import Action, Task
+from dgls.code.document import Document, Span
+from dgls.code.syntax import parse
+from dgls_engine import Engine
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.types import Infill, Limits, Timings
 
 FORMS = {
     "pass": "{indent}pass",

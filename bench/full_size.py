@@ -15,12 +15,12 @@ from typing import Any
 
 import torch
 
-from engine.device import device_name, pick_device
-from engine.hub import embedded_folder
-from engine.loader import LoadedModel
-from engine.profile import ModelInfo, read_json, read_profile
-from engine.random_weights import random_model
-from engine.tokenizer import Tokenizer
+from dgls_engine.device import device_name, pick_device
+from dgls_engine.profile import ModelInfo, read_json, read_profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.hub import embedded_folder
+from dgls_engine.weights.loader import LoadedModel
+from dgls_engine.weights.random_weights import random_model
 
 PUBLISHED: Mapping[str, Any] = {
     "vocab_size": 262_144,

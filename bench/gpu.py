@@ -37,7 +37,7 @@ from bench.full_size import write_folder
 from bench.gpu_phases import PHASES, STEPS, Figures, Setup
 from bench.gpu_profile import profile
 from bench.rivals import CACHES
-from engine.device import device_name
+from dgls_engine.device import device_name
 
 RUNS: Mapping[str, tuple[str, ...]] = {
     "copy": ("none",),

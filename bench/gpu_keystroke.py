@@ -13,12 +13,12 @@ from pathlib import Path
 from bench.full_size import open_random
 from bench.gpu_phases import STEPS, Figures, Setup
 from bench.latency import TYPED, Client, JournalEngine, percentile, replay
-from dgls.server import PREFILL_MS, serve
-from dgls.settings import Settings
-from engine.engine import Engine
-from engine.profile import read_profile
-from engine.types import Loading
-from engine.worker import EngineLike
+from dgls.server.server import PREFILL_MS, serve
+from dgls.server.settings import Settings
+from dgls_engine.engine import Engine
+from dgls_engine.profile import read_profile
+from dgls_engine.types import Loading
+from dgls_engine.worker import EngineLike
 
 
 def keystroke(setup: Setup, precision: str) -> Figures:

@@ -18,10 +18,10 @@ import torch
 
 from bench import rivals
 from bench.full_size import config, open_random
-from engine.engine import Engine
-from engine.errors import Cancelled
-from engine.loader import LoadedModel
-from engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment
+from dgls_engine.engine import Engine
+from dgls_engine.errors import Cancelled
+from dgls_engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment
+from dgls_engine.weights.loader import LoadedModel
 
 STEPS = 12
 """Of a keystroke's request: what the full model was seen to need for a canvas of 32 tokens and more."""

@@ -14,7 +14,7 @@ import torch
 from torch.profiler import ProfilerActivity
 
 from bench.gpu_phases import STEPS, Figures, Setup, context_of, filled
-from engine.engine import Engine
+from dgls_engine.engine import Engine
 
 PARTS = {
     "experts": r"grouped|expert|moe|_scaled_mm_grouped|histc|radix|sort",

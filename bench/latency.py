@@ -24,11 +24,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from dgls.server import serve
-from dgls.settings import Settings
-from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
-from engine.worker import EngineLike
+from dgls.server.server import serve
+from dgls.server.settings import Settings
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
+from dgls_engine.worker import EngineLike
 
 URI = "file:///bench/ledger.py"
 INSTANT = "none"
@@ -323,7 +323,7 @@ def run_server(model: str, journal: Path) -> int:
     def open_engine(settings: Settings, _: Loading) -> EngineLike:
         if model == INSTANT:
             return JournalEngine(InstantEngine(), journal)
-        from engine import Engine
+        from dgls_engine import Engine
 
         return JournalEngine(Engine.open(settings.model, settings.device, settings.dtype), journal)
 

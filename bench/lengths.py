@@ -4,7 +4,7 @@
 
 A hole is the rest of a line, so it ends at a line break; `fixed` is given the longest hole and cut there. `oracle` is
 `fixed` told the true length. Within 0, 1, 2: the share of holes whose text has as many tokens as the truth, or misses
-it by so many. Surprise: nats a token across the seam of the filled canvas (`engine.seam`); `truth` is the author's
+it by so many. Surprise: nats a token across the seam of the filled canvas (`loop.seam`); `truth` is the author's
 own text. Milliseconds are medians with one thread, prefill included, the policies interleaved. Ctrl-C
 prints what is known. The last line is JSON.
 """
@@ -23,18 +23,18 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from engine.canvas import lay_out
-from engine.encoder import Encoder
-from engine.engine import Engine
-from engine.length import Fixed
-from engine.loader import LoadedModel, load
-from engine.passes import Eager
-from engine.profile import HolePolicy
-from engine.prompt import open_prompt
-from engine.seam import AFTER, seam_rows, surprises
-from engine.training.corpus import load as load_corpus
-from engine.training.evaluate import Case, cases, request_of, score
-from engine.types import Hole, Infill, InfillRequest
+from dgls_engine.engine import Engine
+from dgls_engine.loop.seam import AFTER, seam_rows, surprises
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.profile import HolePolicy
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.prompt.formats import open_prompt
+from dgls_engine.text.canvas import lay_out
+from dgls_engine.text.length import Fixed
+from dgls_engine.types import Hole, Infill, InfillRequest
+from dgls_engine.weights.loader import LoadedModel, load
+from dgls_training.corpus import load as load_corpus
+from dgls_training.evaluate import Case, cases, request_of, score
 
 ORACLE = "oracle"
 POLICIES: dict[str, HolePolicy] = {"pad": "pad", "batch": "batch", "fixed": "fixed", ORACLE: "fixed"}

@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from bench.silence import held_out_texts
-from dgls.document import Document, Span
-from dgls.region.syntax import Syntax, parse
-from dgls.rewrite.offer import Diagnosed, offers
+from dgls.change.offer import Diagnosed, offers
+from dgls.code.document import Document, Span
+from dgls.code.syntax import Syntax, parse
 
 
 def long_document(lines: int, seed: int) -> Document:

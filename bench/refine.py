@@ -32,14 +32,14 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.silence import held_out_texts
-from dgls.document import Document, Span
-from dgls.region.syntax import parse
-from dgls.rewrite.passage import Passage, Room, applied, carry_out
-from dgls.rewrite.start import start
-from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE, Action, Task
-from engine.engine import Engine
-from engine.loader import load
-from engine.types import Infill, Limits
+from dgls.change.passage import Passage, Room, applied, carry_out
+from dgls.change.start import start
+from dgls.change.task import HEAVILY, LIGHTLY, MORE, Action, Task
+from dgls.code.document import Document, Span
+from dgls.code.syntax import parse
+from dgls_engine.engine import Engine
+from dgls_engine.types import Infill, Limits
+from dgls_engine.weights.loader import load
 
 STRENGTHS = {"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY}
 OPERATORS = (

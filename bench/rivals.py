@@ -18,7 +18,7 @@ from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import DiffusionGemmaRMSNorm
 
-from engine.norms import FusedRMSNorm
+from dgls_engine.model.diffusion_gemma.norms import FusedRMSNorm
 
 CACHES = {"dynamic": None, "static": "static"}
 UNREACHED = 1e-9

@@ -22,10 +22,11 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from engine import decoder, kernels
-from engine.choice import Choosing, Fused, Plain
-from engine.constraint import Constraint
-from engine.sampler import Sampler
+from dgls_engine.loop.choice import Choosing, Fused, Plain
+from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.sampler import Sampler
+from dgls_engine.model import kernels
+from dgls_engine.model.diffusion_gemma import decoder
 
 TEMPERATURE = 0.6
 

@@ -21,11 +21,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from engine.engine import Engine
-from engine.loader import load
-from engine.profile import Profile
-from engine.training.corpus import load as load_corpus
-from engine.training.evaluate import Case, cases, fill, score
+from dgls_engine.engine import Engine
+from dgls_engine.profile import Profile
+from dgls_engine.weights.loader import load
+from dgls_training.corpus import load as load_corpus
+from dgls_training.evaluate import Case, cases, fill, score
 
 STEPS = (2, 4, 6, 8, 12, 16, 24, 48)
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)

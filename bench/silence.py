@@ -20,12 +20,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgls.code.document import Document
+from dgls.code.syntax import parse
 from dgls.context.exclusion import Excluded, Exclusion
-from dgls.document import Document
-from dgls.region.plan import Budget, Quiet, plan
-from dgls.region.suggestion import Rejection, suggest
-from dgls.region.syntax import parse
-from engine.training.corpus import HELD_OUT
+from dgls.suggest.plan import Budget, Quiet, plan
+from dgls.suggest.suggestion import Rejection, suggest
+from dgls_training.corpus import HELD_OUT
 
 CASES = Path(__file__).parents[1] / "fixtures" / "silence"
 

@@ -36,18 +36,18 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.silence import held_out_texts
-from dgls.document import Document
-from dgls.evaluation.attempt import similarity, without_trailing_blanks
-from dgls.region.cache import TypedThrough
-from dgls.region.draft import Drafting
-from dgls.region.exchange import request_of, suggestion_of
-from dgls.region.plan import Budget, Quiet, Region, plan
-from dgls.region.suggestion import Suggestion
-from dgls.region.syntax import parse
-from engine.engine import Engine
-from engine.loader import load
-from engine.profile import HolePolicy
-from engine.types import Infill, Limits, Step
+from dgls.code.document import Document
+from dgls.code.syntax import parse
+from dgls.evaluation.running.attempt import similarity, without_trailing_blanks
+from dgls.suggest.cache import TypedThrough
+from dgls.suggest.draft import Drafting
+from dgls.suggest.exchange import request_of, suggestion_of
+from dgls.suggest.plan import Budget, Quiet, Region, plan
+from dgls.suggest.suggestion import Suggestion
+from dgls_engine.engine import Engine
+from dgls_engine.profile import HolePolicy
+from dgls_engine.types import Infill, Limits, Step
+from dgls_engine.weights.loader import load
 
 TYPED = (1, 2, 4)
 STEPS = (1, 2, 3, 4, 6)

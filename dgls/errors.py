@@ -9,7 +9,7 @@
     |-- UnusableSource       no holes can be had from this dataset or folder
     `-- SandboxUnavailable   programs can't be run safely here
 
-Errors of the engine are a tree of their own (`engine.errors`).
+Errors of the engine are a tree of their own (`dgls_engine.errors`).
 """
 
 

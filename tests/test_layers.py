@@ -14,16 +14,16 @@ TERMINAL = (*TENSORS, "rich", "typer", "tree_sitter", "pygls")
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("dgls.server", TENSORS),
+        ("dgls.server.server", TENSORS),
         ("dgls.cli", TERMINAL),
         ("dgls.cli.serve", (*TENSORS, "rich", "typer")),
         ("dgls.cli.infill", TENSORS),
         ("dgls.cli.evaluate", TENSORS),
         ("engine", TENSORS),
-        ("engine.worker", TENSORS),
-        ("engine.errors", TENSORS),
-        ("engine.hub", TENSORS),
-        ("engine.profile", TENSORS),
+        ("dgls_engine.worker", TENSORS),
+        ("dgls_engine.errors", TENSORS),
+        ("dgls_engine.weights.hub", TENSORS),
+        ("dgls_engine.profile", TENSORS),
     ],
 )
 def test_importing_stays_cheap(module: str, unwanted: tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from dgls.cli.arguments import build_parser
 from dgls.errors import DglsError
-from engine.errors import EngineError
+from dgls_engine.errors import EngineError
 
 if TYPE_CHECKING:
     from argparse import Namespace

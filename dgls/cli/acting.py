@@ -12,22 +12,22 @@ import time
 from argparse import Namespace
 from dataclasses import dataclass, replace
 
+from dgls.change.edit import breaks, checked, minimal
+from dgls.change.passage import Replacement, Room, applied, carry_out
+from dgls.change.start import start
+from dgls.change.task import Task
 from dgls.cli.difference import show, write_bytes
 from dgls.cli.filling import Filling, Spent
 from dgls.cli.model import unloaded
 from dgls.cli.source import SourceFile, read_piped, read_source
-from dgls.document import Document, Span
+from dgls.code.document import Document, Span
+from dgls.code.languages import FALLBACK, LANGUAGES, language_of
+from dgls.code.syntax import parse
 from dgls.errors import DglsError
-from dgls.region.languages import FALLBACK, LANGUAGES, language_of
-from dgls.region.syntax import parse
-from dgls.rewrite.edit import breaks, checked, minimal
-from dgls.rewrite.passage import Replacement, Room, applied, carry_out
-from dgls.rewrite.start import start
-from dgls.rewrite.task import Task
-from engine.errors import EngineError
-from engine.hub import PUBLISHED, installed
-from engine.profile import read_profile
-from engine.types import Limits
+from dgls_engine.errors import EngineError
+from dgls_engine.profile import read_profile
+from dgls_engine.types import Limits
+from dgls_engine.weights.hub import PUBLISHED, installed
 
 PIPED = "-"
 """Who names this as the file means standard input."""

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NoReturn
 
 from dgls.cli.targets import Lines, Place, kept, lines, place, target
-from dgls.settings import DTYPES
+from dgls.server.settings import DTYPES
 
 _CHANGES_EPILOG = (
     "Exit codes: 0 if all went well, whether or not anything changed; 1 if --check found that something would "
@@ -185,7 +185,7 @@ def _models(parser: argparse.ArgumentParser) -> None:
 
 
 def _strength(text: str) -> float:
-    from dgls.rewrite.task import HEAVILY, LIGHTLY, MORE
+    from dgls.change.task import HEAVILY, LIGHTLY, MORE
 
     try:
         value = {"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY}.get(text) or float(text)

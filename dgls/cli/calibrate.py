@@ -20,18 +20,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dgls.errors import DglsError
-from dgls.evaluation.attempt import Conditions, Count, Infiller
-from dgls.evaluation.calibration import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
-from dgls.evaluation.case import Case, Kind, Outcome
-from dgls.evaluation.cutting import cut
-from dgls.evaluation.metrics import Share, show_curve, suggestions, summarise
-from dgls.evaluation.provenance import trained_on
-from engine import own_calibration
-from engine.calibration import Calibration
-from engine.checkpoint import read_checkpoint
-from engine.hub import locate
-from engine.profile import read_profile
-from engine.tokenizer import Tokenizer
+from dgls.evaluation.cases.case import Case, Kind, Outcome
+from dgls.evaluation.cases.cutting import cut
+from dgls.evaluation.cases.provenance import trained_on
+from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summarise
+from dgls.evaluation.running.attempt import Conditions, Count, Infiller
+from dgls.evaluation.running.calibration import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
+from dgls_engine.calibration import Calibration
+from dgls_engine.profile import read_profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights import saved_calibration as own_calibration
+from dgls_engine.weights.checkpoint import read_checkpoint
+from dgls_engine.weights.hub import locate
 
 KINDS: tuple[Kind, ...] = ("single-line", "multi-line")
 """Where suggestions come by themselves: not in the middle of words and lines."""
@@ -58,7 +58,7 @@ def run(options: Namespace) -> int:
     if len(cases) < LEAST_FILLS:
         raise DglsError(_too_few(f"{source} has room for {len(cases)} holes"))
     tokenizer = Tokenizer(folder / "tokenizer.json")
-    from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+    from dgls_engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
 
     with Engine.open(options.model, dtype=options.dtype) as engine:
         # What is shipped is held against what was shipped, whatever whoever ships it uses.

@@ -19,13 +19,13 @@ from rich.padding import Padding
 from rich.text import Text
 
 from dgls.cli.drafts import drawn
-from dgls.document import Document
+from dgls.code.document import Document
+from dgls.code.languages import language_of
+from dgls.code.window import after_end, before_start, estimate_tokens
 from dgls.errors import DglsError
-from dgls.evaluation.marked import MarkedSource
-from dgls.region.languages import language_of
-from dgls.region.window import after_end, before_start, estimate_tokens
-from engine import Context, Draft, Engine, Hole, Infill, InfillRequest, Pinned, Step
-from engine.profile import ModelInfo, Profile
+from dgls.evaluation.cases.marked import MarkedSource
+from dgls_engine import Context, Draft, Engine, Hole, Infill, InfillRequest, Pinned, Step
+from dgls_engine.profile import ModelInfo, Profile
 
 EXAMPLES = ("ticket.py", "weather.py", "trails.py")
 SEED = 1

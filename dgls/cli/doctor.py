@@ -16,16 +16,16 @@ from rich.console import Console
 
 from dgls.cli.fitting import fitting
 from dgls.cli.models import size
-from dgls.region.languages import LANGUAGES
-from dgls.region.syntax import grammar_of
-from dgls.settings import Settings
-from engine.calibration import Calibration
-from engine.checkpoint import read_checkpoint
-from engine.errors import EngineError
-from engine.hub import PUBLISHED, PUBLISHED_PROMPT, Installed, installed, locate
-from engine.memory import PUBLISHED as PUBLISHED_ANATOMY
-from engine.own_calibration import own_calibration
-from engine.profile import read_profile
+from dgls.code.languages import LANGUAGES
+from dgls.code.syntax import grammar_of
+from dgls.server.settings import Settings
+from dgls_engine.calibration import Calibration
+from dgls_engine.errors import EngineError
+from dgls_engine.model.memory import PUBLISHED as PUBLISHED_ANATOMY
+from dgls_engine.profile import read_profile
+from dgls_engine.weights.checkpoint import read_checkpoint
+from dgls_engine.weights.hub import PUBLISHED, PUBLISHED_PROMPT, Installed, installed, locate
+from dgls_engine.weights.saved_calibration import own_calibration
 
 EDITORS = {
     "nvim": "Neovim",
@@ -90,7 +90,7 @@ def _libraries() -> Iterator[Finding]:
 
 def _devices() -> Iterator[Finding]:
     try:
-        from engine.device import available_devices, device_name, free_memory, held_by_others, pick_device
+        from dgls_engine.device import available_devices, device_name, free_memory, held_by_others, pick_device
     except (ImportError, OSError) as error:  # a torch that is missing, or that cannot load its own libraries
         yield Finding("device", f"torch does not load ({error})", "install torch again", fatal=True)
         return

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.text import Text
 
 from dgls.cli.printable import printable
-from engine.types import Draft
+from dgls_engine.types import Draft
 
 SURE, LIKELY, UNSURE = "bold green", "green", "dim green"
 

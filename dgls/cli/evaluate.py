@@ -20,27 +20,27 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dgls.errors import DglsError
-from dgls.evaluation import sandbox
-from dgls.evaluation.attempt import Conditions, Infiller
-from dgls.evaluation.case import Case, Kind, Outcome
-from dgls.evaluation.cutting import CUT_KINDS, cut
-from dgls.evaluation.dataset import read_dataset
-from dgls.evaluation.fixtures import fixture_cases
-from dgls.evaluation.page import page_of
-from dgls.evaluation.provenance import trained_on
-from dgls.evaluation.report import Report, as_json
-from dgls.evaluation.results import Header, Results, default_path, fingerprint_of_cases
-from dgls.evaluation.run import evaluate
-from dgls.evaluation.table import table_of
-from engine.checkpoint import read_checkpoint
-from engine.hub import locate
-from engine.own_calibration import fingerprint
-from engine.profile import HolePolicy, Profile
-from engine.tokenizer import Tokenizer
+from dgls.evaluation.cases.case import Case, Kind, Outcome
+from dgls.evaluation.cases.cutting import CUT_KINDS, cut
+from dgls.evaluation.cases.dataset import read_dataset
+from dgls.evaluation.cases.fixtures import fixture_cases
+from dgls.evaluation.cases.provenance import trained_on
+from dgls.evaluation.report.page import page_of
+from dgls.evaluation.report.report import Report, as_json
+from dgls.evaluation.report.table import table_of
+from dgls.evaluation.running import sandbox
+from dgls.evaluation.running.attempt import Conditions, Infiller
+from dgls.evaluation.running.results import Header, Results, default_path, fingerprint_of_cases
+from dgls.evaluation.running.run import evaluate
+from dgls_engine.profile import HolePolicy, Profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.checkpoint import read_checkpoint
+from dgls_engine.weights.hub import locate
+from dgls_engine.weights.saved_calibration import fingerprint
 
 if TYPE_CHECKING:
-    from engine import Engine
-    from engine.training.peer import Peer
+    from dgls_engine import Engine
+    from dgls_engine.peer import Peer
 
 ORACLE = "oracle"
 """The policy that is told the true length; only an evaluation knows it."""
@@ -74,8 +74,8 @@ def run(options: Namespace) -> int:
 def _opened(options: Namespace, folder: Path, overrides: dict[str, Any]) -> Engine | Peer:
     """The model, or an autoregressive one to compare it with."""
     # Here: a mistake in the arguments is told before torch is read, seconds later.
-    from engine import Engine
-    from engine.training.peer import Peer, is_peer
+    from dgls_engine import Engine
+    from dgls_engine.peer import Peer, is_peer
 
     if not is_peer(folder):
         return Engine.open(options.model, dtype=options.dtype, threads=options.threads, overrides=overrides)

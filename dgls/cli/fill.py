@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from dgls.change.stubs.finding import stubs_in
+from dgls.change.task import Action, Task
 from dgls.cli.acting import PIPED, Change, UnusableOptions, act, conclude, line_span, read
 from dgls.cli.infill import offset_of
 from dgls.cli.targets import Place, Target
-from dgls.document import Document, Span
-from dgls.region.indentation import indentation
-from dgls.rewrite.stubs import stubs_in
-from dgls.rewrite.task import Action, Task
+from dgls.code.document import Document, Span
+from dgls.code.indentation import indentation
 
 
 def run(options: Namespace) -> int:

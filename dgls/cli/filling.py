@@ -16,13 +16,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.spinner import Spinner
 
+from dgls.change.passage import Passage
 from dgls.cli.drafts import drawn
-from dgls.document import Span
-from dgls.rewrite.passage import Passage
-from engine.types import Draft, Infill, Limits
+from dgls.code.document import Span
+from dgls_engine.types import Draft, Infill, Limits
 
 if TYPE_CHECKING:
-    from engine import Engine
+    from dgls_engine import Engine
 
 
 @dataclass(slots=True)
@@ -79,7 +79,7 @@ class Filling:
         if console.is_terminal and not console.is_dumb_terminal:
             self._live = self._open.enter_context(Live(self._spinner, console=console, transient=True))
         started = time.perf_counter()
-        from engine import Engine  # here: it takes torch along, and a mistake in the arguments is told before that
+        from dgls_engine import Engine  # here: it takes torch along, and a mistake in the arguments is told before that
 
         self._engine = self._open.enter_context(Engine.open(self._model, dtype=self._dtype))
         self.spent.load_ms = (time.perf_counter() - started) * 1000

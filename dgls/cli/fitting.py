@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 from dgls.cli.models import size
-from engine.errors import NotEnoughMemory, UnsupportedModel
-from engine.memory import Anatomy, Footprint
+from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
+from dgls_engine.model.memory import Anatomy, Footprint
 
 
 def fitting(model: Mapping[str, Any] | Anatomy, prompt_tokens: int) -> tuple[tuple[str, ...], str | None]:
     """A line for each precision that comes into question, and what to do if `auto` would not load. `model`: its config,
     or what that describes. Nothing where torch does not load, which is told with the devices."""
     try:
-        from engine.device import device_name, free_memory, pick_device
-        from engine.precision import choices, footprint_of, pick_precision, precision_named
-        from engine.skeleton import described
+        from dgls_engine.device import device_name, free_memory, pick_device
+        from dgls_engine.model.diffusion_gemma.skeleton import described
+        from dgls_engine.weights.precision import choices, footprint_of, pick_precision, precision_named
     except (ImportError, OSError):
         return (), None
     try:

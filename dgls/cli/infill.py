@@ -20,15 +20,15 @@ from dgls.cli.model import unloaded
 from dgls.cli.printable import printable
 from dgls.cli.source import SourceFile, read_source
 from dgls.cli.targets import Target
-from dgls.document import Document
+from dgls.code.document import Document
+from dgls.code.languages import language_of
+from dgls.code.syntax import parse
 from dgls.errors import DglsError
-from dgls.region.exchange import filled, request_of, suggestion_of
-from dgls.region.languages import language_of
-from dgls.region.plan import Budget, Quiet, Region, plan
-from dgls.region.suggestion import Rejection, Suggestion
-from dgls.region.syntax import parse
-from engine import Infill, Limits
-from engine.profile import Profile
+from dgls.suggest.exchange import filled, request_of, suggestion_of
+from dgls.suggest.plan import Budget, Quiet, Region, plan
+from dgls.suggest.suggestion import Rejection, Suggestion
+from dgls_engine import Infill, Limits
+from dgls_engine.profile import Profile
 
 DEADLINE_MS = 10_000
 """How long a fill without a seed may take, the model's loading aside."""
@@ -131,7 +131,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
     limits = Limits(options.steps, DEADLINE_MS if options.seed is None else None)
     request = request_of(region, Path(document.uri).name, document.language, limits, seed)
-    from engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+    from dgls_engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
 
     with Engine.open(options.model, dtype=options.dtype) as engine:
         loaded = time.perf_counter()

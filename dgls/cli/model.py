@@ -6,11 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from dgls.region.window import CountTokens
-from engine.checkpoint import read_checkpoint
-from engine.hub import locate
-from engine.profile import Profile, read_profile
-from engine.tokenizer import Tokenizer
+from dgls.code.window import CountTokens
+from dgls_engine.profile import Profile, read_profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.checkpoint import read_checkpoint
+from dgls_engine.weights.hub import locate
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from dgls.errors import DglsError
-from engine.hub import EMBEDDED, PUBLISHED, PullPlan, installed, published_requirements, pull
-from engine.quantised import Entry, entries, sweep
+from dgls_engine.weights.expert_cache import Entry, entries, sweep
+from dgls_engine.weights.hub import EMBEDDED, PUBLISHED, PullPlan, installed, published_requirements, pull
 
 
 def run(options: Namespace) -> int:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Iterator
 
+from dgls.change.task import MORE, Action, Task
 from dgls.cli.acting import PIPED, UnusableOptions, act, line_span, read
 from dgls.cli.targets import Lines
-from dgls.rewrite.task import MORE, Action, Task
 
 
 def run(options: Namespace) -> int:

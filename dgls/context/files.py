@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dgls.code.document import Document
 from dgls.context.exclusion import Exclusion, path_of
 from dgls.context.outline import Import, Outline, outline
-from dgls.document import Document
 
 LARGEST = 200_000
 """Bytes; a longer file is generated, and takes tens of milliseconds to parse."""

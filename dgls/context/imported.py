@@ -14,7 +14,7 @@ from pathlib import Path
 
 from dgls.context.files import Files, Texts
 from dgls.context.outline import Import, Outline, outline
-from engine.types import Snippet
+from dgls_engine.types import Snippet
 
 MOST_CHARACTERS = 8000
 """Of all snippets; more than any prompt's part for them."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from dgls.code.languages import language_of
 from dgls.context.files import Files, Texts
-from dgls.region.languages import language_of
-from engine.types import Snippet
+from dgls_engine.types import Snippet
 
 _MOST_FILES = 16
 _SCANNED = 100_000  # characters on either side of the region

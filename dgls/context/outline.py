@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node, Parser
 
-from dgls.region.languages import language_of
-from dgls.region.syntax import grammar_of
+from dgls.code.languages import language_of
+from dgls.code.syntax import grammar_of
 
 LONGEST = 1500
 """Characters of one definition; more of a class is left out."""

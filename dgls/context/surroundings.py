@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from dgls.code.document import Document
+from dgls.code.languages import language_of
 from dgls.context.exclusion import Excluded, Exclusion, path_of
 from dgls.context.files import Files
 from dgls.context.imported import imported
 from dgls.context.opened import opened
-from dgls.document import Document
-from dgls.region.languages import language_of
-from engine.types import Snippet
+from dgls_engine.types import Snippet
 
 Source = Literal["imports", "open files"]
 FRESH_SECONDS = 2.0

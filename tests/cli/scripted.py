@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Self
 
-from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Step, Timings
+from dgls_engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Step, Timings
 
 SUMS = "def add(a, b):\n    c = a + b\n    return c\n\n\ndef sub(a, b):\n    return a - b\n"
 DIFF = """\

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-import engine
-from dgls.evaluation.case import Case
-from engine.own_calibration import own_calibration
-from engine.profile import ModelInfo, Profile, read_profile
-from engine.types import CancelToken, Infill, InfillRequest, Piece, Pinned, Step, Timings
+import dgls_engine
+from dgls.evaluation.cases.case import Case
+from dgls_engine.profile import ModelInfo, Profile, read_profile
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Pinned, Step, Timings
+from dgls_engine.weights.saved_calibration import own_calibration
 from tests.cli.conftest import Run
 from tests.engine.checkpoints import raw_checkpoint
 
@@ -51,8 +51,8 @@ class HalfRight:
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = raw_checkpoint(tmp_path / "model", canvas_length=96)
     opener = type("Opener", (), {"open": staticmethod(lambda model, dtype: HalfRight(Path(model)))})
-    monkeypatch.setattr(engine, "Engine", opener, raising=False)
-    monkeypatch.setattr("engine.own_calibration.calibration_folder", lambda: tmp_path / "configuration")
+    monkeypatch.setattr(dgls_engine, "Engine", opener, raising=False)
+    monkeypatch.setattr("dgls_engine.weights.saved_calibration.calibration_folder", lambda: tmp_path / "configuration")
     monkeypatch.setattr("dgls.cli.calibrate.cut", cut)
     monkeypatch.setattr("dgls.cli.calibrate.trained_on", lambda folder: frozenset())
     monkeypatch.setattr(HalfRight, "interrupted_at", -1)

@@ -15,12 +15,12 @@ import pytest
 import dgls.cli.doctor
 import dgls.cli.models
 from dgls import cli
-from engine.calibration import Calibration
-from engine.hub import Installed, PullPlan, RemoteFile
-from engine.memory import footprint
-from engine.own_calibration import save
-from engine.quantised import Writing, entry_of
-from engine.skeleton import described
+from dgls_engine.calibration import Calibration
+from dgls_engine.model.diffusion_gemma.skeleton import described
+from dgls_engine.model.memory import footprint
+from dgls_engine.weights.expert_cache import Writing, entry_of
+from dgls_engine.weights.hub import Installed, PullPlan, RemoteFile
+from dgls_engine.weights.saved_calibration import save
 from tests.cli.conftest import Run
 
 PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False),), Path("/cache"), 10**12)
@@ -125,7 +125,7 @@ def test_off_a_gpu_the_doctor_names_the_precision_that_fits(
     run: Run, monkeypatch: pytest.MonkeyPatch, model: Path
 ) -> None:
     """`auto` takes bfloat16 there."""
-    monkeypatch.setattr("engine.precision._SMALL", 0)
+    monkeypatch.setattr("dgls_engine.weights.precision._SMALL", 0)
     needed = footprint(described(json.loads((model / "config.json").read_text())), "fp8", 2, 64, fused=False).total
     monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])
     leave(needed, monkeypatch)
@@ -133,7 +133,7 @@ def test_off_a_gpu_the_doctor_names_the_precision_that_fits(
 
 
 def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("engine.hub.embedded_folder", lambda: tmp_path / "gone")
+    monkeypatch.setattr("dgls_engine.weights.hub.embedded_folder", lambda: tmp_path / "gone")
     outcome = run("doctor")
     assert outcome.code == 1
     assert "reinstall dgls" in outcome.out
@@ -142,8 +142,8 @@ def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPa
 def test_the_doctor_says_whose_calibration_counts(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path
 ) -> None:
-    monkeypatch.setattr("engine.hub.embedded_folder", lambda: model)
-    monkeypatch.setattr("engine.own_calibration.calibration_folder", lambda: tmp_path)
+    monkeypatch.setattr("dgls_engine.weights.hub.embedded_folder", lambda: model)
+    monkeypatch.setattr("dgls_engine.weights.saved_calibration.calibration_folder", lambda: tmp_path)
     assert "confidence: not calibrated" in run("doctor").out
     save(Calibration(show_above=0.125), model)
     assert "confidence: calibrated on your own code" in (out := run("doctor").out)
@@ -163,7 +163,7 @@ def test_models_lists_what_is_there_and_what_could_be(run: Run, monkeypatch: pyt
 @pytest.fixture
 def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     """Packed experts of two models, of which the second is gone."""
-    monkeypatch.setattr("engine.quantised.user_cache_path", lambda *_, **__: tmp_path / "cache")
+    monkeypatch.setattr("dgls_engine.weights.expert_cache.user_cache_path", lambda *_, **__: tmp_path / "cache")
     folders = []
     for name in ("here", "gone"):
         source = tmp_path / name / "model.safetensors"

@@ -12,8 +12,8 @@ import pytest
 from rich.console import Console
 
 from dgls.cli import demo
-from dgls.evaluation.marked import MarkedSource
-from engine import Engine
+from dgls.evaluation.cases.marked import MarkedSource
+from dgls_engine import Engine
 from tests.cli.conftest import Run
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dgls.cli import evaluate
-from dgls.evaluation import run as evaluation
-from dgls.evaluation import sandbox
-from dgls.evaluation.attempt import attempt
+from dgls.evaluation.running import run as evaluation
+from dgls.evaluation.running import sandbox
+from dgls.evaluation.running.attempt import attempt
 from tests.cli.conftest import Outcome, Run
 
 PROBLEMS = [

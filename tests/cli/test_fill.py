@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.types import Hole, InfillRequest, Pinned
+from dgls_engine.types import Hole, InfillRequest, Pinned
 from tests.cli.conftest import Pipe, Run, Scripted
 from tests.cli.scripted import ScriptedEngine
 

@@ -11,7 +11,7 @@ import pytest
 from dgls.cli.infill import UnusablePosition, offset_of
 from dgls.cli.printable import printable
 from dgls.cli.targets import Target
-from dgls.document import Document
+from dgls.code.document import Document
 from tests.cli.conftest import Outcome, Run
 
 SUMS = "def add(a, b):\n    return \n\n\ndef sub(a, b):\n    return a - b\n"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dgls import cli
-from engine.types import Hole, InfillRequest
+from dgls_engine.types import Hole, InfillRequest
 from tests.cli.conftest import Run, Scripted
 from tests.cli.scripted import DIFF, NEW, SUMS, ScriptedEngine, drafted
 from tests.engine.checkpoints import chat_checkpoint

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dgls.code.document import Document
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
-from dgls.document import Document
-from dgls.region.exchange import request_of
-from dgls.region.plan import Budget, Quiet, plan
-from engine.types import InfillRequest, Limits, Snippet
+from dgls.suggest.exchange import request_of
+from dgls.suggest.plan import Budget, Quiet, plan
+from dgls_engine.types import InfillRequest, Limits, Snippet
 from tests.context.workspace import plant
 
 ALL: frozenset[Source] = frozenset({"imports", "open files"})

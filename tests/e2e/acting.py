@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dgls.document import Change, Document, Position, PositionEncoding
+from dgls.code.document import Change, Document, Position, PositionEncoding
 from tests.e2e.wire import REPO, Message, Wire
 
 CLIENTS = sorted((REPO / "fixtures" / "clients").glob("init-*.json"))

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dgls.server import serve
-from dgls.settings import Settings
-from engine.calibration import Calibration
-from engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
-from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
+from dgls.server.server import serve
+from dgls.server.settings import Settings
+from dgls_engine.calibration import Calibration
+from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dgls.document import Document, Position, PositionEncoding
+from dgls.code.document import Document, Position, PositionEncoding
 from tests.e2e.acting import edited, place, recorded, shown
 from tests.e2e.test_inline_completion import METHOD as INLINE
 from tests.e2e.test_inline_completion import SLOW, URI, ready

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from safetensors import safe_open
 
-from engine.hub import embedded_folder
+from dgls_engine.weights.hub import embedded_folder
 from tests.e2e.acting import RESOLVE, capable, heard, listing, place, shown, titled
 from tests.e2e.wire import Wire, completion, serving
 from tests.engine.checkpoints import raw_checkpoint, speak_ascii

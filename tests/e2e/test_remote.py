@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import torch
 
-from engine.hub import embedded_folder
-from engine.loader import load
-from engine.tokenizer import Tokenizer
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.hub import embedded_folder
+from dgls_engine.weights.loader import load
 from tests.e2e.acting import RESOLVE, capable, edited, heard, listing, place, shown, titled
 from tests.e2e.test_inline_completion import AUTOMATIC, INVOKED, METHOD, URI, texts
 from tests.e2e.wire import PATIENCE, Message, Wire, completion, insertion, serving

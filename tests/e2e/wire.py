@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from dgls.transport import Frames
+from dgls.server.transport import Frames
 
 REPO = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.engine import Engine
-from engine.loader import LoadedModel, load
+from dgls_engine.engine import Engine
+from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
 
 

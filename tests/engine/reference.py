@@ -8,16 +8,16 @@ import torch
 from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 
-from engine.canvas import Canvas, Span
-from engine.captured import Captured
-from engine.constraint import Constraint
-from engine.denoise import Candidate, Progress, denoise
-from engine.encoder import Encoder
-from engine.loader import LoadedModel
-from engine.passes import Eager
-from engine.sampler import Sampler, Schedule
-from engine.stopping import Deadline, StableAndSure
-from engine.types import CancelToken
+from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.denoise import Candidate, Progress, denoise
+from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.model.diffusion_gemma.captured import Captured
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.text.canvas import Canvas, Span
+from dgls_engine.types import CancelToken
+from dgls_engine.weights.loader import LoadedModel
 
 
 class Drafts:

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.calibration import Calibration
-from engine.engine import Engine
-from engine.own_calibration import fingerprint, own_calibration, path_of, remove, save, ship
-from engine.profile import INFILL_FILE, read_json, read_profile
+from dgls_engine.calibration import Calibration
+from dgls_engine.engine import Engine
+from dgls_engine.profile import INFILL_FILE, read_json, read_profile
+from dgls_engine.weights.saved_calibration import fingerprint, own_calibration, path_of, remove, save, ship
 from tests.engine.checkpoints import raw_checkpoint
 
 OWN = Calibration(((0.1, 0.0), (0.6, 0.25), (0.9, 0.5)), show_above=0.3, keep_above=0.7, length_bias=-0.5)
@@ -23,7 +23,7 @@ SHARES = st.floats(0, 1)
 @pytest.fixture(autouse=True)
 def configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     folder = tmp_path / "configuration" / "calibration"
-    monkeypatch.setattr("engine.own_calibration.calibration_folder", lambda: folder)
+    monkeypatch.setattr("dgls_engine.weights.saved_calibration.calibration_folder", lambda: folder)
     return folder
 
 

@@ -11,14 +11,14 @@ from unittest.mock import MagicMock
 import pytest
 import torch
 
-from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned
-from engine.captured import CudaGraphs
-from engine.device import no_waits
-from engine.errors import Cancelled
-from engine.loader import load
-from engine.profile import HolePolicy
+from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned
+from dgls_engine.device import no_waits
+from dgls_engine.errors import Cancelled
+from dgls_engine.model.diffusion_gemma.captured import CudaGraphs
+from dgls_engine.profile import HolePolicy
+from dgls_engine.weights.loader import load
 from tests.engine.checkpoints import raw_checkpoint
-from tests.engine.test_captured import ASKED, ask
+from tests.engine.model.test_captured import ASKED, ask
 
 
 class FakeCuda:

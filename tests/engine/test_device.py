@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 import torch
 
-from engine import Engine, Hole, InfillRequest, decoder, loader
-from engine import device as devices
-from engine.errors import NotEnoughMemory
-from engine.types import Context
+from dgls_engine import Engine, Hole, InfillRequest
+from dgls_engine import device as devices
+from dgls_engine.errors import NotEnoughMemory
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.types import Context
+from dgls_engine.weights import loader
 from tests.engine.checkpoints import raw_checkpoint
 
 CPU = torch.device("cpu")

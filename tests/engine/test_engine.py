@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
-from engine.errors import EngineClosed, EngineError, RequestTooLarge
-from engine.loader import LoadedModel
+from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
+from dgls_engine.errors import EngineClosed, EngineError, RequestTooLarge
+from dgls_engine.weights.loader import LoadedModel
 
 HOLE = Hole(max_tokens=6)
 

@@ -10,10 +10,13 @@ from typing import Any
 import pytest
 import torch
 
-from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Pinned, decoder, filling, loader
-from engine import engine as engines
-from engine.errors import BrokenCheckpoint, Cancelled, NotEnoughMemory
-from engine.loader import LoadedModel
+from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Pinned
+from dgls_engine import engine as engines
+from dgls_engine.errors import BrokenCheckpoint, Cancelled, NotEnoughMemory
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.weights import loader
+from dgls_engine.weights import streaming as filling
+from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import raw_checkpoint
 
 MOST = 2048

@@ -13,16 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
-from engine.canvas import Span, lay_out
-from engine.captured import Captured
-from engine.errors import Cancelled
-from engine.fill import Fill, read
-from engine.length import Pad
-from engine.loader import LoadedModel, load
-from engine.passes import Eager
-from engine.stopping import StableAndSure
-from engine.tokenizer import Tokenizer
+from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
+from dgls_engine.errors import Cancelled
+from dgls_engine.loop.stopping import StableAndSure
+from dgls_engine.model.diffusion_gemma.captured import Captured
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.text.canvas import Span, lay_out
+from dgls_engine.text.length import Pad
+from dgls_engine.text.reader import Fill, read
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import SLIDING_WINDOW
 from tests.engine.reference import ours, prompt_of, stock
 
@@ -217,7 +217,7 @@ def test_law_6_typing_inside_the_region_encodes_nothing(loaded: LoadedModel, eng
 
 def test_law_6_typing_inside_the_region_tokenises_no_prompt(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     run(engine, request("def read(path):\n    pri", max_steps=1))
-    monkeypatch.setattr("engine.prompt.fit", lambda *_: pytest.fail("tokenised the prompt"))
+    monkeypatch.setattr("dgls_engine.prompt.formats.fit", lambda *_: pytest.fail("tokenised the prompt"))
     run(engine, request("def read(path):\n    print", max_steps=1))
 
 
@@ -312,7 +312,7 @@ def test_law_8_the_first_token_is_held_to_the_typed_letters(
         firsts.append((span.freed, tokenizer.token_bytes(ids[0])))
         return read(span, ids, tokenizer)
 
-    monkeypatch.setattr("engine.fill.read", recorded)
+    monkeypatch.setattr("dgls_engine.text.reader.read", recorded)
     twice = [Pinned(before), Hole(max_tokens=3), Pinned("\n" + before), Hole(max_tokens=4), Pinned("\n")]
     steps, _ = run(engine, InfillRequest(Context(), twice, Limits(max_steps=3)))
     assert len(firsts) >= 2 * len(steps)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from dgls.settings import InlineCompletionSettings
-from engine.canvas import WIDTHS
-from engine.errors import BrokenCheckpoint, UnsupportedModel
-from engine.profile import Profile, read_profile
+from dgls.server.settings import InlineCompletionSettings
+from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
+from dgls_engine.model.widths import WIDTHS
+from dgls_engine.profile import Profile, read_profile
 
 PROFILE = Profile("raw", "pad", canvas_length=64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
 CONFIG = {"canvas_length": 256, "text_config": {"max_position_embeddings": 131072}}

@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned
-from engine.canvas import width_for
-from engine.captured import BATCHES, GRAPHS, Captured, Shape, Work
-from engine.contest import KEEP
-from engine.length import Batch, Pad
-from engine.loader import LoadedModel
-from engine.profile import HolePolicy, Profile
-from engine.warming import LINE, usual_shapes
+from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned
+from dgls_engine.loop.contest import KEEP
+from dgls_engine.model.diffusion_gemma.captured import BATCHES, GRAPHS, Captured, Shape, Work
+from dgls_engine.model.widths import width_for
+from dgls_engine.profile import HolePolicy, Profile
+from dgls_engine.text.length import Batch, Pad
+from dgls_engine.warming import LINE, usual_shapes
+from dgls_engine.weights.loader import LoadedModel
 
 LINES = "def f(x):\n    value = turn(count, key)\n" * 8
 

@@ -12,18 +12,9 @@ from typing import Any
 
 import pytest
 
-from engine.errors import Cancelled, EngineClosed, ModelNotFound
-from engine.types import (
-    CancelToken,
-    Context,
-    Hole,
-    Infill,
-    InfillRequest,
-    Limits,
-    Step,
-    Timings,
-)
-from engine.worker import EngineLike, Worker
+from dgls_engine.errors import Cancelled, EngineClosed, ModelNotFound
+from dgls_engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Step, Timings
+from dgls_engine.worker import EngineLike, Worker
 
 WAIT = 5.0
 

@@ -9,10 +9,10 @@ from queue import Queue
 
 import pytest
 
-from engine.errors import Cancelled, ModelNotFound, NotEnoughMemory, ServerUnfit
-from engine.profile import ModelInfo, Profile
-from engine.types import CancelToken
-from engine.worker import EngineLike, Worker, WorkerState
+from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory, ServerUnfit
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import CancelToken
+from dgls_engine.worker import EngineLike, Worker, WorkerState
 from tests.engine.test_worker import WAIT, ScriptedEngine, outcome, request
 
 PROFILE = Profile("raw", "pad", 64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dgls.evaluation.case import Case, Outcome, Program
-from dgls.evaluation.results import Header
+from dgls.evaluation.cases.case import Case, Outcome, Program
+from dgls.evaluation.running.results import Header
 
 CASE = Case(
     id="add",

@@ -7,15 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from dgls.evaluation.attempt import Conditions, as_typed, attempt
-from dgls.evaluation.case import Case, Outcome
-from dgls.evaluation.repetition import repeats_after
-from dgls.region.languages import language_of
-from engine import CancelToken, Engine, Hole, Infill, InfillRequest, Pinned, Step, Timings
-from engine.calibration import Calibration
-from engine.errors import RequestTooLarge
-from engine.profile import ModelInfo, Profile
-from engine.tokenizer import Tokenizer
+from dgls.code.languages import language_of
+from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.report.repetition import repeats_after
+from dgls.evaluation.running.attempt import Conditions, as_typed, attempt
+from dgls_engine import CancelToken, Engine, Hole, Infill, InfillRequest, Pinned, Step, Timings
+from dgls_engine.calibration import Calibration
+from dgls_engine.errors import RequestTooLarge
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.text.tokenizer import Tokenizer
 from tests.engine.checkpoints import raw_checkpoint
 from tests.evaluation.made_up import CASE, case
 

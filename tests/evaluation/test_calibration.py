@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.evaluation.calibration import (
+from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.report.metrics import calibration_error, reliability, summarise
+from dgls.evaluation.running.calibration import (
     KEPT_RIGHT,
     LEAST_FILLS,
     LEAST_LINES,
@@ -25,10 +27,8 @@ from dgls.evaluation.calibration import (
     shares_right,
     shown_from,
 )
-from dgls.evaluation.case import Case, Outcome
-from dgls.evaluation.metrics import calibration_error, reliability, summarise
-from engine.calibration import Calibration
-from engine.types import Piece, Trial
+from dgls_engine.calibration import Calibration
+from dgls_engine.types import Piece, Trial
 
 SAMPLES = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.5, 1.0])), st.booleans()), max_size=400)
 BEFORE = Calibration(show_above=0.9, keep_above=0.123, length_bias=0.5)

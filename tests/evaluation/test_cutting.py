@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from dgls.code.languages import language_of
+from dgls.code.syntax import grammar_of
 from dgls.errors import UnusableSource
-from dgls.evaluation.case import Case
-from dgls.evaluation.cutting import CUT_KINDS, cut
-from dgls.evaluation.holes import Code, mid_word, multi_line, random_span, single_line
-from dgls.region.languages import language_of
-from dgls.region.syntax import grammar_of
+from dgls.evaluation.cases.case import Case
+from dgls.evaluation.cases.cutting import CUT_KINDS, cut
+from dgls.evaluation.cases.holes import Code, mid_word, multi_line, random_span, single_line
 
 ALL_KINDS = (*CUT_KINDS, "multi-file")
 

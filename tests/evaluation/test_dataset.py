@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls.errors import UnusableSource
-from dgls.evaluation.case import Case, Program
-from dgls.evaluation.dataset import read_dataset
-from dgls.evaluation.programs import program_of
-from dgls.evaluation.sandbox import Limits, run_program
+from dgls.evaluation.cases.case import Case, Program
+from dgls.evaluation.cases.dataset import read_dataset
+from dgls.evaluation.cases.programs import program_of
+from dgls.evaluation.running.sandbox import Limits, run_program
 
 HEAD = "def total(numbers):\n"
 PROBLEM = {

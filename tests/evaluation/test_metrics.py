@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.evaluation.case import Outcome
-from dgls.evaluation.metrics import (
+from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.report.metrics import (
     Share,
     bucket_name,
     by_kind,

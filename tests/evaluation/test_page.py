@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 
 from dgls.cli.arguments import build_parser
-from dgls.evaluation.metrics import bucket_name
-from dgls.evaluation.report import as_json
+from dgls.evaluation.report.metrics import bucket_name
+from dgls.evaluation.report.report import as_json
 from tests.evaluation.made_up import outcome
 from tests.evaluation.test_report import report
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from dgls.evaluation.provenance import held_out, trained_on
+from dgls.evaluation.cases.provenance import held_out, trained_on
 
-EMBEDDED = Path(__file__).parents[2] / "engine" / "models" / "embedded"
+EMBEDDED = Path(__file__).parents[2] / "engine" / "dgls_engine" / "models" / "embedded"
 CARD = """# A model
 
 | | |

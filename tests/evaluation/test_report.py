@@ -11,11 +11,11 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from dgls.evaluation.case import Outcome
-from dgls.evaluation.charts import histogram
-from dgls.evaluation.page import SAMPLE, page_of
-from dgls.evaluation.report import Report, as_json
-from dgls.evaluation.table import table_of
+from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.report.charts import histogram
+from dgls.evaluation.report.page import SAMPLE, page_of
+from dgls.evaluation.report.report import Report, as_json
+from dgls.evaluation.report.table import table_of
 from tests.evaluation.made_up import HEADER, case, outcome
 
 REQUIRED = {"pass_at_1", "exact_match", "edit_similarity", "parses", "repeats_after", "shown", "steps", "p50_ms"}

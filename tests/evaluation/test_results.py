@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgls.evaluation.results import Results, UnusableResults, default_path, fingerprint_of_cases
+from dgls.evaluation.running.results import Results, UnusableResults, default_path, fingerprint_of_cases
 from tests.evaluation.made_up import HEADER, case, outcome
 
 KEPT = [outcome("a"), outcome("b", rejected="empty", text="", parses=None, finish=None, piece_confidences=())]

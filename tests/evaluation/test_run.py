@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from dgls.evaluation.attempt import Conditions
-from dgls.evaluation.case import Outcome
-from dgls.evaluation.results import Results
-from dgls.evaluation.run import evaluate
-from engine import CancelToken, Infill, InfillRequest, Step
+from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.running.attempt import Conditions
+from dgls.evaluation.running.results import Results
+from dgls.evaluation.running.run import evaluate
+from dgls_engine import CancelToken, Infill, InfillRequest, Step
 from tests.evaluation.made_up import HEADER, case
 from tests.evaluation.test_attempt import Parrot
 

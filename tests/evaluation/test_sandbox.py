@@ -12,8 +12,8 @@ import psutil
 import pytest
 
 from dgls.errors import SandboxUnavailable
-from dgls.evaluation import sandbox
-from dgls.evaluation.sandbox import Limits, containment, run_program
+from dgls.evaluation.running import sandbox
+from dgls.evaluation.running.sandbox import Limits, containment, run_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are not run on Windows")
 

@@ -1,6 +1,6 @@
 """Compile kernels for GPUs that are not here, and say what they take of them.
 
-    compiled([Job("engine.kernels.grouped", "_add_up", {"results": "*bf16", ...}, {"TOP_K": 8}, capability=90), ...])
+    compiled([Job("...kernels.grouped", "_add_up", {"results": "*bf16", ...}, {"TOP_K": 8}, capability=90), ...])
 
 Triton decides when a kernel is decorated whether to interpret it, so this runs in a process of its own:
 `python -m tests.kernels.compiling` reads jobs from its standard input and writes what they took, both as JSON.

@@ -1,7 +1,7 @@
 """Kernels are tested where Triton is: on a CUDA device, or else by Triton's interpreter on the CPU.
 
 `pytest.importorskip("triton")` at the top of a test module skips it with a reason; what it imports of
-`engine.kernels` then runs on `device` (tests/conftest.py says how). Tests marked `gpu` want a real one.
+`dgls_engine.model.kernels` then runs on `device` (tests/conftest.py says how). Tests marked `gpu` want a real one.
 """
 
 from __future__ import annotations

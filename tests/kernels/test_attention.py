@@ -11,13 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from engine import attention
-from engine.prompt_cache import KeptLayer, Rows
+from dgls_engine.model.diffusion_gemma import attention
+from dgls_engine.model.diffusion_gemma.prompt_cache import KeptLayer, Rows
 from tests.kernels.compiling import SHARED_MEMORY, Job, compiled
 
 pytest.importorskip("triton", reason="the kernels' tests need Triton: make kernels")
 
-from engine.kernels.attention import Blocks, attend, pick_blocks, pick_splits
+from dgls_engine.model.kernels.attention import Blocks, attend, pick_blocks, pick_splits
 
 SLIDING, FULL = (16, 8, 256), (16, 2, 512)
 """Query heads, key heads and their width in the published model."""
@@ -167,7 +167,7 @@ def job(capability: int, heads: tuple[int, int, int], splits: int) -> Job:
     constants = {"HEADS": keys, "GROUP": queries // keys, "D": dim, "BLOCK_D": dim, "PRECISION": "tf32"}
     constants |= {"BLOCK_M": blocks.rows, "BLOCK_N": blocks.keys, "SPLITS": splits}
     return Job(
-        "engine.kernels.attention",
+        "dgls_engine.model.kernels.attention",
         "attend_kernel",
         signature,
         constants,

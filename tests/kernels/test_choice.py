@@ -12,19 +12,20 @@ from torch import Tensor
 
 pytest.importorskip("triton", reason="needs Triton, which the extra `kernels` brings")
 
-from engine import Engine, Hole, Infill, InfillRequest, Limits, Pinned, decoder
-from engine.canvas import lay_out
-from engine.choice import Fused, Plain
-from engine.constraint import Constraint, Vocabulary
-from engine.denoise import Candidate, Progress, Survivors, denoise
-from engine.device import no_waits
-from engine.encoder import Encoder
-from engine.length import Batch, Pad
-from engine.loader import LoadedModel
-from engine.passes import Eager
-from engine.sampler import Sampler, Schedule
-from engine.stopping import Deadline, StableAndSure
-from engine.types import CancelToken, Context
+from dgls_engine import Engine, Hole, Infill, InfillRequest, Limits, Pinned
+from dgls_engine.device import no_waits
+from dgls_engine.loop.choice import Fused, Plain
+from dgls_engine.loop.constraint import Constraint, Vocabulary
+from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
+from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.text.canvas import lay_out
+from dgls_engine.text.length import Batch, Pad
+from dgls_engine.types import CancelToken, Context
+from dgls_engine.weights.loader import LoadedModel
 from tests.engine.conftest import flat, loaded, peaked
 from tests.engine.reference import prompt_of
 
@@ -117,7 +118,7 @@ def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel) -> No
 
 @pytest.fixture
 def fused(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Engine]:
-    monkeypatch.setattr("engine.engine.choosing_on", lambda device: Fused)
+    monkeypatch.setattr("dgls_engine.engine.choosing_on", lambda device: Fused)
     return lambda: Engine(loaded)
 
 

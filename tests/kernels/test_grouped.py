@@ -11,15 +11,15 @@ from torch import Tensor
 from transformers import DiffusionGemmaTextConfig
 from transformers.models.diffusion_gemma.modeling_diffusion_gemma import DiffusionGemmaTextExperts
 
-from engine import experts
-from engine.experts import by_expert
-from engine.packing import Packed, Packing, pack, unpack
+from dgls_engine.model.diffusion_gemma import experts
+from dgls_engine.model.diffusion_gemma.experts import by_expert
+from dgls_engine.model.packing import Packed, Packing, pack, unpack
 from tests.kernels.compiling import SHARED_MEMORY, Job, compiled
 
 pytest.importorskip("triton", reason="the kernels' tests need Triton: make kernels")
 
-from engine.kernels import grouped, unpacking
-from engine.kernels.grouped import Tiles, grouped_experts
+from dgls_engine.model.kernels import grouped, unpacking
+from dgls_engine.model.kernels.grouped import Tiles, grouped_experts
 
 PACKINGS: list[tuple[Packing, bool]] = [("int4", False), ("int4", True), ("fp8", False)]
 NAMES = ["int4", "int4 with zero points", "fp8"]

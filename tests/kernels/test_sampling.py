@@ -12,8 +12,8 @@ from torch import Tensor
 
 pytest.importorskip("triton", reason="needs Triton, which the extra `kernels` brings")
 
-from engine.kernels.sampling import PART, Measures, Rows, measure, settle, spread
-from engine.sampler import accepted, entropy
+from dgls_engine.loop.sampler import accepted, entropy
+from dgls_engine.model.kernels.sampling import PART, Measures, Rows, measure, settle, spread
 from tests.kernels.compiling import SHARED_MEMORY, Job, compiled
 
 CAP, TEMPERATURE, STEP = 30.0, 0.6, 3
@@ -189,7 +189,15 @@ WARPS = {"_sum_parts": 8, "_sum_rows": 1, "_spread_parts": 8, "_settle_canvas": 
 
 def test_it_compiles_for_the_cards_we_name_without_spilling() -> None:
     jobs = [
-        Job("engine.kernels.sampling", name, signature, CONSTANTS[name], capability, ("vocabulary",), WARPS[name])
+        Job(
+            "dgls_engine.model.kernels.sampling",
+            name,
+            signature,
+            CONSTANTS[name],
+            capability,
+            ("vocabulary",),
+            WARPS[name],
+        )
         for name, signature in SIGNATURES.items()
         for capability in SHARED_MEMORY
     ]

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine.hub import embedded_folder
-from engine.loader import LoadedModel, load
-from engine.remote.address import Address
-from engine.remote.engine import RemoteEngine
-from engine.remote.transport import Patience
-from engine.tokenizer import Tokenizer
+from dgls_engine.remote.address import Address
+from dgls_engine.remote.engine import RemoteEngine
+from dgls_engine.remote.transport import Patience
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.hub import embedded_folder
+from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
 from tests.remote.denoisers import Modelled, Scripted
 from tests.remote.fake_vllm import FakeVllm

@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from engine import decoder
-from engine.encoder import Encoder
-from engine.loader import LoadedModel
-from engine.sampler import accepted
-from engine.tokenizer import Tokenizer
+from dgls_engine.loop.sampler import accepted
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.loader import LoadedModel
 
 Stopped = Callable[[], bool]
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from engine import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
-from engine.errors import Cancelled, ServerUnfit
-from engine.loader import LoadedModel
-from engine.remote.address import Address, refusal
-from engine.remote.engine import RemoteEngine
-from tests.remote.asked import request, run
+from dgls_engine import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
+from dgls_engine.errors import Cancelled, ServerUnfit
+from dgls_engine.remote.address import Address, refusal
+from dgls_engine.remote.engine import RemoteEngine
+from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import HASTY, OpenRemote
 from tests.remote.fake_vllm import FakeVllm
+from tests.remote.requests import request, run
 
 SECRET = "sk-0123456789"
 

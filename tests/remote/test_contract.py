@@ -15,11 +15,11 @@ from typing import Any
 
 import pytest
 
-from engine.loader import LoadedModel
-from engine.remote.wire import Ask, body, probe, refused_for_pins, refused_for_width
-from tests.remote.asked import request, run
+from dgls_engine.remote.wire import Ask, body, probe, refused_for_pins, refused_for_width
+from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import OpenRemote
 from tests.remote.fake_vllm import FakeVllm, refusal
+from tests.remote.requests import request, run
 
 VOCABULARY, CANVAS = 262_144, 256
 

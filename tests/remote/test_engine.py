@@ -10,23 +10,24 @@ from pathlib import Path
 import pytest
 import torch
 
-from engine import Context, Hole, InfillRequest, Limits, Pinned, doubt
-from engine import seam as local
-from engine.canvas import lay_out
-from engine.contest import DROP_AT, KEEP
-from engine.doubt import TURNS
-from engine.encoder import Encoder
-from engine.length import ladder
-from engine.loader import LoadedModel
-from engine.passes import Eager
-from engine.remote.reading import doubted, doubts, seam
-from engine.remote.rival import Found, drawn, noise
-from engine.remote.wire import Ask, Told
-from engine.seam import AFTER
-from tests.remote.asked import request, run
+from dgls_engine import Context, Hole, InfillRequest, Limits, Pinned
+from dgls_engine.loop import doubt
+from dgls_engine.loop import seam as local
+from dgls_engine.loop.contest import DROP_AT, KEEP
+from dgls_engine.loop.doubt import TURNS
+from dgls_engine.loop.seam import AFTER
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.remote.judging import doubted, doubts, seam
+from dgls_engine.remote.rival import Found, drawn, noise
+from dgls_engine.remote.wire import Ask, Told
+from dgls_engine.text.canvas import lay_out
+from dgls_engine.text.length import ladder
+from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import OpenRemote
 from tests.remote.denoisers import Modelled
 from tests.remote.fake_vllm import FakeVllm
+from tests.remote.requests import request, run
 
 Serve = Callable[[LoadedModel], FakeVllm]
 

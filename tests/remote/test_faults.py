@@ -9,14 +9,14 @@ from dataclasses import replace
 
 import pytest
 
-from engine import CancelToken
-from engine.errors import Cancelled, EngineClosed, EngineError, ServerUnfit, ServerUnreachable
-from engine.remote.address import Address
-from engine.remote.engine import RemoteEngine
-from tests.remote.asked import request, run
+from dgls_engine import CancelToken
+from dgls_engine.errors import Cancelled, EngineClosed, EngineError, ServerUnfit, ServerUnreachable
+from dgls_engine.remote.address import Address
+from dgls_engine.remote.engine import RemoteEngine
 from tests.remote.conftest import HASTY, OpenRemote
 from tests.remote.denoisers import Scripted
 from tests.remote.fake_vllm import FakeVllm
+from tests.remote.requests import request, run
 
 
 @pytest.mark.parametrize("fault", ["drop", "half", "garbage", "short", "500", "503", "429 0.05", "502"])

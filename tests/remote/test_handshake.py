@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dgls.server import open_engine
-from dgls.settings import EngineSettings, Settings
-from engine.errors import ServerUnfit, ServerUnreachable
-from engine.hub import embedded_folder
-from engine.loader import LoadedModel
-from tests.remote.asked import request, run
+from dgls.server.server import open_engine
+from dgls.server.settings import EngineSettings, Settings
+from dgls_engine.errors import ServerUnfit, ServerUnreachable
+from dgls_engine.weights.hub import embedded_folder
+from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import OpenRemote
 from tests.remote.fake_vllm import FakeVllm
+from tests.remote.requests import request, run
 
 
 def test_what_people_see_of_it(scripted: FakeVllm, connect: OpenRemote) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
-from engine.errors import Cancelled, ServerUnreachable
-from engine.loader import LoadedModel
-from tests.remote.asked import request, run
+from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
+from dgls_engine.errors import Cancelled, ServerUnreachable
+from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import OpenRemote
 from tests.remote.denoisers import Modelled, Scripted
 from tests.remote.fake_vllm import FakeVllm
+from tests.remote.requests import request, run
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "remote.md").read_text(encoding="utf-8")
 TABLE = dict(re.findall(r"^\| (\d) [^|]*\| ([^|]+?) \|", PAGE, re.MULTILINE))

@@ -6,11 +6,11 @@ import random
 import threading
 import time
 
-from engine import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
-from engine.errors import Cancelled
-from engine.remote.address import Address
-from engine.remote.engine import RemoteEngine
-from engine.worker import Worker
+from dgls_engine import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
+from dgls_engine.errors import Cancelled
+from dgls_engine.remote.address import Address
+from dgls_engine.remote.engine import RemoteEngine
+from dgls_engine.worker import Worker
 from tests.remote.conftest import HASTY
 from tests.remote.denoisers import Scripted
 from tests.remote.fake_vllm import FakeVllm

@@ -8,10 +8,10 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgls.server import open_engine, serve
-from dgls.settings import Settings
-from engine.types import CancelToken, Infill, InfillRequest, Loading, Step
-from engine.worker import EngineLike
+from dgls.server.server import open_engine, serve
+from dgls.server.settings import Settings
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
+from dgls_engine.worker import EngineLike
 
 
 class CountedEngine:

@@ -1,0 +1,199 @@
+"""What is too long for one canvas is written anew canvas by canvas; what fits one, in one.
+
+A finished part stands in the text that the next canvas is cut from: it is pinned before the hole, and in the prompt.
+Knows texts, offsets and counts of tokens; not what is asked of the model or how its answers are made fit. Pure; runs on
+any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from dgls.change.passage import LONGEST_TOKEN, Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
+from dgls.change.selection import trimmed
+from dgls.code.document import Document, Span
+from dgls.code.languages import language_of
+from dgls.code.window import after_end, before_start, border_among
+from dgls_engine.types import Hole
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How an action goes about its parts.
+
+    `hole` makes the hole for a text; its `max_tokens` are what it takes up in the canvas, and if it `grows` it also
+    takes what the canvas leaves. `fit` makes the infill of a gap fit to stand there; it gives the old text back for one
+    that is not. `pins_rest`: the parts still to come are pinned after the hole as they are. `shows`: the text at hand
+    stands in the prompt.
+    """
+
+    hole: Callable[[str], Hole]
+    fit: Callable[[Passage, Gap, str], str]
+    pins_rest: bool
+    shows: bool
+    grows: bool = False
+    instruction: str = ""
+
+
+def in_turn(document: Document, parts: Sequence[Span], room: Room, manner: Manner) -> Job:
+    """Each of `parts`, in text order, is written anew once."""
+    turns = canvases(document, parts, room, lambda text: manner.hole(text).max_tokens)
+    made: list[Replacement] = []
+    confidence = 1.0
+    for number, pieces in enumerate(turns):
+        following = turns[number + 1][0] if number + 1 < len(turns) and not manner.pins_rest else None
+        passage = _passage(applied(document, made), pieces, following, made, room, manner)
+        infill = yield passage
+        for gap, text, sure in zip(passage.gaps, infill.texts, infill.confidences, strict=True):
+            confidence *= sure
+            new = manner.fit(passage, gap, text)
+            if new != document.text[gap.origin.start : gap.origin.end]:
+                made.append(Replacement(gap.origin, new))
+    return Outcome(document, tuple(made), confidence)
+
+
+def canvases(
+    document: Document, parts: Sequence[Span], room: Room, size: Callable[[str], int]
+) -> list[tuple[Span, ...]]:
+    """What each canvas fills: whole parts where they fit, else cut between statements. `size`: a hole's tokens."""
+    text, most = document.text, _most(room)
+    found: list[tuple[Span, ...]] = []
+    now: list[Span] = []
+    used = 0
+    left = list(reversed(parts))
+    while left:
+        part = left.pop()
+        start = now[-1].end if now else part.start
+        if part.end - start <= most * LONGEST_TOKEN and used + (tokens := _size(text, start, part, room, size)) <= most:
+            now.append(part)
+            used += tokens
+        elif now:
+            found.append(tuple(now))
+            left.append(part)
+            now, used = [], 0
+        else:
+            head, tail = _cut(document, part, most, size)
+            found.append((head,))
+            left += [tail] if tail is not None else []
+    return [*found, tuple(now)] if now else found
+
+
+def _size(text: str, start: int, part: Span, room: Room, size: Callable[[str], int]) -> int:
+    """Tokens of a part, and of what lies between `start` and it."""
+    return room.count(text[start : part.start]) + size(text[part.start : part.end])
+
+
+def _most(room: Room) -> int:
+    """Tokens of holes and of what lies between them: half of the code around gives way before a part is cut."""
+    return max(room.hole_tokens, room.canvas_tokens - (room.before_tokens + room.after_tokens) // 2)
+
+
+def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) -> tuple[Span, Span | None]:
+    """The first piece of a part that is too long, and the rest. Pieces are about as long as each other, not as long as
+    may be: a last one of a few tokens would know little of what it belongs to. The rest starts with its indentation, as
+    how deep it is depends on what the first piece becomes."""
+    text = document.text
+    reach = min(part.end, part.start + most * LONGEST_TOKEN)
+    lines = range(document.line_at(part.start) + 1, document.line_at(reach) + 1)
+
+    def until(line: int) -> int:
+        return size(text[part.start : document.line_start(line)])
+
+    fitting = lines[: bisect_right(lines, most, key=until)]
+    if not fitting:
+        return _cut_line(document, part, most, size)
+    tokens = size(text[part.start : reach]) * (part.end - part.start) // (reach - part.start)
+    share = tokens // max(2, -(-tokens // most))
+    near = fitting[bisect_right(fitting, share * 3 // 5, key=until) :] or fitting[-1:]
+    border = border_among(document, near, language_of(document.language, document.uri))
+    at = border if border is not None else document.line_start(near[-1])
+    head, tail = trimmed(document, Span(part.start, at)), trimmed(document, Span(at, part.end))
+    assert head is not None, "a part starts with a line of code"
+    assert tail is not None, "and ends with one"
+    return Span(part.start, head.end), Span(document.line_start(document.line_at(tail.start)), part.end)
+
+
+def _cut_line(document: Document, part: Span, most: int, size: Callable[[str], int]) -> tuple[Span, Span | None]:
+    """Inside a line that is too long by itself; between words, if there are any."""
+    text = document.text
+    line_end = document.line_end(document.line_at(part.start))
+    lengths = range(1, min(line_end - part.start, most * LONGEST_TOKEN) + 1)
+    length = max(1, bisect_right(lengths, most, key=lambda length: size(text[part.start : part.start + length])))
+    words = list(re.finditer(r"\W", text[part.start : part.start + length]))
+    if words and words[-1].end() * 2 > length:
+        length = words[-1].end()
+    at = min(part.end, part.start + length)
+    return Span(part.start, at), trimmed(document, Span(at, part.end))
+
+
+def _passage(
+    document: Document,
+    pieces: Sequence[Span],
+    following: Span | None,
+    made: Sequence[Replacement],
+    room: Room,
+    manner: Manner,
+) -> Passage:
+    """`document` is the one in which the replacements that are `made` stand."""
+    text = document.text
+    spans = [moved(piece, made) for piece in pieces]
+    start, end = spans[0].start, spans[-1].end
+    old = [text[span.start : span.end] for span in spans]
+    holes = [manner.hole(each) for each in old]
+    between = sum(room.count(text[left.end : right.start]) for left, right in pairwise(spans))
+    used = between + sum(hole.max_tokens for hole in holes)
+    if manner.grows and used < room.hole_tokens:
+        more = (room.hole_tokens - used) // len(holes)
+        holes = [replace(hole, max_tokens=hole.max_tokens + more) for hole in holes]
+        used += more * len(holes)
+    before, after = _around(room, used)
+    canvas_end = _end_of_after(document, end, after, room)
+    if following is not None:
+        canvas_end = min(canvas_end, _next_hole(document, end, moved(following, made)))
+    return Passage(
+        document,
+        Span(_start_of_before(document, start, before, room), canvas_end),
+        tuple(Gap(span, hole, origin) for span, hole, origin in zip(spans, holes, pieces, strict=True)),
+        text[start:end] if manner.shows else "",
+        manner.instruction,
+    )
+
+
+def _around(room: Room, used: int) -> tuple[int, int]:
+    """Tokens of the code before and after that the holes leave room for."""
+    left, wanted = max(0, room.canvas_tokens - used), room.before_tokens + room.after_tokens
+    if left >= wanted:
+        return room.before_tokens, room.after_tokens
+    before = left * room.before_tokens // wanted
+    return before, left - before
+
+
+def _start_of_before(document: Document, start: int, tokens: int, room: Room) -> int:
+    """As many whole lines as fit: nobody types here, so the border needn't stay put as that of a suggestion must."""
+    own = document.line_at(start)
+    lines = range(max(0, own - tokens, document.lines_from(start - tokens * LONGEST_TOKEN)), own + 1)
+    fits = bisect_left(lines, -tokens, key=lambda line: -room.count(document.text[document.line_start(line) : start]))
+    if fits < len(lines):
+        return document.line_start(lines[fits])
+    return before_start(document, start, language_of(document.language, document.uri), tokens, room.count)
+
+
+def _end_of_after(document: Document, end: int, tokens: int, room: Room) -> int:
+    own, reach = document.line_at(end), end + tokens * LONGEST_TOKEN
+    last = document.line_count if reach >= len(document.text) else document.line_at(reach)
+    lines = range(own, min(last, own + tokens))
+    fit = bisect_right(lines, tokens, key=lambda line: room.count(document.text[end : document.next_line(line)]))
+    if fit:
+        return document.next_line(lines[fit - 1])
+    return after_end(document, end, language_of(document.language, document.uri), tokens, room.count)
+
+
+def _next_hole(document: Document, end: int, following: Span) -> int:
+    """How far code that stays as it is goes on behind `end`, and may be pinned: to the line of the next part, if lines
+    are kept between."""
+    kept = document.text[end : following.start].strip()
+    return document.line_start(document.line_at(following.start)) if kept else end

@@ -1,0 +1,204 @@
+"""From an action's outcome to the smallest edit that makes it, checked before anybody is sent it.
+
+Knows texts and offsets; neither LSP nor what was asked for. Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from difflib import SequenceMatcher
+from itertools import accumulate
+
+from dgls.change.passage import Outcome, Replacement, applied
+from dgls.code.breakage import Breakage
+from dgls.code.document import Document, Span
+from dgls.code.syntax import Syntax, parse, parse_all
+
+SCREEN_LINES = 40
+"""What an editor shows at once, on a laptop."""
+
+_ALIKE = 0.6  # as difflib counts: more of a line stays than goes
+_NEAR = 40 * SCREEN_LINES  # characters between changes that may depend on each other
+_LONGEST = 400_000  # characters of a document that is parsed as a whole: a quarter of a second
+_LINES = re.compile(r"\A[^\r\n]*|(?:\r\n|\r|\n)[^\r\n]*")
+"""Lines, ended as LSP says and `str.splitlines` does not; each with the break before it: the last has none after it."""
+
+_BREAKS = ("\r\n", "\n", "\r")
+_WORDS = re.compile(r"\r\n|\w+|[^\S\r\n]+|.", re.DOTALL)
+
+
+class WrongEdit(AssertionError):
+    """An edit would change what no gap allows. A mistake of ours, and no user's: the edit must not be sent."""
+
+
+def minimal(outcome: Outcome) -> tuple[Replacement, ...]:
+    """The same change, of the lines alone that it changes.
+
+    Where a line became another much like it, only what differs is replaced, from the first such word to the last: so
+    the caret, marks and folds in the rest of it stay. Other changed lines are replaced as a whole, as many small edits
+    can't be read in an editor's preview. What was only added or taken away is just that, an insertion or a deletion.
+    """
+    text = outcome.document.text
+    return tuple(
+        smaller
+        for each in _merged(outcome.replacements)
+        for smaller in _changed_lines(text[each.span.start : each.span.end], each)
+    )
+
+
+def breaks(outcome: Outcome) -> bool:
+    """Did the document parse where it is touched, and does it no longer?
+
+    Changes near each other are judged as one: one may open what the other closes. False where nobody can tell: without
+    a grammar, or where a very long stretch of a very long document is touched.
+    """
+    made: list[Replacement] = []
+    for group in _near(minimal(outcome)):
+        document = applied(outcome.document, made)
+        grown = len(document.text) - len(outcome.document.text)
+        one = _as_one(outcome.document, group)
+        span = Span(one.span.start + grown, one.span.end + grown)
+        if _breaks(document, span, one.text):
+            return True
+        made += group
+    return False
+
+
+def is_large(outcome: Outcome) -> bool:
+    """Should a person see the change before it is made? If its first and its last line, before it or after it, do not
+    fit on one screen: who can't see all of what an action did can't judge it at a glance and undo it."""
+    changes = minimal(outcome)
+    if not changes:
+        return False
+    hull = _as_one(outcome.document, changes)
+    before = outcome.document.text[hull.span.start : hull.span.end]
+    return max(len(_LINES.findall(before)), len(_LINES.findall(hull.text))) > SCREEN_LINES
+
+
+def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[Span]) -> tuple[Replacement, ...]:
+    """`changes`, once it is certain that they make the outcome and that all outside `origins` stays, byte for byte.
+
+    `origins` are those of the gaps of all passages. Raises `WrongEdit`.
+    """
+    text = outcome.document.text
+    ends = [0, *(at for each in changes for at in (each.span.start, each.span.end)), len(text)]
+    if ends != sorted(ends):
+        raise WrongEdit("changes overlap or leave the document")
+    new = applied(outcome.document, changes).text
+    if new != applied(outcome.document, outcome.replacements).text:
+        raise WrongEdit("the changes do not make the outcome")
+    at = old_at = inside = 0
+    for origin in _hulls(origins):
+        own = [each for each in changes if origin.start <= each.span.start and each.span.end <= origin.end]
+        at = _same(text[old_at : origin.start], new, at) + origin.length
+        at += sum(len(each.text) - each.span.length for each in own)
+        old_at, inside = origin.end, inside + len(own)
+    if inside != len(changes) or _same(text[old_at:], new, at) != len(new):
+        raise WrongEdit("something outside the gaps would change")
+    return tuple(changes)
+
+
+def _hulls(origins: Iterable[Span]) -> list[Span]:
+    """In text order; those that touch as one, for a change may reach over their common border."""
+    found: list[Span] = []
+    for origin in sorted(set(origins), key=lambda span: (span.start, span.end)):
+        if found and origin.start < found[-1].end:
+            raise WrongEdit("gaps overlap")
+        if found and origin.start == found[-1].end:
+            origin = Span(found.pop().start, origin.end)
+        found.append(origin)
+    return found
+
+
+def _same(kept: str, new: str, at: int) -> int:
+    """Where `kept`, which must stand at `at`, ends there."""
+    there = new[at : at + len(kept)]
+    if kept.encode("utf-8", "surrogatepass") != there.encode("utf-8", "surrogatepass"):
+        raise WrongEdit("something outside the gaps would change")
+    return at + len(kept)
+
+
+def _merged(replacements: Iterable[Replacement]) -> Iterator[Replacement]:
+    """Those that touch as one."""
+    last: Replacement | None = None
+    for each in replacements:
+        if last is not None and last.span.end == each.span.start:
+            last = Replacement(Span(last.span.start, each.span.end), last.text + each.text)
+            continue
+        if last is not None:
+            yield last
+        last = each
+    if last is not None:
+        yield last
+
+
+def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
+    before, after = _LINES.findall(old), _LINES.findall(whole.text)
+    starts = list(accumulate(map(len, before), initial=whole.span.start))
+    for top, bottom, new_top, new_bottom in _hunks(before, after):
+        changed = Replacement(Span(starts[top], starts[bottom]), "".join(after[new_top:new_bottom]))
+        yield _narrowed("".join(before[top:bottom]), changed, single=bottom - top == new_bottom - new_top == 1)
+
+
+def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
+    """Which lines became which. Several that became as many, each much like its own, are a hunk each."""
+    for tag, top, bottom, new_top, new_bottom in SequenceMatcher(None, before, after).get_opcodes():
+        pairs = list(zip(range(top, bottom), range(new_top, new_bottom), strict=False))
+        if bottom - top == new_bottom - new_top and all(_alike(before[line], after[new]) for line, new in pairs):
+            yield from ((line, line + 1, new, new + 1) for line, new in pairs if tag != "equal")
+        elif tag != "equal":
+            yield top, bottom, new_top, new_bottom
+
+
+def _alike(old: str, new: str) -> bool:
+    return old == new or SequenceMatcher(None, old, new, autojunk=False).quick_ratio() > _ALIKE
+
+
+def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
+    """Without the words that both sides begin and end with, if it is of a `single` line; of several lines only what is
+    added or taken away before or after all that stays."""
+    before, after = _WORDS.findall(old), _WORDS.findall(change.text)
+    most = min(len(before), len(after))
+    first = next((at for at in range(most) if before[at] != after[at]), most)
+    most -= first
+    last = next((at for at in range(most) if before[-1 - at] != after[-1 - at]), most)
+    rest = after[first : len(after) - last]
+    stays = min(len(before), len(after)) in (first, last)
+    if not single and not stays:
+        first, last = int(first > 0 and before[0] in _BREAKS), 0
+        rest = after[first:]
+    start = change.span.start + len("".join(before[:first]))
+    end = change.span.end - len("".join(before[len(before) - last :]))
+    return Replacement(Span(start, end), "".join(rest))
+
+
+def _near(changes: Sequence[Replacement]) -> Iterator[list[Replacement]]:
+    """Changes in groups, from each to the next about a screen at most."""
+    group: list[Replacement] = []
+    for each in changes:
+        if group and each.span.start - group[-1].span.end > _NEAR:
+            yield group
+            group = []
+        group.append(each)
+    if group:
+        yield group
+
+
+def _as_one(document: Document, changes: Sequence[Replacement]) -> Replacement:
+    hull = Span(changes[0].span.start, changes[-1].span.end)
+    part = applied(document, changes).text
+    return Replacement(hull, part[hull.start : len(part) - (len(document.text) - hull.end)])
+
+
+def _breaks(document: Document, span: Span, new_text: str) -> bool:
+    syntax = parse(document, span.start)
+    if syntax is not None and not _holds(syntax, span):
+        syntax = None
+    if syntax is None and len(document.text) <= _LONGEST:
+        syntax = parse_all(document)
+    return syntax is not None and Breakage(document, span, syntax).by(new_text)
+
+
+def _holds(syntax: Syntax, span: Span) -> bool:
+    return syntax.start <= span.start and span.end <= syntax.start + len(syntax.text)

@@ -1,0 +1,202 @@
+"""Code for stubs: for the one that somebody points at, or for all of a document.
+
+All take one way. As many stubs as fit are filled together in a canvas, each a hole on lines of its own between what is
+pinned; the rest in further canvases, which see what the earlier ones were filled with. A fill is made fit just as one
+of inline completion is. Where none is to be had the stub stays. Pure.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from dgls.change.passage import LONGEST_TOKEN, Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
+from dgls.change.stubs.finding import Stub, stub_at, stubs_in
+from dgls.change.stubs.placeholders import is_placeholder, says_todo, says_what
+from dgls.change.task import Task
+from dgls.code.breakage import Breakage
+from dgls.code.document import Document, Span
+from dgls.code.indentation import indentation
+from dgls.code.languages import Language, language_of
+from dgls.code.syntax import Syntax, parse
+from dgls.code.window import CountTokens, after_end, before_start
+from dgls.errors import NothingToDo
+from dgls.suggest.plan import BLOCK_LINES, BLOCK_TOKENS, LINE_TOKENS, Region
+from dgls.suggest.suggestion import Rejection, suggest, unbroken
+from dgls_engine.types import Hole
+
+LEAST_TOKENS = 12
+"""A hole is not made shorter to let one more into its canvas: half of all bodies of a single line fit."""
+_SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
+
+
+def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
+    """The stub at the task's span. `syntax` is the tree around it."""
+    stub = stub_at(document, task.span.start, syntax)
+    if stub is None:
+        raise NothingToDo(
+            "there is no stub here: name a line of a function that has no code yet, or a comment that says TODO"
+        )
+    return (yield from filled(document, [stub], room, keep_broken=True))
+
+
+def fill_all(task: Task, document: Document, room: Room) -> Job:
+    """All stubs of the document."""
+    stubs = stubs_in(document)
+    if not stubs:
+        raise NothingToDo(
+            "no function in this file is a stub; mark what is missing with a TODO comment as all that its body has"
+        )
+    return (yield from filled(document, stubs, room, keep_broken=False))
+
+
+def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: bool) -> Job:
+    """The outcome's confidence is that all fills are right if each hole's is that its own is: their product.
+
+    `keep_broken`: a fill that breaks the file stands all the same. Who asks for one stub gets it, and is told; among
+    many nobody would look for it.
+    """
+    done: list[Replacement] = []
+    confidences: list[float] = []
+    for together in packed(document, stubs, room):
+        passage = _passage(document, together, done, room)
+        infill = yield passage
+        for stub, gap, text, confidence in zip(
+            together.stubs, passage.gaps, infill.texts, infill.confidences, strict=True
+        ):
+            code = _code(passage, gap, stub, text)
+            sound = None if code is None else _sound(document, stub, code, done)
+            chosen = code if sound is None and keep_broken else sound
+            if chosen is not None:
+                done.append(Replacement(stub.span, stub.lead + chosen + stub.tail))
+                confidences.append(confidence)
+    return Outcome(document, tuple(done), math.prod(confidences) if done else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Stubs that share a canvas: how many tokens there are for each hole, and before and after them."""
+
+    stubs: tuple[Stub, ...]
+    hole_tokens: int
+    before_tokens: int
+    after_tokens: int
+
+
+def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[Together]:
+    """As many stubs a canvas as have room in it, in text order.
+
+    Their holes are equally long. For one more of them, first what is pinned around them gives way, then they are
+    shortened.
+    """
+    first = 0
+    while first < len(stubs):
+        best = _together(document, stubs[first : first + 1], room)
+        for stop in range(first + 2, len(stubs) + 1):
+            more = _together(document, stubs[first:stop], room)
+            if more.hole_tokens < LEAST_TOKENS:
+                break
+            best = more
+        yield best
+        first += len(best.stubs)
+
+
+def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together:
+    """With the most pinned code around that leaves holes as long as a line, or else the longest holes."""
+    between = 0
+    for stub, following in pairwise(stubs):
+        pinned = document.text[stub.span.end : following.span.start]
+        far = len(pinned) > room.canvas_tokens * LONGEST_TOKEN
+        between += room.canvas_tokens if far else room.count(stub.tail + pinned + following.lead)
+    signature = room.count(document.text[_signature(document, stubs[0]) : stubs[0].span.start] + stubs[0].lead)
+    least = signature if signature <= room.before_tokens else 0
+    best = Together(tuple(stubs), 0, 0, 0)
+    for share in _SHARES:
+        before, after = max(int(room.before_tokens * share), least), int(room.after_tokens * share)
+        each = (room.canvas_tokens - before - after - between) // len(stubs)
+        if each > best.hole_tokens:
+            best = Together(tuple(stubs), min(each, BLOCK_TOKENS), before, after)
+        if each >= LINE_TOKENS:
+            break
+    return best
+
+
+def _passage(document: Document, together: Together, done: Sequence[Replacement], room: Room) -> Passage:
+    """The document with the fills that are `done`, and with nothing in the gaps of the stubs `together`."""
+    stubs = together.stubs
+    opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
+    shift = sum(len(each.text) - each.span.length for each in done)
+    gaps: list[Gap] = []
+    for stub in stubs:
+        at = stub.span.start + shift + len(stub.lead)
+        stop = "\n" if stub.indent is None else None
+        hole = Hole(max_tokens=together.hole_tokens, stop=stop)
+        gaps.append(Gap(Span(at, at), hole, stub.span, stub.lead, stub.tail))
+        shift += len(stub.lead) + len(stub.tail) - stub.span.length
+    language = language_of(document.language, document.uri)
+    at = _signature(document, stubs[0])
+    signature = moved(Span(at, at), done).start
+    start = _canvas_start(opened, gaps[0].span.start, signature, language, together.before_tokens, room.count)
+    end = _canvas_end(opened, gaps[-1].span.end, language, together.after_tokens, room.count)
+    notes = (_note(document, stub, language) for stub in stubs)
+    return Passage(opened, Span(start, end), tuple(gaps), current="\n".join(note for note in notes if note))
+
+
+def _canvas_start(
+    document: Document, hole: int, signature: int, language: Language, tokens: int, count: CountTokens
+) -> int:
+    """With the signature, if that fits; and with no room to spare, since nobody types here."""
+    starts = [before_start(document, hole, language, each, count) for each in (tokens * 4 // 3, tokens)]
+    return min(start for start in (*starts, signature, hole) if count(document.text[start:hole]) <= tokens)
+
+
+def _canvas_end(document: Document, hole: int, language: Language, tokens: int, count: CountTokens) -> int:
+    ends = [after_end(document, hole, language, each, count) for each in (tokens * 4 // 3, tokens)]
+    return max(end for end in (*ends, hole) if count(document.text[hole:end]) <= tokens)
+
+
+def _signature(document: Document, stub: Stub) -> int:
+    """Where the line starts on which the stub's signature begins."""
+    return document.line_start(document.line_at(stub.start))
+
+
+def _note(document: Document, stub: Stub, language: Language) -> str:
+    """A stub's placeholders, if a comment among them says what is to be done."""
+    text = document.text[stub.span.start : stub.span.end]
+    comments = text.partition(language.line_comment or "\n")[2]
+    return text.strip() if says_todo(comments) and says_what(comments) else ""
+
+
+def _sound(document: Document, stub: Stub, code: str, done: Sequence[Replacement]) -> str | None:
+    """As many of its lines as break nothing that parses with the stub. None: not even one does."""
+    now, span = applied(document, done), moved(stub.span, done)
+    syntax = parse(now, span.start)
+    if syntax is None:
+        return code
+    breakage = Breakage(now, span, syntax)
+    return unbroken(code, lambda shorter: breakage.by(stub.lead + shorter + stub.tail))
+
+
+def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
+    """The infill as code that is fit for the gap. None: there is nothing in it that would be more than the stub."""
+    text, language = passage.document.text, language_of(passage.document.language, passage.document.uri)
+    region = Region(
+        version=passage.document.version,
+        span=gap.span,
+        above=text[: passage.canvas.start],
+        before=text[passage.canvas.start : gap.span.start],
+        after=text[gap.span.end : passage.canvas.end],
+        below=text[passage.canvas.end :],
+        kind="block" if stub.indent is not None else "line",
+        stop=gap.hole.stop,
+        indents=(indentation(passage.document.line_text(passage.document.line_at(gap.span.start))),),
+        max_tokens=gap.hole.max_tokens,
+        max_lines=BLOCK_LINES if stub.indent is not None else 1,
+    )
+    found = suggest(passage.document, region, infill)
+    if isinstance(found, Rejection):
+        return None
+    lines = found.new_text.splitlines()
+    return None if all(is_placeholder(line, language.id) for line in lines) else found.new_text

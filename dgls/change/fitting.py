@@ -1,0 +1,119 @@
+"""What the model wrote in place of code, made fit to stand there; the old code, if it can't be.
+
+Whether the result parses is for people to be told, and no reason to drop it here. Knows texts, not the model. Pure;
+runs on any thread.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from dgls.change.passage import Gap, Passage
+from dgls.code.document import Document, Span
+from dgls.code.indentation import first_indents, indentation, width
+from dgls.code.languages import language_of
+from dgls.suggest.plan import Region
+from dgls.suggest.suggestion import NO_TEXT, Rejection, Suggestion, suggest
+
+_BREAK = re.compile(r"\r\n|\n|\r")
+_ENDED = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
+
+
+def rewritten(passage: Passage, gap: Gap, text: str) -> str:
+    """An infill written from nothing: indented as the old code, repeating nothing of the code below or beside.
+
+    Without an instruction it goes on in no body around, unless the old code did.
+    """
+    document, old = passage.document, passage.document.text[gap.span.start : gap.span.end]
+    if text == old:
+        return old
+    known = _has_line_below(document, gap.span)  # what follows such a line in the new code is no repetition
+    below = "" if known else document.text[gap.span.end :]
+    hollow = Document(document.uri, document.version, document.language, document.text[: gap.span.start] + below)
+    region = _region(passage, gap, old, hollow, "" if known else document.text[gap.span.end : passage.canvas.end])
+    found = suggest(hollow, region, text)
+    if isinstance(found, Suggestion):
+        new = found.new_text
+    elif found is Rejection.REPEATS_ITSELF and suggest(hollow, region, old) is found:
+        new = text.strip()
+    else:
+        return old
+    if not old[0].isspace() and not document.text[max(0, gap.span.start - 1) : gap.span.start].strip():
+        new = new.lstrip(" \t")
+    elif old[0].isspace() and _right(passage, gap).strip():
+        new = region.indents[0] + new.lstrip(" \t")  # it was taken to go before code that is indented already
+    return _ended(passage, gap, _in_breaks_of(old, document, new))
+
+
+def redrafted(passage: Passage, gap: Gap, text: str) -> str:
+    """An infill that kept most of the old code token by token; so its spaces and breaks are mostly right."""
+    old = passage.document.text[gap.span.start : gap.span.end]
+    code = text.strip()
+    if not code or (not NO_TEXT.isdisjoint(code) and NO_TEXT.isdisjoint(old)):
+        return old
+    lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
+    new = lead + _in_breaks_of(old, passage.document, code) + tail
+    known = frozenset(_BREAK.split(old))
+    new = re.sub(r"[^\r\n]+", lambda line: line[0] if line[0] in known else line[0].rstrip(" \t"), new)
+    return _ended(passage, gap, new)
+
+
+def _ended(passage: Passage, gap: Gap, new: str) -> str:
+    """Where code goes on behind the gap on its line, the new code ends as close to that as the old one did."""
+    if not _right(passage, gap).strip():
+        return new
+    old = passage.document.text[gap.span.start : gap.span.end]
+    return new.rstrip() + old[len(old.rstrip()) :]
+
+
+def _right(passage: Passage, gap: Gap) -> str:
+    """The rest of the line that the gap ends on."""
+    document, end = passage.document, gap.span.end
+    return document.text[end : document.line_end(document.line_at(end))]
+
+
+def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) -> Region:
+    """The empty place in the `hollow` document where the old code stood."""
+    document, canvas, start = passage.document, passage.canvas, gap.span.start
+    left = document.text[document.line_start(document.line_at(start)) : start]
+    beside = bool((left + _right(passage, gap)).strip())
+    own = indentation(left + old)
+    indents: tuple[str, ...] = (own,)
+    if own != indentation(left):  # the code before has been written anew, and may have opened or closed a body
+        language = language_of(document.language, document.uri)
+        indents = first_indents(hollow, hollow.line_at(start), "", language)
+    dedents = any(width(indentation(line)) < width(own) for line in _BREAK.split(old)[1:] if line.strip())
+    free = bool(passage.instruction)
+    return Region(
+        version=document.version,
+        span=Span(start, start),
+        above=document.text[: canvas.start],
+        before=document.text[canvas.start : start],
+        after=after,
+        below="",
+        kind="line" if beside or dedents or free else "block",
+        stop="\n" if beside and not free and not _BREAK.search(old) else None,
+        indents=indents,
+        max_tokens=gap.hole.max_tokens,
+        max_lines=sys.maxsize,
+    )
+
+
+def _has_line_below(document: Document, span: Span) -> bool:
+    """Does the line that follows stand in the old code already, as a bracket or decorator may, or begin as it ends?"""
+    start = document.line_start(document.line_at(span.start))
+    lines = [line.rstrip() for line in _BREAK.split(document.text[start : span.end])]
+    last = document.line_at(span.end)
+    below = (document.line_text(line).rstrip() for line in range(last + 1, document.line_count))
+    following = next((line for line in below if line), None)
+    return following is not None and (following in lines or following.startswith(lines[-1]))
+
+
+def _in_breaks_of(old: str, document: Document, new: str) -> str:
+    """With the old code's line breaks. If they are not all alike, a line that stays keeps its own."""
+    lines = [(line[1], line[2]) for line in _ENDED.finditer(old)]
+    kinds = {line_break for _, line_break in lines}
+    newline = kinds.pop() if len(kinds) == 1 else document.newline
+    known, kept = dict(lines), frozenset(lines)
+    return _ENDED.sub(lambda line: line[0] if line.groups() in kept else line[1] + known.get(line[1], newline), new)

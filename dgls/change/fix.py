@@ -1,0 +1,99 @@
+"""What a diagnostic covers is changed: the statement is the draft, the message the instruction, its neighbours pinned.
+
+Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tree_sitter import Node
+
+from dgls.change.chain import Manner, in_turn
+from dgls.change.passage import Job, Room
+from dgls.change.refine import drafted
+from dgls.change.selection import open_parts, trimmed
+from dgls.change.sound import as_it_is, kept_sound
+from dgls.change.task import Task
+from dgls.code.document import Document, Span
+from dgls.code.syntax import Syntax
+from dgls.errors import NothingToDo
+
+STRENGTH = 0.6
+"""What is wrong is seldom a single token: most of the statement is open."""
+
+_MOST_LINES = 20  # of what a diagnostic covers: more is said of a definition or file, and mended by no one statement
+
+
+def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
+    covered = statement_at(document, task.span, syntax)
+    if covered is None:
+        raise NothingToDo("the diagnostic covers no statement; select the code to change and refine it")
+    parts = open_parts(document, covered, task.keep)
+    manner = Manner(
+        lambda text: drafted(text, STRENGTH, room),
+        as_it_is,
+        pins_rest=True,
+        shows=True,
+        instruction=task.instruction if room.instructions else "",
+    )
+    return (yield from kept_sound(in_turn(document, parts, room, manner)))
+
+
+def statement_at(document: Document, span: Span, syntax: Syntax | None) -> Span | None:
+    """The smallest statement or statements that hold `span`; of one that has a body, no more than the head that `span`
+    is in. By lines where no tree tells.
+
+    None for a diagnostic of nothing (blank text), of the whole file (none at its start is of a place) and of more than
+    a statement or two.
+    """
+    span = Span(max(0, span.start), min(span.end, len(document.text)))
+    first, last = document.line_at(span.start), document.line_at(span.end)
+    if last - first >= _MOST_LINES or span.end == 0:
+        return None
+    lines = Span(document.line_start(first), document.line_end(last))
+    place = trimmed(document, span) or (span if span.start == span.end else None)
+    if place is None or trimmed(document, lines) is None:
+        return None
+    found = _statement(syntax, place) if syntax is not None else None
+    if found is None or document.line_at(found.end) - document.line_at(found.start) >= _MOST_LINES:
+        found = lines
+    return trimmed(document, found)
+
+
+def _statement(syntax: Syntax, span: Span) -> Span | None:
+    """None where the tree does not know: outside of it, and where it is broken."""
+    if not syntax.start <= span.start <= span.end <= syntax.start + len(syntax.text):
+        return None
+    start, end = syntax.byte(span.start), syntax.byte(span.end)
+    first = max(0, start - 1) if start == end else start
+    node = syntax.tree.root_node.descendant_for_byte_range(first, end)
+    bodies = syntax.language.bodies
+    while node is not None and node.type not in bodies:
+        if node.is_error or node.parent is None:
+            return None
+        if node.parent.type in bodies or any(child.type in bodies for child in node.children):
+            return _between_bodies(syntax, node, start, end)
+        node = node.parent
+    if node is None:
+        return None
+    covered = [child for child in node.named_children if child.start_byte < end and start < child.end_byte]
+    if not covered or any(child.is_error for child in covered):
+        return None
+    return Span(syntax.offset(covered[0].start_byte), syntax.offset(covered[-1].end_byte))
+
+
+def _between_bodies(syntax: Syntax, node: Node, start: int, end: int) -> Span:
+    """The part of a statement around a stretch of bytes that is in none of its bodies."""
+    bodies = list(_bodies(node, syntax.language.bodies))
+    left = max((body.end_byte for body in bodies if body.end_byte <= start), default=node.start_byte)
+    right = min((body.start_byte for body in bodies if end <= body.start_byte), default=node.end_byte)
+    return Span(syntax.offset(left), syntax.offset(right))
+
+
+def _bodies(node: Node, types: frozenset[str]) -> Iterator[Node]:
+    for child in node.children:
+        if child.type in types:
+            yield child
+        else:
+            yield from _bodies(child, types)

@@ -1,0 +1,122 @@
+"""Which actions make sense at a place. Cheap: no engine, and no more of a long document is read than needed. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from dgls.change.fix import statement_at
+from dgls.change.stubs.finding import may_hold_stubs, stub_at
+from dgls.change.task import HEAVILY, LIGHTLY, MORE, Action, Task
+from dgls.code.document import Document, Span
+from dgls.code.languages import language_of
+from dgls.code.syntax import Syntax
+
+_TITLE = 60  # characters of a diagnostic's message that a menu shows
+_MOST_LINES = 500  # of a selection: more are no selection to rewrite, and would take minutes
+_LONGEST = 20_000  # characters of one, for the same reason: lines may be of any length
+_WORD = re.compile(r"\w")
+_MARKUP = frozenset({"json", "yaml", "toml", "html", "css"})
+_ALL = frozenset[str]()
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """`title` is for people."""
+
+    title: str
+    task: Task
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosed:
+    """What some other tool says of a place."""
+
+    span: Span
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """An instruction that is asked for so often that nobody should have to type it. In the languages `only`, if that
+    says any, and in none of `never`; not in prose."""
+
+    title: str
+    instruction: str
+    only: frozenset[str] = _ALL
+    never: frozenset[str] = _ALL
+
+
+PRESETS = (
+    Preset(
+        "Simplify selection",
+        "Simplify this code: make it shorter and clearer, and let it do exactly what it does now.",
+    ),
+    Preset(
+        "Add types to selection",
+        "Add the type annotations that are missing. Change nothing else.",
+        only=frozenset({"python", "typescript", "typescriptreact", "php"}),
+    ),
+    Preset(
+        "Document selection",
+        "Document what is defined here with comments in the form usual in this language. Change no code.",
+        never=frozenset({"json"}),
+    ),
+    Preset(
+        "Handle errors in selection",
+        "Handle the errors that can occur here, as is usual in this language. Change nothing else.",
+        never=_MARKUP,
+    ),
+)
+
+
+def offers(
+    document: Document, span: Span, syntax: Syntax | None, diagnosed: Sequence[Diagnosed], instructions: bool
+) -> list[Offer]:
+    """In the order in which a menu should show them. `instructions`: whether the model takes any."""
+    return [
+        *_fixes(document, diagnosed, syntax),
+        *_fills(document, span, syntax),
+        *_of_selection(document, span, instructions),
+    ]
+
+
+def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | None) -> Iterator[Offer]:
+    """Where several tools say the same of a statement, one."""
+    said: set[tuple[Span, str]] = set()
+    for each in diagnosed:
+        statement = statement_at(document, each.span, syntax)
+        if statement is not None and (statement, each.message) not in said:
+            said.add((statement, each.message))
+            first = each.message.strip().split("\n")[0]
+            short = first if len(first) <= _TITLE else first[: _TITLE - 1].rstrip() + "…"
+            yield Offer(f"Fix: {short}" if short else "Fix this", Task(Action.FIX, each.span, each.message))
+
+
+def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Offer]:
+    if stub_at(document, span.start, syntax) is not None:
+        yield Offer("Fill here", Task(Action.FILL, span))
+    if may_hold_stubs(document, syntax):
+        yield Offer("Fill all holes in this file", Task(Action.FILL_ALL, Span(0, len(document.text))))
+
+
+def _of_selection(document: Document, span: Span, instructions: bool) -> Iterator[Offer]:
+    """Brackets and the like alone are not worth it. Further candidates, which say nothing of themselves, come last."""
+    lines = document.line_at(span.end) - document.line_at(span.start)
+    if lines > _MOST_LINES or span.length > _LONGEST or not _WORD.search(document.text, span.start, span.end):
+        return
+    for how, strength in (("lightly", LIGHTLY), ("more", MORE), ("heavily", HEAVILY)):
+        yield Offer(f"Refine selection {how}", Task(Action.REFINE, span, strength=strength))
+    yield Offer("Rewrite selection", Task(Action.REWRITE, span))
+    if instructions:
+        yield from _presets(document, span)
+    for seed, which in enumerate(("second", "third"), 1):
+        yield Offer(f"Rewrite selection ({which} candidate)", Task(Action.REWRITE, span, seed=seed))
+
+
+def _presets(document: Document, span: Span) -> Iterator[Offer]:
+    language = language_of(document.language, document.uri)
+    for preset in () if language.prose else PRESETS:
+        if (not preset.only or language.id in preset.only) and language.id not in preset.never:
+            yield Offer(preset.title, Task(Action.REWRITE, span, preset.instruction))

@@ -1,0 +1,150 @@
+"""What a function's body is made of: the docstring and comments, placeholders, or code. Read off the tree; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from dgls.change.stubs.layout import Inside
+from dgls.change.stubs.placeholders import PLACEHOLDERS, explains, is_comment, matches, says_todo, says_what
+from dgls.code.document import Document, Span
+from dgls.code.indentation import indentation, width
+from dgls.code.syntax import Syntax
+
+_WRAPPERS = frozenset({"block", "statement_list", "body_statement"})
+_EXPRESSION = "arrow_expression_clause"
+_HEADS = ("parameters", "name")  # fields after which a body without brackets begins
+
+
+@dataclass(slots=True)
+class Body:
+    """A body without code. `start` and the spans count the document's code points.
+
+    `header` is the signature's text. `todo`: a comment says TODO; `refuses`: a statement says that it is not written
+    yet; `explained`: another comment may say why there is nothing. `expression`: the body is no more than one.
+    """
+
+    header: str
+    start: int
+    opened: int
+    closed: int | None
+    gone: list[Span] = field(default_factory=list)
+    kept: list[Span] = field(default_factory=list)
+    todo: bool = False
+    refuses: bool = False
+    explained: bool = False
+    expression: bool = False
+
+    @property
+    def inside(self) -> Inside:
+        return Inside(self.start, self.opened, self.closed, self.gone, self.kept)
+
+
+def body_of(document: Document, syntax: Syntax, owner: Node) -> Body | None:
+    """The body of a function, or of whatever else has one. None if there is code in it, or no body."""
+    bounds = _bounds(syntax, owner)
+    if bounds is None:
+        return None
+    opened, closed = bounds
+    found = _sorted_out(syntax, owner, opened, owner.end_byte if closed is None else closed)
+    if found is None:
+        return None
+    header = syntax.source[owner.start_byte : opened].decode("utf-8", "surrogatepass")
+    start = syntax.offset(owner.start_byte)
+    body = Body(header, start, start + len(header), None if closed is None else syntax.offset(closed))
+    for node, gone in found:
+        at = syntax.offset(node.start_byte)
+        code = syntax.code(node).rstrip()
+        _take(body, syntax.language.id, Span(at, at + len(code)), code, gone)
+    held = owner.child_by_field_name("body")
+    body.expression = held is not None and held.type == _EXPRESSION
+    if closed is None:
+        _take_lines_below(body, document, syntax)
+    return body
+
+
+def _bounds(syntax: Syntax, owner: Node) -> tuple[int, int | None] | None:
+    """Where a body begins and ends, in bytes; no end in a language where indentation alone ends one."""
+    if syntax.language.offside:
+        colon = next((child for child in reversed(owner.children) if child.type == ":"), None)
+        return None if colon is None or colon.is_missing else (colon.end_byte, None)
+    held = owner.child_by_field_name("body")
+    if held is not None and held.type == _EXPRESSION and not held.has_error:
+        return held.children[0].end_byte, held.end_byte
+    for node in (held, owner):
+        if node is not None and len(node.children) >= 2:
+            first, last = node.children[0], node.children[-1]
+            if first.type == "{" and last.type == "}" and not last.is_missing:
+                return first.end_byte, last.start_byte
+    last = owner.children[-1] if owner.children else owner
+    if last.type != "end" or last.is_missing:
+        return None
+    head = next((node for name in _HEADS if (node := owner.child_by_field_name(name)) is not None), None)
+    return None if head is None or last.start_byte < head.end_byte else (head.end_byte, last.start_byte)
+
+
+def _sorted_out(syntax: Syntax, owner: Node, start: int, end: int) -> list[tuple[Node, bool]] | None:
+    """The nodes inside, and whether they are placeholders; the rest is kept. None: there is code among them."""
+    kinds = PLACEHOLDERS[syntax.language.id]
+    found: list[tuple[Node, bool]] = []
+    values = spoken = False  # a value is a placeholder only where something says that code is missing
+    for node in _nodes(owner, start, end):
+        comment = node.type in syntax.language.comments
+        code = syntax.code(node)
+        if node.has_error and "\n" in code:
+            return None  # what is unfinished took more of the text than its own
+        if comment:
+            spoken = spoken or says_todo(code)
+            found.append((node, says_todo(code) and not says_what(code)))
+        elif matches(kinds.nothing, code) or matches(kinds.refusal, code):
+            spoken = spoken or matches(kinds.refusal, code)
+            found.append((node, True))
+        elif syntax.language.offside and _is_docstring(node) and all(not gone for _, gone in found):
+            found.append((node, False))
+        elif matches(kinds.value, code):
+            values = True
+            found.append((node, True))
+        else:
+            return None
+    return found if spoken or not values else None
+
+
+def _nodes(node: Node, start: int, end: int) -> Iterator[Node]:
+    for child in node.children:
+        if child.end_byte <= start or child.start_byte >= end or child.start_byte == child.end_byte:
+            continue
+        if child.type in _WRAPPERS or child.start_byte < start or child.end_byte > end:
+            yield from _nodes(child, start, end)
+        elif child.is_named or child.type.strip():
+            yield child
+
+
+def _is_docstring(node: Node) -> bool:
+    return node.type == "expression_statement" and [child.type for child in node.children] == ["string"]
+
+
+def _take(body: Body, language: str, span: Span, code: str, gone: bool) -> None:
+    (body.gone if gone else body.kept).append(span)
+    body.todo = body.todo or (is_comment(code) and says_todo(code))
+    body.refuses = body.refuses or (gone and matches(PLACEHOLDERS[language].refusal, code))
+    body.explained = body.explained or (is_comment(code) and not gone and explains(code))
+
+
+def _take_lines_below(body: Body, document: Document, syntax: Syntax) -> None:
+    """Comments below the last statement belong to the body if they are as deep; the tree leaves them outside."""
+    taken = [*body.gone, *body.kept]
+    line = document.line_at(max([body.opened, *(span.end for span in taken)])) + 1
+    outer = width(indentation(document.line_text(document.line_at(body.start))))
+    while line < document.line_count and line < document.line_at(syntax.start + len(syntax.text)) + 1:
+        text = document.line_text(line)
+        code = text.strip()
+        if code and not (code.startswith("#") and width(indentation(text)) > outer):
+            return
+        if code:
+            start = document.line_start(line) + len(indentation(text))
+            _take(
+                body, syntax.language.id, Span(start, start + len(code)), code, says_todo(code) and not says_what(code)
+            )
+        line += 1

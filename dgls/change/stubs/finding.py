@@ -1,0 +1,258 @@
+"""Which functions of a document are stubs, and where the code goes that they lack.
+
+A stub's signature, docstring, and comments that say what is to be done stay; its placeholders give way to the hole.
+`stub_at` serves people who point at a place, and takes more for a stub than `stubs_in`, which goes through a file
+and leaves alone whatever may be empty on purpose. With a grammar the tree decides, without one lines and
+indentation (`dgls.change.stubs.bare`). Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from tree_sitter import Node, Query, QueryCursor
+
+from dgls.change.stubs.bare import bare_stub_at, bare_stubs_in
+from dgls.change.stubs.body import Body, body_of
+from dgls.change.stubs.hints import hints_at_stubs
+from dgls.change.stubs.layout import Stub as Stub
+from dgls.change.stubs.layout import below_comment, laid_out
+from dgls.change.stubs.placeholders import PLACEHOLDERS, declares_only, is_comment, says_todo
+from dgls.code.document import Document
+from dgls.code.indentation import indentation, line_above, width
+from dgls.code.languages import FALLBACK, Language, language_of
+from dgls.code.syntax import Syntax, grammar_of, parse_all
+
+_SHORT = 15_000  # characters, some 400 lines; that many are parsed in two milliseconds
+_ABSTRACT = re.compile(r"@(?:[\w.]+\.)?(?:overload|abstract\w*|singledispatch\w*|group|callback)\b")
+_ABSTRACT_BASES = re.compile(r"\b(?:Protocol|ABC|ABCMeta|Interface)\b")
+_INTERFACES = frozenset({"interface_declaration", "trait_item"})
+_CONSTRUCTS = re.compile(r"\b(?:__init__|__new__|constructor|initialize|__construct)\b")
+_CONSTRUCTORS = frozenset({"constructor_declaration", "compact_constructor_declaration", "destructor_declaration"})
+_ARGUMENTS = re.compile(r"\(\s*(?:(?:self|cls|void)\b\s*,?)?\s*([^)]*)\)(\s*(?:noexcept\s*)?:\s*\w)?")
+_WHATEVER = re.compile(r"\*{1,2}\w+(?:\s*:\s*\w+)?\s*,?")  # whatever is given is meant to be dropped
+_DERIVES = re.compile(r"class\s+\w+([^\r\n{]*)")
+_FOR_OTHERS = re.compile(
+    r"\b(?:sub-?class|child class|overrid|must (?:be )?(?:implement|define|provide))", re.IGNORECASE
+)
+_STORED = re.compile(r"\b(?:private|public|protected|readonly)\b")
+_EMPTY_BY_NAME = re.compile(r"\b_*(?:no_?op|nop|do_?nothing|ignore|dummy)\w*\s*\(", re.IGNORECASE)
+
+
+def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | None:
+    """The innermost stub around `offset`, be it on the signature, in the docstring or in the body.
+
+    Whatever has a body counts, not functions alone; so does a comment that says TODO on the line at `offset`: the hole
+    is below it. `syntax` is the tree around `offset`, or None.
+    """
+    language = language_of(document.language, document.uri)
+    if declares_only(document.uri):
+        return None
+    offset = min(max(0, offset), len(document.text))
+    if syntax is None or language.id not in PLACEHOLDERS:
+        if not _may_have_bodies(language):
+            return None
+        return bare_stub_at(document, language, offset) or _below_todo(document, language, offset, None)
+    for body in _around(document, offset, syntax):
+        return _stub(document, language, body, offset)
+    broken = bare_stub_at(document, language, offset) if syntax.tree.root_node.has_error else None
+    return broken or _below_todo(document, language, offset, syntax)
+
+
+def stubs_in(document: Document, syntax: Syntax | None = None) -> tuple[Stub, ...]:
+    """The stubs of the whole document in text order, without those that may be empty on purpose.
+
+    Parses all of it, unless the `syntax` at hand holds all: some 100 ms for 10,000 lines, and up to twice as much again
+    where all of it is stubs.
+    """
+    language = language_of(document.language, document.uri)
+    if declares_only(document.uri):
+        return ()
+    if language.id not in PLACEHOLDERS:
+        syntax = None
+    elif syntax is None or syntax.text != document.text:
+        syntax = parse_all(document)
+    if syntax is None:
+        return tuple(bare_stubs_in(document, language)) if _may_have_bodies(language) else ()
+    found: list[Stub] = []
+    bases = _bases(syntax)
+    for owner in _functions(syntax):
+        body = body_of(document, syntax, owner)
+        if body is not None and _lacks_code(owner, body, syntax, bases):
+            stub = _stub(document, language, body)
+            if not found or found[-1].span.end <= stub.span.start:
+                found.append(stub)
+    return tuple(found)
+
+
+def may_hold_stubs(document: Document, syntax: Syntax | None = None) -> bool:
+    """Would `stubs_in` find any? Certain for short documents; for long ones a guess that seldom misses, and is made
+    in a few milliseconds."""
+    return hints_at_stubs(document) and (len(document.text) > _SHORT or bool(stubs_in(document, syntax)))
+
+
+def _may_have_bodies(language: Language) -> bool:
+    """Not so the languages that we know to have no functions."""
+    return language is FALLBACK or language.id in PLACEHOLDERS
+
+
+def _stub(document: Document, language: Language, body: Body, offset: int | None = None) -> Stub:
+    if body.expression:
+        return Stub(body.start, body.gone[0], "", "", None)
+    return laid_out(document, language, body.inside, offset)
+
+
+def _functions(syntax: Syntax) -> list[Node]:
+    """In text order."""
+    kinds = PLACEHOLDERS[syntax.language.id]
+    captured = QueryCursor(_query(syntax.language, (*kinds.functions, *kinds.closures))).captures(syntax.tree.root_node)
+    return sorted(captured.get("function", []), key=lambda node: node.start_byte)
+
+
+@cache
+def _query(language: Language, types: tuple[str, ...]) -> Query:
+    grammar = grammar_of(language)
+    assert grammar is not None, "there is a tree"
+    return Query(grammar, "[" + " ".join(f"({each})" for each in types) + "] @function")
+
+
+def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) -> bool:
+    """Is code missing, to all appearances? What only does nothing may be meant so.
+
+    What is abstract says what others have to do; so does what only does nothing, or refuses, in a class that is among
+    the `bases` of others. An empty constructor is a stub if it takes arguments that it neither stores nor hands on:
+    one without overrides another's, or says that there is none.
+    """
+    if _is_abstract(owner, syntax):
+        return False
+    if body.todo:
+        return True
+    held = _class_of(owner)
+    name = None if held is None else held.child_by_field_name("name")
+    if (name is not None and syntax.code(name) in bases) or _FOR_OTHERS.search(_said(syntax, body)):
+        return False
+    if body.refuses:
+        return True
+    if owner.type in PLACEHOLDERS[syntax.language.id].closures or body.explained:
+        return False
+    if _is_constructor(owner, body.header) and not _drops_arguments(body.header):
+        return False
+    return _EMPTY_BY_NAME.search(body.header) is None
+
+
+def _said(syntax: Syntax, body: Body) -> str:
+    """The placeholders, and what stands between them."""
+    if not body.gone:
+        return ""
+    start, end = body.gone[0].start - syntax.start, body.gone[-1].end - syntax.start
+    return syntax.text[start:end]
+
+
+def _is_abstract(owner: Node, syntax: Syntax) -> bool:
+    parent = owner.parent
+    if parent is not None and parent.type == "decorated_definition":
+        decorators = syntax.source[parent.start_byte : owner.start_byte].decode("utf-8", "surrogatepass")
+        if _ABSTRACT.search(decorators):
+            return True
+    while parent is not None:
+        condition = parent.child_by_field_name("condition")
+        if condition is not None and syntax.code(condition).endswith("TYPE_CHECKING"):
+            return True
+        parent = parent.parent
+    held = _class_of(owner)
+    if held is None:
+        return False
+    bases = held.child_by_field_name("superclasses")
+    return held.type in _INTERFACES or (bases is not None and _ABSTRACT_BASES.search(syntax.code(bases)) is not None)
+
+
+def _class_of(owner: Node) -> Node | None:
+    """What a method belongs to."""
+    node = owner.parent
+    while node is not None and node.child_by_field_name("name") is None:
+        node = node.parent
+    return node if node is not None and ("class" in node.type or node.type in _INTERFACES) else None
+
+
+def _bases(syntax: Syntax) -> frozenset[str]:
+    """What the classes of the text derive from, by name: on its line, whatever stands behind a class's own name."""
+    return frozenset(word for line in _DERIVES.finditer(syntax.text) for word in re.findall(r"\w+", line[1]))
+
+
+def _is_constructor(owner: Node, header: str) -> bool:
+    unnamed = owner.type == "function_definition" and owner.child_by_field_name("declarator") is not None
+    in_cpp = unnamed and owner.child_by_field_name("type") is None  # or a destructor
+    return in_cpp or owner.type in _CONSTRUCTORS or _CONSTRUCTS.search(header) is not None
+
+
+def _drops_arguments(header: str) -> bool:
+    found = _ARGUMENTS.search(header)
+    if found is None or found[2] or _STORED.search(found[1]):
+        return False
+    return bool(_WHATEVER.sub("", found[1]).strip())
+
+
+def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
+    """The bodies without code at `offset` or on its line, innermost first.
+
+    Where indentation ends a body, the lines below one that has nothing but a head are in it, too, and so are blank
+    lines and comments as deep as a body.
+    """
+    line = document.line_at(offset)
+    text, start = document.line_text(line), document.line_start(line)
+    places = [offset]
+    if text.strip():
+        places += [min(offset + 1, start + len(text)), start + len(indentation(text)) + 1, start + len(text.rstrip())]
+    outside = syntax.language.offside and (not text.strip() or is_comment(text))
+    if outside:
+        above = line_above(document, line)
+        while above is not None and is_comment(document.line_text(above)):
+            above = line_above(document, above)
+        places += [] if above is None else [document.line_start(above) + len(document.line_text(above).rstrip())]
+    for place in places:
+        for owner in _owners(syntax, place):
+            body = body_of(document, syntax, owner)
+            if body is None:
+                continue
+            own = indentation(document.line_text(document.line_at(body.start)))
+            if not outside or (not text.strip() and not body.gone) or width(indentation(text)) > width(own):
+                yield body
+
+
+def _owners(syntax: Syntax, offset: int) -> Iterator[Node]:
+    """What has a body, be it a function or not."""
+    kinds = PLACEHOLDERS[syntax.language.id]
+    functions = (*kinds.functions, *kinds.closures)
+    for node in syntax.around(offset):
+        if node.type == "decorated_definition":
+            node = node.child_by_field_name("definition") or node
+        braced = node.type in syntax.language.bodies and node.children[:1] and node.children[0].type == "{"
+        if braced and node.parent is not None and node.parent.type in functions:
+            continue  # it comes next
+        indented = syntax.language.offside and any(child.type == "block" for child in node.children)
+        if braced or indented or node.type in functions:
+            yield node
+
+
+def _below_todo(document: Document, language: Language, offset: int, syntax: Syntax | None) -> Stub | None:
+    """The hole below the comment that `offset` is in, if that says TODO and has its lines to itself."""
+    first = last = document.line_at(offset)
+    if syntax is not None:
+        node = syntax.leaf(document.line_start(first) + len(document.line_text(first).rstrip()))
+        if node.type not in language.comments:
+            return None
+        start = syntax.offset(node.start_byte)
+        first, last = document.line_at(start), document.line_at(start + len(syntax.code(node).rstrip()))
+    comment = document.text[document.line_start(first) : document.line_end(last)]
+    if not is_comment(comment) or not says_todo(comment):
+        return None
+    indent = indentation(comment)
+    while last + 1 < document.line_count and _goes_on(indent, document.line_text(last + 1)):
+        last += 1
+    return below_comment(document, last, indent)
+
+
+def _goes_on(indent: str, text: str) -> bool:
+    return indentation(text) == indent and is_comment(text) and not says_todo(text)

@@ -1,0 +1,208 @@
+"""The tree of the code around an offset: which nodes lie there, and does it parse.
+
+Parsing takes time by the length of the text, and many times as much behind an unclosed bracket. So a window around
+the offset is parsed, not the file: its borders are chosen as those of the canvas are, before definitions and in slots
+in which they stay put while one types. What is cut at a border may make an error there; hence errors are asked for
+by place.
+
+tree-sitter counts UTF-8 bytes; everything that goes in or comes out here counts the document's code points. None
+stands for a tree that is not to be had (no grammar, a line too long): callers then go by lines and indentation. Pure;
+grammars are imported on first use.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+
+from tree_sitter import Language as Grammar
+from tree_sitter import Node, Parser, Tree
+
+from dgls.code.document import Document, Span
+from dgls.code.languages import Language, language_of
+from dgls.code.window import after_end, before_start, estimate_tokens
+
+WINDOW_TOKENS = 5400
+"""Of code on either side of the offset, as `estimate_tokens` counts: some 300 lines, parsed in a millisecond or two."""
+_LONGEST = 50_000  # characters of a window; only a line of generated text makes one longer
+
+
+@dataclass(frozen=True, slots=True)
+class Syntax:
+    """A window of a document and its tree. `text` starts at `start` in the document; `source` is it in UTF-8, in
+    which lone surrogates take three bytes."""
+
+    language: Language
+    start: int
+    text: str
+    source: bytes
+    tree: Tree
+
+    def has_error(self, span: Span) -> bool:
+        """Is there an error in the innermost body around `span`? The text's borders count as the body of all."""
+        return self._body(span).has_error
+
+    def breaks(self, span: Span, new_text: str) -> bool:
+        """Does all of it parse, or the body around `span`, and does it no longer with `new_text` there?"""
+        body = self._body(span)
+        if body.has_error:
+            return False
+        whole = not self.tree.root_node.has_error
+        filled = self._with(span, new_text)
+        if whole:
+            return filled.tree.root_node.has_error
+        again = filled._body(Span(span.start, span.start + len(new_text)), body)
+        before = body if again.parent is not None else self.tree.root_node
+        return again.has_error and not before.has_error
+
+    def needs(self, span: Span, new_text: str, shorter: str) -> bool:
+        """Does the whole parse with `new_text` in place of `span`, but not with `shorter`?"""
+        if new_text == shorter:
+            return False
+        longer, less = self._with(span, new_text), self._with(span, shorter)
+        return less.tree.root_node.has_error and not longer.tree.root_node.has_error
+
+    def _with(self, span: Span, new_text: str) -> Syntax:
+        start, end = span.start - self.start, span.end - self.start
+        filled = _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
+        assert filled is not None, "there is a grammar, or there were no tree"
+        return filled
+
+    def around(self, offset: int) -> Iterator[Node]:
+        """The nodes that hold the character before `offset`, innermost first; the root alone at the start."""
+        yield from self._holding(max(self.start, offset - 1), offset)
+
+    def leaf(self, offset: int) -> Node:
+        """The smallest node, named or not, that holds the character before `offset`."""
+        at = self.byte(offset)
+        return self.tree.root_node.descendant_for_byte_range(max(0, at - 1), at) or self.tree.root_node
+
+    def code(self, node: Node) -> str:
+        return self.source[node.start_byte : node.end_byte].decode("utf-8", "surrogatepass")
+
+    def is_sure_of(self, literal: Node) -> bool:
+        """Is this a string or comment? Not for sure where the window may start in one: what stands between two
+        strings then looks like one. Such a window has an error above, as prose is no code."""
+        if self.start == 0 or literal.start_point.row == literal.end_point.row:
+            return True
+        node = self.tree.root_node
+        while not node.is_error and (child := next((child for child in node.children if child.has_error), None)):
+            node = child
+        return not node.has_error or node.start_byte >= literal.start_byte
+
+    def byte(self, offset: int) -> int:
+        """The byte of `source` at which the document's code point at `offset` starts."""
+        if len(self.source) == len(self.text):
+            return offset - self.start
+        return len(self.text[: offset - self.start].encode("utf-8", "surrogatepass"))
+
+    def offset(self, byte: int) -> int:
+        """The document's code point that starts at a byte of `source`."""
+        if len(self.source) == len(self.text):
+            return self.start + byte
+        return self.start + len(self.source[:byte].decode("utf-8", "surrogatepass"))
+
+    def _holding(self, start: int, end: int) -> Iterator[Node]:
+        node = self.tree.root_node.named_descendant_for_byte_range(self.byte(start), self.byte(end))
+        while node is not None:
+            yield node
+            node = node.parent
+
+    def _body(self, span: Span, before: Node | None = None) -> Node:
+        """The innermost body that holds `span`, or the one that stood there `before` an edit; else the root."""
+        for node in self._holding(span.start, span.end):
+            if node.type in self.language.bodies and (before is None or node.start_byte == before.start_byte):
+                return node
+        return self.tree.root_node
+
+
+def parse(document: Document, offset: int, previous: Syntax | None = None) -> Syntax | None:
+    """Parse the code around `offset` (clamped to the text), reusing what it shares with `previous`."""
+    language = language_of(document.language, document.uri)
+    line = document.line_at(max(0, offset))
+    start, end = document.line_start(line), document.line_end(line)
+    start = before_start(document, start, language, WINDOW_TOKENS, estimate_tokens)
+    end = after_end(document, end, language, WINDOW_TOKENS, estimate_tokens)
+    if end - start > _LONGEST:
+        return None
+    return _parsed(language, start, document.text[start:end], previous)
+
+
+def parse_all(document: Document) -> Syntax | None:
+    """Parse the whole document, however long that takes."""
+    return _parsed(language_of(document.language, document.uri), 0, document.text, None)
+
+
+def _parsed(language: Language, start: int, text: str, previous: Syntax | None) -> Syntax | None:
+    grammar = grammar_of(language)
+    if grammar is None:
+        return None
+    if previous is not None and previous.language is not language:
+        previous = None
+    elif previous is not None and (previous.start, previous.text) == (start, text):
+        return previous
+    source = text.encode("utf-8", "surrogatepass")
+    parser = Parser(grammar)
+    tree = parser.parse(source) if previous is None else parser.parse(source, _edited(previous, source))
+    return Syntax(language, start, text, source, tree)
+
+
+def grammar_of(language: Language) -> Grammar | None:
+    """The language's grammar; None without one, or where its wheel is missing or too old for tree-sitter's core."""
+    return _load(*language.grammar) if language.grammar else None
+
+
+@cache
+def _load(module: str, function: str) -> Grammar | None:
+    try:
+        return Grammar(getattr(importlib.import_module(module), function)())
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
+def _edited(previous: Syntax, source: bytes) -> Tree:
+    """A copy of the previous tree, told which one stretch of bytes has changed."""
+    old = previous.source
+    start = _common_prefix(old, source)
+    tail = _common_suffix(old[start:], source[start:])
+    tree = previous.tree.copy()
+    old_end, new_end = len(old) - tail, len(source) - tail
+    tree.edit(
+        start,
+        old_end,
+        new_end,
+        _point(old, start),
+        _point(old, old_end),
+        _point(source, new_end),
+    )
+    return tree
+
+
+def _point(source: bytes, at: int) -> tuple[int, int]:
+    """Row and column of a byte, both in tree-sitter's terms."""
+    return source.count(b"\n", 0, at), at - (source.rfind(b"\n", 0, at) + 1)
+
+
+def _common_prefix(left: bytes, right: bytes) -> int:
+    """By bisection: comparing slices is far faster than a loop over bytes."""
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[low:middle] == right[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _common_suffix(left: bytes, right: bytes) -> int:
+    low, high = 0, min(len(left), len(right))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if left[len(left) - middle : len(left) - low] == right[len(right) - middle : len(right) - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

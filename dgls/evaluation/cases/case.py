@@ -1,0 +1,75 @@
+"""What is evaluated and what came of it: the two records that everything in this package shares. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dgls_engine.types import Finish
+
+Kind = Literal["single-line", "multi-line", "random-span", "mid-word", "multi-file", "fixture"]
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """How to run a filled case: the program is prefix + fill + suffix + `test`, then `check(entry_point)`."""
+
+    test: str
+    entry_point: str
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A hole in a file: `prefix + answer + suffix` is the file as its author wrote it.
+
+    `id` is unique in its set and stable from run to run. `package` is what the file belongs to; `root` the folder
+    whose other files may be read as context (None: there is none).
+    """
+
+    id: str
+    kind: Kind
+    path: str
+    language: str
+    prefix: str
+    answer: str
+    suffix: str
+    package: str = ""
+    root: str | None = None
+    program: Program | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One case filled. A line of a results file, so every field is plain JSON; None: does not apply.
+
+    `raw` is the engine's text, `text` what the product makes of it ("" where `rejected`, which then says why).
+    `tokens` is the answer's length under the model's tokenizer. `raw_confidence` is the model's own, `confidence`
+    the calibrated one; `shown`: an automatic suggestion would have been shown. `parses`: the file still parses with
+    `text` in it (None if the author's does not, or there is no `text`). `repeats_after`: `text` repeats the code that
+    follows; `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes over the canvas,
+    those that only score included, the prompt's not. `ms`: the engine's milliseconds, the prompt's included. Without a
+    `finish` the model was not run, as the hole did not fit its canvas.
+    """
+
+    id: str
+    kind: Kind
+    language: str
+    tokens: int
+    answer: str
+    raw: str
+    text: str
+    rejected: str | None
+    raw_confidence: float
+    confidence: float
+    shown: bool
+    exact: bool
+    similarity: float
+    parses: bool | None
+    repeats_after: bool
+    raw_repeats_after: bool
+    passed: bool | None
+    steps: int
+    passes: int
+    ms: float
+    finish: Finish | None
+    piece_confidences: tuple[float, ...] = ()

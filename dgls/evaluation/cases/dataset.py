@@ -1,0 +1,119 @@
+"""HumanEval-Infilling files as cases: `.jsonl` or `.jsonl.gz`, one problem a line.
+
+Of a line it knows the published keys (task_id, entry_point, prompt, suffix, canonical_solution, test) and ignores
+others. A file is read whole or not at all: what is wrong in it is told with its line. Reads one file; on any thread.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from dgls.errors import UnusableSource
+from dgls.evaluation.cases.case import Case, Kind, Program
+
+_KEYS = ("task_id", "entry_point", "prompt", "suffix", "canonical_solution", "test")
+_GZIP = b"\x1f\x8b"
+_FORMAT = f"a HumanEval-Infilling file has a JSON object a line, with the keys {', '.join(_KEYS)}"
+
+
+def read_dataset(path: Path) -> list[Case]:
+    """All cases of the file, in its order. Raises `UnusableSource`, naming the line and what is wrong with it."""
+    cases: list[Case] = []
+    first_at: dict[str, int] = {}
+    for number, line in enumerate(_lines(path), 1):
+        if not line.strip():
+            continue
+        case = _case(line, f"{path}, line {number}")
+        if case.id in first_at:
+            raise UnusableSource(
+                f"{path}, line {number}: the task_id {case.id!r} stands in line {first_at[case.id]} already; "
+                "give each problem its own"
+            )
+        first_at[case.id] = number
+        cases.append(case)
+    if not cases:
+        raise UnusableSource(f"{path} is empty; {_FORMAT}")
+    return cases
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """The lines as they are read; gzip is known by its first bytes, whatever the file is called."""
+    number = 0
+    try:
+        with path.open("rb") as start:
+            packed = start.read(len(_GZIP)) == _GZIP
+        with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
+            for number, line in enumerate(file, 1):  # noqa: B007 - the errors below tell it
+                yield line
+    except FileNotFoundError:
+        raise UnusableSource(f"{path}: no such file; check the path") from None
+    except IsADirectoryError:
+        raise UnusableSource(
+            f"{path} is a folder; name a .jsonl or .jsonl.gz file, or cut holes into its files"
+        ) from None
+    except UnicodeDecodeError:
+        raise UnusableSource(f"{path}, after line {number}: this is not UTF-8 text; {_FORMAT}") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        raise UnusableSource(
+            f"{path}, after line {number}: the compressed file is damaged or not complete; fetch it again"
+        ) from None
+    except OSError as error:
+        raise UnusableSource(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def _case(line: str, place: str) -> Case:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise UnusableSource(f"{place}: this is not JSON ({error}); {_FORMAT}") from None
+    if not isinstance(found, dict):
+        raise UnusableSource(f"{place}: this is no JSON object; {_FORMAT}")
+    for key in _KEYS:
+        if key not in found:
+            raise UnusableSource(f"{place}: {key!r} is missing; {_FORMAT}")
+        if not _is_text(found[key]):
+            raise UnusableSource(f"{place}: {key!r} is no string of Unicode text; {_FORMAT}")
+    if not found["entry_point"].isidentifier():
+        raise UnusableSource(f"{place}: 'entry_point' names no Python function: {found['entry_point']!r}; correct it")
+    prefix, answer, suffix = found["prompt"], found["canonical_solution"], found["suffix"]
+    if _starts_line(prefix) and answer.endswith("\n"):
+        # Whole lines: in an editor the cursor stands on a blank line, whose end is there already.
+        answer, suffix = answer[:-1], "\n" + suffix
+    return Case(
+        id=found["task_id"],
+        kind=_kind(prefix, answer, suffix),
+        path=f"{found['entry_point']}.py",
+        language="python",
+        prefix=prefix,
+        answer=answer,
+        suffix=suffix,
+        package="HumanEval",
+        program=Program(found["test"], found["entry_point"]),
+    )
+
+
+def _is_text(value: object) -> bool:
+    """JSON can spell half a surrogate pair, which no file and no model takes."""
+    if not isinstance(value, str):
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _kind(prefix: str, answer: str, suffix: str) -> Kind:
+    """By what the hole is, not by the file's name: whole lines, or some characters."""
+    whole = _starts_line(prefix) and (not suffix or suffix.startswith("\n"))
+    if not whole:
+        return "random-span"
+    return "multi-line" if "\n" in answer else "single-line"
+
+
+def _starts_line(prefix: str) -> bool:
+    return not prefix or prefix.endswith("\n")

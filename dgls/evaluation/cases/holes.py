@@ -1,0 +1,223 @@
+"""Where to cut a hole into a file: one function a kind of hole, each a draw from a random generator.
+
+A hole lies in code, never in the prose of comments and docstrings, nor where the file does not parse. It starts and
+ends at code, not at blanks, so that the line around it is as one who types finds it. Pure; knows no files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from random import Random
+
+from tree_sitter import Node, Parser
+
+from dgls.code.document import Document, Span
+from dgls.code.languages import Language, language_of
+from dgls.code.syntax import grammar_of
+
+SHORTEST, LONGEST_LINE = 4, 90
+"""Characters of code in a hole (of words: `_SHORTEST_WORD`), and in the line that a hole of one line lies in."""
+_SHORTEST_WORD = 3
+_LINES = range(2, 9)
+_SPAN_LINES = 4
+_MOST_PROSE = 1 / 3  # of a hole's lines
+_TRIES = 8
+_WORD = re.compile(r"[^\W\d]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A parsed file. `lines` are the spans of code on the lines that hold nothing else, by line number; `prose` the
+    numbers of those with comments or with strings of several lines, `broken` of those that do not parse."""
+
+    document: Document
+    language: Language
+    root: Node
+    lines: dict[int, Span]
+    prose: frozenset[int]
+    broken: frozenset[int]
+
+    @classmethod
+    def parse(cls, text: str, language_id: str) -> Code | None:
+        """None without a grammar, or for text in which tree-sitter counts other lines than we do."""
+        language = language_of(language_id)
+        grammar = grammar_of(language)
+        if grammar is None or text.count("\r") != text.count("\r\n"):
+            return None
+        root = Parser(grammar).parse(text.encode()).root_node
+        document = Document("", 0, language_id, text)
+        prose = frozenset(_prose(root, language))
+        broken = frozenset(row for node in root.children if node.has_error for row in _rows(node))
+        lines = {
+            row: span
+            for row in range(document.line_count)
+            if row not in prose and row not in broken and (span := _code(document, row)) is not None
+        }
+        return cls(document, language, root, lines, prose, broken)
+
+    def text(self, span: Span) -> str:
+        return self.document.text[span.start : span.end]
+
+    def offset(self, row: int, column: int) -> int:
+        """Of a place as tree-sitter tells it: columns count bytes."""
+        line = self.document.line_text(row)
+        return self.document.line_start(row) + (
+            column if line.isascii() else len(line.encode()[:column].decode("utf-8", "ignore"))
+        )
+
+    def leaf(self, span: Span) -> Node | None:
+        """The name that stands exactly there."""
+        row = self.document.line_at(span.start)
+        before = self.document.text[self.document.line_start(row) : span.start]
+        start = len(before.encode())
+        end = start + len(self.text(span).encode())
+        node = self.root.named_descendant_for_point_range((row, start), (row, end))
+        if node is None or node.child_count or (node.start_point.column, node.end_point.column) != (start, end):
+            return None
+        return node
+
+
+def single_line(code: Code, rng: Random) -> Span | None:
+    """The code of a line; or, as often, its rest from the edge of a word or sign inside it."""
+    lines = [span for span in code.lines.values() if span.end - span.start <= LONGEST_LINE]
+    if not lines:
+        return None
+    line = rng.choice(lines)
+    if rng.random() < 0.5:
+        return line
+    starts = list(edges(code, line, line.end - SHORTEST))
+    return Span(rng.choice(starts), line.end) if starts else None
+
+
+def edges(code: Code, line: Span, last: int) -> Iterator[int]:
+    """Where a hole may start inside a line, up to `last`: not within a word, nor at its own first character."""
+    text = code.document.text
+    for at in range(line.start + 1, last + 1):
+        if not (_is_word(text[at - 1]) and _is_word(text[at])) and len(text[at : line.end].strip()) >= SHORTEST:
+            yield at
+
+
+def multi_line(code: Code, rng: Random) -> Span | None:
+    """One statement or several that follow each other, up to a whole body, on 2 to 8 lines of their own."""
+    bodies = [body for body in _bodies(code.root, code.language) if body.named_child_count]
+    for _ in range(_TRIES if bodies else 0):
+        runs = list(_runs(code, rng.choice(bodies)))
+        if runs:
+            return rng.choice(runs)
+    return None
+
+
+def random_span(code: Code, rng: Random) -> Span | None:
+    """From any character of code to any other, on the same line or up to three lines below."""
+    rows = list(code.lines)
+    for _ in range(_TRIES if rows else 0):
+        first = rng.choice(rows)
+        last = first + rng.randrange(_SPAN_LINES)
+        if last not in code.lines or not code.prose.isdisjoint(range(first, last)):
+            continue
+        ends = code.lines[first], code.lines[last]
+        span = Span(rng.randrange(ends[0].start, ends[0].end), rng.randint(ends[1].start + 1, ends[1].end))
+        if span.start < span.end and len(code.text(span).strip()) >= SHORTEST:
+            return span
+    return None
+
+
+def mid_word(code: Code, rng: Random) -> Span | None:
+    """From inside a name to its end; or, as often, to the line's."""
+    rows = [row for row, span in code.lines.items() if span.end - span.start <= LONGEST_LINE]
+    for _ in range(_TRIES if rows else 0):
+        line = code.lines[rng.choice(rows)]
+        words = [word for word in _WORD.finditer(code.document.text, line.start, line.end) if _is_long(word)]
+        if not words:
+            continue
+        word = Span(*rng.choice(words).span())
+        if (leaf := code.leaf(word)) is not None and leaf.type != code.text(word).lower():  # not True, None, self
+            start = rng.randint(word.start + 1, word.end - 2)
+            return Span(start, line.end if rng.random() < 0.5 else word.end)
+    return None
+
+
+def _is_long(word: re.Match[str]) -> bool:
+    return len(word[0]) >= _SHORTEST_WORD
+
+
+def _is_word(character: str) -> bool:
+    return character.isalnum() or character == "_"
+
+
+def _code(document: Document, row: int) -> Span | None:
+    """A line's text without the blanks around it, if there is enough of it to be a hole."""
+    line = document.line_text(row)
+    code = line.strip()
+    if len(code) < SHORTEST or not any(map(str.isalpha, code)):
+        return None
+    start = document.line_start(row) + line.index(code)
+    return Span(start, start + len(code))
+
+
+def _prose(root: Node, language: Language) -> Iterator[int]:
+    """The rows of comments, of docstrings, and of strings over several rows. On one row only bodies hold any."""
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if node.type in language.comments or _is_docstring(node):
+            yield from _rows(node)
+        elif node.start_point.row != node.end_point.row or node.type in language.bodies:
+            if node.type in language.strings and node.type != "jsx_text":
+                yield from _rows(node)
+            else:
+                waiting += node.children
+
+
+def _is_docstring(node: Node) -> bool:
+    """A string that is a statement of its own; grammars wrap it in one."""
+    return (
+        node.type == "expression_statement" and node.named_child_count == 1 and node.named_children[0].type == "string"
+    )
+
+
+def _rows(node: Node) -> range:
+    """A node that ends with its row's break ends at the start of the next."""
+    last = node.end_point.row - (node.end_point.column == 0 and node.end_point.row > node.start_point.row)
+    return range(node.start_point.row, last + 1)
+
+
+def _bodies(root: Node, language: Language) -> Iterator[Node]:
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        if len(_rows(node)) >= _LINES.start:
+            if node.type in language.bodies:
+                yield node
+            waiting += node.named_children
+
+
+def _runs(code: Code, body: Node) -> Iterator[Span]:
+    """The runs of the body's children that are long enough, and stand on lines of their own."""
+    children = body.named_children
+    for index, first in enumerate(children):
+        for last in children[index:]:
+            rows = range(first.start_point.row, _rows(last).stop)
+            if len(rows) not in _LINES:
+                if len(rows) >= _LINES.stop:
+                    break
+                continue
+            start = code.offset(first.start_point.row, first.start_point.column)
+            end = code.document.line_end(rows[-1])
+            span = Span(start, start + len(code.document.text[start:end].rstrip()))
+            if _stands_alone(code, span, last) and _is_mostly_code(code, rows):
+                yield span
+
+
+def _stands_alone(code: Code, span: Span, last: Node) -> bool:
+    row = last.end_point.row
+    ends = code.offset(row, last.end_point.column)
+    start = code.document.line_start(code.document.line_at(span.start))
+    return not code.document.text[start : span.start].strip() and ends >= span.end
+
+
+def _is_mostly_code(code: Code, rows: range) -> bool:
+    prose = sum(row in code.prose for row in rows)
+    return rows[0] in code.lines and prose <= _MOST_PROSE * len(rows) and code.broken.isdisjoint(rows)

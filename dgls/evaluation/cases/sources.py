@@ -1,0 +1,155 @@
+"""The source files of a folder, by package: what holes may be cut into.
+
+Left out: what git ignores (unless the folder itself is), secrets, hidden folders, virtual environments, build output,
+vendored, generated, very small and very large files, and what is no UTF-8. A file's package is the distribution that
+installed it, where the folder is a site-packages or lies in one; `python` in a standard library; else the top folder
+under the given one. Reads the disk; on any thread.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from dgls.code.languages import LANGUAGES, language_of
+from dgls.code.syntax import grammar_of
+from dgls.context.exclusion import Exclusion
+from dgls.errors import UnusableSource
+
+_CODE = frozenset(
+    [
+        *("python", "javascript", "typescript", "typescriptreact", "go", "rust", "java", "c", "cpp", "csharp"),
+        *("ruby", "php", "lua", "shellscript", "html", "css"),
+    ]
+)
+"""Code, not values: a folder's JSON alone may outnumber its code."""
+_SKIPPED = frozenset(
+    [
+        *("node_modules", "bower_components", "__pycache__", "site-packages", "build", "dist", "target"),
+        *("_vendor", "_vendored", "vendor", "vendored", "_vendored_packages", "third_party", "extern"),
+    ]
+)
+_GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated", re.IGNORECASE)
+_HEAD = 3000  # characters in which a file says that it is generated
+_SIZES = range(200, 300_000)
+_LONGEST_MEAN_LINE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class SourceFile:
+    """`name` is its path below the root that its imports start from."""
+
+    package: str
+    language: str
+    name: str
+    path: Path
+
+
+class Sources:
+    """The files of `folder`, sorted by name. Raises `UnusableSource` where there is no such folder, or none in it.
+
+    `root` is where their imports start: the folder itself, or what holds it if it is a Python package.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        if not folder.is_dir():
+            raise UnusableSource(f"{folder} is no folder; name one with source files in it")
+        folder = folder.resolve()
+        self.root = folder
+        while (self.root / "__init__.py").is_file() and self.root != self.root.parent:
+            self.root = self.root.parent
+        package_of = _packages(folder)
+        named = ((path, path.relative_to(self.root).as_posix()) for path in _walk(folder))
+        found = [SourceFile(package_of(path), language_of("", name).id, name, path) for path, name in named]
+        self.files = sorted(found, key=lambda file: file.name)
+        self._exclusion = Exclusion([folder.as_uri()])
+        # Where git ignores the folder itself, it was named for all that.
+        self._is_ignored = self._exclusion.of_path(folder / "any.py", opened=False) is not None
+        if not found:
+            raise UnusableSource(
+                f"{folder} holds no source files that can be parsed (hidden, vendored, built, very small and very "
+                "large ones aside); name another folder"
+            )
+
+    def read(self, file: SourceFile) -> str | None:
+        """The text; None if it is to be left out. Only now is that looked into: most files are never drawn."""
+        try:
+            if self._exclusion.of_path(file.path, opened=self._is_ignored) is not None:
+                return None
+            text = file.path.read_bytes().decode("utf-8")
+        except (OSError, ValueError):
+            return None
+        generated = _GENERATED.search(text[:_HEAD]) or len(text) > _LONGEST_MEAN_LINE * (text.count("\n") + 1)
+        return None if generated else text
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """Links are not followed: they may lead in circles, or out."""
+    suffixes = {
+        suffix
+        for language in LANGUAGES
+        if language.id in _CODE and grammar_of(language) is not None
+        for suffix in language.extensions
+    }
+    for place, folders, names in os.walk(folder):
+        here = Path(place)
+        folders[:] = [name for name in folders if not _is_skipped(here / name)]
+        for name in names:
+            if os.path.splitext(name)[1] in suffixes:  # noqa: PTH122 (a Path a file takes most of the time)
+                path = here / name
+                with suppress(OSError):
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode) and found.st_size in _SIZES:
+                        yield path
+
+
+def _is_skipped(folder: Path) -> bool:
+    name = folder.name
+    return (
+        name.startswith(".")
+        or name in _SKIPPED
+        or name.endswith((".dist-info", ".egg-info"))
+        or (folder / "pyvenv.cfg").is_file()
+    )
+
+
+def _packages(folder: Path) -> Callable[[Path], str]:
+    """The name of a file's package, by what `folder` is."""
+    for place in (folder, *folder.parents):
+        if any(place.glob("*.dist-info")):
+            return partial(_installed_by, place, _distributions(place))
+        if (place / "os.py").is_file() and (place / "encodings").is_dir():
+            return lambda path: "python"
+    return partial(_top, folder)
+
+
+def _top(folder: Path, path: Path) -> str:
+    parts = path.relative_to(folder).parts
+    return parts[0] if len(parts) > 1 else folder.name
+
+
+def _installed_by(site: Path, owners: Mapping[str, str], path: Path) -> str:
+    return owners.get(path.relative_to(site).as_posix()) or normalised(_top(site, path))
+
+
+def _distributions(site: Path) -> dict[str, str]:
+    """Installed files to the distributions that list them. Read as text: importlib's reader takes minutes for what
+    is a second's work, with the hundred thousand files of a few large packages."""
+    owners = {}
+    for record in site.glob("*.dist-info/RECORD"):
+        owner = normalised(record.parent.name.partition("-")[0])
+        with suppress(OSError, ValueError):
+            for line in record.read_text(encoding="utf-8").splitlines():
+                owners[line.partition(",")[0]] = owner
+    return owners
+
+
+def normalised(name: str) -> str:
+    """A distribution's name as registries compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()

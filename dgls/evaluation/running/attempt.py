@@ -1,0 +1,170 @@
+"""One case through the product's own path: plan, infill, suggest; then held against what the author wrote.
+
+    Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> Outcome
+
+The user is taken to have asked (no reason to be quiet, and the doubtful lines are there, too) and to have time (no
+deadline), so that the same seed gives the same outcome. Knows no files and runs no programs: `passed` is for others to
+fill in. Runs on the engine's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from difflib import SequenceMatcher
+from typing import Protocol
+
+from tree_sitter import Parser
+
+from dgls.code.document import Document
+from dgls.code.languages import Language, language_of
+from dgls.code.syntax import grammar_of, parse
+from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.report.repetition import repeats_after
+from dgls.suggest.exchange import filled, request_of, suggestion_of
+from dgls.suggest.plan import Budget, Quiet, Region, plan
+from dgls.suggest.suggestion import Rejection, Suggestion
+from dgls_engine.errors import RequestTooLarge
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Limits, Step
+
+_ONE_LINE = frozenset({"single-line", "mid-word", "multi-file"})
+"""Kinds of which it is known that they want one line. For the others the planner decides, as in the editor."""
+
+Count = Callable[[str], int]
+
+
+class Infiller(Protocol):
+    """What is evaluated: `engine.Engine`, or another model with the same interface."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+    @property
+    def profile(self) -> Profile: ...
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """What is the same for all cases of a run. `true_length` tells the model how long the answer is, and nothing
+    else of it (the `oracle` policy; the profile's own must be `fixed`)."""
+
+    seed: int = 0
+    max_steps: int | None = None
+    true_length: bool = False
+
+
+def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Outcome:
+    """Fill `case` and judge the fill. `count` counts the model's tokens."""
+    case = as_typed(case)
+    document = Document(case.path, 0, case.language, case.prefix + case.suffix)
+    region = _region(document, case, engine.profile, count)
+    syntax = parse(document, region.span.start)
+    request = request_of(
+        region,
+        case.path,
+        case.language,
+        Limits(conditions.max_steps),
+        conditions.seed,
+        draft=case.answer if conditions.true_length else None,
+    )
+    try:
+        *_, infill = engine.infill(request)
+    except RequestTooLarge:
+        return _judged(case, document, region, None, "does not fit the canvas", engine.profile, count)
+    assert isinstance(infill, Infill)
+    calibration = engine.profile.calibration
+    found = suggestion_of(document, region, infill, replace(calibration, keep_above=0.0), syntax)
+    unasked = suggestion_of(document, region, infill, calibration, syntax)
+    shown = isinstance(unasked, Suggestion) and unasked.confidence >= calibration.show_above
+    outcome = _judged(case, document, region, infill, found, engine.profile, count)
+    return replace(outcome, shown=shown)
+
+
+def as_typed(case: Case) -> Case:
+    """A hole of whole lines as it stands in an editor: on a line of its own, whose break is not part of the answer."""
+    whole_lines = not case.prefix or case.prefix.endswith(("\n", "\r"))
+    for newline in ("\r\n", "\n", "\r"):
+        if whole_lines and case.answer.endswith(newline):
+            return replace(case, answer=case.answer.removesuffix(newline), suffix=newline + case.suffix)
+    return case
+
+
+def _region(document: Document, case: Case, profile: Profile, count: Count) -> Region:
+    offset = len(case.prefix)
+    region = plan(
+        document,
+        offset,
+        Budget.of(profile),
+        parse(document, offset),
+        invoked=True,
+        max_lines=1 if case.kind in _ONE_LINE else None,
+        count=count,
+    )
+    assert not isinstance(region, Quiet), "who asks gets a region"
+    return region
+
+
+def _judged(
+    case: Case,
+    document: Document,
+    region: Region,
+    infill: Infill | None,
+    found: Suggestion | Rejection | str,
+    profile: Profile,
+    count: Count,
+) -> Outcome:
+    """Everything of an outcome that needs no program to be run, but for what is shown unasked."""
+    text = found.new_text if isinstance(found, Suggestion) else ""
+    raw = infill.texts[0] if infill else ""
+    raw_confidence = infill.confidences[0] if infill else 0.0
+    confidence = profile.calibration.confidence(raw_confidence)
+    language = language_of(case.language, case.path)
+    around = document.text[: region.span.start], document.text[region.span.end :]
+    return Outcome(
+        id=case.id,
+        kind=case.kind,
+        language=case.language,
+        tokens=count(case.answer),
+        answer=case.answer,
+        raw=raw,
+        text=text,
+        rejected=None if isinstance(found, Suggestion) else str(found),
+        raw_confidence=raw_confidence,
+        confidence=confidence,
+        shown=False,
+        exact=bool(text) and without_trailing_blanks(text) == without_trailing_blanks(case.answer),
+        similarity=similarity(text, case.answer),
+        parses=_parses(case, filled(document, region, text), language) if text else None,
+        repeats_after=repeats_after(around[0], text, around[1], case.answer, language),
+        raw_repeats_after=repeats_after(around[0], raw, around[1], case.answer, language),
+        passed=None,
+        steps=infill.steps if infill else 0,
+        passes=(infill.passes or infill.steps) if infill else 0,  # not every engine counts them apart
+        ms=infill.timings.prefill_ms + infill.timings.denoise_ms if infill else 0.0,
+        finish=infill.finish if infill else None,
+        piece_confidences=tuple(piece.confidence for piece in infill.pieces[0]) if infill and infill.pieces else (),
+    )
+
+
+def without_trailing_blanks(text: str) -> str:
+    """Without the blanks that end its lines and the blank lines that end it; line breaks as \\n."""
+    return "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).rstrip()
+
+
+def similarity(text: str, answer: str) -> float:
+    """0 (nothing in common) to 1 (equal), trailing blanks aside."""
+    pair = without_trailing_blanks(text), without_trailing_blanks(answer)
+    return SequenceMatcher(None, *pair, autojunk=False).ratio()
+
+
+def _parses(case: Case, text: str, language: Language) -> bool | None:
+    grammar = grammar_of(language)
+    if grammar is None:
+        return None
+    parser = Parser(grammar)
+    as_written, as_filled = (
+        parser.parse(each.encode("utf-8", "surrogatepass")).root_node
+        for each in (case.prefix + case.answer + case.suffix, text)
+    )
+    return None if as_written.has_error else not as_filled.has_error

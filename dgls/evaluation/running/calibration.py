@@ -1,0 +1,217 @@
+"""Fits a model's calibration to code: how often is it right when so sure, and from where on is it worth showing?
+
+    fills -> equal-mass bins -> shares right, drawn to the average -> made to ascend (isotonic regression) -> points
+
+What is reported of a calibration comes from fills that it was not fitted to (`held_out`). Pure but for `fill`, which
+runs the model on the engine's thread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.report.metrics import suggestions
+from dgls.evaluation.running.attempt import Conditions, Count, Infiller, attempt, similarity
+from dgls_engine.calibration import Calibration
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Step, Trial
+
+LEAST_FILLS, LEAST_LINES = 100, 50
+"""Fewer say nothing of the confidences, of the later lines of fills."""
+SHOWN_RIGHT = 0.25
+"""An automatic suggestion is worth reading if one in four like it is what the author wrote, word for word."""
+KEPT_RIGHT = 0.5
+"""A later line stays if it is as likely right as not: a wrong one spoils the lines before it."""
+FOLDS = 5
+
+BIASES = tuple(sorted((step / 4 for step in range(-16, 17)), key=abs))
+"""Nats a token that are tried as length bias; the first of equals counts, which is the one nearest to none."""
+
+_POINTS, _LEAST_BIN = 19, 10
+_PRIOR = 2.0  # fills of average luck that each bin gets: one lucky fill in ten makes no bin that is sure
+
+Sample = tuple[float, bool]
+"""A confidence, and whether what it was given to was right."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A case filled, no line of it cut; the samples of its lines after the first, and the lengths that were tried."""
+
+    case: Case
+    outcome: Outcome
+    lines: tuple[Sample, ...]
+    trials: tuple[Trial, ...] = ()
+
+
+@dataclass(slots=True)
+class _Heard:
+    """An engine whose last answer is kept."""
+
+    engine: Infiller
+    last: Infill | None = None
+
+    @property
+    def info(self) -> ModelInfo:
+        return self.engine.info
+
+    @property
+    def profile(self) -> Profile:
+        return self.engine.profile
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        for event in self.engine.infill(request, cancel):
+            if isinstance(event, Infill):
+                self.last = event
+            yield event
+
+
+def fill(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Fill:
+    """Raises what `attempt` raises."""
+    heard = _Heard(engine)
+    outcome = attempt(heard, case, count, conditions)
+    pieces = heard.last.pieces[0] if heard.last is not None and heard.last.pieces else ()
+    trials = heard.last.trials[0] if heard.last is not None and heard.last.trials else ()
+    return Fill(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else (), trials)
+
+
+def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calibration:
+    """The calibration of the model that made `fills`; what they cannot tell stays as it was `before`.
+
+    `least_shown`: the share of the suggestions that is shown whether or not it is `SHOWN_RIGHT`.
+    """
+    made = suggestions([each.outcome for each in fills])
+    points = shares_right([(outcome.raw_confidence, outcome.exact) for outcome in made])
+    confidences = [Calibration(points).confidence(outcome.raw_confidence) for outcome in made]
+    lines = [sample for each in fills for sample in each.lines]
+    return Calibration(
+        points,
+        show_above=shown_from(confidences, math.ceil(least_shown * len(made))),
+        keep_above=kept_from(lines) if len(lines) >= LEAST_LINES else before.keep_above,
+        length_bias=bias_from(
+            [(each.outcome.answer, each.trials) for each in fills if each.trials], before.length_bias
+        ),
+    )
+
+
+def shares_right(samples: Sequence[Sample]) -> tuple[tuple[float, float], ...]:
+    """Ascending (confidence, share right), at most 20: isotonic regression by pooling adjacent violators.
+
+    From nothing for a confidence of 0 on, so that even the least sure have an order.
+    """
+    ranked = sorted(samples)
+    average = (sum(right for _, right in ranked) + 0.5) / (len(ranked) + 1)
+    pools: list[_Pool] = []
+    for start, end in _bins([confidence for confidence, _ in ranked]):
+        right = sum(right for _, right in ranked[start:end])
+        pools.append(_Pool(start, end, right + _PRIOR * average, end - start + _PRIOR))
+        while len(pools) > 1 and pools[-2].share >= pools[-1].share:
+            later, earlier = pools.pop(), pools.pop()
+            pools.append(_Pool(earlier.start, later.end, earlier.right + later.right, earlier.count + later.count))
+    points = [(ranked[(pool.start + pool.end) // 2][0], min(1.0, pool.share)) for pool in pools]
+    return tuple([(0.0, 0.0), *points] if points and points[0][0] > 0.0 else points)
+
+
+def shown_from(confidences: Sequence[float], least: int) -> float:
+    """The threshold that shows what is right often enough, and at least the `least` surest."""
+    ranked = sorted(confidences, reverse=True)
+    return min(SHOWN_RIGHT, ranked[min(least, len(ranked)) - 1]) if least and ranked else SHOWN_RIGHT
+
+
+def kept_from(lines: Sequence[Sample]) -> float:
+    """The confidence from which on lines are right often enough; 1 where none are."""
+    return next((confidence for confidence, share in shares_right(lines) if share >= KEPT_RIGHT), 1.0)
+
+
+def bias_from(tried: Sequence[tuple[str, Sequence[Trial]]], before: float) -> float:
+    """The nats a token with which the least surprising of the lengths tried are most like the author's text; `before`
+    where too few holes had several."""
+    if len(tried) < LEAST_FILLS:
+        return before
+    like = [[(trial, similarity(trial.text, answer)) for trial in trials] for answer, trials in tried]
+
+    def likeness(bias: float) -> float:
+        return sum(min(trials, key=lambda each: each[0].nats + bias * each[0].tokens)[1] for trials in like)
+
+    return max(BIASES, key=likeness)
+
+
+def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:
+    """The lines of code after the first: the least confidence of their tokens, and whether the author's line is the
+    same, its indentation aside."""
+    text = "".join(piece.text for piece in pieces)
+    owners = [piece.confidence for piece in pieces for _ in piece.text]
+    written = [line.strip() for line in answer.splitlines() if line.strip()]
+    found: list[Sample] = []
+    start = 0
+    for line in text.split("\n"):
+        code = [owners[start + at] for at, char in enumerate(line) if not char.isspace()]
+        if code:
+            index = len(found)
+            found.append((min(code), index < len(written) and written[index] == line.strip()))
+        start += len(line) + 1
+    return tuple(found[1:])
+
+
+def judged(outcome: Outcome, calibration: Calibration) -> Outcome:
+    """The outcome as it would have been under `calibration`, its text as it is."""
+    confidence = calibration.confidence(outcome.raw_confidence)
+    shown = outcome.rejected is None and confidence >= calibration.show_above
+    return replace(outcome, confidence=confidence, shown=shown)
+
+
+def held_out(fills: Sequence[Fill], least_shown: float, before: Calibration) -> list[Outcome]:
+    """Every outcome judged by a calibration fitted without its package (without its file, if there are few)."""
+    folds = _folds(fills)
+    found: list[Outcome] = []
+    for fold in range(FOLDS):
+        rest = [each for each, own in zip(fills, folds, strict=True) if own != fold]
+        calibration = fit(rest, least_shown, before)
+        found += [judged(each.outcome, calibration) for each, own in zip(fills, folds, strict=True) if own == fold]
+    return found
+
+
+def _folds(fills: Sequence[Fill]) -> list[int]:
+    """A number under `FOLDS` for each fill: the largest groups first, each to the fold that has least."""
+    by: tuple[Callable[[Fill], Hashable], ...] = (
+        lambda each: each.case.package,
+        lambda each: (each.case.package, each.case.path),
+        lambda each: each.case.id,
+    )
+    group_of = next((group for group in by if len(set(map(group, fills))) >= FOLDS), by[-1])
+    sizes = [0] * FOLDS
+    fold_of: dict[Hashable, int] = {}
+    for group, size in Counter(map(group_of, fills)).most_common():
+        fold_of[group] = sizes.index(min(sizes))
+        sizes[fold_of[group]] += size
+    return [fold_of[group_of(each)] for each in fills]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pool:
+    """Samples `start` to `end` by rank: how many were right and how many there are, the prior's included."""
+
+    start: int
+    end: int
+    right: float
+    count: float
+
+    @property
+    def share(self) -> float:
+        return self.right / self.count
+
+
+def _bins(ranked: Sequence[float]) -> Iterator[tuple[int, int]]:
+    """Ranks in bins of equal mass; equal confidences share a bin."""
+    least = max(_LEAST_BIN, math.ceil(len(ranked) / _POINTS))
+    start = 0
+    while start < len(ranked):
+        end = min(start + least, len(ranked))
+        while end < len(ranked) and (ranked[end] == ranked[end - 1] or len(ranked) - end < least):
+            end += 1
+        yield start, end
+        start = end

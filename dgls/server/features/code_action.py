@@ -1,0 +1,114 @@
+"""textDocument/codeAction and codeAction/resolve: what may be filled, rewritten or fixed at a place.
+
+Editors ask on nearly every move of the cursor, so listing looks at the text alone; the work is done once an action is
+chosen. Clients that resolve get the edit then; others get a command (`dgls.act`) that makes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dgls.change.offer import Diagnosed, Offer, offers
+from dgls.change.task import Action
+from dgls.code.document import Document, Span
+from dgls.server.actions.edits import workspace_edit
+from dgls.server.actions.parameters import Asked, asked_from_data, new_request
+from dgls.server.actions.perform import perform, tell, warn
+from dgls.server.places import position_of
+from dgls.server.session import Session
+
+FILL_ALL = "source.fillAll.dgls"
+_REWRITE = types.CodeActionKind.RefactorRewrite.value
+KINDS = {
+    Action.FILL: _REWRITE,
+    Action.FILL_ALL: FILL_ALL,
+    Action.REFINE: _REWRITE,
+    Action.REWRITE: _REWRITE,
+    Action.FIX: types.CodeActionKind.QuickFix.value,
+}
+COMMAND = "dgls.act"
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    options = types.CodeActionOptions(sorted(set(KINDS.values())), resolve_provider=True)
+
+    @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
+    def code_action(params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
+        document = session.documents.get(params.text_document.uri)
+        client = session.client
+        if document is None or not (client.resolves_actions or client.applies_edits):
+            return []
+        only = params.context.only or None  # an empty list is an editor script's way to say nothing
+        found = _offered(session, document, params)
+        at_stub = any(offer.task.action is Action.FILL for offer in found)
+        kinds = [(offer, _kind(offer, at_stub, only)) for offer in found]
+        return [
+            _render(session, document, offer, kind, params.context.diagnostics)
+            for offer, kind in kinds
+            if only is None or any(_holds(wanted, kind) for wanted in only)
+        ]
+
+    @server.feature(types.CODE_ACTION_RESOLVE)
+    async def resolve(action: types.CodeAction) -> types.CodeAction:
+        asked = asked_from_data(action.data)
+        changes = await tell(server, perform(server, session, [asked]))
+        if changes:
+            action.edit = workspace_edit(changes[0], session.client)
+            warn(server, session, changes[0])
+        else:
+            action.data = None  # Eglot resolves what has data and no edit again, and again
+        return action
+
+
+def _offered(session: Session, document: Document, params: types.CodeActionParams) -> list[Offer]:
+    info = session.host.info
+    span = _span(session, document, params.range)
+    diagnosed = [Diagnosed(_span(session, document, each.range), each.message) for each in params.context.diagnostics]
+    instructions = info is not None and info.profile.takes_instructions
+    syntax = session.syntax(document, span.start)
+    fruitless = session.fruitless(document)
+    return [offer for offer in offers(document, span, syntax, diagnosed, instructions) if offer.task not in fruitless]
+
+
+def _kind(offer: Offer, at_stub: bool, only: Sequence[types.CodeActionKind | str] | None) -> str:
+    """Editors' light bulbs show no `source` kind unless it is asked for. Who stands on a stub looks at one of those
+    that would all be filled, and is shown that beside it."""
+    if offer.task.action is Action.FILL_ALL and at_stub and not any(_holds(kind, FILL_ALL) for kind in only or ()):
+        return _REWRITE
+    return KINDS[offer.task.action]
+
+
+def _holds(wanted: types.CodeActionKind | str, kind: str) -> bool:
+    """Kinds are a tree: `refactor` holds `refactor.rewrite`, and the empty one all."""
+    name = wanted.value if isinstance(wanted, types.CodeActionKind) else wanted
+    return not name or kind == name or kind.startswith(name + ".")
+
+
+def _render(
+    session: Session, document: Document, offer: Offer, kind: str, diagnostics: Iterable[types.Diagnostic]
+) -> types.CodeAction | types.Command:
+    client = session.client
+    opening = session.openings[document.uri]
+    data = Asked(new_request(), document.uri, document.version, offer.task, opening).data()
+    command = types.Command(offer.title, COMMAND, arguments=[data])
+    if not client.actions:
+        return command
+    fixes = None
+    if offer.task.action is Action.FIX:
+        fixes = [each for each in diagnostics if _span(session, document, each.range) == offer.task.span]
+    action = types.CodeAction(offer.title, kind=kind, diagnostics=fixes or None)
+    if client.resolves_actions:
+        action.data = data
+    else:
+        action.command = command
+    if client.tags_actions:
+        action.tags = [types.CodeActionTag.LlmGenerated]
+    return action
+
+
+def _span(session: Session, document: Document, place: types.Range) -> Span:
+    start, end = (document.offset(position_of(each), session.client.encoding) for each in (place.start, place.end))
+    return Span(min(start, end), max(start, end))

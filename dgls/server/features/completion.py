@@ -1,0 +1,92 @@
+"""textDocument/completion: the suggestion at the cursor as an item of the editor's menu, where there is no ghost text.
+
+A menu that opens as the user types is not asked for by hand, and editors don't tell the two apart: the item is that of
+an automatic inline completion. Nothing keeps the menu waiting: what is not there in time, or fails, is no item.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dgls.code.cursor import is_word
+from dgls.code.document import Document, Span
+from dgls.code.indentation import indentation
+from dgls.server.places import position_of, range_of
+from dgls.server.session import Session
+from dgls.server.suggesting import Found, Snapshot, due, find, with_plain_breaks
+from dgls.suggest.suggestion import Suggestion
+
+MODEL_SHARE = 0.9
+"""Of the deadline. The rest is for what comes before and after: unlike a late suggestion, a late menu is of no use."""
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    """For a client that is known already: what is not offered to it isn't announced, so it never asks in vain."""
+    if not _offered(session):
+        return
+
+    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+    async def completion(params: types.CompletionParams) -> types.CompletionList:
+        uri = params.text_document.uri
+        document = due(session, uri, invoked=False) if _offered(session) else None
+        if document is None:
+            return types.CompletionList(is_incomplete=True, items=[])
+        session.supersede(uri, "completion")
+        encoding = session.client.encoding
+        at = document.offset(position_of(params.position), encoding)
+        found = await _in_time(session, Snapshot(document, at, invoked=False))
+        items = [_render(session, document, suggestion) for suggestion in found.suggestions]
+        return types.CompletionList(is_incomplete=True, items=items)
+
+
+def _offered(session: Session) -> bool:
+    chosen = session.settings.completion
+    return chosen == "on" or (chosen == "auto" and session.client.menu_only)
+
+
+async def _in_time(session: Session, snapshot: Snapshot) -> Found:
+    deadline_ms = session.settings.inline_completion.deadline_ms
+    try:
+        async with asyncio.timeout(deadline_ms / 1000):
+            return await find(session, snapshot, int(MODEL_SHARE * deadline_ms))
+    except TimeoutError:
+        return Found()
+
+
+def _render(session: Session, document: Document, suggestion: Suggestion) -> types.CompletionItem:
+    """In the text as it was: editors go back to that before they make the edit.
+
+    They show an item only while its text begins with what stands in its range, so that is the line from its indentation
+    on; and some find the word at the cursor by themselves, so the label begins with that. Line breaks are the
+    document's own: Helix writes an edit as it comes.
+    """
+    cursor = suggestion.span.start
+    line = document.line_at(cursor)
+    indent = len(indentation(document.line_text(line)))
+    start = min(document.line_start(line) + indent, cursor)
+    typed = document.text[start:cursor]
+    text, word = typed + suggestion.new_text, typed[len(_without_word(typed)) :]
+    first, *more = with_plain_breaks(word + suggestion.new_text).strip().split("\n")
+    return types.CompletionItem(
+        label=f"{first.rstrip()} …" if more else first,
+        kind=types.CompletionItemKind.Text,
+        detail="dgls",
+        documentation=_plain(text) if more else None,
+        filter_text=text,
+        insert_text_format=types.InsertTextFormat.PlainText,
+        insert_text_mode=types.InsertTextMode.AsIs,
+        text_edit=types.TextEdit(range_of(document, Span(start, suggestion.span.end), session.client.encoding), text),
+    )
+
+
+def _plain(text: str) -> types.MarkupContent:
+    return types.MarkupContent(types.MarkupKind.PlainText, with_plain_breaks(text))
+
+
+def _without_word(typed: str) -> str:
+    while typed and is_word(typed[-1]):
+        typed = typed[:-1]
+    return typed

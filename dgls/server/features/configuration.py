@@ -1,0 +1,56 @@
+"""initialized and didChangeConfiguration: ask the client for the settings, then open the model that they choose."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dgls.server.session import Session
+from dgls.server.settings import SECTION, own_options, told_once
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 3.0
+"""How long a client may take to answer before its model is opened by what is known; a later answer still counts."""
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    def take(options: Mapping[str, Any]) -> None:
+        if problems := session.configure("configuration", options):
+            message = types.ShowMessageParams(types.MessageType.Warning, told_once(problems))
+            server.window_show_message(message)
+
+    def answered(answer: asyncio.Future[Any]) -> None:
+        if not answer.cancelled() and (error := answer.exception()) is not None:
+            logger.warning("The client did not tell its settings: %s", error)
+            take({})
+        elif not answer.cancelled():
+            values = answer.result()
+            take(own_options(values[0] if values else {}))
+
+    async def pull() -> None:
+        if not session.client.configuration:
+            take({})
+            return
+        wanted = types.ConfigurationParams(items=[types.ConfigurationItem(section=SECTION)])
+        answer = asyncio.ensure_future(server.workspace_configuration_async(wanted))
+        answer.add_done_callback(answered)
+        await asyncio.wait({answer}, timeout=PATIENCE_SECONDS)
+
+    @server.feature(types.INITIALIZED)
+    async def initialized(params: types.InitializedParams) -> None:
+        await pull()
+        session.open()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_CONFIGURATION)
+    async def changed(params: types.DidChangeConfigurationParams) -> None:
+        if session.client.configuration:
+            await pull()
+        else:
+            take(own_options(params.settings))
+        session.open()

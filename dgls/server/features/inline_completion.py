@@ -1,0 +1,90 @@
+"""textDocument/inlineCompletion: a suggestion at the cursor, as the user types or because they asked.
+
+A newer request for a document supersedes the older one, whether or not the client cancels it. What was typed of a
+suggestion is served without the engine. Whatever fails is logged and nothing suggested; a user who asked is told.
+"""
+
+from __future__ import annotations
+
+import time
+
+from lsprotocol import types
+from pygls.lsp.server import LanguageServer
+
+from dgls.code.document import Change, Document
+from dgls.server.places import position_of, range_of
+from dgls.server.session import Session
+from dgls.server.suggesting import Snapshot, due, find, with_plain_breaks
+from dgls.suggest.cache import rebase
+from dgls.suggest.suggestion import Suggestion
+
+SUGGESTED = "dgls/suggested"
+
+
+def register(server: LanguageServer, session: Session) -> None:
+    # Without explicit options pygls does not advertise the feature.
+    @server.feature(types.TEXT_DOCUMENT_INLINE_COMPLETION, types.InlineCompletionOptions())
+    async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
+        session.supersede(params.text_document.uri, "completion")
+        began = time.monotonic()
+        snapshot = _snapshot(session, params)
+        if snapshot is None:
+            return types.InlineCompletionList(items=[])
+        found = await find(session, snapshot, session.settings.inline_completion.deadline_ms)
+        if found.error is not None and snapshot.invoked:
+            message = f"dgls has no suggestion: {found.error}"
+            server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
+        selected = params.context.selected_completion_info
+        rendered = (_render(session, snapshot.document, each, selected) for each in found.suggestions)
+        items = [item for item in rendered if item is not None]
+        if items and session.client.suggested:
+            took = round(1000 * (time.monotonic() - began), 1)
+            server.protocol.notify(SUGGESTED, _told(found.suggestions[0], took, found.steps))
+        return types.InlineCompletionList(items=items)
+
+
+def _told(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
+    return {
+        "uri": suggestion.uri,
+        "milliseconds": took,
+        "steps": steps,
+        "confidence": round(suggestion.confidence, 3),
+    }
+
+
+def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapshot | None:
+    """With a completion selected in the editor's menu, the text and the cursor that accepting it would give: what is
+    suggested must go on from there."""
+    invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
+    document = due(session, params.text_document.uri, invoked)
+    if document is None:
+        return None
+    encoding, selected = session.client.encoding, params.context.selected_completion_info
+    if selected is None:
+        return Snapshot(document, document.offset(position_of(params.position), encoding), invoked)
+    start, end = position_of(selected.range.start), position_of(selected.range.end)
+    offset = document.offset(start, encoding) + len(selected.text)
+    accepted = document.apply([Change(selected.text, start, end)], document.version, encoding)
+    return Snapshot(accepted, offset, invoked)
+
+
+def _render(
+    session: Session, then: Document, suggestion: Suggestion, selected: types.SelectedCompletionInfo | None
+) -> types.InlineCompletionItem | None:
+    """The suggestion as it stands in the text that the editor has now; None where it no longer fits.
+
+    The range is empty at the cursor (a longer one hides the text right of it in some editors), save where it takes
+    trailing whitespace or the editor's own selected completion in.
+    """
+    now = session.documents.get(suggestion.uri)
+    if now is None:
+        return None
+    if selected is not None:
+        fits = now.version == then.version and suggestion.span.start == suggestion.span.end
+        text = selected.text + with_plain_breaks(suggestion.new_text)
+        return types.InlineCompletionItem(text, range=selected.range) if fits else None
+    current = suggestion if now.version == suggestion.version else rebase(suggestion, then, now)
+    if current is None:
+        return None
+    place = range_of(now, current.span, session.client.encoding)
+    return types.InlineCompletionItem(with_plain_breaks(current.new_text), range=place)

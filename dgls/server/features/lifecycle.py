@@ -1,0 +1,76 @@
+"""initialize, folders, shutdown: who the client is. No model is touched here: `initialized` opens it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from lsprotocol import types
+from pygls.capabilities import ServerCapabilitiesBuilder
+from pygls.lsp.server import LanguageServer
+
+from dgls.server.client import Client
+from dgls.server.session import Session
+from dgls.server.settings import SECTION, own_options
+
+CLOSE_SECONDS = 0.2
+"""How long `shutdown` waits for the engine thread: a running step ends sooner, a load can't be stopped anyway."""
+
+MENU_ONLY = frozenset({"Eglot", "helix"})
+"""Clients without inline completion, by name: some show it and don't declare the capability (Emacs' lsp-mode)."""
+
+_TAG = types.CodeActionTag.LlmGenerated
+
+
+def register(server: LanguageServer, session: Session, known: Callable[[], None]) -> None:
+    """`known` is called once it is known who the client is, before it is told what the server can do."""
+
+    @server.feature(types.INITIALIZE)
+    def initialize(params: types.InitializeParams) -> None:
+        session.client = _client(params)
+        session.configure("initialization", own_options(params.initialization_options))
+        known()
+
+    @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
+    def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
+        removed = {folder.uri for folder in params.event.removed}
+        added = [folder.uri for folder in params.event.added]
+        session.move((*(uri for uri in session.client.folders if uri not in removed), *added))
+
+    @server.feature(types.SHUTDOWN)
+    def shutdown(params: None) -> None:
+        session.close(CLOSE_SECONDS)
+
+
+def _client(params: types.InitializeParams) -> Client:
+    capabilities = params.capabilities
+    window, workspace, text = capabilities.window, capabilities.workspace, capabilities.text_document
+    folders = [folder.uri for folder in params.workspace_folders or []] or [params.root_uri or ""]
+    encoding = ServerCapabilitiesBuilder.choose_position_encoding(capabilities)
+    action = (text and text.code_action) or types.CodeActionClientCapabilities()
+    edit = (workspace and workspace.workspace_edit) or types.WorkspaceEditClientCapabilities()
+    resolved = action.resolve_support.properties if action.resolve_support else ()
+    return Client(
+        encoding=types.PositionEncodingKind(encoding).value,
+        menu_only=_name(params) in MENU_ONLY and (text is None or text.inline_completion is None),
+        configuration=bool(workspace and workspace.configuration),
+        progress=bool(window and window.work_done_progress),
+        drafts=_wants("draft", capabilities.experimental),
+        suggested=_wants("suggested", capabilities.experimental),
+        actions=action.code_action_literal_support is not None,
+        resolves_actions=bool(action.data_support) and "edit" in resolved,
+        tags_actions=action.tag_support is not None and _TAG in action.tag_support.value_set,
+        applies_edits=bool(workspace and workspace.apply_edit),
+        versions_edits=bool(edit.document_changes),
+        annotates_edits=edit.change_annotation_support is not None,
+        folders=tuple(uri for uri in folders if uri),
+    )
+
+
+def _name(params: types.InitializeParams) -> str:
+    return params.client_info.name if params.client_info else ""
+
+
+def _wants(notification: str, experimental: object) -> bool:
+    """LSP leaves to us what stands there: `{"dgls": {"draft": true}}`."""
+    own = experimental.get(SECTION) if isinstance(experimental, Mapping) else None
+    return isinstance(own, Mapping) and own.get(notification) is True

@@ -1,0 +1,135 @@
+"""Builds the language server and runs it over stdio or TCP. No logic: that is in the features.
+
+Importing this module loads no torch; `initialize` is answered before a weight is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import NoReturn, cast
+
+from pygls.exceptions import JsonRpcException, PyglsError
+from pygls.lsp.server import LanguageServer
+
+from dgls.server.features import (
+    code_action,
+    command,
+    completion,
+    configuration,
+    inline_completion,
+    lifecycle,
+    status,
+    text_sync,
+)
+from dgls.server.host import OpenEngine
+from dgls.server.protocol import Protocol
+from dgls.server.session import Session
+from dgls.server.settings import Settings
+from dgls.server.transport import claim_stdio, serve_stdio, serve_tcp
+from dgls_engine.types import Loading
+from dgls_engine.worker import EngineLike
+
+logger = logging.getLogger(__name__)
+
+CLOSE_SECONDS = 0.5
+"""How long the engine thread may take to end before the process ends without it."""
+
+PREFILL_MS = 1000
+"""How long a model may take to read a whole prompt. Suggestions have 1,500 ms by default; the rest is for a dozen
+denoising steps, of which those of a 26B model take 6 to 17 ms where memory is fast and a few times that elsewhere."""
+
+
+class Server(LanguageServer):
+    """pygls' server with our protocol and one session."""
+
+    def __init__(self, session: Session) -> None:
+        super().__init__("dgls", _version(), protocol_cls=Protocol)
+        self.session = session
+        lifecycle.register(self, session, known=lambda: completion.register(self, session))
+        for feature in (text_sync, configuration, status, inline_completion, code_action, command):
+            feature.register(self, session)
+
+    @property
+    def conversation(self) -> Protocol:
+        return cast(Protocol, self.protocol)
+
+    def report_server_error(self, error: Exception, source: type[PyglsError] | type[JsonRpcException]) -> None:
+        """Requests carry their errors in the reply; the rest belongs in the log, not in the user's face."""
+        logger.error("%s: %s", source.__name__, error)
+
+
+def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
+    """The engine that the settings choose; torch is imported here, on the engine thread.
+
+    Unless the user sets it, the number of threads leaves the editor a core. Where a server runs the model, only its
+    tokenizer and its template are read here.
+    """
+    if settings.engine.url:
+        return _open_remote(settings)
+    import psutil
+
+    from dgls_engine import Engine
+
+    cores: int = psutil.cpu_count(logical=False) or 1
+    threads = settings.threads or max(1, cores - 1)
+    return Engine.open(
+        settings.model, settings.device, settings.dtype, threads, on_loading=on_loading, prefill_ms=PREFILL_MS
+    )
+
+
+def _open_remote(settings: Settings) -> EngineLike:
+    from dgls_engine.remote.address import Address
+    from dgls_engine.remote.engine import RemoteEngine
+
+    chosen = settings.engine
+    address = Address(chosen.url, chosen.served_model, chosen.api_key_variable, chosen.api_key_command)
+    return RemoteEngine.open(address, settings.model)
+
+
+def build(open_engine: OpenEngine = open_engine) -> Server:
+    """A server for one client, not yet connected."""
+    return Server(Session(open_engine))
+
+
+def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoReturn:
+    """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), then end the process.
+
+    Raises `DglsError` when the port can't be had or the client doesn't speak LSP. The process ends without the
+    interpreter's teardown: that takes torch a second or two, and an engine thread deep in a load can't be stopped.
+    """
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        code = asyncio.run(_serve(tcp, open_engine))
+    except KeyboardInterrupt:
+        code = 130
+    sys.stderr.flush()
+    os._exit(code)
+
+
+async def _serve(tcp: int | None, open_engine: OpenEngine) -> int:
+    server = build(open_engine)
+    protocol = server.conversation
+    try:
+        if tcp is None:
+            await serve_stdio(protocol, protocol.ended, *claim_stdio())
+        else:
+            await serve_tcp(protocol, protocol.ended, tcp, _listening)
+    finally:
+        server.session.close(CLOSE_SECONDS)
+    return protocol.exit_code
+
+
+def _listening(port: int) -> None:
+    sys.stderr.write(f"dgls listens on 127.0.0.1:{port}\n")
+    sys.stderr.flush()
+
+
+def _version() -> str:
+    try:
+        return version("dgls")
+    except PackageNotFoundError:  # run from a checkout that was never installed
+        return "0"

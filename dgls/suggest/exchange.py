@@ -1,0 +1,59 @@
+"""A region to the engine and back: what is asked of it, and what becomes of its answer.
+
+Written once for all who fill a region: the server, the command line, the evaluation. Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dgls.code.document import Document
+from dgls.code.syntax import Syntax
+from dgls.suggest.certainty import confidence_in, sure_part
+from dgls.suggest.plan import Region
+from dgls.suggest.suggestion import Rejection, Suggestion, suggest
+from dgls_engine.calibration import Calibration
+from dgls_engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Snippet
+
+
+def request_of(
+    region: Region,
+    path: str,
+    language: str,
+    limits: Limits,
+    seed: int,
+    draft: str | None = None,
+    snippets: tuple[Snippet, ...] = (),
+    resume: bool = False,
+) -> InfillRequest:
+    """`path` and `snippets` are shown to the model as they are. A `draft` tells the hole's length where the policy
+    keeps to one; all of it is noised, unless the model is to `resume` there."""
+    return InfillRequest(
+        Context(path, language, region.above, region.below, snippets),
+        [
+            Pinned(region.before),
+            Hole(max_tokens=region.max_tokens, draft=draft, stop=region.stop, resume=resume),
+            Pinned(region.after),
+        ],
+        limits,
+        seed,
+    )
+
+
+def suggestion_of(
+    document: Document, region: Region, infill: Infill, calibration: Calibration, syntax: Syntax | None = None
+) -> Suggestion | Rejection:
+    """The lines that the model was sure of, made fit to show, with the calibrated confidence in just these."""
+    text, raw = infill.texts[0], infill.confidences[0]
+    kept = sure_part(infill.pieces[0], calibration.keep_above) if infill.pieces else text
+    if kept != text:
+        raw = confidence_in(infill.pieces[0], len(kept))
+    found = suggest(document, region, kept, syntax=syntax)
+    if isinstance(found, Rejection):
+        return found
+    return replace(found, confidence=calibration.confidence(raw))
+
+
+def filled(document: Document, region: Region, text: str) -> str:
+    """The whole document with `text` in the region's hole."""
+    return document.text[: region.span.start] + text + document.text[region.span.end :]

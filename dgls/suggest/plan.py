@@ -1,0 +1,135 @@
+"""From a cursor to the region the engine fills, or the reason to stay quiet.
+
+    above | before |span| after | below        before and after: pinned in the canvas; above and below: the prompt
+
+Whatever the text and the offset, the five parts joined are the document. Lines and indentation decide; the tree,
+where there is one, tells strings and comments from code and arguments from bodies. Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dgls.code.cursor import Cursor
+from dgls.code.document import Document, Span
+from dgls.code.indentation import first_indents, indentation, unit
+from dgls.code.syntax import Syntax
+from dgls.code.window import CountTokens, after_end, before_start, estimate_tokens
+from dgls.suggest.quiet import Quiet as Quiet
+from dgls.suggest.quiet import quiet
+from dgls_engine.profile import Profile
+
+Kind = Literal["line", "block"]
+
+LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
+"""How long a hole is where nobody says otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Tokens: of pinned code on either side of the hole, and of the hole; `block_lines` bounds a block's lines."""
+
+    before_tokens: int = 96
+    after_tokens: int = 64
+    line_tokens: int = LINE_TOKENS
+    block_tokens: int = BLOCK_TOKENS
+    block_lines: int = BLOCK_LINES
+
+    @classmethod
+    def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
+        """What a model's canvas has room for, within what the user allows a fill."""
+        hole = min(max_tokens, profile.hole_tokens)
+        return cls(profile.before_tokens, profile.after_tokens, min(hole, LINE_TOKENS), hole, max_lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """What to fill (`span`, offsets in the document of `version`; `span.start` is the cursor) and what stands around.
+
+    `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
+    before the first `stop`, if there is one, and has `max_lines` at most.
+    """
+
+    version: int
+    span: Span
+    above: str
+    before: str
+    after: str
+    below: str
+    kind: Kind
+    stop: str | None
+    indents: tuple[str, ...]
+    max_tokens: int
+    max_lines: int
+
+
+def plan(
+    document: Document,
+    offset: int,
+    budget: Budget,
+    syntax: Syntax | None = None,
+    *,
+    invoked: bool = False,
+    deleted: bool = False,
+    max_lines: int | None = None,
+    count: CountTokens = estimate_tokens,
+) -> Region | Quiet:
+    """The region around `offset` (clamped to the text).
+
+    `syntax` is the tree around `offset`, or None. `invoked`: the user asked, so there is no reason to be quiet.
+    `deleted`: the last edit was a deletion here, so they want less of it.
+    `max_lines` overrides the choice of line or block. `count` counts tokens; `before` and `after` keep to their
+    budgets as it counts.
+    """
+    assert syntax is None or document.text.startswith(syntax.text, syntax.start), "the tree belongs to another text"
+    cursor = Cursor.at(document, min(max(0, offset), len(document.text)))
+    if not invoked:
+        reason = Quiet.DELETED if deleted else quiet(cursor, syntax)
+        if reason is not None:
+            return reason
+    kind = _kind(cursor, syntax) if max_lines is None else "line" if max_lines == 1 else "block"
+    span = cursor.span
+    start = before_start(document, span.start, cursor.language, budget.before_tokens, count)
+    end = after_end(document, span.end, cursor.language, budget.after_tokens, count)
+    text = document.text
+    return Region(
+        version=document.version,
+        span=span,
+        above=text[:start],
+        before=text[start : span.start],
+        after=text[span.end : end],
+        below=text[end:],
+        kind=kind,
+        stop="\n" if kind == "line" else None,
+        indents=_indents(cursor),
+        max_tokens=budget.line_tokens if kind == "line" else budget.block_tokens,
+        max_lines=1 if kind == "line" else max_lines or budget.block_lines,
+    )
+
+
+def _kind(cursor: Cursor, syntax: Syntax | None) -> Kind:
+    """An empty body or a blank line in one may fill several lines, everything else one."""
+    if cursor.on_blank_line:
+        return "block" if _in_body(cursor, syntax) else "line"
+    after_statement = not cursor.right.strip() and cursor.left.rstrip().endswith(";")
+    return "block" if cursor.opens_body or after_statement else "line"
+
+
+def _in_body(cursor: Cursor, syntax: Syntax | None) -> bool:
+    if syntax is not None and not syntax.has_error(cursor.span):
+        innermost = next(syntax.around(cursor.offset))
+        if innermost.type in cursor.language.bodies and innermost.parent is not None:
+            return True
+        if syntax.source[innermost.start_byte : innermost.start_byte + 1] in (b"(", b"["):
+            return False
+    return bool(first_indents(cursor.document, cursor.line, cursor.left, cursor.language)[0])
+
+
+def _indents(cursor: Cursor) -> tuple[str, ...]:
+    if cursor.on_blank_line:
+        return first_indents(cursor.document, cursor.line, cursor.left, cursor.language)
+    own = indentation(cursor.left)
+    if cursor.opens_body:
+        return (own + unit(cursor.document, cursor.line, cursor.language),)
+    return (own,)

@@ -1,0 +1,63 @@
+"""What a fill says that stands behind the hole anyway: lines below, closing brackets, the rest of the line. Pure."""
+
+from __future__ import annotations
+
+from dgls.code.brackets import balance
+from dgls.code.cursor import is_word
+from dgls.suggest.plan import Region
+from dgls.suggest.site import Site
+
+
+def without_following_lines(fill: str, site: Site) -> str:
+    """Up to where the fill starts to write the lines below once more."""
+    if not site.below:
+        return fill
+    lines = (site.left + fill).split("\n")
+    following = site.below[0]
+    for index, line in enumerate(lines):
+        again = line.rstrip() == following
+        begun = index == len(lines) - 1 > 0 and len(line.strip()) > 2 and following.startswith(line)
+        if (again or begun) and (index or site.blank):
+            return "\n".join(lines[:index])[len(site.left) :]
+    return fill
+
+
+def without_closers(fill: str, region: Region, site: Site) -> str:
+    """Up to the first bracket that is closed already: on the right, or, where the line ends, below.
+
+    On the right, what the line itself opened counts. Below, as many brackets must be closed as are open in the
+    canvas before the hole: with more or fewer its borders cut through them, and nothing can be said.
+    """
+    if site.right.strip():
+        waiting = [site.right[at] for at in balance(site.right, site.language).closers]
+        spare = len(balance(site.left, site.language).openers) - len(waiting)
+    else:
+        waiting = [region.after[at] for at in balance(region.after, site.language).closers]
+        spare = len(balance(region.before, site.language).openers) - len(waiting)
+        if spare != 0:
+            return fill
+    for at in balance(fill, site.language).closers:
+        if spare <= 0 and fill[at] in waiting:
+            return fill[:at]
+        spare -= 1
+    return fill
+
+
+def without_rest_of_line(fill: str, site: Site) -> str:
+    """Without an end that repeats how the line goes on, unless that leaves a bracket or quote open."""
+    right = site.right.rstrip()
+
+    def left_open(fill: str) -> tuple[int, bool]:
+        line = balance(site.left + fill + right, site.language)
+        return len(line.openers), bool(line.quote)
+
+    for rest, written in ((right, fill), (right.lstrip(), fill.rstrip())):
+        for length in range(min(len(rest), len(written)), 0, -1):
+            if not written.endswith(rest[:length]) or (length < len(rest) and length < 3):
+                continue
+            shorter = written[:-length]
+            if rest != right and is_word(rest[0]) and is_word(shorter[-1:]):
+                continue  # the end of a longer word
+            if left_open(shorter) <= left_open(fill):
+                return shorter
+    return fill

@@ -1,0 +1,58 @@
+"""The in-process infilling engine: knows tokens and tensors, never LSP.
+
+    from engine import Context, Engine, Hole, InfillRequest, Pinned
+
+    with Engine.open("embedded") as engine:
+        request = InfillRequest(Context(), [Pinned("def add(a, b):\\n    return "), Hole(stop="\\n"), Pinned("\\n")])
+        for step in engine.infill(request): ...
+
+Importing this package is cheap: torch and transformers are loaded when `Engine` is first touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dgls_engine.types import (
+    CancelToken,
+    Context,
+    Draft,
+    Hole,
+    Infill,
+    InfillRequest,
+    Limits,
+    Piece,
+    Pinned,
+    Segment,
+    Step,
+    Timings,
+    Trial,
+)
+
+if TYPE_CHECKING:
+    from dgls_engine.engine import Engine
+
+__all__ = [
+    "CancelToken",
+    "Context",
+    "Draft",
+    "Engine",
+    "Hole",
+    "Infill",
+    "InfillRequest",
+    "Limits",
+    "Piece",
+    "Pinned",
+    "Segment",
+    "Step",
+    "Timings",
+    "Trial",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name == "Engine":
+        from dgls_engine.engine import Engine
+
+        return Engine
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

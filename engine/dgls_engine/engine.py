@@ -1,0 +1,300 @@
+"""The open model: `open` once, `infill` many times, `close`.
+
+    request -> prompt -> encoder (keys and values kept) -> canvas -> denoise -> Step, Step, ..., Infill
+
+Turns requests into tokens and steps into text; everything in between lives in the modules it puts together. Not
+thread-safe: one thread opens an engine and makes all calls (`worker` is such a thread). All that outlives a
+request are the last prompt's tokens, keys and values, and those are right after every request, a cancelled one too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any, Self
+
+import torch
+
+from dgls_engine.device import pick_device, reclaim, release, told_of_exhaustion
+from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory, RequestTooLarge
+from dgls_engine.loop.answer import Answer, answers
+from dgls_engine.loop.choice import choosing_on
+from dgls_engine.loop.constraint import Constraint, Vocabulary
+from dgls_engine.loop.contest import Contest, Lead
+from dgls_engine.loop.denoise import Candidate
+from dgls_engine.loop.doubt import doubts
+from dgls_engine.loop.limits import deadline_of, schedule_of
+from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.seam import AFTER
+from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.loop.turns import Turn, next_turn
+from dgls_engine.model import kernels
+from dgls_engine.model.diffusion_gemma.captured import Captured
+from dgls_engine.model.diffusion_gemma.passes import Eager, Passes
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.prompt.prefill import Reading
+from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.text.length import length_policy
+from dgls_engine.text.reader import Reader
+from dgls_engine.text.redraft import Redraft, keeps, sketch
+from dgls_engine.types import CancelToken, Hole, Infill, InfillRequest, Loading, Step, Timings, Trial
+from dgls_engine.warming import first_request, usual_shapes
+from dgls_engine.weights.loader import LoadedModel, load
+
+
+class Engine:
+    """An open model. `clock` gives seconds; deadlines and timings are read from it. `captured`: whether decoder passes
+    are captured (`captured`); None: where our kernels run. With a `prefill_ms` prompts are as long as can be
+    read in that time; what they hold then depends on the machine.
+
+    Where memory runs out, a request fails, and prompts are shorter from then on: `profile` and `info` say how long."""
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        clock: Callable[[], float] = time.perf_counter,
+        captured: bool | None = None,
+        prefill_ms: float | None = None,
+    ) -> None:
+        self.info: ModelInfo = loaded.info
+        self.profile: Profile = loaded.profile
+        self._loaded: LoadedModel | None = loaded
+        self._clock = clock
+        self._tokenizer = loaded.tokenizer
+        self._length = length_policy(loaded.profile.hole_policy)
+        self._reading = Reading(loaded, clock, prefill_ms)
+        self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
+        self._captured: Captured | None = None
+        if kernels.usable(loaded.device) if captured is None else captured:
+            self._captured = Captured(loaded.model, self.profile.canvas_length, self.profile.pinned_signal)
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path = "embedded",
+        device: str = "auto",
+        dtype: str = "auto",
+        threads: int | None = None,
+        overrides: Mapping[str, Any] = MappingProxyType({}),
+        on_loading: Loading | None = None,
+        prefill_ms: float | None = None,
+    ) -> Engine:
+        """Load a model: "embedded", a local folder, or a hub name from the local cache.
+
+        `threads` is the number of CPU threads that torch computes with, in the whole process; None leaves it as it
+        is. `overrides` stand in for fields of the model's profile. `on_loading` is told how far it is.
+        Raises the errors of `errors`, and `EngineError` for overrides that make no profile.
+        """
+        if threads is not None:
+            torch.set_num_threads(threads)
+        where, loaded = pick_device(device), None
+        try:
+            loaded = load(model, device, dtype, on_loading).with_profile(overrides)
+            with told_of_exhaustion(where):
+                return cls(loaded, prefill_ms=prefill_ms)
+        except Exception as error:
+            loaded = None  # or what was loaded by then would stay as long as the error is kept
+            reclaim(where, error)
+            raise
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.
+
+        Nothing happens before the first `next`. Raises `RequestTooLarge`, `EngineError` for limits that make no
+        sense, `EngineClosed`, `NotEnoughMemory`, and `Cancelled` at most one denoising step after `cancel` is set.
+        """
+        deadline = deadline_of(request.limits, self._clock)
+        schedule = schedule_of(request.limits, self.profile)
+        loaded = self._open()
+        if self._reading.adjust():
+            self._follow()
+        try:
+            with told_of_exhaustion(loaded.device):
+                yield from self._infill(loaded, request, deadline, schedule, cancel or CancelToken())
+        except NotEnoughMemory as error:
+            raise self._relieved(loaded, error) from None
+
+    def _infill(
+        self, loaded: LoadedModel, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
+    ) -> Iterator[Step | Infill]:
+        started = self._clock()
+        prompt_tokens, prefilled = self._reading.read(request.context, cancel)
+        denoising = self._clock()
+
+        decoding = self._passes(loaded)
+        redraft = self._redraft(loaded, decoding, request, cancel)
+        filled: dict[int, Answer] = {}
+        trials: dict[int, tuple[Trial, ...]] = {}
+        steps, passes = 0, redraft.passes
+        while True:
+            texts = {number: own.draft.text for number, own in filled.items()}
+            turn = next_turn(redraft.segments, texts, self._length)
+            canvases = self._lay_out(turn)
+            readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
+            contest = self._contest(loaded, decoding, canvases, readers, turn.contested, request.seed)
+            lead: Lead | None = None
+            for lead in contest.run(schedule, deadline, cancel):
+                found = answers(lead.progress, readers[lead.progress.candidate])
+                now = filled | dict(zip(turn.holes, found, strict=True))
+                entropies = lead.progress.entropies
+                drafts = tuple(own.draft for own in redraft.fold(now))
+                yield Step(steps + lead.index, drafts, sum(entropies) / len(entropies))
+            assert lead is not None
+            assert lead.finish is not None
+            if cancel.cancelled:
+                raise Cancelled("the request was cancelled")
+            steps, passes = steps + lead.index, passes + lead.passes
+            trials[turn.holes[turn.contested]] = _trials(lead, readers, turn.contested)
+            settled = turn.holes if lead.finish == "deadline" else turn.settles
+            filled |= {number: now[number] for number in settled}
+            if len(filled) == redraft.holes:
+                break
+        whole = redraft.fold(filled)
+        yield Infill(
+            texts=tuple(own.draft.text for own in whole),
+            confidences=tuple(own.confidence for own in whole),
+            steps=steps,
+            finish=lead.finish,
+            timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
+            prompt_tokens=prompt_tokens,
+            prefilled_tokens=prefilled,
+            canvas_tokens=len(canvases[lead.progress.candidate].ids),
+            hole_tokens=len(lead.progress.draft),
+            pieces=tuple(own.pieces for own in whole),
+            passes=passes,
+            trials=tuple(trials.get(number, ()) if number is not None else () for number in redraft.whole),
+        )
+
+    def warm(self) -> Iterator[None]:
+        """Make ready for what is asked most, a part at each `next`: kernels are compiled, decoder passes captured."""
+        if self._captured is None:
+            return
+        shapes = usual_shapes(self.profile, self._length, len(self._reading.canvas_end))
+        if not self._reading.encoder.ids:
+            for _ in self.infill(first_request()):
+                pass
+            self._reading.encoder.cache.crop(0)  # a cold prefill, however warm the engine
+            yield
+        for batch, tokens in shapes:
+            if self._loaded is None:
+                return
+            self._captured.behind(self._reading.encoder.cache).prepare(batch, tokens)
+            yield
+
+    def count(self, text: str) -> int:
+        """Tokens of a text by itself. May be called from any thread."""
+        return len(self._tokenizer.encode(text))
+
+    def close(self) -> None:
+        """Let go of the model's memory. Further requests raise `EngineClosed`; closing twice is fine."""
+        if self._loaded is None:
+            return
+        device = self._loaded.device
+        self._loaded = None
+        self._captured = None
+        del self._reading, self._vocabulary
+        if device.type != "cpu":  # there it is given back at once, and looking for what is left takes its time
+            release(device)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _open(self) -> LoadedModel:
+        if self._loaded is None:
+            raise EngineClosed("the engine is closed; open it again")
+        return self._loaded
+
+    def _passes(self, loaded: LoadedModel) -> Passes:
+        """Behind the prompt that is held."""
+        encoder = self._reading.encoder
+        if self._captured is not None:
+            return self._captured.behind(encoder.cache)
+        return Eager(loaded.model, encoder.seen(), len(encoder.ids), self.profile.pinned_signal)
+
+    def _follow(self) -> None:
+        """Say how long prompts are now."""
+        self.profile = self._reading.profile
+        self.info = replace(self.info, profile=self.profile)
+
+    def _relieved(self, loaded: LoadedModel, error: NotEnoughMemory) -> NotEnoughMemory:
+        """What to say of it, after all was let go of that can be made again."""
+        if self._captured is not None:
+            self._captured.forget()
+        less = self._reading.drop()
+        self._follow()
+        reclaim(loaded.device, error)
+        said = f". From now on the model is shown {self.profile.max_prompt_tokens} tokens of code at most"
+        return NotEnoughMemory(f"{error}{said if less else ''}")
+
+    def _lay_out(self, turn: Turn) -> list[Canvas]:
+        """The turn's canvases; of several lengths, those that fit."""
+        laid_out, error = [], None
+        for segments in turn.tries:
+            try:
+                closing = self._reading.canvas_end
+                canvas = lay_out(segments, self._tokenizer, self.profile, self._length.positions, closing)
+            except RequestTooLarge as too_large:
+                error = too_large
+                break  # the lengths ascend
+            laid_out.append(canvas)
+        if not laid_out:
+            assert error is not None
+            raise error
+        return laid_out
+
+    def _redraft(self, loaded: LoadedModel, decoding: Passes, request: InfillRequest, cancel: CancelToken) -> Redraft:
+        """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
+        if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
+            return Redraft.untouched(request.segments)
+        drafts = sketch(request.segments, self._tokenizer, self.profile, self._length, self._reading.canvas_end)
+        if cancel.cancelled:
+            raise Cancelled("the request was cancelled")
+        noise = self._sampler(loaded.device, request.seed).noise(len(drafts.canvas.ids))
+        nats = doubts(decoding, drafts.canvas, torch.tensor(drafts.positions), noise)
+        return drafts.opened(nats, self._length)
+
+    def _contest(
+        self,
+        loaded: LoadedModel,
+        decoding: Passes,
+        canvases: Sequence[Canvas],
+        readers: Sequence[Reader],
+        contested: int,
+        seed: int,
+    ) -> Contest:
+        profile = self.profile
+        candidates = [
+            Candidate(
+                canvas,
+                self._sampler(loaded.device, _seed(seed, canvas, len(canvases))),
+                StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft),
+                Constraint.of(canvas, self._vocabulary, self._length.pads, self._length.stops),
+            )
+            for canvas, reader in zip(canvases, readers, strict=True)
+        ]
+        noise = self._sampler(loaded.device, seed).noise(AFTER)
+        bias = profile.calibration.length_bias
+        return Contest(decoding, candidates, contested, noise, bias, choosing_on(loaded.device))
+
+    def _sampler(self, device: torch.device, seed: int) -> Sampler:
+        generator = torch.Generator(device).manual_seed(seed % 2**63)
+        return Sampler(self._vocabulary.size, self.profile.entropy_bound, generator)
+
+
+def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:
+    fills = [(readers[step.candidate].fills(step.draft)[hole], nats) for step, nats in lead.judged]
+    return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)
+
+
+def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
+    """A random stream for each length, so that which other lengths are tried changes nothing for it."""
+    own = 0 if rivals == 1 else 1_000_003 * sum(map(len, canvas.holes))
+    return seed + own

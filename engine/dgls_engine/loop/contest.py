@@ -1,0 +1,132 @@
+"""Several lengths of a hole compete: denoised in one batch, dropped where they are behind, judged at the seam.
+
+One candidate alone wins unopposed, and nothing is computed for it but its steps. Knows no text; runs on the engine
+thread, where one object serves one batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from dgls_engine.errors import Cancelled
+from dgls_engine.loop.choice import Choosing, Plain
+from dgls_engine.loop.denoise import Candidate, Progress, denoise
+from dgls_engine.loop.sampler import Schedule
+from dgls_engine.loop.seam import surprises
+from dgls_engine.loop.stopping import Deadline
+from dgls_engine.model.diffusion_gemma.passes import Passes
+from dgls_engine.types import CancelToken, Finish
+
+DROP_AT, KEEP = 2, 4
+"""After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
+candidates go on."""
+
+
+LENGTH_WORTH = 12.0
+"""Nats by which a hole must surprise less for each token more or fewer than stood there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Who is ahead after the step `index` of the batch, which may have been settled before; `finish` says why the
+    contest is over. `passes`: forward passes so far. `judged`: the candidates as last judged and their nats, without
+    the bias."""
+
+    progress: Progress
+    index: int
+    finish: Finish | None
+    passes: int
+    judged: Sequence[tuple[Progress, float]]
+
+
+class Contest:
+    """The candidates of one hole, which is number `hole` in each of their canvases.
+
+    `noise` [seam.AFTER] stands behind the hole when they are judged; each token of the hole adds `bias` nats.
+    """
+
+    def __init__(
+        self,
+        passes: Passes,
+        candidates: Sequence[Candidate],
+        hole: int,
+        noise: Tensor,
+        bias: float,
+        choosing: Choosing = Plain,
+    ) -> None:
+        self._decoding, self._candidates = passes, candidates
+        self._hole, self._noise, self._bias = hole, noise, bias
+        self._choosing = choosing
+        self._rivals: dict[int, Progress] = {}
+        self._nats: dict[int, float] = {}
+        self._passes = 0
+
+    def run(self, schedule: Schedule, deadline: Deadline, cancel: CancelToken) -> Iterator[Lead]:
+        """A `Lead` a step; the last one has the winner. Raises `Cancelled` as `denoise` does."""
+        began = deadline.now()
+
+        def hurried() -> bool:
+            """Whether another pass, as long as those before, would miss the deadline."""
+            return deadline.strikes_within((deadline.now() - began) / self._passes)
+
+        def survivors(steps: Sequence[Progress]) -> Collection[int]:
+            self._passes += 1
+            self._rivals |= {step.candidate: step for step in steps}
+            if steps[0].index == DROP_AT and len(self._rivals) > KEEP and not hurried():
+                self._judge(cancel)
+                kept = sorted(self._rivals, key=self._score)[:KEEP]
+                self._rivals = {number: self._rivals[number] for number in kept}
+            return self._rivals.keys()
+
+        for steps in denoise(
+            self._decoding,
+            self._candidates,
+            schedule=schedule,
+            deadline=deadline,
+            cancel=cancel,
+            survivors=survivors,
+            choosing=self._choosing,
+        ):
+            index = steps[0].index
+            finish = self._finish(steps)
+            if finish is not None and len(self._rivals) > 1 and finish != "deadline" and not hurried():
+                self._judge(cancel)
+            yield Lead(self._ahead(), index, finish, self._passes, self._judged())
+
+    def _finish(self, steps: Sequence[Progress]) -> Finish | None:
+        """Why no candidate goes on after these steps, if so: the deadline if it struck one of them, else what holds for
+        the last."""
+        left = [step.finish for step in steps if step.candidate in self._rivals]
+        if not left:
+            return "stable"  # who was still running was dropped; the others had settled before
+        if "deadline" in left:  # whoever settled in the same step: there is no time for another turn
+            return "deadline"
+        return None if None in left else left[-1]
+
+    def _judge(self, cancel: CancelToken) -> None:
+        """Read the seam of all that are left, in one pass."""
+        if cancel.cancelled:
+            raise Cancelled("the request was cancelled")
+        self._passes += 1
+        canvases = [self._candidates[number].canvas for number in self._rivals]
+        drafts = [step.draft for step in self._rivals.values()]
+        nats = surprises(self._decoding, canvases, drafts, self._hole, self._noise)
+        self._nats = dict(zip(self._rivals, nats, strict=True))
+
+    def _judged(self) -> list[tuple[Progress, float]]:
+        return [(step, self._nats[number]) for number, step in self._rivals.items() if number in self._nats]
+
+    def _score(self, number: int) -> float:
+        """Nats of a candidate that was judged, low is good. Another length than the expected one has to be worth it."""
+        span = self._candidates[number].canvas.holes[self._hole]
+        off = abs(len(span) - len(span.expected)) if span.expected else 0
+        return self._nats[number] + self._bias * len(span) + LENGTH_WORTH * off
+
+    def _ahead(self) -> Progress:
+        """By the seam, as last read; until it was, the surest."""
+        if self._nats:
+            return self._rivals[min(self._rivals, key=self._score)]
+        return min(self._rivals.values(), key=lambda step: sum(step.entropies) / len(step.entropies))

@@ -1,0 +1,171 @@
+"""THE denoising loop: canvases and a way to run passes over them in, one `Progress` a step and candidate out.
+
+One step is one decoder pass over all candidates together: several canvases of one request, say with holes of
+different lengths, padded on the right where their lengths differ. Logits, softmax and entropy exist for the hole
+rows alone; pinned rows are never written, and their self-conditioning signal is their own embedding. How to sample,
+when to stop and which tokens may stand where are each candidate's own objects, what does it for all of them comes from
+`choosing`, and which candidates go on is asked of `survivors`, so there is no second loop. Knows no text. Runs on the
+engine thread; whoever iterates may stop at any time. Shapes: B candidates, C canvas, R hole rows of all, D hidden.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise, starmap
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from dgls_engine.errors import Cancelled
+from dgls_engine.loop.choice import Choice, Choosing, Plain
+from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.stopping import Deadline
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import Passes, places, sent, stacked
+from dgls_engine.text.canvas import Canvas
+from dgls_engine.types import CancelToken, Finish
+
+
+class StopRule(Protocol):
+    def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
+        """Whether to stop after a step with these ids and entropies (nats) of the hole rows."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A canvas and what it is denoised with, none of it shared with other candidates."""
+
+    canvas: Canvas
+    sampler: Sampler
+    stop: StopRule
+    constraint: Constraint
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """One candidate's step: the draft (argmax) of its hole rows, their entropies in nats, `finish` on its last step.
+
+    `sureness`: the logarithms of the probabilities that the draft's tokens have at temperature 1. `candidate` counts
+    from 0.
+    """
+
+    index: int
+    draft: list[int]
+    entropies: list[float]
+    sureness: list[float]
+    finish: Finish | None
+    candidate: int = 0
+
+
+Survivors = Callable[[Sequence[Progress]], Collection[int]]
+"""From a step's progress, which candidates are worth going on with."""
+
+
+@torch.inference_mode()
+def denoise(
+    passes: Passes,
+    candidates: Sequence[Candidate],
+    *,
+    schedule: Schedule,
+    deadline: Deadline,
+    cancel: CancelToken,
+    survivors: Survivors | None = None,
+    choosing: Choosing = Plain,
+) -> Iterator[list[Progress]]:
+    """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
+
+    A deadline is kept by not starting a step that would take as long as the last one and end too late; one step is
+    always taken. Raises `Cancelled` before a pass once `cancel` is set; on a device of its own one may be under way.
+    """
+    running = _Running(passes, candidates, choosing)
+    for index in range(1, schedule.max_steps + 1):
+        if cancel.cancelled:
+            raise Cancelled("the request was cancelled")
+        running.start(index, schedule, deadline)
+        steps = running.progress(index)
+        steps = [replace(step, finish=running.finish(step)) for step in steps]
+        if index == schedule.max_steps:
+            steps = [replace(step, finish=step.finish or "steps") for step in steps]
+        elif deadline.strikes_within(deadline.now() - running.began):
+            steps = [replace(step, finish=step.finish or "deadline") for step in steps]
+        on = [step.candidate for step in steps if step.finish is None]
+        if survivors is not None:
+            kept = survivors(steps)
+            on = [number for number in on if number in kept]
+        if on:
+            running.advance(on)
+            if passes.asynchronous:
+                running.start(index + 1, schedule, deadline)
+        yield steps
+        if not on:
+            return
+
+
+class _Running:
+    """The candidates that go on, by their `numbers`, side by side in one batch: `ids` [B, C], and the
+    self-conditioning signal `soft` [B, C, D], None for zeros. Their hole rows, R in all, follow one another."""
+
+    def __init__(self, passes: Passes, candidates: Sequence[Candidate], choosing: Choosing) -> None:
+        self.numbers = list(range(len(candidates)))
+        self._passes, self._candidates, self._choosing = passes, candidates, choosing
+        device = passes.model.device
+        self._arrange()
+        self._ids = stacked([own.canvas.ids for own in candidates], device)
+        noise = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in candidates])
+        resumed = torch.cat([own.canvas.resumed for own in candidates])
+        drafted = sent(resumed, device)
+        self._ids[self._rows] = torch.where(drafted, self._ids[self._rows], noise)
+        pins = decoder.embed(passes.model, self._ids)
+        self._pins = torch.zeros_like(pins) if passes.pinned_signal == "never" else pins
+        self._choice: Choice | None = None
+        self._soft: Tensor | None = None
+        if passes.pinned_signal == "always" or resumed.any():  # a draft stands for a step: its signal goes with it
+            drafts = pins[self._rows].masked_fill(~drafted[:, None], 0.0)
+            self._soft = self._pins.index_put(self._rows, drafts)
+
+    def _arrange(self) -> None:
+        running = [self._candidates[number] for number in self.numbers]
+        rows = [own.canvas.rows for own in running]
+        self._lengths = [len(own.canvas.ids) for own in running]
+        self._parts = list(starmap(slice, pairwise(accumulate(map(len, rows), initial=0))))
+        self._rows = places(rows, self._passes.model.device)
+        self._chooser = self._choosing(
+            self._passes.model, [own.sampler for own in running], [own.constraint for own in running]
+        )
+
+    def start(self, index: int, schedule: Schedule, deadline: Deadline) -> None:
+        """A step's pass, unless it is under way."""
+        if self._choice is None:
+            self.began = deadline.now()
+            hidden = self._passes.run(self._ids, self._soft, self._lengths)
+            self._choice = self._chooser.choose(hidden[self._rows], index, schedule.temperature(index))
+
+    def progress(self, index: int) -> list[Progress]:
+        """One a candidate, before it is known which of them go on. Waits for the pass."""
+        assert self._choice is not None
+        drafts, entropies, sureness = self._choice.report()
+        return [
+            Progress(index, drafts[rows], entropies[rows], sureness[rows], None, number)
+            for number, rows in zip(self.numbers, self._parts, strict=True)
+        ]
+
+    def finish(self, step: Progress) -> Finish | None:
+        return "stable" if self._candidates[step.candidate].stop.settled(step.draft, step.entropies) else None
+
+    def advance(self, numbers: Sequence[int]) -> None:
+        """To the next step, with these candidates alone."""
+        assert self._choice is not None
+        at = [self.numbers.index(number) for number in numbers]
+        ids, signal = self._choice.advance(at)
+        self._choice = None  # what it holds takes as much memory as the next one
+        if len(numbers) < len(self.numbers):
+            self.numbers = list(numbers)
+            self._arrange()
+            batch, width = sent(torch.tensor(at), self._passes.model.device), max(self._lengths)
+            self._ids, self._pins = self._ids[batch, :width], self._pins[batch, :width]
+        self._ids[self._rows] = ids
+        self._soft = self._pins.index_put(self._rows, signal)

@@ -1,0 +1,49 @@
+"""How much the model doubts each token of a text that stands in a canvas: what to change of a draft first.
+
+A token that the model sees it mostly copies, so each is judged where it is noise and its neighbours stand as they are:
+one pass over `TURNS` canvases, every one of them with another part of the tokens noised. A token's doubt is the
+margin, in nats, by which the model would rather have another one; among those it would choose itself, how unlikely
+they are. On held-out lines with one wrong token that one is among the most doubted third in 9 cases of 10
+(docs/log.md). Knows no text; runs on the engine thread. Shapes: C canvas, D hidden, R judged rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import Passes, places, stacked
+from dgls_engine.text.canvas import Canvas
+
+TURNS = 8
+"""Canvases of the pass: each token's next neighbours on either side are clean when it is judged."""
+
+_TIE = 1e-3
+"""What a nat of unlikelihood counts beside a nat of margin."""
+
+
+@torch.inference_mode()
+def doubts(passes: Passes, canvas: Canvas, rows: Tensor, noise: Tensor) -> list[float]:
+    """Doubt of the token at each of the positions `rows` [R], ascending, in a canvas with its drafts in place.
+
+    `noise` [C] are the ids that stand where a token is judged, and in hole rows that are not to be judged.
+    """
+    device = noise.device
+    unseen = canvas.rows[~torch.isin(canvas.rows, rows)]
+    parts = [part for turn in range(TURNS) if len(part := rows[turn::TURNS])]
+    clean = stacked([canvas.ids] * len(parts), device)
+    open_rows = places([unseen] * len(parts), device)
+    clean[open_rows] = noise[open_rows[1]]
+    judged = places(parts, device)
+    shown = clean.index_put(judged, noise[judged[1]])
+    signal: Tensor | None = None
+    if passes.pinned_signal == "always":
+        signal = decoder.embed(passes.model, clean)
+        signal[open_rows] = 0.0
+        signal[judged] = 0.0
+    hidden = passes.run(shown, signal, [len(canvas.ids)] * len(parts))
+    own, best = decoder.likelihoods(passes.model, hidden[judged], clean[judged])
+    nats: list[float] = (best - own - _TIE * own).tolist()
+    found = dict(zip(torch.cat(parts).tolist(), nats, strict=True))
+    return [found[row] for row in rows.tolist()]

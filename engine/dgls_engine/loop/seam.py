@@ -1,0 +1,59 @@
+"""How much a filled canvas surprises the model: the score by which a hole's length is chosen.
+
+A wrong length shows at the seam, in the pinned code after the hole, more than inside it. One pass over the filled
+canvas reads the negative log-likelihood of the hole's tokens and of their nearest pinned neighbours; their sum is the
+score. In that pass the neighbours behind the hole are noise, the same for all canvases: a model that was trained to
+copy clean tokens finds them likely wherever they stand (docs/log.md), but what it would write there itself it only
+says of tokens that it does not see. Knows no text and no policy; runs on the engine thread. Shapes: C canvas, D hidden,
+V vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import Passes, places, stacked
+from dgls_engine.text.canvas import Canvas
+
+AFTER, BEFORE = 8, 4
+"""How many pinned tokens behind the hole and in front of it count."""
+
+
+@torch.inference_mode()
+def surprises(
+    passes: Passes, canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int, noise: Tensor
+) -> list[float]:
+    """Nats, one a canvas: the sum over the tokens of its hole number `hole` and those around it, once all its hole
+    rows hold their draft. `noise` [AFTER] are the ids that stand behind the hole. All canvases in one pass."""
+    device = noise.device
+    filled = stacked([_filled(canvas, draft) for canvas, draft in zip(canvases, drafts, strict=True)], device)
+    rows = [seam_rows(canvas, hole) for canvas in canvases]
+    behind = [own[own >= canvas.holes[hole].end] for own, canvas in zip(rows, canvases, strict=True)]
+    shown = filled.index_put(places(behind, device), torch.cat([noise[: len(own)] for own in behind]))
+    signal: Tensor | None = None
+    if passes.pinned_signal == "always":
+        unseen = [torch.cat([canvas.rows, own]) for canvas, own in zip(canvases, behind, strict=True)]
+        signal = decoder.embed(passes.model, filled)
+        signal[places(unseen, device)] = 0.0
+    judged = places(rows, device)
+    hidden = passes.run(shown, signal, [len(canvas.ids) for canvas in canvases])
+    likely, _ = decoder.likelihoods(passes.model, hidden[judged], filled[judged])
+    parts = (-likely).split_with_sizes([len(own) for own in rows])
+    found: list[float] = torch.stack([part.sum() for part in parts]).tolist()
+    return found
+
+
+def seam_rows(canvas: Canvas, hole: int) -> Tensor:
+    """The positions of a hole, and of the pinned ones among its neighbours, ascending."""
+    span = canvas.holes[hole]
+    near = torch.arange(max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER))
+    inside = (near >= span.start) & (near < span.end)
+    return near[inside | canvas.pinned[near]]
+
+
+def _filled(canvas: Canvas, draft: Sequence[int]) -> Tensor:
+    return canvas.ids.index_copy(0, canvas.rows, torch.tensor(draft))

@@ -1,0 +1,147 @@
+"""One pass of transformers' DiffusionGemma encoder or decoder, cut so that pins and hole-only logits are possible.
+
+Stock `DiffusionGemmaForBlockDiffusion.forward` takes self-conditioning as logits for every canvas position and
+returns logits for every canvas position. With a 262k vocabulary that is most of a step's memory, and a pinned
+position needs neither. These functions run the same modules in the same order, but take the self-conditioning as
+soft embeddings and compute logits only for the rows they are given. Training and denoising share them.
+
+Knows tensors only: no text, no tokenizer, no sampling. Runs on whichever thread calls it (the engine's, or the
+trainer's). Shapes: B batch, P prompt, C canvas, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers.cache_utils import Cache, DynamicCache
+
+from dgls_engine.model.memory import JUDGED_ROWS
+
+if TYPE_CHECKING:
+    from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
+
+AttentionMasks = dict[str, Tensor | None]
+"""Layer type -> boolean mask [B or 1, 1, queries, keys], True where attention is allowed; None allows all."""
+
+SLIDING, FULL = "sliding_attention", "full_attention"
+
+NO_MASKS: AttentionMasks = {FULL: None, SLIDING: None}
+"""For a decoder that is shown no more of a prompt than it sees: everything in it."""
+
+
+def encoder_masks(start: int, end: int, window: int, device: torch.device) -> AttentionMasks:
+    """Causal masks for prompt tokens `start..end` over a full-length cache of `end` tokens.
+
+    A sliding layer's token sees itself and the `window - 1` tokens before it.
+    """
+    query = torch.arange(start, end, device=device)[:, None]
+    key = torch.arange(end, device=device)[None, :]
+    causal = key <= query
+    return {FULL: causal[None, None], SLIDING: (causal & (query - key < window))[None, None]}
+
+
+def embed(model: DiffusionGemmaForBlockDiffusion, ids: Tensor) -> Tensor:
+    """Scaled token embeddings [..., D] of `ids` [...]."""
+    embedded: Tensor = model.model.decoder.embed_tokens(ids)
+    return embedded
+
+
+def soft_embeddings(model: DiffusionGemmaForBlockDiffusion, logits: Tensor) -> Tensor:
+    """The self-conditioning signal [..., D] of a step's logits [..., V]: the mean embedding under their softmax."""
+    dtype = model.model.decoder.embed_tokens.weight.dtype
+    # Both casts mirror transformers: logits are kept in the weights' dtype, their softmax is taken in float32.
+    return mean_embeddings(model, logits.to(dtype).softmax(dim=-1, dtype=torch.float32).to(dtype))
+
+
+def mean_embeddings(model: DiffusionGemmaForBlockDiffusion, probabilities: Tensor) -> Tensor:
+    """The mean scaled embedding [..., D] under `probabilities` [..., V] in the weights' dtype."""
+    table = model.model.decoder.embed_tokens
+    mean: Tensor = torch.matmul(probabilities, table.weight) * table.embed_scale.to(table.weight.dtype)
+    return mean
+
+
+def encode(
+    model: DiffusionGemmaForBlockDiffusion, ids: Tensor, cache: Cache, masks: AttentionMasks, start: int = 0
+) -> Tensor:
+    """Run the causal encoder over `ids` [B, n], which stand at `start..start+n`; appends to `cache`.
+
+    Returns the last hidden states [B, n, D]. `cache` must hold what these see, and give back as many rows as `masks`
+    have columns.
+    """
+    positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
+    output = model.model.encoder.language_model(
+        input_ids=ids, attention_mask=masks, position_ids=positions, past_key_values=cache, use_cache=True
+    )
+    hidden: Tensor = output.last_hidden_state
+    return hidden
+
+
+def decode(
+    model: DiffusionGemmaForBlockDiffusion,
+    ids: Tensor,
+    soft: Tensor | None,
+    cache: DynamicCache,
+    masks: AttentionMasks,
+    start: int,
+) -> Tensor:
+    """Run the bidirectional decoder over a canvas `ids` [B, C] at positions `start..start+C`; only reads `cache`.
+
+    `soft` [B, C, D] is the self-conditioning signal, None for the first step (zeros). Returns hidden states [B, C, D].
+    """
+    positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
+    return decode_at(model, ids, soft, positions, cache, masks)
+
+
+def decode_at(
+    model: DiffusionGemmaForBlockDiffusion,
+    ids: Tensor,
+    soft: Tensor | None,
+    positions: Tensor,
+    cache: DynamicCache | None = None,
+    masks: AttentionMasks = NO_MASKS,
+    **attention: Any,
+) -> Tensor:
+    """The same at `positions` [1, C]. Without a `cache` the prompt is what `attention` says (`attention.py`)."""
+    decoder = model.model.decoder
+    embedded = decoder.embed_tokens(ids)
+    hidden: Tensor = decoder.self_conditioning(embedded, torch.zeros_like(embedded) if soft is None else soft)
+    layer_types = decoder.text_config.layer_types
+    rotary = {kind: decoder.rotary_emb(hidden, positions, kind) for kind in decoder.unique_layer_types}
+    for layer, kind in zip(decoder.layers, layer_types, strict=True):
+        hidden = layer(
+            hidden,
+            position_embeddings=rotary[kind],
+            attention_mask=masks[kind],
+            position_ids=positions,
+            past_key_values=cache,
+            **attention,
+        )
+    normed: Tensor = decoder.norm(hidden)
+    return normed
+
+
+def head(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
+    """Raw logits [..., V], in the weights' dtype, of hidden states [..., D]."""
+    raw: Tensor = model.lm_head(hidden)
+    return raw
+
+
+def logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
+    """Soft-capped float32 logits [..., V] of hidden states [..., D]."""
+    cap = model.final_logit_softcapping
+    return torch.tanh(head(model, hidden).to(torch.float32) / cap) * cap
+
+
+def likelihoods(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [R] of tokens `ids` [R] and of the likeliest ones, given hidden states [R, D].
+
+    A few rows at a time: with a vocabulary of 262,144 the 460 rows in which 17 lengths are judged would take 1.2 GB.
+    """
+    found = []
+    for some, own in zip(torch.split(hidden, JUDGED_ROWS), torch.split(ids, JUDGED_ROWS), strict=True):
+        likely = logits(model, some).log_softmax(-1)
+        found.append(torch.stack([likely.gather(1, own[:, None])[:, 0], likely.amax(-1)]))
+    told, best = torch.cat(found, dim=1)
+    return told, best

@@ -1,0 +1,140 @@
+"""Several lengths of a hole compete on a server: all at once, dropped where they are behind, judged at the seam.
+
+    look (a few steps)  ->  judge, drop  ->  denoise what is left, from the start  ->  judge
+
+The server keeps nothing between two requests, so unlike `loop.contest` a second request begins anew. The look is
+made only where it decides something: which lengths go on, or how a healed hole begins. Its draft is the answer if the
+deadline strikes before there is a better one. Knows canvases and `Asking`, no HTTP; runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dgls_engine.loop.contest import DROP_AT, KEEP, LENGTH_WORTH
+from dgls_engine.remote.judging import Reading, seam
+from dgls_engine.remote.rival import Found, Rival
+from dgls_engine.remote.wire import Ask, Told
+from dgls_engine.text.reader import read
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.types import Finish
+
+
+class Asking(Protocol):
+    """The way to the server, for one request."""
+
+    @property
+    def prompt(self) -> Sequence[int]: ...
+
+    def all(self, asks: Sequence[Ask]) -> list[Told | None]:
+        """All answers, in order; None for those that the deadline cut off. Raises `Cancelled` and the server's
+        errors."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """Who is ahead after at most `steps` steps. `finish` says why the contest is over. `passes`: forward passes so far,
+    at most; `judged`: who was judged last, and their nats, without the bias."""
+
+    found: Found
+    steps: int
+    finish: Finish | None
+    passes: int
+    judged: Sequence[tuple[Found, float]]
+
+
+class Rivalry:
+    """`hole` is the number of the contested one in each canvas; `behind` is the noise that stands behind it when they
+    are judged, each token of it adds `bias` nats. `whole`: what ends a text early makes its length a wrong one."""
+
+    def __init__(
+        self,
+        asking: Asking,
+        tokenizer: Tokenizer,
+        rivals: Sequence[Rival],
+        hole: int,
+        behind: Sequence[int],
+        bias: float,
+        whole: bool,
+    ) -> None:
+        self._asking, self._tokenizer, self._rivals = asking, tokenizer, list(rivals)
+        self._hole, self._behind, self._bias, self._whole = hole, behind, bias, whole
+        self._passes = 0
+        self._judged: list[tuple[Found, float]] = []
+
+    def run(self, steps: int) -> Iterator[Lead]:
+        """The last lead has the winner; nothing at all if the deadline struck before the first answer."""
+        looked = self._look(min(DROP_AT, steps))
+        if looked:
+            self._drop(looked)
+            yield self._lead(looked, min(DROP_AT, steps), None)
+        found = self._denoise(steps)
+        if len(found) == len(self._rivals):
+            in_time = len(found) == 1 or self._judge(found)
+            yield self._lead(found, steps, "stable" if in_time else "deadline")
+        elif found or looked:
+            yield self._lead(found or looked, steps, "deadline")
+
+    def _look(self, steps: int) -> list[Found]:
+        """A first draft of all, and the first tokens of healed holes chosen; nothing where it would decide nothing."""
+        if len(self._rivals) <= KEEP and not any(rival.held for rival in self._rivals):
+            return []
+        asks = [rival.look(self._asking.prompt, steps, self._tokenizer) for rival in self._rivals]
+        told = [one for one in self._asking.all(asks) if one is not None]
+        self._passes += steps
+        if len(told) < len(asks):
+            return []
+        self._rivals = [rival.hold(one, self._tokenizer) for rival, one in zip(self._rivals, told, strict=True)]
+        return [rival.found(one) for rival, one in zip(self._rivals, told, strict=True)]
+
+    def _drop(self, looked: Sequence[Found]) -> None:
+        if len(looked) > KEEP and self._judge(looked):
+            ahead = sorted(self._judged, key=lambda pair: self._score(*pair))[:KEEP]
+            self._rivals = [found.rival for found, _ in ahead]
+
+    def _denoise(self, steps: int) -> list[Found]:
+        """Those that came back in time."""
+        asks = {place: rival.ask(self._asking.prompt, steps) for place, rival in enumerate(self._rivals) if rival.free}
+        told = dict(zip(asks, self._asking.all(list(asks.values())), strict=True))
+        self._passes += steps if asks else 0
+        return [
+            rival.found(told.get(place))
+            for place, rival in enumerate(self._rivals)
+            if place not in asks or told[place] is not None
+        ]
+
+    def _judge(self, found: Sequence[Found]) -> bool:
+        """Read the seam of them all; whether there was time."""
+        readings: list[Reading] = [seam(one, self._hole, self._behind) for one in found]
+        asks = [reading.asks(self._asking.prompt) for reading in readings]
+        told = iter(self._asking.all([ask for own in asks for ask in own]))
+        answers = [[next(told) for _ in own] for own in asks]
+        self._passes += 1
+        judged = []
+        for one, reading, own in zip(found, readings, answers, strict=True):
+            there = [answer for answer in own if answer is not None]
+            if len(there) < len(own):
+                return False
+            judged.append((one, -sum(reading.of(there).values())))
+        self._judged = judged
+        return True
+
+    def _score(self, found: Found, nats: float) -> tuple[bool, float]:
+        """Low is good. A text that ends before its hole does was judged at another length than its own."""
+        span = found.rival.holes[self._hole]
+        start = sum(len(hole) for hole in found.rival.holes[: self._hole])
+        short = read(span, found.draft[start : start + len(span)], self._tokenizer).count < len(span)
+        off = abs(len(span) - len(span.expected)) if span.expected else 0
+        return self._whole and short, nats + self._bias * len(span) + LENGTH_WORTH * off
+
+    def _lead(self, found: Sequence[Found], steps: int, finish: Finish | None) -> Lead:
+        """By the seam, where it was read of these; else the surest."""
+        judged = [(one, nats) for one, nats in self._judged if any(one is other for other in found)]
+        if len(judged) == len(found):
+            ahead = min(judged, key=lambda pair: self._score(*pair))[0]
+        else:
+            ahead = max(found, key=lambda one: sum(one.logprobs) / len(one.logprobs))
+        return Lead(ahead, steps, finish, self._passes, judged)

@@ -1,0 +1,168 @@
+"""Segments -> the token array that is denoised together.
+
+    before (pinned)  |  hole  |  pinned  |  hole  |  after (pinned)  |  closing (pinned)
+
+Each segment is tokenised on its own. At a seam the last token in front of a hole is freed where longer tokens
+begin with the same bytes ("pri" where "print" exists): the hole then starts one token earlier, its first token is
+held to the freed bytes, and they are stripped from the hole's text. So the pinned text comes back byte for byte
+whatever stands in the hole. Knows no model. Runs on the engine thread; `Canvas` is the only type that holds tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgls_engine.errors import RequestTooLarge
+from dgls_engine.model.widths import width_for
+from dgls_engine.profile import Profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.types import Hole, Pinned, Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
+
+    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that stood there, which
+    others have to be better than by the wider a margin the smaller the `strength`. `resumed`: the canvas' ids stand
+    here at the first step, in place of noise.
+    """
+
+    start: int
+    end: int
+    freed: bytes = b""
+    min_tokens: int = 0
+    stop: str | None = None
+    expected: tuple[int, ...] = ()
+    strength: float = 1.0
+    resumed: bool = False
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Canvas:
+    """`ids` [C] int64 (in a hole: its draft, or PAD), `pinned` [C] bool, and the holes in ascending order.
+
+    On the CPU: what is read of a canvas in Python must not wait for a GPU.
+    """
+
+    ids: Tensor
+    pinned: Tensor
+    holes: tuple[Span, ...]
+
+    @property
+    def rows(self) -> Tensor:
+        """The hole positions [H], ascending: the rows that need logits."""
+        return (~self.pinned).nonzero()[:, 0]
+
+    @property
+    def resumed(self) -> Tensor:
+        """bool [H], True for the hole positions that go on from a draft."""
+        return torch.cat([torch.full((len(hole),), hole.resumed) for hole in self.holes])
+
+    @property
+    def draft(self) -> list[int] | None:
+        """The ids of all hole positions [H], if all go on from drafts."""
+        ids: list[int] = self.ids[self.rows].tolist()
+        return ids if all(hole.resumed for hole in self.holes) else None
+
+
+def lay_out(
+    segments: Sequence[Segment],
+    tokenizer: Tokenizer,
+    profile: Profile,
+    positions: Callable[[Hole, int | None], int],
+    closing: Sequence[int] = (),
+) -> Canvas:
+    """The canvas of `segments`.
+
+    `positions` is the length policy's. `closing` are the tokens by which a finished answer ends, if any; behind
+    them PAD fills the canvas up to the next of `model.widths`, as in a finished answer that leaves room.
+
+    The outer pinned texts are cut to the profile's budgets, on the far side from the holes. Raises `RequestTooLarge`
+    if the holes and what is pinned between them do not fit.
+    """
+    texts, holes = _alternating(segments)
+    pinned = [tokenizer.encode(text) for text in texts]
+    freed = [_free(ids, tokenizer) if hole.healed else b"" for ids, hole in zip(pinned[:-1], holes, strict=True)]
+    drafts = [_joined(at, hole.draft, tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    expected = [_joined(at, hole.expected, tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
+    fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
+    room = profile.canvas_length - fixed
+    if room < 0:
+        raise RequestTooLarge(
+            f"the holes and the code between them need {fixed} tokens, but the model's canvas holds "
+            f"{profile.canvas_length}: ask for fewer holes at once or for shorter ones"
+        )
+    pinned[0], pinned[-1] = _trim(pinned[0], pinned[-1], room, profile)
+    ids: list[int] = []
+    spans: list[Span] = []
+    each = zip(pinned[:-1], holes, freed, drafts, expected, sizes, strict=True)
+    for before, hole, at, draft, stood, size in each:
+        ids += before
+        least = min(hole.min_tokens, size)
+        end = len(ids) + size
+        spans.append(Span(len(ids), end, at, least, hole.stop, tuple(stood or ()), hole.strength, hole.resume))
+        ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
+    ids += [*pinned[-1], *closing]
+    if closing:
+        ids += [tokenizer.pad_id] * (width_for(len(ids), profile.canvas_length) - len(ids))
+    free = torch.ones(len(ids), dtype=torch.bool)
+    for span in spans:
+        free[span.start : span.end] = False
+    return Canvas(torch.tensor(ids), free, tuple(spans))
+
+
+def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Hole]]:
+    """n holes and the n + 1 pinned texts around them, neighbouring texts joined and absent ones empty."""
+    texts, holes = [""], []
+    for segment in segments:
+        if isinstance(segment, Pinned):
+            texts[-1] += segment.text
+        else:
+            holes.append(segment)
+            texts.append("")
+    return texts, holes
+
+
+def _free(ids: list[int], tokenizer: Tokenizer) -> bytes:
+    """Take the last token off `ids` if longer tokens begin with its bytes; returns those bytes."""
+    if not ids:
+        return b""
+    spelled = tokenizer.token_bytes(ids[-1])
+    if len(tokenizer.extending(spelled)) < 2:
+        return b""
+    ids.pop()
+    return spelled
+
+
+def _joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | None:
+    """The tokens of a text in a hole, the first of which begins with the freed bytes."""
+    if text is None:
+        return None
+    try:
+        joined = tokenizer.encode(freed.decode() + text)
+    except UnicodeDecodeError:  # the freed token holds part of a character
+        joined = []
+    if not freed or (joined and tokenizer.token_bytes(joined[0]).startswith(freed)):
+        return joined
+    own = next(id for id in tokenizer.extending(freed) if tokenizer.token_bytes(id) == freed)
+    return [own, *tokenizer.encode(text)]
+
+
+def _trim(before: list[int], after: list[int], room: int, profile: Profile) -> tuple[list[int], list[int]]:
+    """Keep the end of `before` and the start of `after`, each within its budget and both within `room` tokens."""
+    most_before = min(len(before), profile.before_tokens)
+    most_after = min(len(after), profile.after_tokens)
+    budgets = max(1, profile.before_tokens + profile.after_tokens)
+    fair = room * profile.after_tokens // budgets
+    kept_after = min(most_after, max(fair, room - most_before))
+    kept_before = min(most_before, room - kept_after)
+    return before[len(before) - kept_before :], after[:kept_after]

@@ -1,0 +1,212 @@
+"""What goes into the engine and what comes out: frozen values, no torch.
+
+Everybody may import this module (it costs nothing); it knows neither tokens' ids nor LSP. All of it may be
+used from any thread: the only mutable thing here, `CancelToken`, is thread-safe.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+Finish = Literal["stable", "steps", "deadline"]
+"""Why denoising ended: the drafts settled, the step budget was spent, or the deadline struck."""
+
+
+Loading = Callable[[int, int], None]
+"""Told of a load under way, on the thread that loads: bytes that are read, and bytes in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snippet:
+    """Code of another file, shown so that the model knows what is there; `path` is that file's."""
+
+    path: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the encoder reads beside the canvas; constant while the user types inside the region.
+
+    `above` and `below` are the file's text outside the canvas, in file order; the engine shortens them to the
+    prompt's budget (the end of `above` and the start of `below` stay). `path` is shown to the model as it is.
+    `snippets`, the most important first, get a part of it at most, and what they leave is the file's. `current` is
+    the code that now stands where the holes are, for a model that is to write it anew; `instruction` says in words what
+    is wanted of it, to models that take instructions.
+    """
+
+    path: str = ""
+    language: str = ""
+    above: str = ""
+    below: str = ""
+    snippets: tuple[Snippet, ...] = ()
+    current: str = ""
+    instruction: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """Text that stands in the canvas and cannot change."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A place in the canvas that the model fills.
+
+    `min_tokens` and `max_tokens` bound its length; which length in between is the hole policy's affair. The fill ends
+    before the first `stop`, if one is given.
+
+    `draft` is a text to change a little: of its tokens the share `strength` (0 < strength < 1) that the model doubts
+    most, at least one, is found anew, each run of them in about its own length; the rest comes back as it is, with the
+    `stop` if it holds one, and the bounds don't matter. A higher strength finds anew what a lower one does, and more.
+    At strength 1 all is noise: a draft only tells the length where the policy keeps to one, and widens the hole where
+    it is longer than `max_tokens`. With `resume` it is more: its tokens are what the model was at, so they stand in the
+    hole at the first step in place of noise, free to change, and denoising ends as soon as the model is sure of them.
+
+    `healed`: the last token in front may grow into the hole, because the text there was cut anywhere. `expected`: the
+    text that stood there, which another one has to be better than by a margin, which is the wider the smaller the
+    `strength`. `slack`: by how many tokens more than `max_tokens` the fill may be longer if that is better still.
+    """
+
+    min_tokens: int = 1
+    max_tokens: int = 32
+    draft: str | None = None
+    strength: float = 1.0
+    stop: str | None = None
+    healed: bool = True
+    expected: str | None = None
+    slack: int = 0
+    resume: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:
+            bounds = f"{self.min_tokens}..{self.max_tokens}"
+            raise ValueError(f"a hole needs 0 <= min_tokens <= max_tokens and room for a token, not {bounds}")
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"a hole's strength lies in (0, 1], not {self.strength}")
+        if self.resume and (not self.draft or self.strength < 1.0):
+            raise ValueError("a hole resumes from a draft that is not empty, at strength 1")
+        if self.stop == "":
+            raise ValueError("a hole's stop is a non-empty text or None")
+
+
+Segment = Pinned | Hole
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Upper bounds of one request. None: the model's own number of steps; no deadline.
+
+    `deadline_ms` counts from the start of `Engine.infill`, prefill included; at least one step is always taken.
+    """
+
+    max_steps: int | None = None
+    deadline_ms: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InfillRequest:
+    """One canvas to denoise. Segments stand in text order; at least one is a `Hole`.
+
+    The same seed, request, device and cache state give the same text.
+    """
+
+    context: Context
+    segments: Sequence[Segment]
+    limits: Limits = Limits()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "segments", tuple(self.segments))
+        if not any(isinstance(segment, Hole) for segment in self.segments):
+            raise ValueError("an infill request needs at least one Hole among its segments")
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """One hole at one step: `"".join(pieces) == text`; `entropies` in nats, one a piece, low is certain."""
+
+    text: str
+    pieces: tuple[str, ...]
+    entropies: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One denoising step: ascending `index` from 1, a draft a hole, mean `entropy` of the hole positions in nats."""
+
+    index: int
+    drafts: tuple[Draft, ...]
+    entropy: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds spent on the prompt (`prefill_ms`) and in the loop (`denoise_ms`)."""
+
+    prefill_ms: float
+    denoise_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """One token of a fill: its text, and the probability (0 to 1, at temperature 1) that the model gave it."""
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A length that was tried to the end: the text's `tokens`, and how much the model was surprised by it, in nats,
+    before a calibration's `length_bias`. The least surprising one is the answer."""
+
+    text: str
+    tokens: int
+    nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class Infill:
+    """The answer: a text and a confidence (0 to 1) a hole, in segment order.
+
+    `pieces` are each text's tokens, where they are known. A confidence is the
+    model's own, not calibrated (`calibration`).
+    `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
+    KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
+    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged or drafts were
+    doubted; `trials` are the lengths judged last, for each hole (none where there was nothing to judge, and none of a
+    draft of which a part was kept).
+    """
+
+    texts: tuple[str, ...]
+    confidences: tuple[float, ...]
+    steps: int
+    finish: Finish
+    timings: Timings
+    prompt_tokens: int
+    prefilled_tokens: int
+    canvas_tokens: int
+    hole_tokens: int
+    pieces: tuple[tuple[Piece, ...], ...] = ()
+    passes: int = 0
+    trials: tuple[tuple[Trial, ...], ...] = ()
+
+
+@dataclass(slots=True)
+class CancelToken:
+    """Asks a running request to end; read by the engine at every step. Thread-safe, cannot be undone."""
+
+    _event: threading.Event = field(default_factory=threading.Event, repr=False)
+
+    def cancel(self) -> None:
+        self._event.set()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._event.is_set()

@@ -1,0 +1,169 @@
+"""A model's folder, read without loading it: its config, and what each safetensors file says it holds.
+
+All that can be refused is refused here, before a byte is allocated: other architectures, remote code, pickled or
+quantised weights, missing shards, truncated files. Imports no torch; may be used from any thread.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from dgls_engine.errors import BrokenCheckpoint, ModelNotFound, UnsupportedModel
+from dgls_engine.profile import read_json
+
+ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
+INDEX_FILE = "model.safetensors.index.json"
+SINGLE_FILE = "model.safetensors"
+
+_FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+_MAX_HEADER = 100 * 2**20
+_PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTensor:
+    """Where a tensor lies and what its file's header says of it."""
+
+    file: Path
+    shape: tuple[int, ...]
+    dtype: str
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * _FLOAT_BYTES[self.dtype]
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder that holds a model of our architecture, every file of it present and whole."""
+
+    folder: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, StoredTensor]
+
+    @property
+    def elements(self) -> int:
+        """Number of stored values; tied weights are stored once."""
+        return sum(tensor.elements for tensor in self.tensors.values())
+
+
+def read_checkpoint(folder: Path) -> Checkpoint:
+    """Read the folder's config and tensor headers.
+
+    Raises `ModelNotFound` (no model there), `UnsupportedModel` or `BrokenCheckpoint`.
+    """
+    if not (folder / "config.json").is_file():
+        raise ModelNotFound(f"{folder} holds no model: there is no config.json in it")
+    config = read_json(folder / "config.json")
+    refuse_foreign(config, folder)
+    tensors: dict[str, StoredTensor] = {}
+    wanted = _weight_files(folder)
+    for file in sorted(set(wanted.values()) or _unindexed_files(folder)):
+        for name, tensor in read_header(file).items():
+            if name in tensors:
+                raise BrokenCheckpoint(f"{name} stands in {tensors[name].file.name} and in {file.name} of {folder}")
+            tensors[name] = tensor
+    lost = sorted(name for name, file in wanted.items() if name not in tensors or tensors[name].file != file)
+    if lost:
+        raise BrokenCheckpoint(f"{listed(lost)} stand in {folder / INDEX_FILE}, but not in the files it names")
+    return Checkpoint(folder, config, tensors)
+
+
+def refuse_foreign(config: Mapping[str, Any], folder: Path) -> None:
+    """Raises `UnsupportedModel` unless the config is of our architecture, unquantised, and brings no code."""
+    if "auto_map" in config:
+        raise UnsupportedModel(f"the model in {folder} wants to run code of its own (auto_map), which is never done")
+    architectures = config.get("architectures") or [f"model type {config.get('model_type')!r}"]
+    if ARCHITECTURE not in architectures or config.get("model_type") != "diffusion_gemma":
+        raise UnsupportedModel(
+            f"the model in {folder} is a {', '.join(map(str, architectures))}; only {ARCHITECTURE} can infill, "
+            "such as google/diffusiongemma-26B-A4B-it"
+        )
+    if config.get("quantization_config"):
+        raise UnsupportedModel(
+            f"the weights in {folder} are quantised, which is not supported; take the bf16 checkpoint"
+        )
+
+
+def read_header(file: Path) -> dict[str, StoredTensor]:
+    """The tensors in a safetensors file (https://github.com/huggingface/safetensors#format): eight bytes with the
+    header's length, the header in JSON, the values. Raises `BrokenCheckpoint` if the file is cut or garbled."""
+    try:
+        size = file.stat().st_size
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > min(size - 8, _MAX_HEADER):
+                raise ValueError("its header is cut")
+            header = json.loads(stream.read(length))
+        header.pop("__metadata__", None)
+        ends = [_end_of(entry) for entry in header.values()]
+    except FileNotFoundError:
+        raise BrokenCheckpoint(f"{file} is missing; fetch the model again") from None
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
+        raise BrokenCheckpoint(f"{file} is no whole safetensors file ({error}); fetch the model again") from None
+    if size != 8 + length + max(ends, default=0):
+        raise BrokenCheckpoint(
+            f"{file} is cut: it has {size} bytes, not {8 + length + max(ends, default=0)}; fetch it again"
+        )
+    odd = {entry["dtype"] for entry in header.values()} - set(_FLOAT_BYTES)
+    if odd:
+        raise UnsupportedModel(
+            f"{file} holds {', '.join(sorted(odd))} tensors; quantised weights are not supported, take bf16"
+        )
+    tensors = {name: StoredTensor(file, tuple(entry["shape"]), entry["dtype"]) for name, entry in header.items()}
+    for name, tensor in tensors.items():
+        start, end = header[name]["data_offsets"]
+        if end - start != tensor.bytes:
+            raise BrokenCheckpoint(f"{file}: {name} has {end - start} bytes where its shape needs {tensor.bytes}")
+    return tensors
+
+
+def listed(names: list[str], limit: int = 3) -> str:
+    """The first few names and how many there are: for error messages."""
+    rest = len(names) - limit
+    return ", ".join(names[:limit]) + (f" and {rest} more ({len(names)} in all)" if rest > 0 else "")
+
+
+def _end_of(entry: dict[str, Any]) -> int:
+    start, end = entry["data_offsets"]
+    if not (isinstance(entry["dtype"], str) and all(isinstance(size, int) and size >= 0 for size in entry["shape"])):
+        raise ValueError("a tensor without dtype or shape")
+    if not 0 <= start <= end:
+        raise ValueError("a tensor with impossible offsets")
+    return int(end)
+
+
+def _weight_files(folder: Path) -> dict[str, Path]:
+    """Tensor name -> file, by the index; empty if there is none. A name may not lead out of the folder."""
+    if not (folder / INDEX_FILE).is_file():
+        return {}
+    weight_map = read_json(folder / INDEX_FILE).get("weight_map")
+    if not isinstance(weight_map, dict) or not weight_map:
+        raise BrokenCheckpoint(f"{folder / INDEX_FILE} has no weight_map; fetch the model again")
+    for file in weight_map.values():
+        if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
+            raise BrokenCheckpoint(f"{folder / INDEX_FILE} names {file!r}, which is no safetensors file beside it")
+    missing = sorted({file for file in weight_map.values() if not (folder / file).is_file()})
+    if missing:
+        raise BrokenCheckpoint(f"{listed(missing)} of {folder} missing; fetch the model again")
+    return {name: folder / file for name, file in weight_map.items()}
+
+
+def _unindexed_files(folder: Path) -> list[Path]:
+    if (folder / SINGLE_FILE).is_file():
+        return [folder / SINGLE_FILE]
+    if any(folder.glob("*.safetensors")):
+        raise BrokenCheckpoint(f"{folder} has safetensors files, but neither {SINGLE_FILE} nor {INDEX_FILE}")
+    if any(True for pattern in _PICKLED for _ in folder.glob(pattern)):
+        raise UnsupportedModel(f"the weights in {folder} are pickled, which can run code; only safetensors are read")
+    raise BrokenCheckpoint(f"{folder} holds no weights ({SINGLE_FILE}); fetch the model again")

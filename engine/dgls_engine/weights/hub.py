@@ -1,0 +1,307 @@
+"""Models by name: where they lie on this machine, and how to fetch one when the user asks for it.
+
+`locate` and `installed` read the local cache and never the network. `pull` is the only code that downloads: it
+says first how much it would fetch, asks, and goes on where an earlier pull ended. Imports no torch; runs on
+whichever thread calls it (`pull` blocks for as long as the download takes).
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
+from dgls_engine.model.memory import PUBLISHED as PUBLISHED_ANATOMY
+from dgls_engine.model.memory import footprint
+from dgls_engine.profile import read_json
+from dgls_engine.weights.checkpoint import read_checkpoint, refuse_foreign
+
+EMBEDDED = "embedded"
+PUBLISHED = "google/diffusiongemma-26B-A4B-it"
+"""The full model, which `dgls models` offers."""
+
+PUBLISHED_PROMPT = 4096
+"""Prompt tokens at most, as its profile has it."""
+
+_PUBLISHED_VISION = 1_100_000_000
+"""Bytes of its vision tower, which is fetched and not used."""
+
+_HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_WANTED = (".safetensors", ".json", ".jinja")
+
+
+@dataclass(frozen=True, slots=True)
+class Installed:
+    """A model on this machine. `problem` says in one line why it cannot be used, None if it can."""
+
+    name: str
+    folder: Path
+    bytes: int
+    parameters: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    name: str
+    bytes: int
+    cached: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PullPlan:
+    """What a pull would do; shown to the user before anything is fetched. Sizes in bytes."""
+
+    name: str
+    files: tuple[RemoteFile, ...]
+    folder: Path
+    disk_free: int
+
+    @property
+    def total_bytes(self) -> int:
+        return sum(file.bytes for file in self.files)
+
+    @property
+    def missing_bytes(self) -> int:
+        return sum(file.bytes for file in self.files if not file.cached)
+
+
+class Transport(Protocol):
+    """The seam to the network; tests swap it."""
+
+    def list_files(self, name: str) -> tuple[str, Sequence[RemoteFile]]:
+        """The model's revision and all files in it, nothing fetched."""
+        ...
+
+    def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
+        """Bring one file into the cache, going on where an earlier call ended; its path there."""
+        ...
+
+
+def cache_folder() -> Path:
+    """The hub client's cache on this machine (HF_HOME or HF_HUB_CACHE move it)."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Path(HF_HUB_CACHE)
+
+
+def published_requirements() -> str:
+    """What the full model needs, in one line: computed from its shape."""
+    needed = {name: footprint(PUBLISHED_ANATOMY, name, 2, PUBLISHED_PROMPT) for name in ("bfloat16", "fp8", "int4")}
+    download = needed["bfloat16"].weights + _PUBLISHED_VISION
+    runs = ", ".join(f"{name} with {own.total / 1e9:.0f} GB" for name, own in needed.items())
+    return f"{download / 1e9:.1f} GB to download; runs on one device, in {runs} of free memory"
+
+
+def embedded_folder() -> Path:
+    """Where the model that comes with the package lies."""
+    return Path(__file__).parents[1] / "models" / EMBEDDED
+
+
+def locate(name: str) -> Path:
+    """The folder of a model: `embedded`, a local folder, or a hub name in the local cache. Never downloads.
+
+    Raises `ModelNotFound` with what to do.
+    """
+    if name == EMBEDDED:
+        if embedded_folder().is_dir():
+            return embedded_folder()
+        raise ModelNotFound(f"the embedded model is not in this installation ({embedded_folder()}); reinstall dgls")
+    folder = Path(name).expanduser()
+    if name and folder.is_dir():
+        return folder
+    if not _HUB_NAME.fullmatch(name):
+        raise ModelNotFound(f"no model {name!r}: no such folder; `dgls models` lists what is there")
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        config = try_to_load_from_cache(name, "config.json", cache_dir=cache_folder())
+    except ValueError as error:  # the client's own rules for names
+        raise ModelNotFound(f"no model {name!r}: no such folder, and no hub name ({error})".splitlines()[0]) from None
+    if isinstance(config, str):
+        return Path(config).parent
+    raise ModelNotFound(
+        f"no model {name!r}: no such folder, and not in the local cache; `dgls models pull {name}` fetches it"
+    )
+
+
+def installed() -> list[Installed]:
+    """The embedded model and those of our kind in the local cache; other architectures are left out."""
+    found = [_inspect(EMBEDDED, embedded_folder())] if embedded_folder().is_dir() else []
+    for name in _cached_names():
+        try:
+            folder = locate(name)
+            refuse_foreign(read_json(folder / "config.json"), folder)
+        except EngineError:
+            continue
+        found.append(_inspect(name, folder))
+    return found
+
+
+def pull(
+    name: str,
+    confirm: Callable[[PullPlan], bool],
+    on_progress: Callable[[int, int], None] | None = None,
+    transport: Transport | None = None,
+) -> Path | None:
+    """Fetch a model into the local cache; its folder, or None if `confirm` said no.
+
+    `on_progress` gets bytes done and bytes in all. Only weights, JSON and the chat template are fetched, never
+    code. Raises `ModelNotFound`, `UnsupportedModel` (before the weights are fetched), and `EngineError` for a full
+    disk or a broken connection.
+    """
+    if not _HUB_NAME.fullmatch(name):
+        raise ModelNotFound(f"{name!r} is no hub name; they look like {PUBLISHED}")
+    transport = transport or HubTransport()
+    revision, files = transport.list_files(name)
+    plan = _plan(name, files)
+    if plan.missing_bytes > plan.disk_free:
+        raise EngineError(
+            f"{name} needs {plan.missing_bytes / 1e9:.1f} GB more in {plan.folder}, {plan.disk_free / 1e9:.1f} GB are "
+            "free; make room, or point HF_HOME to a larger disk"
+        )
+    if not confirm(plan):
+        return None
+    meter = _Meter(plan.total_bytes, on_progress)
+    for file in sorted(plan.files, key=lambda file: (file.name != "config.json", file.bytes)):
+        meter.start(file.bytes)
+        path = transport.fetch(name, revision, file.name, meter.advance)
+        if file.name == "config.json":
+            refuse_foreign(read_json(path), path.parent)  # before the weights, which are the long part
+        meter.finish()
+    read_checkpoint(path.parent)
+    return path.parent
+
+
+class HubTransport:
+    """The Hugging Face hub through its own client, which resumes and verifies."""
+
+    def list_files(self, name: str) -> tuple[str, Sequence[RemoteFile]]:
+        from huggingface_hub import HfApi, try_to_load_from_cache
+
+        with _told_plainly(name):
+            info = HfApi().model_info(name, files_metadata=True)
+        revision = info.sha or "main"
+
+        def cached(file: str) -> bool:
+            return isinstance(try_to_load_from_cache(name, file, cache_folder(), revision), str)
+
+        return revision, [RemoteFile(s.rfilename, s.size or 0, cached(s.rfilename)) for s in info.siblings or []]
+
+    def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
+        from huggingface_hub import hf_hub_download
+
+        with _told_plainly(name):
+            # The config by its branch, which writes the cache's reference that `locate` follows; all the rest by
+            # revision, so that a model that changes during a long download is not fetched in parts of two.
+            at = None if file == "config.json" else revision
+            path = hf_hub_download(name, file, revision=at, cache_dir=cache_folder(), tqdm_class=_bar_class(on_bytes))
+            return Path(path)
+
+
+class _Meter:
+    """Adds up a pull's bytes over its files; never runs backwards or past the end of a file."""
+
+    def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
+        self._total, self._on_progress = total, on_progress
+        self._done = self._end = 0
+
+    def start(self, size: int) -> None:
+        self._end = self._done + size
+
+    def advance(self, count: int) -> None:
+        self._done = min(self._done + count, self._end)
+        if self._on_progress is not None:
+            self._on_progress(self._done, self._total)
+
+    def finish(self) -> None:
+        self.advance(self._end - self._done)
+
+
+class _told_plainly:
+    """Turns the hub client's errors into ours, which say what to do."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+        if error is None or not isinstance(error, Exception):
+            return
+        if isinstance(error, GatedRepoError):
+            raise EngineError(
+                f"{self._name} asks you to accept its terms on its page first, then to log in with `hf auth login`"
+            ) from error
+        if isinstance(error, RepositoryNotFoundError):
+            raise ModelNotFound(f"the hub has no model {self._name!r} that you may read; check its spelling") from error
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise EngineError(
+            f"fetching {self._name} failed ({reason}); run the same command again, it goes on where it ended"
+        ) from error
+
+
+def _plan(name: str, files: Sequence[RemoteFile]) -> PullPlan:
+    wanted = tuple(file for file in files if file.name.endswith(_WANTED) and "/" not in file.name)
+    if not any(file.name.endswith(".safetensors") for file in wanted):
+        raise UnsupportedModel(f"{name} has no safetensors weights, and no others are read")
+    if not any(file.name == "config.json" for file in wanted):
+        raise UnsupportedModel(f"{name} has no config.json, so it is no model for transformers")
+    folder = cache_folder()
+    there = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    return PullPlan(name, wanted, folder, shutil.disk_usage(there).free)
+
+
+def _inspect(name: str, folder: Path) -> Installed:
+    size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    try:
+        return Installed(name, folder, size, read_checkpoint(folder).elements, None)
+    except EngineError as error:
+        return Installed(name, folder, size, 0, str(error))
+
+
+def _cached_names() -> list[str]:
+    from huggingface_hub import CacheNotFound, scan_cache_dir
+
+    try:
+        return sorted(repo.repo_id for repo in scan_cache_dir(cache_folder()).repos if repo.repo_type == "model")
+    except CacheNotFound:
+        return []
+
+
+def _bar_class(on_bytes: Callable[[int], None]) -> Any:
+    """A progress bar class that draws nothing and reports instead: the hub client's only hook."""
+
+    class Reporter:
+        def __init__(self, *args: object, initial: int = 0, total: int | None = None, **options: object) -> None:
+            self.total = total
+            on_bytes(initial or 0)
+
+        def __enter__(self) -> Reporter:
+            return self
+
+        def __exit__(self, *error: object) -> None:
+            pass
+
+        def update(self, n: float | None = 1) -> None:
+            on_bytes(int(n or 0))
+
+        def update_transfer(self, n: float | None = 1) -> None:
+            """Its presence tells the client to make no second bar for the network's bytes."""
+
+        def set_postfix_str(self, *args: object, **options: object) -> None:
+            pass
+
+        set_transfer_postfix_str = set_postfix_str
+
+        def close(self) -> None:
+            pass
+
+    return Reporter

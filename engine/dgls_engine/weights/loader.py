@@ -1,0 +1,178 @@
+"""From a name to a model in memory, every weight of it accounted for.
+
+    load("embedded" | folder | hub name) -> LoadedModel
+
+A name becomes a folder (`hub.locate`; nothing is ever downloaded here), the folder's headers are checked against
+the model's own list of weights (`checkpoint`), then the tensors are streamed one by one to the device (`filling`).
+
+Runs on the engine thread. Knows torch and transformers; neither prompts nor canvases.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+from transformers import DiffusionGemmaForBlockDiffusion
+
+from dgls_engine.device import device_name, pick_device, told_of_exhaustion, use
+from dgls_engine.errors import BrokenCheckpoint, EngineError
+from dgls_engine.model.diffusion_gemma.skeleton import VISION, Place, anatomy, build, places, sites, text_config
+from dgls_engine.profile import ModelInfo, Profile, read_profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.types import Loading
+from dgls_engine.weights.checkpoint import Checkpoint, listed, read_checkpoint
+from dgls_engine.weights.hub import locate
+from dgls_engine.weights.packed_layers import kept_experts
+from dgls_engine.weights.precision import Precision, pick_precision
+from dgls_engine.weights.saved_calibration import own_calibration
+from dgls_engine.weights.streaming import Kept, fill
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model ready to infill: weights on `device` in `dtype`, in evaluation mode, no gradients."""
+
+    model: DiffusionGemmaForBlockDiffusion
+    tokenizer: Tokenizer
+    profile: Profile
+    device: torch.device
+    dtype: torch.dtype
+    info: ModelInfo
+    folder: Path
+
+    def with_profile(self, overrides: Mapping[str, Any]) -> LoadedModel:
+        """The same model under a profile of which some fields are others. Raises `EngineError` if they make none."""
+        try:
+            profile = replace(self.profile, **overrides)
+        except (TypeError, ValueError) as error:
+            raise EngineError(f"these overrides make no profile: {error}") from None
+        return replace(self, profile=profile, info=replace(self.info, profile=profile))
+
+
+def load(
+    model: str | Path = "embedded", device: str = "auto", dtype: str = "auto", on_loading: Loading | None = None
+) -> LoadedModel:
+    """Load a model by name. Raises the errors of `errors`; memory is checked before it is taken."""
+    start = time.perf_counter()
+    checkpoint = read_checkpoint(locate(str(model)))
+    tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
+    profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
+    use(where := pick_device(device))
+    empty = _build(checkpoint.config, checkpoint.folder)
+    stored = _match(places(empty), checkpoint)
+    if tokenizer.size > text_config(empty).vocab_size:
+        raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
+    precision = pick_precision(dtype, where, anatomy(empty.config), profile.max_prompt_tokens)
+    source, meter = _Files(checkpoint, stored, where, precision.plain), _Meter(checkpoint, stored, on_loading)
+    with told_of_exhaustion(where), _kept(checkpoint, stored, precision, where) as kept:
+        taken = fill(empty, source, precision, where, kept, meter.filled)
+    info = ModelInfo(
+        name=str(model),
+        parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
+        weight_bytes=taken,
+        device=str(where),
+        device_name=device_name(where),
+        dtype=precision.name,
+        load_ms=(time.perf_counter() - start) * 1000,
+        profile=profile,
+    )
+    return LoadedModel(empty, tokenizer, profile, where, precision.plain, info, checkpoint.folder)
+
+
+class _Files:
+    """A `filling.Source`: a checkpoint's tensors, each read when it is asked for."""
+
+    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Place, str], device: torch.device, dtype: torch.dtype):
+        self._checkpoint, self._stored = checkpoint, stored
+        self._device, self._dtype = device, dtype
+
+    def whole(self, place: Place) -> Tensor:
+        # A copy even where nothing changes: the file's own pages are neither aligned nor safe from a rewrite.
+        value = _read(self._stored[place], self._checkpoint)
+        return value.to(device=self._device, dtype=self._dtype, copy=True)
+
+    def slice(self, place: Place, first: int, last: int) -> Tensor:
+        value = _read(self._stored[place], self._checkpoint, (first, last))
+        return value.to(device=self._device, copy=True)
+
+
+class _Meter:
+    """Tells how much of the checkpoint is used up, in bytes of its files."""
+
+    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Place, str], on_loading: Loading | None) -> None:
+        self._bytes = {place: checkpoint.tensors[name].bytes for place, name in stored.items()}
+        self._total, self._done, self._on_loading = sum(self._bytes.values()), 0, on_loading
+
+    def filled(self, place: Place) -> None:
+        self._done += self._bytes[place]
+        if self._on_loading is not None:
+            self._on_loading(self._done, self._total)
+
+
+def _kept(
+    checkpoint: Checkpoint, stored: Mapping[Place, str], precision: Precision, device: torch.device
+) -> AbstractContextManager[Kept | None]:
+    """The experts that earlier loads packed; nothing where none are."""
+    if precision.packing is None:
+        return nullcontext()
+    layers = sites(list(stored))
+    files = {checkpoint.tensors[stored[place]].file for site in layers for place in (site.gate_up, site.down)}
+    return kept_experts(checkpoint.folder, sorted(files), layers, precision.packing, device)
+
+
+def _build(config: Mapping[str, Any], folder: Path) -> DiffusionGemmaForBlockDiffusion:
+    try:
+        return build(config)
+    except Exception as error:  # a config's mistakes surface as anything from TypeError to AttributeError
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BrokenCheckpoint(f"{folder / 'config.json'} describes no valid model: {reason}") from error
+
+
+def _match(all_places: Sequence[Place], checkpoint: Checkpoint) -> dict[Place, str]:
+    """Which stored tensor fills which place. Raises `BrokenCheckpoint` unless all places get one and none is left."""
+    left = {name for name in checkpoint.tensors if not name.startswith(VISION)}
+    stored: dict[Place, str] = {}
+    missing: list[str] = []
+    misshapen: list[str] = []
+    for place in all_places:
+        found = [name for name in place.names if name in left]
+        if not found:
+            missing.append(place.names[0])
+            continue
+        for name in found:
+            if checkpoint.tensors[name].shape != place.shape:
+                misshapen.append(f"{name} is {list(checkpoint.tensors[name].shape)}, not {list(place.shape)}")
+        if len(found) > 1:
+            _require_equal(found, checkpoint)
+        stored[place] = found[0]
+        left.difference_update(found)
+    for what, names in (("are missing", missing), ("have the wrong shape", misshapen), ("fit nowhere", sorted(left))):
+        if names:
+            raise BrokenCheckpoint(f"weights in {checkpoint.folder} {what}: {listed(names)}; fetch the model again")
+    return stored
+
+
+def _require_equal(names: list[str], checkpoint: Checkpoint) -> None:
+    """A checkpoint may store tied weights more than once, but not with different values."""
+    first, *others = (_read(name, checkpoint) for name in names)
+    if not all(torch.equal(first, other) for other in others):
+        raise BrokenCheckpoint(f"{listed(names)} in {checkpoint.folder} are tied in the model but differ in the files")
+
+
+def _read(name: str, checkpoint: Checkpoint, rows: tuple[int, int] | None = None) -> Tensor:
+    """A stored tensor, or `rows` of it along its first dimension. Reads no more of the file than that."""
+    file = checkpoint.tensors[name].file
+    try:
+        with safe_open(file, framework="pt", device="cpu") as stream:
+            tensor: Tensor = stream.get_tensor(name) if rows is None else stream.get_slice(name)[slice(*rows)]
+            return tensor
+    except (SafetensorError, OSError) as error:
+        raise BrokenCheckpoint(f"{file} cannot be read ({error}); fetch the model again") from None

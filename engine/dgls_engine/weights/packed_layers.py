@@ -1,0 +1,109 @@
+"""Packed experts to and from the files of `weights.expert_cache`: a safetensors file a layer.
+
+    with kept_experts(folder, files, sites, packing, device) as kept:     # a `filling.Kept`
+        fill(..., kept)
+
+Where they are all on disk they are read, and nothing is packed; else what is packed is written on the way. Knows packed
+tensors and their files. Runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from dgls_engine.model.diffusion_gemma.skeleton import Place, Site
+from dgls_engine.model.packing import VERSION, Packed, Packing, packed_bytes
+from dgls_engine.weights.expert_cache import Entry, Writing, discard, entry_of, whole
+from dgls_engine.weights.streaming import Kept
+
+_PARTS = ("values", "scales", "zeros")
+
+WORTH_KEEPING = 100_000_000
+"""Bytes of packed experts; fewer are packed anew in a second."""
+
+
+@contextmanager
+def kept_experts(
+    source: Path, files: Sequence[Path], sites: Sequence[Site], packing: Packing, device: torch.device
+) -> Iterator[Kept | None]:
+    """For the model in `source`, whose experts lie in `files`."""
+    shapes = [place.shape for site in sites for place in (site.gate_up, site.down)]
+    needed = sum(packed_bytes((experts, rows, columns), packing, True) for experts, rows, columns in shapes)
+    if needed < WORTH_KEEPING:
+        yield None
+        return
+    entry = entry_of(source, files, packing, VERSION)
+    if whole(entry, [_name(index) for index in range(len(sites))]):
+        yield _Reading(entry, sites, device)
+        return
+    with Writing(entry, needed) as writing:
+        yield _Written(writing)
+
+
+class _Reading:
+    """A `filling.Kept` whose entry is there. If a file turns out not to be what it should, the rest is packed."""
+
+    def __init__(self, entry: Entry, sites: Sequence[Site], device: torch.device) -> None:
+        self._entry, self._sites, self._device = entry, sites, device
+        self._sound = True
+
+    def read(self, index: int) -> tuple[Packed, Packed] | None:
+        if not self._sound:
+            return None
+        site = self._sites[index]
+        try:
+            with safe_open(self._entry.folder / _name(index), framework="pt", device="cpu") as stream:
+                return self._packed(stream, "gate_up", site.gate_up), self._packed(stream, "down", site.down)
+        except (OSError, ValueError, SafetensorError) as error:
+            discard(self._entry, str(error))
+            self._sound = False
+            return None
+
+    def _packed(self, stream: Any, name: str, place: Place) -> Packed:
+        # A copy even on a CPU: the file's own pages are not safe from a rewrite.
+        names = [part for part in stream.keys() if part.startswith(f"{name}.")]  # noqa: SIM118 (it is no dict)
+        found = {part: stream.get_tensor(part).to(self._device, copy=True) for part in names}
+        values, scales, zeros = (found.get(f"{name}.{part}") for part in _PARTS)
+        if values is None or scales is None or values.shape[:2] != place.shape[:2]:
+            raise ValueError(f"{name} is not what it should be")
+        return Packed(values, scales, zeros, place.shape[-1])
+
+    def write(self, index: int, gate_up: Packed, down: Packed) -> None:
+        """Nothing: what took the place of a damaged entry is written by the next load."""
+
+
+class _Written:
+    """A `filling.Kept` that is filled on the way."""
+
+    def __init__(self, writing: Writing) -> None:
+        self._writing = writing
+
+    def read(self, index: int) -> None:
+        return None
+
+    def write(self, index: int, gate_up: Packed, down: Packed) -> None:
+        path = self._writing.path(_name(index))
+        if path is None:
+            return
+        tensors = {
+            f"{name}.{part}": tensor.contiguous().cpu()
+            for name, packed in (("gate_up", gate_up), ("down", down))
+            for part in _PARTS
+            if (tensor := getattr(packed, part)) is not None
+        }
+        try:
+            save_file(tensors, path)
+            self._writing.written(path.name)
+        except (OSError, SafetensorError) as error:
+            self._writing.give_up(str(error))
+
+
+def _name(index: int) -> str:
+    return f"{index:03}.safetensors"

@@ -1,0 +1,57 @@
+"""A model of any shape and precision with random weights, for what has to be measured without a checkpoint.
+
+    model = random_model(config, torch.device("cuda"), "int4")
+
+The weights are made where the model runs and packed a few experts at a time, so the full-size model needs neither files
+nor host memory. Its numbers mean nothing, but a pass reads as many bytes and does as much as a real one's. Runs on the
+calling thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DiffusionGemmaForBlockDiffusion
+
+from dgls_engine.device import told_of_exhaustion
+from dgls_engine.model.diffusion_gemma.skeleton import Place, anatomy, build
+from dgls_engine.model.memory import Anatomy
+from dgls_engine.weights.precision import Precision, candidates, precision_named
+from dgls_engine.weights.streaming import fill
+
+_SPREAD = 0.02
+"""Of matrices, around zero; norms and scalars are one, as in a model that was never trained."""
+
+
+def random_model(
+    config: Mapping[str, Any], device: torch.device, dtype: str, seed: int = 0
+) -> DiffusionGemmaForBlockDiffusion:
+    """`config` is a `config.json`, `dtype` as in `Engine.open`. The same seed gives the same weights on a device."""
+    model = build(config)
+    own: Anatomy = anatomy(model.config)
+    precision = precision_named(candidates(dtype, device, own.values)[0], device, own.values)
+    with told_of_exhaustion(device):
+        fill(model, _Noise(device, precision, seed), precision, device)
+    return model
+
+
+class _Noise:
+    """A `Source`. Each tensor draws from one stream, in the order in which they are asked for."""
+
+    def __init__(self, device: torch.device, precision: Precision, seed: int) -> None:
+        self._device, self._type = device, precision.plain
+        self._generator = torch.Generator(device).manual_seed(seed)
+
+    def whole(self, place: Place) -> Tensor:
+        if len(place.shape) == 1:
+            return torch.ones(place.shape, device=self._device, dtype=self._type)
+        return self._matrix(place.shape)
+
+    def slice(self, place: Place, first: int, last: int) -> Tensor:
+        return self._matrix((last - first, *place.shape[1:]))
+
+    def _matrix(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, device=self._device, dtype=self._type).normal_(0, _SPREAD, generator=self._generator)

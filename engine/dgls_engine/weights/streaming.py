@@ -1,0 +1,111 @@
+"""Fills a model's places with weights, and packs the experts' on the way where the precision asks for it.
+
+    fill(model, source, precision, device, kept, on_filled)
+
+Whatever the weights come from, they pass through here in pieces: tensors one by one, experts that are to be packed a
+few at a time, so that neither the host nor the device ever holds more than the result and a slice of one layer. `kept`
+are experts that an earlier load packed, a file a layer (`weights.expert_cache`).
+
+Knows torch and the model's modules; not where weights come from. Runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from transformers import DiffusionGemmaForBlockDiffusion
+
+from dgls_engine.model.diffusion_gemma import experts
+from dgls_engine.model.diffusion_gemma.skeleton import Place, Site, finish, places, settle, sites
+from dgls_engine.model.packing import Packed, Packing, pack, prefers_zeros
+from dgls_engine.weights.precision import Precision
+
+SLICE_VALUES = 2**25
+"""How many weights are read and packed together: 67 MB of them in bfloat16."""
+
+_TELLING = 2
+"""Experts of a projection by which it is chosen whether it gets zero points."""
+
+
+class Source(Protocol):
+    """Where weights come from."""
+
+    def whole(self, place: Place) -> Tensor:
+        """On the device, in the model's plain type, in memory of its own."""
+        ...
+
+    def slice(self, place: Place, first: int, last: int) -> Tensor:
+        """Of a place of experts those from `first` to `last`: [last - first, N, K], on the device, in any type."""
+        ...
+
+
+class Kept(Protocol):
+    """Packed experts of earlier loads, by their layer's index."""
+
+    def read(self, index: int) -> tuple[Packed, Packed] | None: ...
+    def write(self, index: int, gate_up: Packed, down: Packed) -> None: ...
+
+
+def fill(
+    model: DiffusionGemmaForBlockDiffusion,
+    source: Source,
+    precision: Precision,
+    device: torch.device,
+    kept: Kept | None = None,
+    on_filled: Callable[[Place], None] = lambda place: None,
+) -> int:
+    """Give each place its weights; how many bytes they take. `on_filled` is told of each place."""
+    all_places = places(model)
+    packed = [] if precision.packing is None else sites(all_places)
+    theirs = {id(place) for site in packed for place in (site.gate_up, site.down)}
+    taken = 0
+    for place in all_places:
+        if id(place) not in theirs:
+            value = source.whole(place)
+            settle(place, value)
+            taken += value.nbytes
+            on_filled(place)
+    for index, site in enumerate(packed):
+        assert precision.packing is not None
+        gate_up, down = _packed(index, site, source, precision.packing, kept)
+        for module in site.modules:
+            experts.install(module, gate_up, down)
+        taken += gate_up.bytes + down.bytes
+        on_filled(site.gate_up)
+        on_filled(site.down)
+    finish(model, device)
+    return taken
+
+
+def _packed(index: int, site: Site, source: Source, packing: Packing, kept: Kept | None) -> tuple[Packed, Packed]:
+    found = kept.read(index) if kept is not None else None
+    if found is not None:
+        return found
+    gate_up, down = (_pack(place, source, packing) for place in (site.gate_up, site.down))
+    if kept is not None:
+        kept.write(index, gate_up, down)
+    return gate_up, down
+
+
+def _pack(place: Place, source: Source, packing: Packing) -> Packed:
+    zeros = packing == "int4" and prefers_zeros(source.slice(place, 0, min(_TELLING, place.shape[0])))
+    parts = [pack(source.slice(place, first, last), packing, zeros) for first, last in _slices(place)]
+    if len(parts) == 1:
+        return parts[0]
+    points = [part.zeros for part in parts if part.zeros is not None]
+    return Packed(
+        torch.cat([part.values for part in parts]),
+        torch.cat([part.scales for part in parts]),
+        torch.cat(points) if points else None,
+        parts[0].columns,
+    )
+
+
+def _slices(place: Place) -> Iterator[tuple[int, int]]:
+    count, rows, columns = place.shape
+    each = max(1, SLICE_VALUES // (rows * columns))
+    for first in range(0, count, each):
+        yield first, min(first + each, count)

@@ -1,0 +1,226 @@
+"""The training loop: one process, CPU or one CUDA device, resumable, its length given in minutes or in tokens.
+
+What is trained for is an `Objective` passed in. The learning rate warms up, stays, and falls over the last 40 % of
+the run, so a run can be prolonged by resuming it with more. Muon (Jordan 2024) steps the hidden matrices, AdamW all
+else.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing import Value
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Any, Generic
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import DiffusionGemmaForBlockDiffusion
+
+from dgls_engine.device import device_name
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.loader import load
+from dgls_training.architecture import Architecture, new_model
+from dgls_training.corpus import Source
+from dgls_training.examples import Cutter, Sizes
+from dgls_training.objective import B, Objective
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run. `minutes` and `tokens` count over all resumptions, and the first to be spent ends the run; rates are
+    the peaks of the schedule."""
+
+    minutes: float
+    tokens: int | None = None
+    batch: int = 16
+    muon_rate: float = 0.02
+    adam_rate: float = 3e-3
+    seed: int = 0
+    report_every: int = 100
+    save_every_minutes: float = 4.0
+    held_out_examples: int = 128
+    workers: int = 0
+
+
+@dataclass(slots=True)
+class Progress:
+    """What a resumption needs beside weights and optimizers. Tokens: all that passed through, prompts included."""
+
+    step: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+
+    def share(self, plan: Plan) -> float:
+        """How much of the run is over: 1 when it is to end."""
+        return max(self.seconds / (60 * plan.minutes), self.tokens / plan.tokens if plan.tokens else 0.0)
+
+
+class Trainer(Generic[B]):
+    """Owns the model, the optimizers and the progress; `run` trains until the plan's minutes or tokens are spent."""
+
+    def __init__(
+        self,
+        folder: Path,
+        plan: Plan,
+        architecture: Architecture,
+        objective: Objective[B],
+        sizes: Sizes,
+        tokenizer: Tokenizer,
+        device: str,
+    ) -> None:
+        self._folder, self._plan, self._objective, self._sizes = folder, plan, objective, sizes
+        self._tokenizer = tokenizer
+        self._device = torch.device(device)
+        self.model = new_model(architecture, plan.seed)
+        module: torch.nn.Module = self.model  # transformers' own annotation of `to` is wrong
+        module.to(self._device)
+        self._optimizers = _optimizers(self.model, plan)
+        self._progress = Progress()
+        self._cold_step = 0
+        """Where the optimizers last began from nothing, and the rate warms up."""
+        # Shared with the processes that draw examples: what they draw depends on how far the run is.
+        self._done = Value("d", 0.0)
+
+    def resume(self) -> bool:
+        """Go on from the folder's last checkpoint, if it has one."""
+        path = self._folder / "checkpoint.pt"
+        if not path.exists():
+            return False
+        state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        self.model.load_state_dict(state["model"])
+        self._progress = Progress(**state["progress"])
+        if "optimizers" in state:
+            for optimizer, saved in zip(self._optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        else:  # unpacked from a parcel
+            self._cold_step = self._progress.step
+        self._done.value = self._progress.share(self._plan)
+        return True
+
+    def start_from(self, exported: Path) -> None:
+        """Take over an exported checkpoint's weights; the optimizers begin anew, so the rate warms up again."""
+        loaded = load(exported, device="cpu", dtype="float32").model
+        self.model.load_state_dict(loaded.state_dict())
+
+    @property
+    def over(self) -> bool:
+        return bool(self._done.value >= 1.0)
+
+    def run(self, training: list[Source], held_out: list[Source], pause_after: float = math.inf) -> None:
+        """Train until the run is over, until Ctrl-C, or for `pause_after` seconds; the progress is saved."""
+        if self.over:
+            return
+        try:
+            self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out), pause_after)
+        except KeyboardInterrupt:
+            print("interrupted; run again to go on", flush=True)
+        self._save()
+
+    def _run(self, cutter: Cutter, watched: B, pause_after: float) -> None:
+        generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
+        began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
+        pause = self._progress.seconds + pause_after
+        for batch in self._batches(cutter):
+            losses.append(self._step(batch.to(self._device), generator))
+            self._progress.step += 1
+            self._progress.tokens += batch.tokens
+            self._progress.seconds = time.monotonic() - began
+            self._done.value = self._progress.share(self._plan)
+            ends = self.over or self._progress.seconds > pause
+            if ends or self._progress.step % self._plan.report_every == 0:
+                self._report(sum(losses) / len(losses), watched)
+                losses = []
+            if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
+                saved = self._progress.seconds
+                self._save()
+            if ends:
+                return
+
+    def _batches(self, cutter: Cutter) -> Iterator[B]:
+        """Endless; drawn by `plan.workers` other processes, or by this one if there are none."""
+        stream = _Stream(cutter, self._objective, self._plan, self._progress.step, self._done)
+        yield from DataLoader(stream, batch_size=None, num_workers=self._plan.workers)
+
+    def _step(self, batch: B, generator: torch.Generator) -> float:
+        factor = _schedule(self._done.value, self._progress.step - self._cold_step)
+        for optimizer in self._optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+        with torch.autocast(self._device.type, torch.bfloat16):
+            loss = self._objective.loss(self.model, batch, generator)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self._optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return loss.item()
+
+    def _watched(self, held_out: list[Source]) -> B:
+        cutter, rng = Cutter(held_out, self._tokenizer, self._sizes), random.Random(1)
+        examples = [cutter.draw(rng, "rest-of-line") for _ in range(self._plan.held_out_examples)]
+        return self._objective.collate(examples).to(self._device)
+
+    def _report(self, training_loss: float, watched: B) -> None:
+        figures = {"training_loss": training_loss, **self._objective.figures(self.model, watched)}
+        record = asdict(self._progress) | {name: round(value, 4) for name, value in figures.items()}
+        record["device"] = device_name(self._device)
+        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        print(json.dumps(record), flush=True)
+
+    def _save(self) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
+            "progress": asdict(self._progress),
+        }
+        partial = self._folder / "checkpoint.partial"
+        torch.save(state, partial)
+        partial.replace(self._folder / "checkpoint.pt")
+
+
+class _Stream(IterableDataset[B]):
+    """Batches without end, other ones in each process that draws and after each resumption."""
+
+    def __init__(
+        self, cutter: Cutter, objective: Objective[B], plan: Plan, step: int, done: Synchronized[float]
+    ) -> None:
+        self._cutter, self._objective, self._plan, self._step, self._done = cutter, objective, plan, step, done
+
+    def __iter__(self) -> Iterator[B]:
+        worker = get_worker_info()
+        rng = random.Random(f"{self._plan.seed} {self._step} {worker.id if worker else 0}")
+        while True:
+            examples = [self._cutter.draw(rng, done=self._done.value) for _ in range(self._plan.batch)]
+            yield self._objective.collate(examples)
+
+
+def last_record(run: Path) -> dict[str, Any]:
+    """The last line of a run's log."""
+    record: dict[str, Any] = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    return record
+
+
+def _optimizers(model: DiffusionGemmaForBlockDiffusion, plan: Plan) -> list[torch.optim.Optimizer]:
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
+    for name, parameter in model.named_parameters():
+        hidden = parameter.ndim == 2 and "embed" not in name and "router" not in name
+        (matrices if hidden else others).append(parameter)
+    muon = torch.optim.Muon([{"params": matrices, "peak": plan.muon_rate}], lr=plan.muon_rate, weight_decay=0.02)
+    adam = torch.optim.AdamW(
+        [{"params": others, "peak": plan.adam_rate}], lr=plan.adam_rate, betas=(0.9, 0.98), weight_decay=0.0
+    )
+    return [muon, adam]
+
+
+def _schedule(done: float, step: int) -> float:
+    """Share of the peak rate: 100 steps of warm-up, then flat, then linear to 2 % over the last 40 %."""
+    return min((step + 1) / 100, 1.0, max(0.02, (1.0 - done) / 0.4))

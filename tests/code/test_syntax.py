@@ -1,0 +1,166 @@
+"""Every grammar loads; an incremental parse is a full one; what is parsed doesn't grow with the file."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tree_sitter import Node
+
+from dgls.code.document import Document, Span
+from dgls.code.languages import LANGUAGES, Language, language_of
+from dgls.code.syntax import Syntax, grammar_of, parse
+from dgls.suggest.plan import Budget, Quiet, plan
+
+
+def document(text: str, language: str = "python") -> Document:
+    return Document("untitled:1", 1, language, text)
+
+
+def parsed(text: str, previous: Syntax | None = None, offset: int = 0) -> Syntax:
+    syntax = parse(document(text), offset, previous)
+    assert syntax is not None
+    return syntax
+
+
+def shape(node: Node) -> list[object]:
+    return [node.type, node.byte_range, *map(shape, node.children)]
+
+
+@pytest.mark.parametrize(
+    "language", [language for language in LANGUAGES if not language.prose], ids=lambda language: language.id
+)
+def test_a_grammar_loads_and_knows_the_tables_node_types(language: Language) -> None:
+    grammar = grammar_of(language)
+    assert grammar is not None
+    named = language.bodies | language.strings | language.comments | language.interpolations
+    missing = {name for name in named if grammar.id_for_node_kind(name, True) is None}
+    assert missing <= ({"comment"} if language.id == "json" else set())
+
+
+def test_no_extension_or_id_belongs_to_two_languages() -> None:
+    names = [name for language in LANGUAGES for name in (language.id, *language.ids, *language.extensions)]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("language_id", "path", "found"),
+    [
+        ("python", "", "python"),
+        ("javascriptreact", "a.jsx", "javascript"),
+        ("", "file:///a/b.RS", "rust"),
+        ("cobol", "a.cbl", "unknown"),
+    ],
+)
+def test_a_language_is_found_by_id_then_extension(language_id: str, path: str, found: str) -> None:
+    assert language_of(language_id, path).id == found
+
+
+def test_a_missing_grammar_is_none() -> None:
+    absent = Language("absent", ("tree_sitter_of_no_such_language", "language"))
+    assert grammar_of(absent) is None
+    assert parse(document("x", "cobol"), 0) is None
+
+
+CODE = st.text(alphabet="ab(){}:\"'\n \u00e9\U0001f600", max_size=40)
+
+
+@given(CODE, CODE)
+def test_an_incremental_parse_is_a_full_one(old: str, new: str) -> None:
+    assert shape(parsed(new, parsed(old)).tree.root_node) == shape(parsed(new).tree.root_node)
+
+
+FUNCTION = '''def f{n}(a):
+    """Doc of {n}.
+
+    More.
+    """
+    return g(a, {n})
+
+
+'''
+LONG = "".join(FUNCTION.format(n=n) for n in range(1000))
+
+
+def test_an_incremental_parse_of_a_window_is_a_full_one_wherever_it_moves() -> None:
+    text, offset = LONG, len(LONG) // 2
+    syntax = parsed(text, None, offset)
+    for letter in "def h(a):\n    return [a\n" * 30:
+        text, offset = text[:offset] + letter + text[offset:], offset + 1
+        syntax = parsed(text, syntax, offset)
+        assert text.startswith(syntax.text, syntax.start)
+    assert shape(syntax.tree.root_node) == shape(parsed(text, None, offset).tree.root_node)
+
+
+def test_a_window_does_not_grow_with_the_file_and_stays_put_while_one_types() -> None:
+    offset = LONG.index("def f500(")
+    windows = set()
+    for length in range(40):
+        text = LONG[:offset] + "    some_name(with_an_argument, another)\n"[:length] + LONG[offset:]
+        syntax = parsed(text, None, offset + length)
+        assert syntax.text.startswith("def f")
+        windows.add((syntax.start, len(syntax.text) - length))
+    assert len(windows) == 1
+    assert windows.pop()[1] < 30_000
+
+
+def test_a_line_too_long_to_parse_has_no_tree() -> None:
+    assert parse(document("x = [" + "1, " * 100_000 + "]\n"), 5) is None
+
+
+def test_an_error_is_one_where_it_stands() -> None:
+    text = "def f():\n    return 1\n\n\ndef g():\n    return (\n"
+    syntax = parsed(text)
+    inside, after = Span(20, 20), Span(len(text), len(text))
+    assert (syntax.has_error(inside), syntax.has_error(after)) == (False, True)
+    assert syntax.breaks(inside, "= ")
+    assert not syntax.breaks(inside, "2 +")
+    assert not syntax.breaks(after, "= ")
+
+
+PROSE = """
+This is a paragraph of a template, as long as the window. Don't call it code: it's none.
+  - an item (with a bracket
+
+"""
+
+
+@pytest.mark.parametrize("quotes", ['"""', "'''"])
+@pytest.mark.parametrize(("marker", "in_string"), [("return g(a, 2", False), ("def f1(", False), ("Doc of 1", True)])
+def test_a_window_that_starts_in_a_string_takes_no_code_for_one(quotes: str, marker: str, in_string: bool) -> None:
+    text = f"TEXT = {quotes}{PROSE * 400}{quotes}\n\n\n{FUNCTION.format(n=1)}{FUNCTION.format(n=2)}"
+    at = text.index(marker) + len(marker)
+    syntax = parsed(text, None, at)
+    assert syntax.text.startswith("This is"), "the window starts in the string"
+    assert (plan(document(text), at, Budget(), syntax) is Quiet.STRING) == in_string
+
+
+METHODS = {
+    "java": ("class A {\n", "  void m{n}() {{\n    a({n});\n  }}\n\n"),
+    "javascript": ("class A {\n", "  m{n}() {{\n    a({n});\n  }}\n\n"),
+    "cpp": ("namespace a {\n", "  void m{n}() {{\n    a({n});\n  }}\n\n"),
+    "rust": ("impl A {\n", "  fn m{n}() {{\n    a({n});\n  }}\n\n"),
+}
+
+
+@pytest.mark.parametrize("language", METHODS)
+@pytest.mark.parametrize("number", [20, 1000, 1980])
+def test_a_window_cut_out_of_a_long_body_still_tells_what_breaks_code(language: str, number: int) -> None:
+    head, method = METHODS[language]
+    text = head + "".join(method.format(n=n) for n in range(2000)) + "}\n"
+    at = text.index(f"a({number});")
+    syntax = parse(document(text, language), at)
+    assert syntax is not None
+    assert not syntax.has_error(Span(at, at))
+    assert syntax.breaks(Span(at, at), "b(= 1); ")
+    assert not syntax.breaks(Span(at, at), "b(1); ")
+
+
+def test_offsets_count_code_points() -> None:
+    syntax = parsed("'\U0001f600\u00e9' + name\n")
+    assert syntax.byte(8) == len("'\U0001f600\u00e9' + n".encode())
+    assert next(syntax.around(9)).type == "identifier"
+
+
+@given(st.text(alphabet="a\ud83d\ude00\U0001f600\n", max_size=10))
+def test_lone_surrogates_are_parsed_too(text: str) -> None:
+    syntax = parsed(text)
+    assert syntax.byte(len(text)) == len(syntax.source)

@@ -1,0 +1,350 @@
+"""Several lengths in one batch: each as it would be alone, judged at the seam, none of the laws broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
+from dgls_engine.errors import Cancelled, RequestTooLarge
+from dgls_engine.loop.constraint import Constraint, Vocabulary
+from dgls_engine.loop.contest import KEEP, LENGTH_WORTH, Contest
+from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
+from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.seam import AFTER
+from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import Eager, stacked
+from dgls_engine.profile import PinnedSignal
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.text.length import Batch
+from dgls_engine.weights.loader import LoadedModel
+from tests.engine.checkpoints import SLIDING_WINDOW
+from tests.engine.reference import prompt_of
+
+LENGTHS = (1, 3, 4, 9)
+NOISE = torch.arange(40, 40 + AFTER)
+
+
+def passes_for(
+    loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW, pinned_signal: PinnedSignal = "after-first"
+) -> Eager:
+    """Behind a prompt of so many tokens."""
+    encoder = Encoder(loaded.model)
+    encoder.prefill(prompt_of(loaded, tokens, seed=0))
+    return Eager(loaded.model, encoder.seen(), tokens, pinned_signal)
+
+
+def canvas_of(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Canvas:
+    segments = [Pinned("def f(x):\n    re"), Hole(length, length), Pinned("\n    value\n")]
+    return lay_out(segments, loaded.tokenizer, loaded.profile, Batch().positions, closing)
+
+
+def candidate(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Candidate:
+    canvas = canvas_of(loaded, length, closing)
+    vocabulary = Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
+    return Candidate(
+        canvas,
+        Sampler(vocabulary.size, 0.5, torch.Generator().manual_seed(length)),
+        StableAndSure(1, 0.05),
+        Constraint.of(canvas, vocabulary, pads=False, stops=False),
+    )
+
+
+def denoised(
+    loaded: LoadedModel,
+    lengths: Sequence[int],
+    survivors: Survivors | None = None,
+    closing: Sequence[int] = (),
+    **limits: Any,
+) -> dict[int, list[Progress]]:
+    """Every step of each length."""
+    found: dict[int, list[Progress]] = {length: [] for length in lengths}
+    batches = denoise(
+        limits.get("passes") or passes_for(loaded),
+        [candidate(loaded, length, closing) for length in lengths],
+        schedule=Schedule(8, 0.2, 0.6),
+        deadline=limits.get("deadline", Deadline(None)),
+        cancel=CancelToken(),
+        survivors=survivors,
+    )
+    for steps in batches:
+        for step in steps:
+            found[lengths[step.candidate]].append(step)
+    return found
+
+
+@pytest.mark.parametrize("closing", [(), (2,)], ids=["padded", "full canvas"])
+def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel, closing: tuple[int, ...]) -> None:
+    together = denoised(loaded, LENGTHS, closing=closing)
+    for length in LENGTHS:
+        alone = denoised(loaded, [length], closing=closing)[length]
+        assert [step.draft for step in together[length]] == [step.draft for step in alone]
+        assert [step.finish for step in together[length]] == [step.finish for step in alone]
+        for one, other in zip(together[length], alone, strict=True):
+            assert one.entropies == pytest.approx(other.entropies, abs=1e-3)
+            assert one.sureness == pytest.approx(other.sureness, abs=1e-3)
+
+
+def ahead(passes: Eager) -> Eager:
+    """As on a device of its own, where a pass is under way before the step before it was looked at."""
+    passes.asynchronous = True
+    return passes
+
+
+@pytest.mark.parametrize("kept", [{0, 1, 2, 3}, {1, 3}], ids=["all go on", "some do"])
+def test_a_pass_that_is_under_way_early_changes_nothing(loaded: LoadedModel, kept: set[int]) -> None:
+    early, late = (
+        denoised(loaded, LENGTHS, survivors=lambda steps: kept, passes=passes)
+        for passes in (ahead(passes_for(loaded)), passes_for(loaded))
+    )
+    assert early == late
+
+
+def test_no_pass_is_under_way_behind_the_last_step(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = batch_sizes(monkeypatch)
+    for deadline, steps in ((Deadline(None), 8), (Deadline(0.0), 1)):
+        sizes.clear()
+        assert len(denoised(flat, [4], passes=ahead(passes_for(flat)), deadline=deadline)[4]) == len(sizes) == steps
+
+
+def test_cancel_lets_no_more_than_the_pass_under_way_go_on(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, cancel = batch_sizes(monkeypatch), CancelToken()
+    rivals = Contest(ahead(passes_for(flat)), [candidate(flat, 3), candidate(flat, 4)], 0, NOISE, 0.0)
+    running = rivals.run(Schedule(8, 0.2, 0.6), Deadline(None), cancel)
+    next(running)
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(sizes) == 2
+
+
+def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None:
+    whole = denoised(flat, LENGTHS)
+    some = denoised(flat, LENGTHS, survivors=lambda steps: {1, 3})
+    assert len(some[1]) == len(some[4]) == 1
+    assert [step.draft for step in some[3]] == [step.draft for step in whole[3]]
+    assert [step.draft for step in some[9]] == [step.draft for step in whole[9]]
+
+
+def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
+    """Its hidden states are those of a pass of its own, sliding layers behind a long prompt included."""
+    passes, model, lengths = passes_for(loaded), loaded.model, (4, 20, 31)
+    ids = stacked([torch.arange(3, 3 + size) for size in lengths], loaded.device)
+    with torch.inference_mode():
+        soft = decoder.embed(model, ids)
+        together = passes.run(ids, soft, lengths)
+        for row, length in enumerate(lengths):
+            given = ids[row : row + 1, :length], soft[row : row + 1, :length]
+            alone = decoder.decode(model, *given, passes.seen, decoder.NO_MASKS, passes.tokens)[0]
+            assert torch.allclose(together[row, :length], alone, atol=1e-4)
+
+
+def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> Contest:
+    candidates = [candidate(loaded, length) for length in lengths]
+    return Contest(passes_for(loaded), candidates, 0, NOISE, bias)
+
+
+def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_: [5.0, 3.0, 4.0, 3.5])
+    for bias, length in ((0.0, 3), (-1.0, 9), (3.0, 1)):
+        *_, last = contest(flat, LENGTHS, bias).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
+        assert len(last.progress.draft) == length
+        assert last.finish == "steps"
+        assert last.passes == last.index + 1
+        assert [nats for _, nats in last.judged] == [5.0, 3.0, 4.0, 3.5]
+
+
+def test_another_length_than_the_expected_one_has_to_be_worth_it(
+    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidates = []
+    for length in (2, 3):
+        rival = candidate(flat, length)
+        (hole,) = rival.canvas.holes
+        candidates.append(replace(rival, canvas=replace(rival.canvas, holes=(replace(hole, expected=(7, 8)),))))
+    for lead, length in ((LENGTH_WORTH - 0.1, 2), (LENGTH_WORTH + 0.1, 3)):
+        monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_, lead=lead: [lead, 0.0])
+        judged = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
+        *_, last = judged.run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
+        assert len(last.progress.draft) == length
+
+
+def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> None:
+    *_, last = contest(flat, [4]).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
+    assert (last.index, last.passes, last.judged) == (4, 4, [])
+
+
+def test_deadline_is_told_of_though_one_settled_as_it_struck(flat: LoadedModel) -> None:
+    settled = replace(candidate(flat, 9), stop=StableAndSure(0, float("inf")))
+    rivals = Contest(passes_for(flat), [candidate(flat, 3), settled], 0, NOISE, 0.0)
+    [only] = rivals.run(Schedule(4, 0.2, 0.6), Deadline(0.0), CancelToken())
+    assert only.finish == "deadline"
+
+
+def test_few_go_on_after_the_first_steps(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = batch_sizes(monkeypatch)
+    lengths = range(1, KEEP + 5)
+    list(contest(flat, lengths).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken()))
+    assert sizes[0] == len(lengths)
+    assert sizes[2] == len(lengths), "the pass that judges"
+    assert sizes[3] <= KEEP
+
+
+def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    original = decoder.decode
+
+    def decode(model: Any, ids: Tensor, *rest: Any) -> Tensor:
+        sizes.append(len(ids))
+        return original(model, ids, *rest)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    return sizes
+
+
+def test_it_is_over_when_all_that_still_ran_were_dropped(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The six shortest settle at once, the others never and are behind."""
+    lengths = range(1, KEEP + 3)
+    candidates = [
+        replace(own, stop=StableAndSure(0, 1e9) if place < KEEP else own.stop)
+        for place, own in enumerate(candidate(flat, length) for length in lengths)
+    ]
+    monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
+    match = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
+    *_, last = match.run(Schedule(8, 0.2, 0.6), Deadline(None), CancelToken())
+    assert (last.index, last.finish, len(last.progress.draft)) == (2, "stable", 1)
+
+
+TWICE = (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx"))
+
+
+def ask(*segments: Hole | Pinned, seed: int = 0, **limits: int) -> InfillRequest:
+    return InfillRequest(Context(above="import path\n"), segments or TWICE, Limits(**limits), seed)
+
+
+@pytest.fixture
+def searching(loaded: LoadedModel) -> Callable[[], Engine]:
+    return lambda: Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="batch")))
+
+
+def run(engine: Engine, asked: InfillRequest) -> tuple[list[Step], Infill]:
+    *steps, infill = engine.infill(asked)
+    assert isinstance(infill, Infill)
+    return steps, infill  # type: ignore[return-value]
+
+
+def test_several_holes_are_filled_in_turn(searching: Callable[[], Engine]) -> None:
+    steps, infill = run(searching(), ask(max_steps=4))
+    assert [step.index for step in steps] == list(range(1, infill.steps + 1))
+    assert tuple(draft.text for draft in steps[-1].drafts) == infill.texts
+    assert all(len(step.drafts) == 2 for step in steps)
+    assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == 2
+    assert infill.passes >= infill.steps
+    for text, trials in zip(infill.texts, infill.trials, strict=True):
+        assert text == min(trials, key=lambda trial: trial.nats).text
+        assert len(trials) <= KEEP
+    settled = [step.drafts[0].text for step in steps]
+    assert settled[-1] == settled[-2] == infill.texts[0]
+
+
+def test_the_same_seed_gives_the_same_text(searching: Callable[[], Engine]) -> None:
+    one, other = run(searching(), ask()), run(searching(), ask())
+    assert one[0] == other[0]
+    assert one[1].texts == other[1].texts
+
+
+def test_a_stop_never_stands_in_a_hole_whose_length_is_tried(searching: Callable[[], Engine]) -> None:
+    hole = Hole(max_tokens=6, stop="e")
+    for seed in range(3):
+        _, infill = run(searching(), ask(Pinned("x = "), hole, Pinned("\n"), seed=seed, max_steps=3))
+        assert "e" not in infill.texts[0]
+        assert infill.hole_tokens == len(infill.pieces[0])
+
+
+def test_a_stop_that_was_typed_already_can_be_healed(searching: Callable[[], Engine]) -> None:
+    """The token in front of the hole is freed, and what must stand in its place begins with the stop."""
+    infill = run(searching(), ask(Pinned("return"), Hole(max_tokens=2, stop="return"), Pinned("\n"), max_steps=2))[1]
+    assert 0.0 <= infill.confidences[0] <= 1.0
+
+
+def test_pinned_text_stays_in_every_candidate(
+    loaded: LoadedModel, searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Tensor] = []
+    original = decoder.decode
+    monkeypatch.setattr(decoder, "decode", lambda model, ids, *rest: seen.append(ids) or original(model, ids, *rest))
+    run(searching(), ask(Pinned("x = "), Hole(max_tokens=5), Pinned("\nvalue"), max_steps=3))
+    before, after = loaded.tokenizer.encode("x ="), loaded.tokenizer.encode("\nvalue")
+    assert len(seen[0]) == 5
+    for ids in seen[0].tolist():
+        assert ids[: len(before)] == before
+        assert " ".join(map(str, after)) in " ".join(map(str, ids))
+
+
+def test_cancel_takes_effect_before_the_lengths_are_judged(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes, cancel = batch_sizes(monkeypatch), CancelToken()
+    running = contest(flat, LENGTHS).run(Schedule(2, 0.2, 0.6), Deadline(None), cancel)
+    next(running)
+    original = StableAndSure.settled
+
+    def cancelling(*given: Any) -> bool:
+        cancel.cancel()
+        return original(*given)
+
+    monkeypatch.setattr(StableAndSure, "settled", cancelling)
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(sizes) == 2
+
+
+@pytest.mark.parametrize("step", [1, 3])
+def test_cancel_takes_effect_before_the_next_pass(
+    searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    sizes, cancel = batch_sizes(monkeypatch), CancelToken()
+    running = searching().infill(ask(), cancel)
+    for _ in range(step):
+        next(running)
+    cancel.cancel()
+    taken = len(sizes)
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(sizes) == taken
+
+
+def test_a_deadline_leaves_no_time_to_judge_or_for_another_turn(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = batch_sizes(monkeypatch)
+    model = replace(loaded, profile=replace(loaded.profile, hole_policy="batch"))
+    steps, infill = run(Engine(model, clock=lambda: 0.010 * len(sizes)), ask(deadline_ms=9))
+    assert (len(sizes), infill.steps, infill.passes, infill.finish) == (1, 1, 1, "deadline")
+    assert infill.texts == tuple(draft.text for draft in steps[-1].drafts)
+
+
+def test_lengths_that_do_not_fit_are_not_tried(flat: LoadedModel) -> None:
+    engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="batch")))
+    infill = run(engine, ask(Hole(max_tokens=400), max_steps=1))[1]
+    assert infill.canvas_tokens <= flat.profile.canvas_length
+    with pytest.raises(RequestTooLarge):
+        run(engine, ask(Hole(min_tokens=300, max_tokens=400)))
+
+
+def test_a_draft_at_full_strength_tells_a_length_and_nothing_else(loaded: LoadedModel) -> None:
+    """How an evaluation gives the true length away: two answers of one length are filled alike, the seam healed."""
+    engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="fixed")))
+    found = []
+    for answer in ("turn(value", "turn(count"):
+        hole = Hole(max_tokens=32, draft=answer, strength=1.0, stop="\n")
+        found.append(run(engine, ask(Pinned("x\n    re"), hole, Pinned("\n"), max_steps=4))[1])
+    assert found[0].texts == found[1].texts
+    assert found[0].hole_tokens == len(loaded.tokenizer.encode("return(value")) == 3

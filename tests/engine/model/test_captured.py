@@ -1,0 +1,251 @@
+"""Passes of fixed shapes, captured or not: the same numbers as the reference's, and few captures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.captured import BATCHES, GRAPHS, Captured, Work, run_again
+from dgls_engine.model.diffusion_gemma.passes import Eager, Passes, stacked
+from dgls_engine.model.widths import WIDTHS, width_for
+from dgls_engine.profile import HolePolicy
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.weights.loader import LoadedModel, load
+from tests.engine.checkpoints import SLIDING_WINDOW, raw_checkpoint
+from tests.engine.reference import prompt_of
+
+PROMPTS = (3, SLIDING_WINDOW // 2, 3 * SLIDING_WINDOW)
+CANVAS = 256
+
+
+def traced(work: Work) -> Work:
+    """A graph without a GPU: what runs again are the operations on tensors, with what Python knew at the time."""
+    graph = make_fx(work)()
+    return lambda: graph()
+
+
+class Recorder:
+    """Captures nothing, but knows what was to be captured, and can fail to."""
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.captured = 0
+        self.error: Exception | None = None
+
+    def __call__(self, work: Work) -> Work:
+        self.captured += 1
+        if self.error is not None:
+            raise self.error
+        return work
+
+
+def captured_by(loaded: LoadedModel, recorder: Recorder) -> Captured:
+    return Captured(loaded.model, CANVAS, open_capture=lambda device: recorder)
+
+
+def encoder_of(loaded: LoadedModel, tokens: int) -> Encoder:
+    encoder = Encoder(loaded.model)
+    encoder.prefill(prompt_of(loaded, tokens, seed=tokens))
+    return encoder
+
+
+def reference(loaded: LoadedModel, encoder: Encoder) -> Eager:
+    return Eager(loaded.model, encoder.seen(), len(encoder.ids))
+
+
+def canvases(loaded: LoadedModel, lengths: Sequence[int], seed: int = 0) -> tuple[Tensor, Tensor]:
+    """ids [B, C] and a signal [B, C, D] of canvases that are so long."""
+    generator = torch.Generator().manual_seed(seed)
+    size = loaded.model.config.get_text_config().vocab_size
+    ids = stacked([torch.randint(3, size, (length,), generator=generator) for length in lengths], loaded.device)
+    return ids, decoder.embed(loaded.model, ids.flip(1)).detach()
+
+
+@torch.inference_mode()
+def same(
+    one: Passes, other: Passes, given: tuple[Tensor, Tensor | None], lengths: Sequence[int], within: float = 1e-4
+) -> bool:
+    """Whether two give the same hidden states for what is no padding."""
+    mine, theirs = (passes.run(*given, lengths).clone() for passes in (one, other))
+    assert mine.shape == theirs.shape
+    parts = zip(mine, theirs, lengths, strict=True)
+    return all(torch.allclose(left[:length], right[:length], atol=within) for left, right, length in parts)
+
+
+LENGTHS = [(40,), (64,), (70,), (5, 33, 64), (30, 90, 200, 256, 41), tuple(range(20, 37)), tuple(range(60, 93))]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} to {max(lengths)}")
+@pytest.mark.parametrize("signal", [True, False], ids=["a signal", "no signal"])
+def test_a_pass_of_a_fixed_shape_is_the_references(loaded: LoadedModel, lengths: tuple[int, ...], signal: bool) -> None:
+    """One object, behind one prompt after the other."""
+    fixed = Captured(loaded.model, CANVAS, open_capture=lambda device: run_again)
+    ids, soft = canvases(loaded, lengths)
+    encoder = Encoder(loaded.model)
+    for tokens in PROMPTS:
+        encoder.prefill(prompt_of(loaded, tokens, seed=tokens))
+        plain = reference(loaded, encoder)
+        assert same(fixed.behind(encoder.cache), plain, (ids, soft if signal else None), lengths)
+
+
+@pytest.mark.parametrize("lengths", [(40,), (5, 33, 64)], ids=["one", "several"])
+def test_a_trace_made_behind_one_prompt_serves_all(flat: LoadedModel, lengths: tuple[int, ...]) -> None:
+    fixed, encoder = Captured(flat.model, CANVAS, open_capture=lambda device: traced), Encoder(flat.model)
+    for tokens in PROMPTS:
+        encoder.prefill(prompt_of(flat, tokens, seed=tokens))
+        given = canvases(flat, lengths, seed=tokens)
+        assert same(fixed.behind(encoder.cache), reference(flat, encoder), given, lengths)
+
+
+def test_a_pass_does_not_depend_on_those_before(loaded: LoadedModel) -> None:
+    """Bit for bit: padding that others left would still choose experts."""
+    encoder = encoder_of(loaded, 3 * SLIDING_WINDOW)
+    given, lengths = canvases(loaded, (20, 31, 9)), (20, 31, 9)
+    fresh = captured_by(loaded, Recorder()).behind(encoder.cache)
+    used = captured_by(loaded, Recorder()).behind(encoder.cache)
+    with torch.inference_mode():
+        for others in ((250,), (60, 61, 62, 63), (10, 20, 30, 40, 50, 60, 70)):
+            used.run(*canvases(loaded, others, seed=1), others)
+        assert torch.equal(fresh.run(*given, lengths), used.run(*given, lengths))
+        used.run(given[0], None, lengths)
+        assert torch.equal(fresh.run(*given, lengths), used.run(*given, lengths))
+
+
+def test_a_shape_is_captured_once_and_serves_every_prompt(flat: LoadedModel) -> None:
+    recorder = Recorder()
+    fixed, encoder = captured_by(flat, recorder), Encoder(flat.model)
+    with torch.inference_mode():
+        for tokens in PROMPTS:
+            encoder.prefill(prompt_of(flat, tokens, seed=1))
+            for lengths in ((40,), (64,), (3, 50), (50, 64), (70, 90)):
+                fixed.behind(encoder.cache).run(*canvases(flat, lengths), lengths)
+    assert recorder.captured == 3
+
+
+def test_what_was_prepared_is_not_captured_again(flat: LoadedModel) -> None:
+    recorder, encoder = Recorder(), Encoder(flat.model)
+    fixed = captured_by(flat, recorder).behind(encoder.cache)
+    fixed.prepare(15, 193)
+    assert recorder.captured == 1
+    encoder.prefill([1, 2, 3])
+    lengths = (200,) * 13
+    with torch.inference_mode():
+        fixed.behind(encoder.cache).run(*canvases(flat, lengths), lengths)
+    assert recorder.captured == 1
+
+
+def test_other_buffers_void_what_was_captured(flat: LoadedModel) -> None:
+    recorder, given = Recorder(), canvases(flat, (40,))
+    fixed = captured_by(flat, recorder)
+    for taken in (1, 2):
+        encoder = encoder_of(flat, 2 * SLIDING_WINDOW)
+        assert same(fixed.behind(encoder.cache), reference(flat, encoder), given, (40,))
+        assert recorder.captured == taken
+
+
+def test_what_is_captured_anew_is_captured_by_another(flat: LoadedModel) -> None:
+    """CUDA takes no graph into a pool whose graphs are all gone."""
+    opened: list[Recorder] = []
+
+    def open_capture(device: torch.device) -> Recorder:
+        opened.append(Recorder())
+        return opened[-1]
+
+    fixed = Captured(flat.model, CANVAS, open_capture=open_capture)
+    for tokens in (4, 5):
+        fixed.behind(encoder_of(flat, tokens).cache).prepare(1, 40)
+    assert [own.captured for own in opened if own.captured] == [1, 1]
+
+
+def test_few_shapes_stay_captured_the_last_used_ones(flat: LoadedModel) -> None:
+    recorder = Recorder()
+    fixed = captured_by(flat, recorder).behind(encoder_of(flat, 4).cache)
+    shapes = [(batch, width) for width in WIDTHS for batch in BATCHES][: GRAPHS + 1]
+    for batch, width in (*shapes[:-1], shapes[0], shapes[-1]):
+        fixed.prepare(batch, width)
+    assert recorder.captured == GRAPHS + 1
+    fixed.prepare(*shapes[0])
+    assert recorder.captured == GRAPHS + 1
+    fixed.prepare(*shapes[1])
+    assert recorder.captured == GRAPHS + 2
+
+
+def test_what_cannot_be_captured_runs_through_the_reference_and_is_told_once(
+    loaded: LoadedModel, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder, encoder = Recorder(), encoder_of(loaded, 3 * SLIDING_WINDOW)
+    recorder.error = RuntimeError("CUDA error: operation not permitted when stream is capturing")
+    fixed, plain = captured_by(loaded, recorder).behind(encoder.cache), reference(loaded, encoder)
+    given = canvases(loaded, (9, 30))
+    with torch.inference_mode():
+        for _ in range(3):
+            assert torch.equal(fixed.run(*given, (9, 30)), plain.run(*given, (9, 30)))
+    assert recorder.captured == len(caplog.records) == 1
+    assert "2 canvases of 64 tokens" in caplog.text
+    recorder.error = None
+    assert same(fixed, plain, canvases(loaded, (70,)), (70,))
+    assert recorder.captured == 2
+
+
+def test_a_canvas_takes_the_next_width_and_never_more_than_the_models() -> None:
+    assert [width_for(tokens, 256) for tokens in (1, 64, 65, 129, 193, 256)] == [64, 64, 96, 192, 256, 256]
+    assert [width_for(tokens, 100) for tokens in (30, 70, 97)] == [64, 96, 100]
+    assert [width_for(tokens, 48) for tokens in (30, 48)] == [48, 48]
+    assert width_for(300, 512) == 512
+
+
+ASKED = {
+    "holes": (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx")),
+    "a draft": (Pinned("x = "), Hole(draft="turn(value, count)", strength=0.4), Pinned("\n")),
+    "a draft to resume": (Pinned("x = re"), Hole(draft="turn(value)", resume=True), Pinned("\n"), Hole(max_tokens=3)),
+}
+
+
+def ask(segments: tuple[Pinned | Hole, ...]) -> InfillRequest:
+    return InfillRequest(Context(above="import path\n" * 9), segments, Limits(max_steps=5))
+
+
+@pytest.mark.parametrize("asked", ASKED.values(), ids=ASKED)
+@pytest.mark.parametrize(
+    ("model", "policy"),
+    [("peaked", "pad"), ("flat", "batch"), ("peaked", "batch"), ("chat", "batch"), ("chat", "fixed")],
+)
+def test_an_engine_that_captures_says_what_one_says_that_does_not(
+    request: pytest.FixtureRequest, model: str, policy: HolePolicy, asked: tuple[Pinned | Hole, ...]
+) -> None:
+    loaded: LoadedModel = request.getfixturevalue(model)
+    loaded = replace(loaded, profile=replace(loaded.profile, hole_policy=policy))
+    (*steps, infill), (*others, other) = (
+        list(Engine(loaded, captured=captured).infill(ask(asked))) for captured in (True, False)
+    )
+    assert isinstance(infill, Infill)
+    assert isinstance(other, Infill)
+    assert (infill.texts, infill.passes, infill.finish) == (other.texts, other.passes, other.finish)
+    assert infill.confidences == pytest.approx(other.confidences, rel=1e-3)
+    for mine, theirs in zip(steps, others, strict=True):
+        assert isinstance(mine, Step)
+        assert isinstance(theirs, Step)
+        assert [draft.text for draft in mine.drafts] == [draft.text for draft in theirs.drafts]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
+@pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} to {max(lengths)}")
+def test_a_graph_replays_the_references_pass(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, lengths: tuple[int, ...]
+) -> None:
+    on_gpu = load(raw_checkpoint(tmp_path), "cuda")
+    fixed, encoder, given = Captured(on_gpu.model, CANVAS), Encoder(on_gpu.model), canvases(on_gpu, lengths)
+    for tokens in PROMPTS:
+        encoder.prefill(prompt_of(on_gpu, tokens, seed=tokens))
+        for _ in range(2):
+            # The kernel multiplies in TF32.
+            assert same(fixed.behind(encoder.cache), reference(on_gpu, encoder), given, lengths, within=1e-2)
+    assert not caplog.records, "a capture failed"

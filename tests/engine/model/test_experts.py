@@ -1,0 +1,106 @@
+"""Experts on packed weights: the same as transformers' own on the weights that the packed ones stand for."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from transformers import DiffusionGemmaTextConfig
+from transformers.models.diffusion_gemma.modeling_diffusion_gemma import DiffusionGemmaTextExperts
+
+from dgls_engine.model.diffusion_gemma import experts
+from dgls_engine.model.packing import Packing, pack, unpack
+from tests.engine.model.test_packing import NAMES, PACKINGS
+
+TOKENS, TOP_K = 9, 2
+
+
+def experts_of(implementation: str, gate_up: Tensor, down: Tensor) -> DiffusionGemmaTextExperts:
+    count, width, inner = down.shape
+    config = DiffusionGemmaTextConfig(hidden_size=width, moe_intermediate_size=inner, num_experts=count)
+    config._experts_implementation = implementation
+    module = DiffusionGemmaTextExperts(config)
+    module.gate_up_proj, module.down_proj = torch.nn.Parameter(gate_up), torch.nn.Parameter(down)
+    return module.requires_grad_(False)
+
+
+@pytest.fixture
+def weights() -> tuple[Tensor, Tensor]:
+    made = torch.Generator().manual_seed(3)
+    return torch.randn(8, 192, 160, generator=made) * 0.1, torch.randn(8, 160, 96, generator=made) * 0.1
+
+
+@pytest.fixture
+def routed() -> tuple[Tensor, Tensor, Tensor]:
+    """hidden [T, D], chosen [T, k], shares [T, k]; some expert gets no token."""
+    made = torch.Generator().manual_seed(4)
+    chosen = torch.rand(TOKENS, 7, generator=made).topk(TOP_K).indices
+    return torch.randn(TOKENS, 160, generator=made), chosen, torch.rand(TOKENS, TOP_K, generator=made)
+
+
+@pytest.fixture(autouse=True)
+def known() -> None:
+    experts.register()
+    experts.register()  # a second model in one process does so again
+
+
+@pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
+def test_packed_experts_give_what_their_weights_give(
+    weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor], packing: Packing, zeros: bool
+) -> None:
+    packed = [pack(weight, packing, zeros) for weight in weights]
+    module = experts_of(experts.IMPLEMENTATION, *weights)
+    experts.install(module, *packed)
+    expected = experts_of("eager", *(unpack(one, torch.float32) for one in packed))(*routed)
+    torch.testing.assert_close(module(*routed), expected)
+
+
+def test_experts_with_plain_weights_do_what_they_always_did(
+    weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    ours, theirs = (experts_of(name, *weights) for name in (experts.IMPLEMENTATION, "grouped_mm"))
+    assert torch.equal(ours(*routed), theirs(*routed))
+
+
+def test_all_experts_at_once_give_what_the_chosen_ones_give(
+    weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    for count, top_k in ((8, TOP_K), (1, 1)):
+        hidden, chosen, shares = routed[0], routed[1][:, :top_k] % count, routed[2][:, :top_k]
+        module = experts_of("eager", *(weight[:count] for weight in weights))
+        torch.testing.assert_close(experts.by_all(module, hidden, chosen, shares), module(hidden, chosen, shares))
+
+
+def test_nothing_of_the_plain_weights_stays(weights: tuple[Tensor, Tensor]) -> None:
+    module = experts_of(experts.IMPLEMENTATION, *weights)
+    packed = [pack(weight, "int4", True) for weight in weights]
+    experts.install(module, *packed)
+    assert not list(module.parameters())
+    assert sum(buffer.nbytes for buffer in module.buffers()) == sum(one.bytes for one in packed)
+    again = experts.installed(module)
+    assert again is not None
+    assert again[0].values is packed[0].values
+    assert again[1].columns == 96
+
+
+def test_two_modules_may_share_what_is_packed(
+    weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    """As the encoder's layers and the decoder's do."""
+    packed = [pack(weight, "fp8", False) for weight in weights]
+    one, other = (experts_of(experts.IMPLEMENTATION, *weights) for _ in range(2))
+    for module in (one, other):
+        experts.install(module, *packed)
+    assert torch.equal(one(*routed), other(*routed))
+
+
+def test_the_engine_needs_no_triton() -> None:
+    """The kernels are imported where they run."""
+    script = (
+        "import sys; sys.modules['triton'] = None; import dgls_engine.engine, dgls_engine.model.diffusion_gemma.experts"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[3])

@@ -1,0 +1,138 @@
+"""What a model takes is known from its config, to the value, before anything of it is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+import torch
+
+from bench import full_size
+from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
+from dgls_engine.model import memory
+from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build, places, sites
+from dgls_engine.model.memory import PUBLISHED, Footprint, footprint, prompt_bytes
+from dgls_engine.model.packing import PACKINGS, packed_bytes
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.weights import precision
+from dgls_engine.weights.hub import embedded_folder
+from dgls_engine.weights.loader import LoadedModel
+from dgls_engine.weights.precision import candidates, pick_precision, precision_named
+
+CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
+GB = 10**9
+
+PUBLISHED_TEXT = dict(full_size.PUBLISHED)
+
+
+def config(text: dict[str, Any], tied: bool = True) -> dict[str, Any]:
+    text = text | {"tie_word_embeddings": tied}
+    vision = {"model_type": "gemma4_vision"}
+    return {"text_config": text, "vision_config": vision, "canvas_length": 256, "tie_word_embeddings": tied}
+
+
+def embedded() -> dict[str, Any]:
+    own: dict[str, Any] = json.loads((embedded_folder() / "config.json").read_text())
+    return own
+
+
+@pytest.mark.parametrize(
+    "own", [config(PUBLISHED_TEXT), config(PUBLISHED_TEXT, tied=False), embedded()], ids=["full", "untied", "embedded"]
+)
+def test_each_weight_counts_once(own: dict[str, Any]) -> None:
+    model = build(own)
+    assert anatomy(model.config).values == sum(math.prod(place.shape) for place in places(model))
+
+
+def test_the_published_models_shape_is_known() -> None:
+    model = build(config(PUBLISHED_TEXT))
+    assert anatomy(model.config) == PUBLISHED
+    assert PUBLISHED.values == pytest.approx(25.25e9, rel=1e-3)
+    assert PUBLISHED.expert_values == pytest.approx(22.84e9, rel=1e-3)
+    assert len(sites(places(model))) == 30
+
+
+@pytest.mark.parametrize(("name", "most"), [("bfloat16", 50.6), ("fp8", 27.8), ("int4", 17.4)])
+def test_the_published_models_weights_take_what_the_readme_says(name: str, most: float) -> None:
+    assert (most - 0.5) * GB < footprint(PUBLISHED, name, 2, 4096).weights < most * GB
+
+
+def test_the_published_model_in_four_bits_fits_a_card_of_twenty() -> None:
+    """With zero points, which take 0.36 GB of it."""
+    assert footprint(PUBLISHED, "int4", 2, 8192).total < 18.5 * GB
+    assert prompt_bytes(PUBLISHED, 2, 8192) < 0.7 * GB
+
+
+@pytest.mark.parametrize("name", PACKINGS)
+def test_packed_weights_take_what_packing_makes_of_them(name: Any) -> None:
+    for own in (PUBLISHED, anatomy(build(embedded()).config)):
+        shapes = ((own.experts, 2 * own.expert_width, own.hidden), (own.experts, own.hidden, own.expert_width))
+        made = len(own.layers) * sum(packed_bytes(shape, name, zeros=True) for shape in shapes)
+        assert footprint(own, name, 2, 0).experts == made
+
+
+@pytest.mark.parametrize("tokens", [10, 100])
+def test_keys_and_values_take_what_their_buffers_do(flat: LoadedModel, tokens: int) -> None:
+    """A window of 16, the slack and the chunk of a GPU."""
+    cache = Encoder(flat.model, memory.CHUNK, tokens).cache
+    held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
+    assert prompt_bytes(anatomy(flat.model.config), 4, tokens) == held
+
+
+def test_a_footprint_is_the_sum_of_its_parts() -> None:
+    assert Footprint(1, 2, 4, 8, 16, 32).total == 63
+    assert Footprint(1, 2, 4, 8, 16, 32).weights == 15
+
+
+def leave(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "free_memory", lambda device: free)
+    monkeypatch.setattr(precision, "shortage", lambda device: "few are free")
+    monkeypatch.setattr(precision, "device_name", str)
+    monkeypatch.setattr(precision.kernels, "usable", lambda device: True)
+
+
+@pytest.mark.parametrize(("free", "chosen"), [(80, "bfloat16"), (40, "fp8"), (20, "int4")])
+def test_auto_takes_the_most_precise_one_that_fits(monkeypatch: pytest.MonkeyPatch, free: int, chosen: str) -> None:
+    leave(free * GB, monkeypatch)
+    found = pick_precision("auto", CUDA, PUBLISHED, 4096)
+    assert (found.name, found.plain) == (chosen, torch.bfloat16)
+
+
+def test_what_does_not_fit_says_why_with_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave(12 * GB, monkeypatch)
+    told = r"needs 1\d\.\d GB \(17\.3 GB of weights, 0\.5 GB for the prompt, .* for a step\) in int4 .*few are free"
+    with pytest.raises(NotEnoughMemory, match=told):
+        pick_precision("auto", CUDA, PUBLISHED, 4096)
+    with pytest.raises(NotEnoughMemory, match=r"50\.5 GB of weights.* in bfloat16"):
+        pick_precision("bfloat16", CUDA, PUBLISHED, 4096)
+
+
+@pytest.mark.parametrize(("device", "dtype"), [(CUDA, "bfloat16"), (CPU, "auto"), (MPS, "auto")])
+def test_it_is_told_that_fewer_bits_would_fit(
+    monkeypatch: pytest.MonkeyPatch, device: torch.device, dtype: str
+) -> None:
+    leave(24 * GB, monkeypatch)
+    with pytest.raises(NotEnoughMemory, match="with dtype int4 it would fit"):
+        pick_precision(dtype, device, PUBLISHED, 4096)
+    leave(12 * GB, monkeypatch)
+    with pytest.raises(NotEnoughMemory, match=r"few are free$"):
+        pick_precision(dtype, device, PUBLISHED, 4096)
+
+
+def test_off_a_gpu_auto_goes_by_size() -> None:
+    assert candidates("auto", CPU, 20_000_000) == candidates("auto", CUDA, 20_000_000) == ("float32",)
+    assert candidates("auto", CPU, PUBLISHED.values) == candidates("auto", MPS, PUBLISHED.values) == ("bfloat16",)
+
+
+def test_what_is_not_packed_is_plain() -> None:
+    assert precision_named("int4", CUDA, 20_000_000).plain == torch.bfloat16
+    assert precision_named("int4", CPU, PUBLISHED.values).plain == torch.bfloat16
+    assert precision_named("int4", CPU, 20_000_000).plain == torch.float32
+    assert precision_named("float16", CPU, 20_000_000).packing is None
+
+
+def test_fp8_is_not_to_be_had_everywhere() -> None:
+    with pytest.raises(UnsupportedModel, match="take int4"):
+        precision_named("fp8", MPS, PUBLISHED.values)

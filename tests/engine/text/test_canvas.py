@@ -1,0 +1,137 @@
+"""Segments to canvas: seams, budgets, drafts, and what does not fit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from dgls_engine.errors import RequestTooLarge
+from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.text.length import Fixed, Pad
+from dgls_engine.types import Hole, Pinned, Segment
+from dgls_engine.weights.loader import LoadedModel
+
+
+def canvas_of(loaded: LoadedModel, segments: Sequence[Segment], closing: Sequence[int] = (), **budgets: int) -> Canvas:
+    profile = replace(loaded.profile, **budgets)
+    return lay_out(segments, loaded.tokenizer, profile, Pad().positions, closing)
+
+
+def pinned_text(loaded: LoadedModel, canvas: Canvas, start: int, end: int) -> str:
+    assert canvas.pinned[start:end].all()
+    return loaded.tokenizer.decode(canvas.ids[start:end].tolist())
+
+
+def test_the_partial_word_is_freed(flat: LoadedModel) -> None:
+    canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Hole(max_tokens=6), Pinned("\n")])
+    (hole,) = canvas.holes
+    assert (hole.freed, len(hole)) == (b"pri", 6)
+    assert pinned_text(flat, canvas, 0, hole.start) == "def f():\n    "
+    assert pinned_text(flat, canvas, hole.end, len(canvas.ids)) == "\n"
+
+
+@pytest.mark.parametrize("before", ["", "def f(Q"])
+def test_nothing_is_freed_where_nothing_could_follow(flat: LoadedModel, before: str) -> None:
+    """Before an empty text, and behind a token that no other token extends."""
+    (hole,) = canvas_of(flat, [Pinned(before), Hole(max_tokens=4)]).holes
+    assert (hole.freed, hole.start) == (b"", len(flat.tokenizer.encode(before)))
+
+
+def test_a_hole_at_a_tokens_border_frees_nothing(flat: LoadedModel) -> None:
+    canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Hole(max_tokens=6, healed=False), Pinned("\n")])
+    (hole,) = canvas.holes
+    assert (hole.freed, len(hole)) == (b"", 6)
+    assert pinned_text(flat, canvas, 0, hole.start) == "def f():\n    pri"
+
+
+def test_each_hole_heals_its_own_seam(flat: LoadedModel) -> None:
+    segments = [
+        Pinned("pri"),
+        Hole(max_tokens=3),
+        Pinned("(x)\nre"),
+        Hole(max_tokens=2),
+        Hole(max_tokens=2),
+        Pinned("\n"),
+    ]
+    canvas = canvas_of(flat, segments)
+    assert [hole.freed for hole in canvas.holes] == [b"pri", b"re", b""]
+    first, second, third = canvas.holes
+    assert (first.start, second.end) == (0, third.start)
+    assert pinned_text(flat, canvas, first.end, second.start) == "(x)\n"
+
+
+def test_neighbouring_pinned_segments_are_one_text(flat: LoadedModel) -> None:
+    (hole,) = canvas_of(flat, [Pinned("pr"), Pinned("i"), Pinned(""), Hole(max_tokens=3)]).holes
+    assert hole.freed == b"pri"
+
+
+def test_the_outer_texts_keep_what_is_next_to_the_holes(flat: LoadedModel) -> None:
+    lines = [f"value{index} = 1\n" for index in range(40)]
+    canvas = canvas_of(flat, [Pinned("".join(lines)), Hole(max_tokens=8), Pinned("".join(lines))])
+    (hole,) = canvas.holes
+    assert hole.start == flat.profile.before_tokens - len(flat.tokenizer.encode(hole.freed.decode()))
+    assert len(canvas.ids) - hole.end == flat.profile.after_tokens
+    before = pinned_text(flat, canvas, 0, hole.start) + hole.freed.decode()
+    assert "".join(lines).endswith(before)
+    assert "".join(lines).startswith(pinned_text(flat, canvas, hole.end, len(canvas.ids)))
+
+
+def test_large_holes_take_their_room_from_both_sides(flat: LoadedModel) -> None:
+    text = "value = 1\n" * 20
+    canvas = canvas_of(flat, [Pinned(text), Hole(max_tokens=38), Pinned(text)])
+    (hole,) = canvas.holes
+    assert len(canvas.ids) == flat.profile.canvas_length
+    assert 0 < hole.start < flat.profile.before_tokens
+    assert 0 < len(canvas.ids) - hole.end < flat.profile.after_tokens
+
+
+def test_the_text_between_holes_is_never_cut(flat: LoadedModel) -> None:
+    between = "value = 1\n" * 20
+    with pytest.raises(RequestTooLarge, match=f"holds {flat.profile.canvas_length}: ask for fewer holes"):
+        canvas_of(flat, [Hole(max_tokens=4), Pinned(between), Hole(max_tokens=4)])
+    with pytest.raises(RequestTooLarge):
+        canvas_of(flat, [Hole(max_tokens=flat.profile.canvas_length + 1)])
+
+
+@pytest.mark.parametrize(("canvas_length", "width"), [(40, 40), (64, 64), (200, 64), (256, 64)])
+def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, canvas_length: int, width: int) -> None:
+    segments = [Pinned("x = "), Hole(max_tokens=4), Pinned("\n")]
+    canvas = canvas_of(flat, segments, closing=(2,), canvas_length=canvas_length, before_tokens=9, after_tokens=9)
+    behind = canvas.ids[canvas.holes[0].end + 1 :].tolist()
+    pad = flat.tokenizer.pad_id
+    assert behind == [2] + [pad] * (len(behind) - 1)
+    assert len(canvas.ids) == width
+    assert int((~canvas.pinned).sum()) == 4
+
+
+def test_a_draft_stands_in_the_hole_with_slack_behind_it(flat: LoadedModel) -> None:
+    segments = [Pinned("    pri"), Hole(max_tokens=9, draft="nt(value)"), Pinned("\n")]
+    canvas = canvas_of(flat, segments)
+    (hole,) = canvas.holes
+    ids = canvas.ids[hole.start : hole.end].tolist()
+    assert (hole.freed, len(hole)) == (b"pri", 9)
+    assert flat.tokenizer.decode(ids) == "print(value)"
+    assert ids[-1] == flat.tokenizer.pad_id
+
+
+def test_a_draft_that_cannot_be_joined_starts_with_the_freed_token(flat: LoadedModel) -> None:
+    """ "x" + "\\n" are two tokens with or without the seam, and half a character cannot be joined at all."""
+    for before, draft in (("imp", "\n = 1"), ("im", "")):
+        canvas = canvas_of(flat, [Pinned(before), Hole(max_tokens=9, draft=draft)])
+        (hole,) = canvas.holes
+        assert hole.freed == before.encode()
+        assert flat.tokenizer.decode(canvas.ids[hole.start : hole.end].tolist()) == before + draft
+
+
+def test_a_draft_always_fits_its_hole(flat: LoadedModel) -> None:
+    draft = "value = 1\n"
+    (hole,) = canvas_of(flat, [Hole(max_tokens=2, draft=draft)]).holes
+    assert len(hole) == len(flat.tokenizer.encode(draft))
+
+
+def test_how_long_a_hole_is_by_policy() -> None:
+    hole = Hole(min_tokens=3, max_tokens=10)
+    assert [Pad().positions(hole, drafted) for drafted in (None, 2, 12)] == [10, 10, 12]
+    assert [Fixed().positions(hole, drafted) for drafted in (None, 2, 12)] == [10, 3, 12]

@@ -1,0 +1,73 @@
+"""A hole's tokens to text: where it ends, what counts, and characters that span tokens."""
+
+from __future__ import annotations
+
+import pytest
+
+from dgls_engine.text.canvas import Span
+from dgls_engine.text.reader import Reader, read
+from dgls_engine.weights.loader import LoadedModel
+
+
+def spell(loaded: LoadedModel, *parts: str | bytes) -> list[int]:
+    """One token a byte for bytes; a text's own tokens for text; PAD for an empty part."""
+    tokenizer = loaded.tokenizer
+    ids: list[int] = []
+    for part in parts:
+        if isinstance(part, bytes):
+            ids += [
+                next(id for id in tokenizer.extending(bytes([b])) if len(tokenizer.token_bytes(id)) == 1) for b in part
+            ]
+        else:
+            ids += tokenizer.encode(part) if part else [tokenizer.pad_id]
+    return ids
+
+
+def test_the_first_pad_ends_the_text_and_counts(flat: LoadedModel) -> None:
+    ids = spell(flat, "value", "(", "", "value")
+    fill = read(Span(0, 4), ids, flat.tokenizer)
+    assert (fill.pieces, fill.count) == (("value", "("), 3)
+
+
+def test_an_empty_text_is_a_pad_that_counts(flat: LoadedModel) -> None:
+    fill = read(Span(0, 2), spell(flat, "", "value"), flat.tokenizer)
+    assert (fill.text, fill.pieces, fill.count) == ("", (), 1)
+
+
+@pytest.mark.parametrize(
+    ("stop", "text", "count"),
+    [("\n", "value", 2), ("ue\n", "val", 2), ("value\n  ", "", 3), ("l", "va", 1), ("zz", None, 4)],
+)
+def test_the_text_ends_before_the_stop_and_the_rest_does_not_count(
+    flat: LoadedModel, stop: str, text: str | None, count: int
+) -> None:
+    """The stop may lie within a token or span several."""
+    ids = spell(flat, "value", "\n", "  ", "for")
+    assert len(ids) == 4
+    fill = read(Span(0, 4, stop=stop), ids, flat.tokenizer)
+    assert (fill.text, fill.count) == ("value\n  for" if text is None else text, count)
+
+
+def test_the_freed_bytes_are_not_part_of_the_text(flat: LoadedModel) -> None:
+    fill = read(Span(0, 2, freed=b"val"), spell(flat, "value", "("), flat.tokenizer)
+    assert fill.pieces == ("ue", "(")
+
+
+def test_a_character_over_several_tokens_stands_in_the_last_of_them(flat: LoadedModel) -> None:
+    fill = read(Span(0, 5), spell(flat, "é".encode(), "👩".encode()[:3]), flat.tokenizer)
+    assert fill.pieces == ("", "é", "", "", "\ufffd")
+    assert fill.count == 5
+
+
+def test_a_freed_half_of_a_character_is_not_shown_again(flat: LoadedModel) -> None:
+    half = "é".encode()[1:]
+    fill = read(Span(0, 2, freed=half), spell(flat, half, "name"), flat.tokenizer)
+    assert fill.text == "name"
+
+
+def test_what_counts_is_told_for_each_hole(flat: LoadedModel) -> None:
+    reader = Reader([Span(3, 6), Span(8, 10)], flat.tokenizer)
+    draft = spell(flat, "value", "", "value", "key", "key")
+    assert len(draft) == 5
+    assert [fill.text for fill in reader.fills(draft)] == ["value", "keykey"]
+    assert reader.counted(draft) == [range(0, 2), range(3, 5)]

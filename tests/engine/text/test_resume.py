@@ -1,0 +1,149 @@
+"""A hole that goes on from a draft: what it starts from, how soon it ends, and that nothing else changes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, get_args
+
+import pytest
+import torch
+from torch import Tensor
+
+from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Pinned
+from dgls_engine.loop.stopping import StableAndSure
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.profile import PinnedSignal
+from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.text.length import Batch, Length, Pad
+from dgls_engine.weights.loader import LoadedModel
+
+BEFORE, AFTER = Pinned("def read(path):\n    pri"), Pinned("\n    return value\n")
+
+
+def resuming(draft: str, max_tokens: int = 8) -> list[Pinned | Hole]:
+    return [BEFORE, Hole(max_tokens=max_tokens, draft=draft, resume=True), AFTER]
+
+
+def laid_out(loaded: LoadedModel, segments: list[Pinned | Hole], policy: Length) -> Canvas:
+    return lay_out(segments, loaded.tokenizer, loaded.profile, policy.positions)
+
+
+@pytest.mark.parametrize(("draft", "strength"), [(None, 1.0), ("", 1.0), ("value", 0.5)])
+def test_only_a_whole_draft_is_gone_on_from(draft: str | None, strength: float) -> None:
+    with pytest.raises(ValueError, match="resumes from a draft"):
+        Hole(draft=draft, strength=strength, resume=True)
+
+
+def test_a_draft_counts_as_the_step_before_the_first() -> None:
+    assert StableAndSure(1, 0.1, resumed=[1, 2]).settled([1, 2], [0.01, 0.01])
+    assert not StableAndSure(1, 0.1, resumed=[1, 2]).settled([1, 3], [0.01, 0.01])
+    assert not StableAndSure(1, 0.1, resumed=[1, 2]).settled([1, 2], [0.5, 0.01])
+    twice = StableAndSure(2, 0.1, resumed=[1, 2])
+    assert [twice.settled([1, 2], [0.01, 0.01]) for _ in range(2)] == [False, True]
+
+
+def test_of_a_draft_only_what_counts_has_to_stay() -> None:
+    rule = StableAndSure(1, 0.1, counted=lambda draft: [range(0, 1)], resumed=[1, 2])
+    assert rule.settled([1, 9], [0.01, 5.0])
+
+
+def test_under_pad_what_the_draft_leaves_of_its_hole_is_padding(flat: LoadedModel) -> None:
+    canvas = laid_out(flat, resuming("nt(path)"), Pad())
+    (hole,) = canvas.holes
+    own = canvas.ids[hole.start : hole.end].tolist()
+    assert hole.freed == b"pri"
+    assert len(hole) == 8
+    spelled = b"".join(flat.tokenizer.token_bytes(token) for token in own)
+    assert spelled == b"print(path)"
+    assert own[-1] == flat.tokenizer.pad_id
+    assert canvas.draft == own
+
+
+def test_under_batch_it_keeps_its_length(flat: LoadedModel) -> None:
+    segments = resuming("nt(path)")
+    assert isinstance(segments[1], Hole)
+    assert len(Batch().tries(segments[1])) == 1
+    (hole,) = laid_out(flat, segments, Batch()).holes
+    assert len(hole) < 8
+
+
+def test_one_hole_that_starts_anew_and_the_others_do_not_count_as_a_draft(flat: LoadedModel) -> None:
+    assert laid_out(flat, [*resuming("nt(path)"), Hole(max_tokens=2)], Pad()).draft is None
+
+
+def run(engine: Engine, segments: Sequence[Pinned | Hole], seed: int = 0) -> Infill:
+    *_, infill = engine.infill(InfillRequest(Context(), segments, seed=seed))
+    assert isinstance(infill, Infill)
+    return infill
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor | None]]:
+    """The canvas of every decoder pass, and its self-conditioning signal."""
+    seen: list[tuple[Tensor, Tensor | None]] = []
+    original = decoder.decode
+
+    def decode(model: Any, ids: Tensor, soft: Tensor | None, *rest: Any) -> Tensor:
+        seen.append((ids[0].clone(), None if soft is None else soft[0].clone()))
+        return original(model, ids, soft, *rest)
+
+    monkeypatch.setattr(decoder, "decode", decode)
+    return seen
+
+
+@pytest.mark.parametrize("signal", get_args(PinnedSignal))
+def test_the_first_pass_sees_the_draft_and_takes_it_for_a_step_s(
+    flat: LoadedModel, passes: list[tuple[Tensor, Tensor | None]], signal: PinnedSignal
+) -> None:
+    segments = resuming("nt(path)")
+    engine = Engine(replace(flat, profile=replace(flat.profile, pinned_signal=signal)))
+    run(engine, segments)
+    canvas = laid_out(flat, segments, Pad())
+    ids, soft = passes[0]
+    assert torch.equal(ids, canvas.ids)
+    expected = decoder.embed(flat.model, ids)
+    if signal == "never":
+        expected[canvas.pinned] = 0.0
+    assert soft is not None
+    assert torch.equal(soft, expected)
+
+
+def test_other_holes_start_from_their_noise(flat: LoadedModel, passes: list[tuple[Tensor, Tensor | None]]) -> None:
+    segments = [*resuming("nt(path)"), Hole(max_tokens=3)]
+    anew = [*resuming("nt(path)"), Hole(max_tokens=3)]
+    assert isinstance(anew[1], Hole)
+    anew[1] = replace(anew[1], resume=False)
+    run(Engine(flat), segments)
+    first, soft = passes[0]
+    passes.clear()
+    run(Engine(flat), anew)
+    canvas = laid_out(flat, segments, Pad())
+    kept, other = canvas.holes
+    assert torch.equal(first[kept.start : kept.end], canvas.ids[kept.start : kept.end])
+    assert torch.equal(first[other.start : other.end], passes[0][0][other.start : other.end])
+    assert soft is not None
+    assert not soft[other.start : other.end].any()
+
+
+def test_what_a_draft_says_may_change(flat: LoadedModel) -> None:
+    assert run(Engine(flat), resuming("nt(path)")).texts != ("nt(path)",)
+
+
+def test_the_same_request_gives_the_same_text(fresh: Callable[[], Engine]) -> None:
+    first, again = (run(fresh(), resuming("nt(path)")) for _ in range(2))
+    assert (first.texts, first.confidences, first.steps) == (again.texts, again.confidences, again.steps)
+
+
+def test_a_fill_that_settled_is_seen_again_in_a_step_or_two() -> None:
+    """By a model that was trained: random ones spell texts in ways in which they are not tokenised."""
+    with Engine.open("embedded", "cpu") as engine:
+        before = ["def read(path):\n    with ", "import os\n\nclass Reader:\n    def __init__", "for index, value in "]
+        hole, tail = Hole(max_tokens=16, stop="\n"), Pinned("\n")
+        settled = [run(engine, [Pinned(text), hole, tail]) for text in before]
+        resumed = [replace(hole, draft=own.texts[0], resume=True) for own in settled]
+        pairs = zip(before, resumed, strict=True)
+        again = [run(engine, [Pinned(text), own, tail], seed=99) for text, own in pairs]
+    assert {own.finish for own in settled} == {"stable"}
+    assert [own.texts for own in again] == [own.texts for own in settled]
+    assert all(own.steps <= 2 < cold.steps for own, cold in zip(again, settled, strict=True))

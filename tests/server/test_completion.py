@@ -1,0 +1,71 @@
+"""Whom the completion menu's item is announced to: those who would see no suggestion otherwise, and who wants it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from dgls.server.server import build
+from tests.e2e.acting import recorded
+from tests.server.test_session import never
+
+MENU = ("eglot", "helix")
+GHOST_TEXT = ("lsp-mode", "neovim", "vscode")
+CLIENTS = [*MENU, *GHOST_TEXT]
+DECLARED: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
+
+
+class Kept:
+    """A writer that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.messages: list[Any] = []
+
+    def write(self, data: bytes) -> None:
+        self.messages.append(json.loads(data.partition(b"\r\n\r\n")[2]))
+
+    def close(self) -> None: ...
+
+
+async def announced(params: dict[str, Any], options: object = None) -> bool:
+    server, kept = build(never), Kept()
+    server.conversation.connected(kept)
+    given = {"capabilities": {}, "rootUri": None, **params, "initializationOptions": options}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": given}
+    server.conversation.received(json.dumps(message).encode())
+    async with asyncio.timeout(5):
+        while not kept.messages:
+            await asyncio.sleep(0)
+    server.session.close(0)
+    capabilities = kept.messages[0]["result"]["capabilities"]
+    assert "inlineCompletionProvider" in capabilities
+    return capabilities.get("completionProvider") is not None
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+async def test_nobody_is_shown_a_suggestion_twice_or_never(client: str) -> None:
+    assert await announced(recorded(client)) == (client in MENU)
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize(("setting", "expected"), [("on", True), ("off", False)])
+async def test_user_may_decide_otherwise(client: str, setting: str, expected: bool) -> None:
+    assert await announced(recorded(client), {"dgls": {"completion": setting}}) == expected
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ({}, False),
+        ({"clientInfo": {"name": "something new"}}, False),
+        ({"clientInfo": {"name": "helix"}}, True),
+        ({"clientInfo": {"name": "helix"}, "capabilities": DECLARED}, False),
+    ],
+)
+async def test_unknown_clients_get_none_and_those_that_learn_ghost_text_no_more(
+    params: dict[str, Any], expected: bool
+) -> None:
+    assert await announced(params) == expected

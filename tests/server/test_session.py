@@ -1,0 +1,131 @@
+"""The session's own promises, on the loop but without a client."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dgls.code.document import Change, Document, Position
+from dgls.context.exclusion import Excluded
+from dgls.server.client import Client
+from dgls.server.session import Session
+from dgls.server.settings import Settings
+from dgls_engine.errors import Cancelled
+from dgls_engine.profile import Profile, PromptFormat
+from dgls_engine.types import Loading
+from dgls_engine.worker import EngineLike
+from tests.context.workspace import plant
+
+
+def never(settings: Settings, on_loading: Loading) -> EngineLike:
+    raise AssertionError("no model is needed here")
+
+
+def document(text: str, version: int = 1) -> Document:
+    return Document("file:///a.py", version, "python", text)
+
+
+def test_newer_request_cancels_the_older_one_of_its_document_only() -> None:
+    session = Session(never)
+    with session.in_flight("a", "completion") as older, session.in_flight("b", "completion") as other:
+        with session.in_flight("a", "action") as action, session.in_flight("a", "completion") as newer:
+            cancelled = [token.cancelled for token in (older, newer, other, action)]
+            assert cancelled == [True, False, False, False]
+        assert newer.cancelled, "what has ended may leave nothing running"
+
+
+@pytest.mark.parametrize("error", [Cancelled("x"), KeyboardInterrupt()])
+def test_request_that_ends_badly_is_cancelled_and_forgotten(error: BaseException) -> None:
+    session = Session(never)
+
+    def fail() -> None:
+        with session.in_flight("a", "completion") as token:
+            tokens.append(token)
+            raise error
+
+    tokens: list[object] = []
+    with pytest.raises(type(error)):
+        fail()
+    assert tokens[0].cancelled  # type: ignore[attr-defined]
+    assert session.status().state == "loading"
+
+
+def test_tree_of_a_document_follows_its_text() -> None:
+    session = Session(never)
+    old = document("def f():\n    return (\n")
+    first = session.syntax(old, 0)
+    new = old.apply([Change(")", Position(1, 12), Position(1, 12))], 2, "utf-16")
+    second = session.syntax(new, 0)
+    assert first is not None
+    assert second is not None
+    assert [syntax.tree.root_node.has_error for syntax in (first, second)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "deleted_at"),
+    [
+        ([Change("", Position(0, 4), Position(0, 6))], 4),
+        ([Change("", Position(0, 6), Position(1, 0))], 6),
+        ([Change("z", Position(0, 6), Position(0, 6)), Change("", Position(0, 6), Position(0, 7))], 6),
+        ([Change("", Position(0, 4), Position(0, 6)), Change("z", Position(0, 4), Position(0, 4))], None),
+        ([Change("z", Position(0, 4), Position(0, 6))], None),
+        ([Change("")], None),
+        ([], None),
+    ],
+    ids=["letters", "a line break", "last of two", "typed over", "replaced", "all text sent", "nothing changed"],
+)
+def test_place_of_a_deletion_is_remembered_until_the_next_edit(changes: list[Change], deleted_at: int | None) -> None:
+    session = Session(never)
+    session.documents["file:///a.py"] = document("x = yz\nb = 1\n")
+    session.edit("file:///a.py", changes, 2)
+    assert [at for at in range(14) if session.deleted_at("file:///a.py", at)] == [deleted_at][: deleted_at is not None]
+    session.edit("file:///a.py", [Change("z", Position(0, 0), Position(0, 0))], 3)
+    assert not any(session.deleted_at("file:///a.py", at) for at in range(15))
+
+
+def test_closed_document_leaves_nothing_behind() -> None:
+    session = Session(never)
+    session.documents["file:///a.py"] = document("x = 1\n")
+    first = session.syntax(session.documents["file:///a.py"], 0)
+    session.forget("file:///a.py")
+    assert session.documents == {}
+    assert session.syntax(document("x = 1\n"), 0) is not first
+
+
+@pytest.mark.parametrize(
+    ("setting", "prompt_format", "shown"),
+    [("auto", "chat", True), ("auto", "raw", False), ("on", "raw", True), ("off", "chat", False)],
+)
+async def test_snippets_are_for_models_that_know_such_a_thing_unless_the_user_says(
+    tmp_path: Path, setting: str, prompt_format: PromptFormat, shown: bool
+) -> None:
+    plant(tmp_path, {"lib.py": "def found(): ...\n"})
+    session = Session(never, Client(folders=(tmp_path.as_uri(),)))
+    session.configure("initialization", {"context": {"imports": setting, "openFiles": setting}})
+    profile = Profile(prompt_format, "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
+    own = Document((tmp_path / "a.py").as_uri(), 1, "python", "from lib import found\n")
+    snippets = await session.snippets(own, own.text, "", profile, time.monotonic() + 60)
+    assert [snippet.text for snippet in snippets] == (["def found():\n"] if shown else [])
+    session.close(0)
+
+
+async def test_nothing_waits_for_a_disk_that_hangs_and_nothing_piles_up_behind_it() -> None:
+    session = Session(never, Client(folders=("file:///project",)))
+    session.configure("initialization", {"context": {"imports": "on"}})
+    profile = Profile("chat", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
+    assert await session.excluded("file:///project/a.py", time.monotonic() + 60) is None
+    hangs = threading.Event()
+    session._reading.submit(hangs.wait, 60)
+    try:
+        own, soon = document("from lib import found\n"), time.monotonic() + 0.02
+        assert await session.excluded("file:///project/a.py", soon) is Excluded.UNDECIDED
+        assert await session.snippets(own, own.text, "", profile, soon) == ()
+        left = [session._reading._work_queue.get_nowait() for _ in range(session._reading._work_queue.qsize())]
+        assert all(job.future.cancelled() for job in left)
+    finally:
+        hangs.set()
+        session.close(0)
+    assert len(left) == 2

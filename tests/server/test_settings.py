@@ -1,0 +1,125 @@
+"""Options become settings: bad values fall back, one message names each and what it takes."""
+
+from __future__ import annotations
+
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import pytest
+
+from dgls.server.settings import InlineCompletionSettings, Settings, merge, own_options, read_settings, told_once
+
+BAD: list[tuple[str, object]] = [
+    ("model", 3),
+    ("model", ""),
+    ("device", "gpu"),
+    ("device", "1"),
+    ("dtype", "int3"),
+    ("threads", True),
+    ("threads", -1),
+    ("threads", 1.5),
+    ("exclude", "*.csv"),
+    ("exclude", [3]),
+    ("exclude", ["!"]),
+    ("context.imports", True),
+    ("completion", False),
+    ("inlineCompletion", "yes"),
+    ("inlineCompletion.enabled", "false"),
+    ("inlineCompletion.maxLines", 0),
+    ("inlineCompletion.maxTokens", "48"),
+    ("inlineCompletion.minConfidence", 1.01),
+    ("inlineCompletion.deadlineMs", 10),
+    ("inlineCompletion.candidates", 4),
+    ("engine.url", "gpu.example"),
+    ("engine.url", "http://gpu.example"),
+    ("engine.url", "https://me:secret@gpu.example"),
+    ("engine.url", "https://gpu.example/?key=secret"),
+    ("engine.servedModel", 3),
+    ("engine.apiKeyVariable", "sk-1234567890"),
+    ("engine.apiKeyCommand", "pass show vllm"),
+    ("engine.apiKeyCommand", [""]),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD, ids=lambda value: str(value))
+def test_bad_value_falls_back_and_is_named(name: str, value: object) -> None:
+    settings, problems = read_settings(merge({name: value}))
+    assert settings == Settings()
+    assert [problem.name for problem in problems] == [f"dgls.{name}"]
+    assert problems[0].takes
+
+
+def test_bad_value_leaves_the_good_ones_beside_it() -> None:
+    settings, problems = read_settings(
+        {"model": "m", "inlineCompletion": {"maxLines": 0, "maxTokens": 9}, "threads": 2}
+    )
+    assert (settings.model, settings.threads, settings.inline_completion.max_tokens) == ("m", 2, 9)
+    assert settings.inline_completion.max_lines == InlineCompletionSettings().max_lines
+    assert len(problems) == 1
+
+
+def test_all_problems_go_into_one_message() -> None:
+    _, problems = read_settings({"threads": "x", "inlineCompletion": {"maxLines": 0}})
+    message = told_once(problems)
+    assert "dgls.threads takes a whole number from 0 to 256" in message
+    assert "dgls.inlineCompletion.maxLines takes a whole number from 1 to 64" in message
+
+
+def test_every_setting_can_be_set() -> None:
+    options: dict[str, Any] = {
+        "model": "m",
+        "device": "cuda:1",
+        "dtype": "bfloat16",
+        "threads": 3,
+        "idleMinutes": 0,
+        "exclude": ["*.csv", "/build/"],
+        "context": {"imports": "on", "openFiles": "off"},
+        "completion": "off",
+        "engine": {
+            "url": "https://gpu.example:8000",
+            "servedModel": "diffusion",
+            "apiKeyVariable": "VLLM_KEY",
+            "apiKeyCommand": ["pass", "show", "vllm"],
+        },
+        "inlineCompletion": {
+            "enabled": False,
+            "maxLines": 1,
+            "maxTokens": 2,
+            "minConfidence": 1,
+            "deadlineMs": 50,
+            "candidates": 1,
+        },
+    }
+    settings, problems = read_settings(options)
+    assert problems == ()
+
+    def untouched(value: Any, default: Any, path: str) -> list[str]:
+        if is_dataclass(value):
+            return [
+                name
+                for item in fields(value)
+                for name in untouched(getattr(value, item.name), getattr(default, item.name), item.name)
+            ]
+        return [path] if value == default else []
+
+    assert untouched(settings, Settings(), "") == []
+
+
+def test_unknown_names_and_null_are_left_alone() -> None:
+    assert read_settings(merge({"editorInfo": {"name": "x"}, "model": None, "inlineCompletion": None})) == (
+        Settings(),
+        (),
+    )
+
+
+def test_later_layers_win_and_groups_are_merged() -> None:
+    merged = merge({"model": "a", "inlineCompletion": {"maxLines": 2}}, {"model": "b", "inlineCompletion.maxTokens": 3})
+    assert merged == {"model": "b", "inlineCompletion": {"maxLines": 2, "maxTokens": 3}}
+
+
+@pytest.mark.parametrize(
+    ("options", "own"),
+    [(None, {}), (3, {}), ({"model": "m"}, {"model": "m"}), ({"dgls": {"model": "m"}, "other": 1}, {"model": "m"})],
+)
+def test_section_is_found_with_and_without_the_object_around_it(options: object, own: dict[str, Any]) -> None:
+    assert own_options(options) == own

@@ -1,0 +1,136 @@
+"""Which requests reach the engine while somebody types, and what their holes start from."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from dgls.code.document import Change, Document, Position
+from dgls.server.session import Session
+from dgls.server.settings import Settings
+from dgls.server.suggesting import Found, Snapshot, find
+from dgls_engine.errors import Cancelled
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Step, Timings
+from dgls_engine.worker import EngineLike
+
+URI = "file:///a.py"
+
+
+class Scripted:
+    """Fills all holes with `text`, in one step, and is so unsure of it that it is shown only to who asked. `halts`:
+    stands still behind its step until it is cancelled."""
+
+    def __init__(self, text: str, halts: bool = False) -> None:
+        self.text, self.halts = text, halts
+        self.stepped = threading.Event()
+        self.holes: list[Hole] = []
+        profile = Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
+        self.info = ModelInfo("fake", 1, 4, "cpu", "cpu", "float32", 0.0, profile)
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        halts = self.halts
+        self.holes += [segment for segment in request.segments if isinstance(segment, Hole)]
+        yield Step(1, (Draft(self.text, (self.text,), (0.0,)),), 0.0)
+        self.stepped.set()
+        while halts:
+            time.sleep(0.001)
+            if cancel is not None and cancel.cancelled:
+                raise Cancelled("cancelled")
+        yield Infill((self.text,), (0.1,), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0, ((Piece(self.text, 0.1),),))
+
+    def warm(self) -> Iterator[None]:
+        yield from ()
+
+    def count(self, text: str) -> int:
+        return len(text)
+
+    def close(self) -> None: ...
+
+    @property
+    def starts(self) -> list[str | None]:
+        """What each hole so far went on from."""
+        return [hole.draft if hole.resume else None for hole in self.holes]
+
+
+class Typist:
+    """Somebody at work in an open document of `session`."""
+
+    def __init__(self, engine: Scripted) -> None:
+        self._offset = 4
+
+        def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
+            return engine
+
+        self.session = Session(open_engine)
+        self.session.documents[URI] = Document(URI, 1, "python", "x = \nend()\n")
+
+    def types(self, text: str) -> None:
+        document = self.session.documents[URI]
+        at = Position(0, self._offset)
+        self.session.edit(URI, [Change(text, at, at)], document.version + 1)
+        self._offset += len(text)
+
+    async def asks(self, invoked: bool = False) -> Found:
+        return await find(self.session, Snapshot(self.session.documents[URI], self._offset, invoked), 5_000)
+
+
+@pytest.fixture
+def engine() -> Scripted:
+    return Scripted("foo(bar)")
+
+
+@pytest.fixture
+def typist(engine: Scripted) -> Iterator[Typist]:
+    typist = Typist(engine)
+    yield typist
+    typist.session.close(5)
+
+
+async def test_what_was_typed_of_a_fill_is_gone_on_from(engine: Scripted, typist: Typist) -> None:
+    await typist.asks()
+    typist.types("f")
+    await typist.asks()
+    typist.types("z")
+    await typist.asks()
+    assert engine.starts == [None, "oo(bar)", None]
+
+
+async def test_a_fill_that_was_cancelled_while_typing_counts(engine: Scripted, typist: Typist) -> None:
+    engine.halts = True
+    first = asyncio.create_task(typist.asks())
+    assert await asyncio.to_thread(engine.stepped.wait, 10)
+    typist.types("foo")
+    engine.halts = False
+    assert await typist.asks() == Found(steps=1)
+    assert await first == Found()
+    assert engine.starts == [None, "(bar)"]
+
+
+async def test_who_asks_wants_to_see_something_new(engine: Scripted, typist: Typist) -> None:
+    await typist.asks()
+    typist.types("f")
+    assert (await typist.asks(invoked=True)).suggestions
+    assert engine.starts == [None] * len(engine.starts)
+
+
+async def test_what_is_no_good_is_not_gone_on_from(engine: Scripted, typist: Typist) -> None:
+    engine.text = "f" + "\N{REPLACEMENT CHARACTER}x"
+    await typist.asks()
+    typist.types("f")
+    await typist.asks()
+    assert engine.starts == [None, None]
+
+
+async def test_nothing_is_kept_of_a_closed_document(engine: Scripted, typist: Typist) -> None:
+    await typist.asks()
+    document = typist.session.documents[URI]
+    typist.session.forget(URI)
+    typist.session.documents[URI] = document
+    typist.types("f")
+    await typist.asks()
+    assert engine.starts == [None, None]

@@ -1,0 +1,74 @@
+"""A fill is cut before the first line that the model doubted, its first line of code excepted."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgls.suggest.certainty import confidence_in, sure_part
+from dgls_engine.types import Piece
+
+
+def pieces(text: str) -> list[Piece]:
+    """Tokens parted by `|`; a `?` before one marks it as doubted."""
+    return [Piece(part.removeprefix("?"), 0.1 if part.startswith("?") else 0.9) for part in text.split("|")]
+
+
+@pytest.mark.parametrize(
+    ("fill", "kept"),
+    [
+        ("a = |1", "a = 1"),
+        ("a = |1|\n|b = |2|\n|c", "a = 1\nb = 2\nc"),
+        ("?a = |1|\n|b = |2", "a = 1\nb = 2"),  # the first line is not ours to judge
+        ("a = |?1", "a = 1"),
+        ("a = |1|\n|b = |?2|\n|c", "a = 1"),
+        ("a = |1|\n|b = |2|\n|?c", "a = 1\nb = 2"),
+        ("|\n    |?a|\n    |b|\n    |?c", "\n    a\n    b"),  # behind the colon that opens a body
+        ("|?\n    |a|\n    |b", "\n    a\n    b"),
+        ("a|?\n    |b|\n    |c", "a"),  # was there to be another line?
+        ("a|\n|b|?\n\n\n|c", "a\nb\n\n"),
+        ("f(|?)\n|b|\n|c", "f()\nb\nc"),  # its code stands on the first line
+        ("f(|?)\nb|\n|c", "f()"),  # and on the second
+        ("f(|a|?)\n|b", "f(a)\nb"),
+        ("a|\n|b|\n|?}", "a\nb"),
+        ("", ""),
+        ("\n", "\n"),
+    ],
+)
+def test_a_fill(fill: str, kept: str) -> None:
+    assert sure_part(pieces(fill), 0.3) == kept
+
+
+PIECE = st.builds(Piece, st.text(alphabet="ab(\n \t", max_size=6), st.floats(0.0, 1.0))
+
+
+@given(st.lists(PIECE, max_size=12), st.floats(0.0, 1.0))
+def test_what_is_kept_is_a_beginning_of_whole_lines_and_every_later_token_in_it_is_sure(
+    fill: list[Piece], keep_above: float
+) -> None:
+    text = "".join(piece.text for piece in fill)
+    kept = sure_part(fill, keep_above)
+    assert kept == text or text.startswith(kept + "\n")
+    assert kept.strip() or not text.strip()
+    start, first_end = 0, (text.lstrip() + "\n").index("\n") + len(text) - len(text.lstrip())
+    for piece in fill:
+        end = start + len(piece.text)
+        if any(not text[at].isspace() for at in range(max(start, first_end), min(end, len(kept)))):
+            assert piece.confidence >= keep_above
+        start = end
+
+
+@given(st.lists(PIECE, max_size=12), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_a_lower_threshold_keeps_no_less(fill: list[Piece], one: float, other: float) -> None:
+    assert sure_part(fill, min(one, other)).startswith(sure_part(fill, max(one, other)))
+
+
+@given(st.lists(PIECE, max_size=12), st.integers(0, 40))
+def test_of_less_of_a_fill_the_model_is_no_less_sure(fill: list[Piece], length: int) -> None:
+    assert confidence_in(fill, length + 1) <= confidence_in(fill, length) <= confidence_in(fill, 0) == 1.0
+
+
+def test_confidence_in_a_beginning_is_that_of_its_tokens() -> None:
+    assert math.isclose(confidence_in(pieces("a = |?1|\n|b"), 5), 0.09)
+    assert math.isclose(confidence_in(pieces("a = |?1|\n|b"), 4), 0.9)

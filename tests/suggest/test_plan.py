@@ -1,0 +1,111 @@
+"""The planner's laws: whatever the text, its parts join to it, fit their budgets and stay put while one types."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgls.code.document import Document
+from dgls.code.syntax import parse
+from dgls.code.window import estimate_tokens
+from dgls.suggest.plan import Budget, Region, plan
+
+LANGUAGES = st.sampled_from(["python", "javascript", "rust", "yaml", "plaintext"])
+TEXT = st.text(alphabet="ab (){}[]\"'`:;#/\n\r\t\f\u2028\u00e9\U0001f600", max_size=120) | st.text(max_size=60)
+BUDGETS = st.builds(Budget, before_tokens=st.integers(1, 20), after_tokens=st.integers(1, 20))
+
+
+def region_at(text: str, offset: int, language: str = "python", budget: Budget | None = None) -> Region:
+    document = Document("untitled:1", 3, language, text)
+    syntax = parse(document, offset)
+    region = plan(document, offset, budget or Budget(), syntax, invoked=True)
+    assert isinstance(region, Region)
+    return region
+
+
+@given(TEXT, st.integers(-1, 130), LANGUAGES, BUDGETS)
+def test_the_parts_join_to_the_text(text: str, offset: int, language: str, budget: Budget) -> None:
+    region = region_at(text, offset, language, budget)
+    replaced = text[region.span.start : region.span.end]
+    assert region.above + region.before + replaced + region.after + region.below == text
+    assert not replaced.strip()
+    assert len(region.above + region.before) == region.span.start
+
+
+@given(TEXT, st.integers(0, 130), LANGUAGES, BUDGETS)
+def test_before_and_after_keep_to_their_budgets(text: str, offset: int, language: str, budget: Budget) -> None:
+    region = region_at(text, offset, language, budget)
+    assert estimate_tokens(region.before) <= budget.before_tokens
+    assert estimate_tokens(region.after) <= budget.after_tokens
+
+
+@given(TEXT, st.integers(0, 130), BUDGETS)
+def test_a_callers_own_counter_is_kept_to(text: str, offset: int, budget: Budget) -> None:
+    region = plan(Document("untitled:1", 1, "python", text), offset, budget, invoked=True, count=len)
+    assert isinstance(region, Region)
+    assert len(region.before) <= budget.before_tokens
+    assert len(region.after) <= budget.after_tokens
+
+
+def method(number: int) -> str:
+    return f"    def method_{number}(self, value):\n        if value > {number}:\n            return None\n\n"
+
+
+FILE = "import os\n\n\nclass Thing:\n" + "".join(map(method, range(40))) + "\n\ndef last():\n    pass\n"
+
+
+def typing(head: str, typed: str, tail: str) -> list[Region]:
+    return [region_at(head + typed[:length] + tail, len(head) + length) for length in range(len(typed) + 1)]
+
+
+@pytest.mark.parametrize("number", range(5, 25))
+def test_typing_a_line_moves_no_border(number: int) -> None:
+    at = FILE.index(f"    def method_{number}(")
+    regions = typing(FILE[:at] + "        ", "found = self.find(value, other=[1, 2]) + 'text'", "\n" + FILE[at:])
+    assert len({(region.above, region.below) for region in regions}) == 1
+    assert regions[0].above
+    assert regions[0].below
+
+
+def test_typing_a_function_moves_the_borders_rarely() -> None:
+    at = FILE.index("    def method_20(")
+    typed = "".join(map(method, range(100, 104)))
+    regions = typing(FILE[:at], typed, FILE[at:])
+    moves = sum(old.above != new.above for old, new in pairwise(regions))
+    assert moves <= 6  # four methods of 90 characters go by; a slot holds 72
+    assert len({region.below for region in regions}) == 1
+
+
+@pytest.mark.parametrize("tokens", [24, 44, 96])
+def test_typing_on_never_moves_a_border_back(tokens: int) -> None:
+    """However long a line gets: a border that goes to and fro makes the engine read its prompt twice."""
+    at = FILE.index("    def method_20(")
+    typed = "    def sort(self):\n        return sorted(self.values, key=lambda value: value.account_number)\n\n"
+    budget = Budget(tokens, tokens)
+    regions = [
+        region_at(FILE[:at] + typed[:length] + FILE[at:], at + length, budget=budget) for length in range(len(typed))
+    ]
+    assert all(len(old.above) <= len(new.above) for old, new in pairwise(regions))
+    assert len({region.below for region in regions}) == 1
+
+
+def test_borders_sit_before_definitions() -> None:
+    at = FILE.index("    def method_20(") - 1
+    region = region_at(FILE, at, budget=Budget(before_tokens=160, after_tokens=160))  # a slot holds a method
+    assert region.before.startswith("    def method_")
+    assert region.below.startswith("    def method_")
+
+
+def test_most_of_the_budget_is_used() -> None:
+    region = region_at(FILE, FILE.index("    def method_20("))
+    assert estimate_tokens(region.before) >= Budget().before_tokens // 4
+    assert estimate_tokens(region.after) >= Budget().after_tokens // 4
+
+
+@pytest.mark.parametrize(("lines", "kind", "stop"), [(1, "line", "\n"), (3, "block", None)])
+def test_a_number_of_lines_overrides_the_choice(lines: int, kind: str, stop: str | None) -> None:
+    document = Document("untitled:1", 1, "python", "x = \n")
+    region = plan(document, 4, Budget(), max_lines=lines)
+    assert isinstance(region, Region)
+    assert (region.kind, region.stop, region.max_lines) == (kind, stop, lines)

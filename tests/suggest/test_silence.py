@@ -1,0 +1,60 @@
+"""Quiet where a suggestion would annoy, and shown where one is wanted: see fixtures/silence/README.md."""
+
+import pytest
+
+from bench.silence import Case, is_right, read_cases, share, shown
+from dgls.code.document import Document
+from dgls.code.syntax import parse
+from dgls.suggest.plan import Budget, Quiet, Region, plan
+
+CASES = list(read_cases())
+PARAMETERS = [
+    pytest.param(case, id=case.name, marks=[pytest.mark.xfail(reason=case.known_miss)] if case.known_miss else [])
+    for case in CASES
+]
+
+
+@pytest.mark.parametrize("case", PARAMETERS)
+def test_a_case(case: Case) -> None:
+    assert is_right(case), shown(case)
+
+
+def test_the_rates_over_all_cases() -> None:
+    for_none, for_one = ([case for case in CASES if case.wanted is wanted] for wanted in (False, True))
+    assert min(len(for_none), len(for_one)) >= 45
+    assert share([is_right(case) for case in for_none]) >= 0.9
+    assert share([is_right(case) for case in for_one]) >= 0.85
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if not case.wanted], ids=lambda case: case.name)
+def test_a_user_who_asks_is_always_answered(case: Case) -> None:
+    syntax = parse(case.document, case.offset)
+    found = plan(case.document, case.offset, Budget(), syntax, invoked=True, deleted=True)
+    assert isinstance(found, Region)
+
+
+def test_separators_that_end_no_line_shift_none() -> None:
+    text = "// a\u2028\u2028        b\nconst first = 1;\nconst value = first\n    .second();\n"
+    document = Document("untitled:1", 1, "javascript", text)
+    offset = text.index("\n    .")
+    assert plan(document, offset, Budget(), parse(document, offset)) is Quiet.COMPLETE
+
+
+def test_after_a_deletion_there_is_quiet_where_a_suggestion_was_due() -> None:
+    document = Document("untitled:1", 1, "python", "x = ")
+    assert plan(document, 4, Budget(), deleted=True) is Quiet.DELETED
+    assert isinstance(plan(document, 4, Budget()), Region)
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("x = f(1)|", True),
+        ("x = f(1|", False),
+        ("x = f(1) |", False),
+        ("x = 1|", False),  # a word may go on
+    ],
+)
+def test_a_language_without_a_grammar_goes_by_the_line(text: str, complete: bool) -> None:
+    found = plan(Document("untitled:1", 1, "zig", text[:-1]), len(text) - 1, Budget())
+    assert (found is Quiet.COMPLETE) is complete
