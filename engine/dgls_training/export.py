@@ -21,7 +21,7 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 def profile_of(sizes: Sizes) -> Profile:
     """How to infill with a model trained at `sizes`: prompt and canvas are no longer than in training.
 
-    The sampler's values were the best of a few on held-out holes (docs/log.md).
+    The sampler's values were the best of a few on held-out holes (docs/experiments/sampling.md).
     """
     return Profile(
         prompt_format="raw",

@@ -4,7 +4,8 @@ A token that the model sees it mostly copies, so each is judged where it is nois
 one pass over `TURNS` canvases, every one of them with another part of the tokens noised. A token's doubt is the
 margin, in nats, by which the model would rather have another one; among those it would choose itself, how unlikely
 they are. On held-out lines with one wrong token that one is among the most doubted third in 9 cases of 10
-(docs/log.md). Knows no text; runs on the engine thread. Shapes: C canvas, D hidden, R judged rows, V vocabulary.
+(docs/experiments/drafts.md). Knows no text; runs on the engine thread. Shapes: C canvas, D hidden, R judged rows, V
+vocabulary.
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 A wrong length shows at the seam, in the pinned code after the hole, more than inside it. One pass over the filled
 canvas reads the negative log-likelihood of the hole's tokens and of their nearest pinned neighbours; their sum is the
-score. In that pass the neighbours behind the hole are noise, the same for all canvases: a model that was trained to
-copy clean tokens finds them likely wherever they stand (docs/log.md), but what it would write there itself it only
-says of tokens that it does not see. Knows no text and no policy; runs on the engine thread. Shapes: C canvas, D hidden,
-V vocabulary.
+score. In that pass the neighbours behind the hole are noise, the same for all canvases: the model copies tokens that it
+sees, so hide them to get its own estimate (docs/experiments/lengths.md). Knows no text and no policy; runs on the
+engine thread. Shapes: C canvas, D hidden, V vocabulary.
 """
 
 from __future__ import annotations

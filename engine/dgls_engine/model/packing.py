@@ -42,7 +42,8 @@ _CLIPPED = (1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76, 0.72)
 
 _WORTH_IT = 0.8
 """Zero points cost 3 % more bytes, so time: 0.36 GB of the published model. What they leave of the squared error must
-be less than this. On evenly spread weights that is 0.9, and the experts' outputs are no better for it (docs/log.md)."""
+be less than this. On evenly spread weights it is 0.9, and the experts' outputs are no better for zero points
+(docs/experiments/packing.md)."""
 
 
 @dataclass(frozen=True, slots=True)
