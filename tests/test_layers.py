@@ -19,7 +19,7 @@ TERMINAL = (*TENSORS, "rich", "typer", "tree_sitter", "pygls")
         ("dgls.cli.serve", (*TENSORS, "rich", "typer")),
         ("dgls.cli.infill", TENSORS),
         ("dgls.cli.evaluate", TENSORS),
-        ("engine", TENSORS),
+        ("dgls_engine", TENSORS),
         ("dgls_engine.worker", TENSORS),
         ("dgls_engine.errors", TENSORS),
         ("dgls_engine.weights.hub", TENSORS),

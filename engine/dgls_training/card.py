@@ -17,7 +17,7 @@ from dgls_training.versions import Version, table
 _CARD = """\
 # The embedded model
 
-A {parameters:.1f} M parameter `DiffusionGemmaForBlockDiffusion`, trained from nothing by `python -m engine.training`
+A {parameters:.1f} M parameter `DiffusionGemmaForBlockDiffusion`, trained from nothing by `python -m dgls_training`
 so that infilling can be seen on any CPU. It knows Python only, takes no instructions, and fills short holes: see the
 figures before you trust it.
 
@@ -33,7 +33,7 @@ figures before you trust it.
 ## Held-out figures
 
 {holes} single-line holes in packages that were not trained on ({held_out}); half of them miss a line's whole code, half
-what follows a random place inside it. `python -m engine.training evaluate` prints them.
+what follows a random place inside it. `python -m dgls_training evaluate` prints them.
 
 | | exact match | edit similarity | exact, whole line | exact, rest of line |
 |---|---|---|---|---|
