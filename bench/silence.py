@@ -23,9 +23,9 @@ from pathlib import Path
 from dgls.code.document import Document
 from dgls.code.syntax import parse
 from dgls.context.exclusion import Excluded, Exclusion
+from dgls.evaluation.cases.held_out import HELD_OUT
 from dgls.suggest.plan import Budget, Quiet, plan
 from dgls.suggest.suggestion import Rejection, suggest
-from dgls_training.corpus import HELD_OUT
 
 CASES = Path(__file__).parents[1] / "fixtures" / "silence"
 

@@ -30,3 +30,10 @@ def test_importing_stays_cheap(module: str, unwanted: tuple[str, ...]) -> None:
     program = f"import sys, {module}; print(*(set(sys.modules) & {set(unwanted)!r}))"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize("module", ["dgls.cli.evaluate", "dgls.cli.calibrate"])
+def test_command_without_the_training_code_imports(module: str) -> None:
+    """The wheel holds no `dgls_training`."""
+    program = f"import sys; sys.modules['dgls_training'] = None; import {module}"
+    subprocess.run([sys.executable, "-c", program], check=True)

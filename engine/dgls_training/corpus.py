@@ -18,14 +18,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-HELD_OUT = frozenset(
-    [
-        *("anyio", "attrs", "cattrs", "click", "filelock", "h11", "httpcore", "httpcore2", "httpx", "httpx2", "idna"),
-        *("iniconfig", "jinja2", "packaging", "pathspec", "platformdirs", "pluggy", "psutil", "pygls", "pytest-lsp"),
-        *("rich", "shellingham", "tqdm", "typer"),
-    ]
-)
-"""Distributions kept for evaluation (normalised names): the packages that people's own code resembles."""
+from dgls.evaluation.cases.held_out import HELD_OUT
 
 PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Zlib|0BSD|CC0)\b", re.IGNORECASE)
 COPYLEFT = re.compile(r"\b([AL]?GPL|MPL|Mozilla|EUPL|CDDL)", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""What a model was trained on, as told beside its weights."""
+"""Which packages a model was trained on, read from the files beside its weights."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from dgls.evaluation.cases.provenance import held_out, trained_on
+from dgls.evaluation.cases.held_out import HELD_OUT
+from dgls.evaluation.cases.provenance import trained_on
 
 EMBEDDED = Path(__file__).parents[2] / "engine" / "dgls_engine" / "models" / "embedded"
 CARD = """# A model
@@ -31,25 +32,25 @@ CARD = """# A model
 """
 
 
-def test_the_embedded_model_has_seen_nothing_that_was_held_out() -> None:
+def test_trained_on_embedded_model_names_no_held_out_package() -> None:
     seen = trained_on(EMBEDDED)
     assert {"python", "numpy"} <= seen
-    assert not seen & held_out()
+    assert not seen & HELD_OUT
 
 
-def test_the_card_tells(tmp_path: Path) -> None:
+def test_trained_on_card_alone_reads_its_corpus_table(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(CARD)
     assert trained_on(tmp_path) == {"numpy", "pydantic-core"}
 
 
 @pytest.mark.parametrize("packages", [["Foo.Bar"], {"Foo.Bar": {"licence": "MIT"}}])
-def test_a_record_goes_before_the_card(packages: object, tmp_path: Path) -> None:
+def test_trained_on_record_and_card_prefers_record(packages: object, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text(CARD)
     (tmp_path / "training.json").write_text(json.dumps({"packages": packages}))
     assert trained_on(tmp_path) == {"foo-bar"}
 
 
 @pytest.mark.parametrize("record", ["", "[]", "{}", '{"packages": 3}', '"text"'])
-def test_a_record_that_is_none_is_passed_over(record: str, tmp_path: Path) -> None:
+def test_trained_on_malformed_record_is_empty(record: str, tmp_path: Path) -> None:
     (tmp_path / "training.json").write_text(record)
     assert trained_on(tmp_path) == frozenset()
