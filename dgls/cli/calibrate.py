@@ -25,7 +25,7 @@ from dgls.evaluation.cases.cutting import cut
 from dgls.evaluation.cases.provenance import trained_on
 from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summarise
 from dgls.evaluation.running.attempt import Conditions, Count, Infiller
-from dgls.evaluation.running.calibration import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
+from dgls.evaluation.running.calibration_fit import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
 from dgls_engine.calibration import Calibration
 from dgls_engine.profile import read_profile
 from dgls_engine.text.tokenizer import Tokenizer

@@ -19,8 +19,8 @@ from urllib.request import url2pathname
 
 from pathspec import GitIgnoreSpec
 
-from dgls.context.ignored import Ignored
-from dgls.context.names import BACKUP, LOCKS, SECRETS
+from dgls.context.excluded_names import BACKUP, LOCKS, SECRETS
+from dgls.context.gitignore import Ignored
 
 
 class Excluded(StrEnum):

@@ -19,7 +19,7 @@ from dgls.code.document import Document
 from dgls.code.indentation import indentation, unit
 from dgls.code.languages import language_of
 from dgls.code.syntax import grammar_of, parse
-from dgls.evaluation.report.repetition import repeats_after
+from dgls.evaluation.running.repetition import repeats_after
 from dgls.suggest.plan import Budget, Region, plan
 from dgls.suggest.suggestion import Rejection, Suggestion, suggest
 from tests.suggest.holes import cut_holes, fills

@@ -15,9 +15,9 @@ from random import Random
 
 from dgls.code.document import Span
 from dgls.errors import UnusableSource
-from dgls.evaluation.cases.borrowed import Borrowed
 from dgls.evaluation.cases.case import Case, Kind
 from dgls.evaluation.cases.holes import Code, mid_word, multi_line, random_span, single_line
+from dgls.evaluation.cases.multi_file import Borrowed
 from dgls.evaluation.cases.sources import SourceFile, Sources, normalised
 
 CUT_KINDS: tuple[Kind, ...] = ("single-line", "multi-line", "random-span", "mid-word")

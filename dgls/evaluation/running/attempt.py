@@ -20,7 +20,7 @@ from dgls.code.document import Document
 from dgls.code.languages import Language, language_of
 from dgls.code.syntax import grammar_of, parse
 from dgls.evaluation.cases.case import Case, Outcome
-from dgls.evaluation.report.repetition import repeats_after
+from dgls.evaluation.running.repetition import repeats_after
 from dgls.suggest.exchange import filled, request_of, suggestion_of
 from dgls.suggest.plan import Budget, Quiet, Region, plan
 from dgls.suggest.suggestion import Rejection, Suggestion

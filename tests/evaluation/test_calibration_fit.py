@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from dgls.evaluation.cases.case import Case, Outcome
 from dgls.evaluation.report.metrics import calibration_error, reliability, summarise
-from dgls.evaluation.running.calibration import (
+from dgls.evaluation.running.calibration_fit import (
     KEPT_RIGHT,
     LEAST_FILLS,
     LEAST_LINES,
