@@ -57,3 +57,21 @@ def test_experiments_index_names_every_page() -> None:
     folder = REPO / "docs" / "experiments"
     named = set(LINK.findall((folder / "README.md").read_text(encoding="utf-8")))
     assert {page.name for page in folder.glob("*.md")} - {"README.md"} <= named
+
+
+def test_architecture_names_every_room() -> None:
+    page = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rooms = {
+        f"`{folder.relative_to(REPO)}/`"
+        for package in (REPO / "dgls", REPO / "engine" / "dgls_engine")
+        for folder in package.iterdir()
+        if (folder / "__init__.py").exists()
+    }
+    assert rooms
+    assert sorted(room for room in rooms if room not in page) == []
+
+
+def test_contributing_lists_the_targets_of_the_makefile() -> None:
+    targets = set(re.findall(r"^([a-z0-9]+):.*## ", (REPO / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    page = (REPO / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `make ([a-z0-9]+)` \|", page, re.MULTILINE)) == targets
