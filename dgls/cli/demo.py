@@ -23,7 +23,7 @@ from dgls.code.document import Document
 from dgls.code.languages import language_of
 from dgls.code.window import after_end, before_start, estimate_tokens
 from dgls.errors import DglsError
-from dgls.evaluation.cases.marked import MarkedSource
+from dgls.evaluation.cases.fixtures import MarkedSource
 from dgls_engine import Context, Draft, Engine, Hole, Infill, InfillRequest, Pinned, Step
 from dgls_engine.profile import ModelInfo, Profile
 

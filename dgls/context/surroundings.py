@@ -15,8 +15,7 @@ from dgls.code.document import Document
 from dgls.code.languages import language_of
 from dgls.context.exclusion import Excluded, Exclusion, path_of
 from dgls.context.files import Files
-from dgls.context.opened import opened
-from dgls.context.snippets import imported
+from dgls.context.snippets import imported, opened
 from dgls_engine.types import Snippet
 
 Source = Literal["imports", "open files"]

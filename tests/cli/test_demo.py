@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from dgls.cli import demo
-from dgls.evaluation.cases.marked import MarkedSource
+from dgls.evaluation.cases.fixtures import MarkedSource
 from dgls_engine import Engine
 from tests.cli.conftest import Run
 

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from dgls.errors import UnusableSource
 from dgls.evaluation.cases.case import Case, Program
 from dgls.evaluation.cases.dataset import read_dataset
-from dgls.evaluation.cases.programs import program_of
 from dgls.evaluation.running.sandbox import Limits, run_program
 
 HEAD = "def total(numbers):\n"
@@ -145,4 +144,4 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
 def test_a_filled_case_is_a_program(fill: str, passes: bool, tmp_path: Path) -> None:
     case = only(written(tmp_path, problem()))
     assert case.program is not None
-    assert run_program(program_of(case.prefix + fill + case.suffix, case.program), Limits()).passed is passes
+    assert run_program(case.program.source(case.prefix + fill + case.suffix), Limits()).passed is passes

@@ -8,8 +8,7 @@ import pytest
 
 from dgls.cli.demo import examples
 from dgls.errors import UnusableSource
-from dgls.evaluation.cases.fixtures import FOLDER, fixture_cases
-from dgls.evaluation.cases.marked import MarkedSource
+from dgls.evaluation.cases.fixtures import FOLDER, MarkedSource, fixture_cases
 
 
 def test_all_are_there_and_each_once() -> None:

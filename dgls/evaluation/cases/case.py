@@ -1,4 +1,4 @@
-"""What is evaluated and what came of it: the two records that everything in this package shares. Plain values."""
+"""The case that is evaluated and its outcome: the two records that this package shares. Plain values."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ Kind = Literal["single-line", "multi-line", "random-span", "mid-word", "multi-fi
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """How to run a filled case: the program is prefix + fill + suffix + `test`, then `check(entry_point)`."""
+    """The tests of a case, as human-eval-infilling writes them."""
 
     test: str
     entry_point: str
+
+    def source(self, filled: str) -> str:
+        """A program that ends without an exception if `filled`, the whole filled file, passes the tests."""
+        return f"{filled}\n{self.test}\ncheck({self.entry_point})\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from dgls.evaluation.cases.case import Case, Outcome
-from dgls.evaluation.cases.programs import program_of
 from dgls.evaluation.running.attempt import Conditions, Count, Infiller, as_typed, attempt
 from dgls.evaluation.running.results import Results
 
@@ -60,7 +59,7 @@ def _tested(case: Case, outcome: Outcome, passes: Passes, pool: ThreadPoolExecut
         failed.set_result(False)
         return failed
     typed = as_typed(case)
-    return pool.submit(passes, program_of(typed.prefix + outcome.text + typed.suffix, case.program))
+    return pool.submit(passes, case.program.source(typed.prefix + outcome.text + typed.suffix))
 
 
 def _is_complete(outcome: Outcome, tested: Future[bool] | None) -> bool:
