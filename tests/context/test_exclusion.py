@@ -104,19 +104,19 @@ PLAIN = [
 
 
 @pytest.mark.parametrize("name", SECRETS)
-def test_secret_is_known_by_its_name_open_or_not(tmp_path: Path, name: str) -> None:
+def test_exclusion_secret_name_is_excluded_even_when_open(tmp_path: Path, name: str) -> None:
     exclusion = Exclusion([tmp_path.as_uri()])
     assert exclusion.of_path(tmp_path / name, opened=False) is Excluded.SECRET
     assert exclusion.of_uri((tmp_path / name).as_uri(), opened=True) is Excluded.SECRET
 
 
 @pytest.mark.parametrize("name", PLAIN)
-def test_code_about_secrets_is_code(tmp_path: Path, name: str) -> None:
+def test_exclusion_code_about_secrets_is_allowed(tmp_path: Path, name: str) -> None:
     assert Exclusion([tmp_path.as_uri()]).of_uri((tmp_path / name).as_uri(), opened=False) is None
 
 
 @pytest.mark.parametrize("name", ["poetry.lock", "web/package-lock.json", "go.sum", "Cargo.lock"])
-def test_lock_file_is_of_no_use(tmp_path: Path, name: str) -> None:
+def test_exclusion_lock_file_is_excluded(tmp_path: Path, name: str) -> None:
     assert Exclusion().of_path(tmp_path / name, opened=True) is Excluded.LOCK
 
 
@@ -142,11 +142,11 @@ def test_lock_file_is_of_no_use(tmp_path: Path, name: str) -> None:
         ("file://[/x", None),
     ],
 )
-def test_any_uri_is_judged_by_name(uri: str, why: Excluded | None) -> None:
+def test_exclusion_uri_of_any_scheme_is_judged_by_name(uri: str, why: Excluded | None) -> None:
     assert Exclusion().of_uri(uri, opened=True) is why
 
 
-def test_link_is_what_it_leads_to_and_what_it_is_called(tmp_path: Path) -> None:
+def test_exclusion_link_is_judged_by_name_and_target(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=1")
     (tmp_path / "plain.py").write_text("")
     (tmp_path / ".ssh").mkdir()
@@ -161,7 +161,7 @@ def test_link_is_what_it_leads_to_and_what_it_is_called(tmp_path: Path) -> None:
     assert exclusion.of_path(tmp_path / "plain.py", opened=True) is None
 
 
-def test_users_globs_count_from_each_workspace_folder(tmp_path: Path) -> None:
+def test_exclusion_globs_are_relative_to_each_folder(tmp_path: Path) -> None:
     one, two = tmp_path / "one", tmp_path / "two"
     exclusion = Exclusion([one.as_uri(), two.as_uri()], ["/build", "*.csv", "!.env"])
     chosen = ["one/build/a.py", "two/build/a.py", "one/x/a.csv", "elsewhere/a.csv"]
@@ -205,7 +205,7 @@ FILES = [
 ]
 
 
-def test_ignored_is_what_git_says(tmp_path: Path) -> None:
+def test_ignored_holds_agrees_with_git(tmp_path: Path) -> None:
     git = shutil.which("git")
     if git is None:
         pytest.skip("git is the judge here")
@@ -222,7 +222,7 @@ def test_ignored_is_what_git_says(tmp_path: Path) -> None:
     assert {name for name in FILES if exclusion.of_path(tmp_path / name, opened=False) is Excluded.IGNORED} == ignored
 
 
-def test_open_file_may_be_ignored_by_git(tmp_path: Path) -> None:
+def test_exclusion_open_ignored_file_is_allowed(tmp_path: Path) -> None:
     plant(tmp_path, {".git/HEAD": "", ".gitignore": "local.py\n.env\n"})
     exclusion = Exclusion([tmp_path.as_uri()])
     uri = (tmp_path / "local.py").as_uri()
@@ -231,13 +231,13 @@ def test_open_file_may_be_ignored_by_git(tmp_path: Path) -> None:
     assert exclusion.of_uri((tmp_path / ".env").as_uri(), opened=True) is Excluded.SECRET
 
 
-def test_rules_of_a_worktree_are_found(tmp_path: Path) -> None:
+def test_ignored_worktree_reads_common_rules(tmp_path: Path) -> None:
     plant(tmp_path, {"main/.git/info/exclude": "mine.py\n", "main/.git/worktrees/w/commondir": "../..\n"})
     plant(tmp_path, {"tree/.git": f"gitdir: {tmp_path / 'main/.git/worktrees/w'}\n"})
     assert Exclusion().of_path(tmp_path / "tree/a/mine.py", opened=False) is Excluded.IGNORED
 
 
-def test_without_a_repository_the_folders_rules_count(tmp_path: Path) -> None:
+def test_ignored_outside_repository_reads_folder_rules(tmp_path: Path) -> None:
     plant(tmp_path, {"w/.gitignore": "x.py\n", ".gitignore": "y.py\n"})
     exclusion = Exclusion([(tmp_path / "w").as_uri()])
     judged = [exclusion.of_path(tmp_path / "w" / name, opened=False) for name in ("x.py", "y.py")]
@@ -245,7 +245,7 @@ def test_without_a_repository_the_folders_rules_count(tmp_path: Path) -> None:
     assert exclusion.of_path(tmp_path / "x.py", opened=False) is None
 
 
-def test_changed_rules_count_at_once(tmp_path: Path) -> None:
+def test_ignored_changed_rules_apply_at_once(tmp_path: Path) -> None:
     plant(tmp_path, {".git/HEAD": "", ".gitignore": "a.py\n"})
     exclusion = Exclusion([tmp_path.as_uri()])
     assert exclusion.of_path(tmp_path / "b.py", opened=False) is None
@@ -256,7 +256,7 @@ def test_changed_rules_count_at_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX paths")
-def test_path_of_a_uri_is_plain() -> None:
+def test_path_of_uri_is_normalised() -> None:
     assert path_of("file:///a/../b/c%20d.py") == Path("/b/c d.py")
     assert path_of("file://localhost/b") == Path("/b")
     assert path_of("file://host/b") is None

@@ -54,7 +54,7 @@ class Client(Base, metaclass=Meta):
 '''
 
 
-def test_imports_are_read_with_their_dots_and_other_names() -> None:
+def test_outline_imports_keep_dots_and_aliases() -> None:
     assert outline(TEXT).imports == (
         Import("os", 0, None, "os"),
         Import("a.b", 0, None, "a.b"),
@@ -67,7 +67,7 @@ def test_imports_are_read_with_their_dots_and_other_names() -> None:
     )
 
 
-def test_definitions_are_shown_by_their_signatures() -> None:
+def test_outline_definitions_are_signatures() -> None:
     assert outline(TEXT).definitions == {
         "fast": "fast = ...\n",
         "late": "def late(x):\n",
@@ -81,36 +81,36 @@ def test_definitions_are_shown_by_their_signatures() -> None:
     }
 
 
-def test_no_value_is_shown() -> None:
+def test_outline_hides_values() -> None:
     assert "hunter2" not in "".join(outline(TEXT).definitions.values())
 
 
-def test_long_class_is_cut_between_members() -> None:
+def test_outline_long_class_is_cut_between_members() -> None:
     text = "class A:\n" + "".join(f"    def method_{number}(self): ...\n" for number in range(500))
     shown = outline(text).definitions["A"]
     assert len(shown) <= LONGEST + 1
     assert shown.endswith("(self):\n")
 
 
-def test_strings_in_a_head_are_left_out_unless_they_are_types() -> None:
+def test_outline_head_keeps_only_type_strings() -> None:
     head = 'def f(a="hunter2", *, b: Literal["x"] = "hunter" "2", c=f"{2}#", d=3, **e) -> "Out": ...\n'
     assert outline(head).definitions["f"] == 'def f(a=..., *, b: Literal["x"] = ..., c=..., d=3, **e) -> "Out":\n'
     assert outline("class é(B, key='hunter2'): ...\n").definitions["é"] == "class é(B, key=...):\n"
 
 
 @pytest.mark.parametrize("text", ["", "def f(", "from . import (a, b", "import", "class A(B", "x = '''", "\udcff = 1"])
-def test_text_that_does_not_parse_is_no_error(text: str) -> None:
+def test_outline_broken_text_returns_the_rest(text: str) -> None:
     outline(text)
 
 
 @pytest.mark.parametrize(
     "text", ["from .. import,; a.f", "from . import (x/\nfrom a import b\n", "from . import a.\n\nb"]
 )
-def test_half_typed_import_names_no_file(text: str) -> None:
+def test_outline_half_typed_import_is_dropped(text: str) -> None:
     assert all(one.bound.isidentifier() for one in outline(text).imports)
 
 
 @given(st.text(alphabet="import from.*as def class():\n\t'\"#=ab\x00é", max_size=80))
-def test_any_text_has_an_outline(text: str) -> None:
+def test_outline_any_text_does_not_raise(text: str) -> None:
     found = outline(text)
     assert all(shown.endswith("\n") for shown in found.definitions.values())

@@ -62,31 +62,31 @@ def snippets_of(
         ("from .user import me\n", ""),
     ],
 )
-def test_imports_lead_to_definitions(tmp_path: Path, text: str, shown: str) -> None:
+def test_snippets_follow_imports_to_definitions(tmp_path: Path, text: str, shown: str) -> None:
     plant(tmp_path, {**PACKAGE, "pkg/user.py": "def me(): ...\n"})
     assert "".join(snippet.text for snippet in snippets_of(tmp_path, text)) == shown
 
 
 @pytest.mark.parametrize("half_typed", ["from . import,; x", "from . import (x/\nfrom a import b\n", "from pkg import"])
-def test_half_typed_import_hides_no_other(tmp_path: Path, half_typed: str) -> None:
+def test_snippets_half_typed_import_keeps_others(tmp_path: Path, half_typed: str) -> None:
     plant(tmp_path, PACKAGE)
     shown = snippets_of(tmp_path, f"from .base import Base\n{half_typed}")
     assert [snippet.path for snippet in shown] == ["pkg/base.py"]
 
 
-def test_names_that_are_used_come_first_and_paths_are_the_workspaces(tmp_path: Path) -> None:
+def test_snippets_put_used_names_first_with_workspace_paths(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     text = "from .base import Base\nfrom ._more import extra\n\nextra(1)\n"
     assert [snippet.path for snippet in snippets_of(tmp_path, text)] == ["pkg/_more.py", "pkg/base.py"]
 
 
-def test_open_file_is_read_as_the_editor_has_it(tmp_path: Path) -> None:
+def test_snippets_read_open_file_from_editor(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     found = snippets_of(tmp_path, "from .base import New\n", opened={"pkg/base.py": "class New(int): ...\n"})
     assert found == (Snippet("pkg/base.py", "class New(int):\n"),)
 
 
-def test_names_that_open_files_define_are_shown_in_the_order_of_opening(tmp_path: Path) -> None:
+def test_snippets_from_open_files_keep_opening_order(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     other = {"z.py": "def zed(): ...\ndef unused(): ...\n", "a.py": "class Ay: ...\n", "n.txt": "class Ay: ...\n"}
     plant(tmp_path, other)
@@ -94,13 +94,13 @@ def test_names_that_open_files_define_are_shown_in_the_order_of_opening(tmp_path
     assert found[:2] == (Snippet("z.py", "def zed():\n"), Snippet("a.py", "class Ay:\n"))
 
 
-def test_what_is_imported_is_not_shown_again_because_it_is_open(tmp_path: Path) -> None:
+def test_snippets_imported_open_file_appears_once(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     found = snippets_of(tmp_path, "from .base import Base\n", opened={"pkg/base.py": PACKAGE["pkg/base.py"]})
     assert found == (Snippet("pkg/base.py", "class Base:\n"),)
 
 
-def test_each_source_can_be_left_out(tmp_path: Path) -> None:
+def test_snippets_without_a_source_omit_it(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     text = "from .base import Base\nsaw\n"
     uri, name = (tmp_path / "pkg/user.py").as_uri(), (tmp_path / "pkg/tools/__init__.py").as_uri()
@@ -112,7 +112,7 @@ def test_each_source_can_be_left_out(tmp_path: Path) -> None:
     assert shown == [[], [base], [saw], [base, saw]]
 
 
-def test_changed_file_is_read_anew_and_an_unchanged_one_only_once_in_a_while(tmp_path: Path) -> None:
+def test_snippets_reread_changed_file_at_once_and_others_rarely(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     now = 0.0
     around = Surroundings((tmp_path.as_uri(),), clock=lambda: now)
@@ -128,7 +128,7 @@ def test_changed_file_is_read_anew_and_an_unchanged_one_only_once_in_a_while(tmp
     assert shown() == "class Base(object):\n"
 
 
-def test_nothing_is_read_outside_the_workspace_folders(tmp_path: Path) -> None:
+def test_snippets_outside_workspace_are_not_read(tmp_path: Path) -> None:
     plant(tmp_path, {"w/a.py": "", "other.py": "def secret(): ...\n", "lib/pack/__init__.py": "def secret(): ...\n"})
     (tmp_path / "w" / "link.py").symlink_to(tmp_path / "other.py")
     (tmp_path / "w" / "pack").symlink_to(tmp_path / "lib" / "pack")
@@ -136,7 +136,7 @@ def test_nothing_is_read_outside_the_workspace_folders(tmp_path: Path) -> None:
     assert snippets_of(tmp_path / "w", text, "a.py") == ()
 
 
-def test_what_is_no_python_on_this_machine_has_no_snippets(tmp_path: Path) -> None:
+def test_snippets_of_remote_or_non_python_file_are_empty(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     around = Surroundings((tmp_path.as_uri(),))
     text = "from pkg import Engine\n"
@@ -144,14 +144,14 @@ def test_what_is_no_python_on_this_machine_has_no_snippets(tmp_path: Path) -> No
         assert around.snippets(Document(uri, 1, language, text), text, "", {}, ALL) == ()
 
 
-def test_large_file_is_not_read(tmp_path: Path) -> None:
+def test_snippets_large_file_is_not_read(tmp_path: Path) -> None:
     plant(tmp_path, {"big.py": "def big(): ...\n" + "#" * 300_000, "a.py": ""})
     assert snippets_of(tmp_path, "from big import big\n", "a.py") == ()
 
 
 @given(typed=st.text(alphabet="from pkg.tools import saw, Engine()\n    =", max_size=60))
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_typing_inside_the_region_changes_no_snippet(tmp_path: Path, typed: str) -> None:
+def test_snippets_typing_inside_region_stay_equal(tmp_path: Path, typed: str) -> None:
     plant(tmp_path, PACKAGE)
     head = "from pkg import Engine, extra\n" + "filler = 1\n" * 200
     around = Surroundings((tmp_path.as_uri(),))
@@ -199,7 +199,7 @@ def secret_workspace(root: Path) -> list[str]:
 
 @given(st.data())
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-def test_no_secret_gets_into_a_request(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+def test_snippets_never_contain_secrets(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
     root = tmp_path_factory.mktemp("workspace")
     modules = secret_workspace(root)
     plant(root, {"plain.py": "def harmless(): ...\n"})
@@ -229,7 +229,7 @@ def requested(root: Path, text: str, opened: list[str]) -> InfillRequest:
     return request_of(region, "main.py", "python", Limits(), 0, snippets=found)
 
 
-def test_secrets_would_be_found_if_they_were_not_excluded(tmp_path: Path) -> None:
+def test_snippets_without_exclusion_contain_secrets(tmp_path: Path) -> None:
     """The test above can fail: the same workspace, with plain names."""
     modules = secret_workspace(tmp_path)
     (tmp_path / ".gitignore").unlink()
@@ -240,14 +240,14 @@ def test_secrets_would_be_found_if_they_were_not_excluded(tmp_path: Path) -> Non
     assert [number for number in range(len(modules)) if f"def {leak(number)}(" in shown] == [0, 8, 9]
 
 
-def test_ignored_file_is_shown_while_it_is_open(tmp_path: Path) -> None:
+def test_snippets_ignored_file_appears_while_open(tmp_path: Path) -> None:
     plant(tmp_path, {".gitignore": "local.py\n", "local.py": "def local(): ...\n", ".git/HEAD": ""})
     text = "from local import local\n" + "filler = 1\n" * 100
     assert requested(tmp_path, text, []).context.snippets == ()
     assert [snippet.path for snippet in requested(tmp_path, text, ["local.py"]).context.snippets] == ["local.py"]
 
 
-def test_open_file_is_excluded_by_its_name_only(tmp_path: Path) -> None:
+def test_excluded_open_file_is_judged_by_name_only(tmp_path: Path) -> None:
     around = Surroundings((tmp_path.as_uri(),))
     plant(tmp_path, {".gitignore": "local.py\n", ".git/HEAD": ""})
     assert around.excluded((tmp_path / ".env").as_uri()) is Excluded.SECRET

@@ -47,7 +47,7 @@ def filled(text: str, case: Case = CASE, conditions: Conditions | None = None, c
     return attempt(Parrot(text, confidence), case, lambda text: len(text.split()), conditions or Conditions())
 
 
-def test_the_authors_text_is_exact() -> None:
+def test_attempt_authors_text_is_exact() -> None:
     outcome = filled("    return a + b")
     assert outcome.exact
     assert (outcome.similarity, outcome.parses, outcome.rejected) == (1.0, True, None)
@@ -56,29 +56,29 @@ def test_the_authors_text_is_exact() -> None:
 
 
 @pytest.mark.parametrize("text", ["    return a + b  ", "    return a + b\n", "return a + b"])
-def test_blanks_that_the_product_sees_to_do_not_count(text: str) -> None:
+def test_attempt_different_outer_blanks_is_exact(text: str) -> None:
     assert filled(text).exact
 
 
-def test_another_text_is_not_exact() -> None:
+def test_attempt_other_text_is_not_exact() -> None:
     outcome = filled("    return a - b")
     assert not outcome.exact
     assert 0.8 < outcome.similarity < 1.0
 
 
-def test_what_breaks_the_file_does_not_parse() -> None:
+def test_attempt_fill_that_breaks_file_does_not_parse() -> None:
     # As long as the bracket is open, the product can't tell: nothing parsed before.
     open_bracket = replace(CASE, prefix="x = [\n", answer="    1]", suffix="\ny = 2\n")
     assert filled("    1, 2", open_bracket).parses is False
     assert filled("    2]", open_bracket).parses is True
 
 
-def test_nothing_is_said_of_a_file_that_never_parsed() -> None:
+def test_attempt_broken_or_unknown_source_leaves_parses_none() -> None:
     assert filled("    return a + b", replace(CASE, suffix="\n)\n")).parses is None
     assert filled("anything", replace(CASE, language="cobol", path="x.cob")).parses is None
 
 
-def test_a_fill_that_is_dropped_says_why() -> None:
+def test_attempt_blank_fill_is_rejected_with_reason() -> None:
     outcome = filled("\n", confidence=1.0)
     assert (outcome.rejected, outcome.text, outcome.shown, outcome.exact) == (
         "nothing but whitespace",
@@ -89,20 +89,20 @@ def test_a_fill_that_is_dropped_says_why() -> None:
     assert (outcome.parses, outcome.similarity) == (None, 0.0)
 
 
-def test_a_hole_that_does_not_fit_counts_as_not_run() -> None:
+def test_attempt_hole_larger_than_canvas_is_not_run() -> None:
     outcome = filled("x" * 1001)
     assert (outcome.finish, outcome.rejected, outcome.steps) == (None, "does not fit the canvas", 0)
 
 
 @pytest.mark.parametrize(("raw", "calibrated", "shown"), [(1.0, 0.9, True), (0.6, 0.5, False)])
-def test_the_calibrated_confidence_decides_what_is_shown(raw: float, calibrated: float, shown: bool) -> None:
+def test_attempt_shows_by_calibrated_confidence(raw: float, calibrated: float, shown: bool) -> None:
     outcome = filled("    return a + b", confidence=raw)
     assert outcome.raw_confidence == raw
     assert outcome.confidence == pytest.approx(calibrated)
     assert outcome.shown is shown
 
 
-def test_what_is_asked_is_what_the_editor_would_ask() -> None:
+def test_attempt_request_equals_editors_request() -> None:
     parrot = Parrot("x")
     attempt(parrot, CASE, len, Conditions(seed=7, max_steps=4))
     (request,) = parrot.asked
@@ -113,7 +113,7 @@ def test_what_is_asked_is_what_the_editor_would_ask() -> None:
     assert request.segments[1] == Hole(max_tokens=32, stop="\n")
 
 
-def test_only_a_single_line_is_known_to_be_one() -> None:
+def test_attempt_only_single_line_kinds_stop_at_newline() -> None:
     stops = {}
     for kind in ("single-line", "mid-word", "multi-line", "random-span"):
         parrot = Parrot("x")
@@ -132,7 +132,7 @@ def test_only_a_single_line_is_known_to_be_one() -> None:
         ("x = (", "1)\n", "y", ("1)\n", "y")),
     ],
 )
-def test_whole_lines_stand_on_a_line_of_their_own(
+def test_as_typed_whole_lines_moves_line_break_to_suffix(
     prefix: str, answer: str, suffix: str, typed: tuple[str, str]
 ) -> None:
     found = as_typed(case("a", prefix=prefix, answer=answer, suffix=suffix))
@@ -162,12 +162,14 @@ def test_whole_lines_stand_on_a_line_of_their_own(
         ("x = ", "", "\n", False),
     ],
 )
-def test_repetition(prefix: str, fill: str, suffix: str, repeats: bool) -> None:
+def test_repeats_after_fill_before_suffix_detects_repetition(
+    prefix: str, fill: str, suffix: str, repeats: bool
+) -> None:
     answer = "    1]," if "[[" in prefix else "a, b)" if "((" in prefix else "?"
     assert repeats_after(prefix, fill, suffix, answer, language_of("python")) is repeats
 
 
-def test_what_the_author_wrote_is_no_repetition() -> None:
+def test_repeats_after_authors_repetition_is_false() -> None:
     rows = ("x = [\n", "    0, 0,", "\n    0, 0,\n]\n")
     assert not repeats_after(*rows, "    0, 0,", language_of("python"))
     assert repeats_after(*rows, "    1, 1,", language_of("python"))
@@ -203,7 +205,7 @@ class Overheard:
             yield event
 
 
-def test_the_oracle_is_told_the_length_and_nothing_else(told: tuple[Engine, Callable[[str], list[int]]]) -> None:
+def test_attempt_true_length_reveals_only_the_length(told: tuple[Engine, Callable[[str], list[int]]]) -> None:
     engine, encode = told
     overheard = Overheard(engine)
     answers = ("    return total", "    return value", "    return total + 1 - 2")

@@ -73,7 +73,7 @@ def overconfident(count: int, seed: int = 0) -> list[Sample]:
 
 
 @given(SAMPLES)
-def test_whatever_the_fills_the_points_make_a_calibration(samples: list[Sample]) -> None:
+def test_shares_right_any_samples_makes_valid_points(samples: list[Sample]) -> None:
     points = shares_right(samples)
     Calibration(points)  # ascends, within 0 and 1
     assert len(points) <= 20
@@ -81,29 +81,29 @@ def test_whatever_the_fills_the_points_make_a_calibration(samples: list[Sample])
 
 
 @given(SAMPLES, st.randoms(use_true_random=False))
-def test_the_order_of_the_fills_does_not_matter(samples: list[Sample], rng: random.Random) -> None:
+def test_shares_right_shuffled_samples_gives_same_points(samples: list[Sample], rng: random.Random) -> None:
     assert shares_right(rng.sample(samples, len(samples))) == shares_right(samples)
 
 
 @given(st.lists(st.floats(0, 1), min_size=100, max_size=300))
-def test_a_model_that_is_never_right_claims_next_to_nothing(raws: list[float]) -> None:
+def test_shares_right_never_right_gives_confidence_near_zero(raws: list[float]) -> None:
     calibration = Calibration(shares_right([(raw, False) for raw in raws]))
     assert max(calibration.confidence(raw) for raw in (*raws, 1.0)) < 0.01
 
 
 @given(st.lists(st.floats(0, 0.99), min_size=100, max_size=100, unique=True))
-def test_one_lucky_fill_makes_nobody_sure(raws: list[float]) -> None:
+def test_shares_right_one_lucky_fill_stays_unsure(raws: list[float]) -> None:
     calibration = Calibration(shares_right([*((raw, False) for raw in raws), (1.0, True)]))
     assert calibration.confidence(1.0) < 0.15
 
 
-def test_a_model_that_is_right_half_as_often_as_it_says_is_told_so() -> None:
+def test_shares_right_overconfident_model_halves_confidence() -> None:
     calibration = Calibration(shares_right(overconfident(4000)))
     for raw in (0.1, 0.3, 0.5, 0.7, 0.9):
         assert calibration.confidence(raw) == pytest.approx(raw / 2, abs=0.06)
 
 
-def test_fills_that_it_was_not_fitted_to_are_calibrated_too() -> None:
+def test_held_out_overconfident_fills_lowers_calibration_error() -> None:
     made = fills(overconfident(2000))
     raw = [each.outcome for each in made]
     unseen = held_out(made, 0.0, BEFORE)
@@ -117,14 +117,14 @@ def test_fills_that_it_was_not_fitted_to_are_calibrated_too() -> None:
 
 
 @pytest.mark.parametrize("packages", [1, 3, 20])
-def test_no_fill_is_judged_by_a_calibration_that_saw_it(packages: int) -> None:
+def test_held_out_judges_fill_without_its_own_sample(packages: int) -> None:
     """The one right fill is the surest; who never saw it claims next to nothing for it."""
     samples = [(index / 1000, False) for index in range(200)] + [(1.0, True)]
     unseen = {outcome.id: outcome for outcome in held_out(fills(samples, packages), 0.0, BEFORE)}
     assert unseen["case200"].confidence < 0.01
 
 
-def test_what_is_shown_is_right_one_time_in_four() -> None:
+def test_fit_overconfident_model_shows_what_is_right_one_time_in_four() -> None:
     calibration = fit(fills(overconfident(4000)), 0.0, BEFORE)
     assert calibration.show_above == SHOWN_RIGHT
     shown = [judged(each.outcome, calibration) for each in fills(overconfident(4000, seed=1))]
@@ -133,7 +133,7 @@ def test_what_is_shown_is_right_one_time_in_four() -> None:
 
 
 @pytest.mark.parametrize("least", [0.1, 0.5, 1.0])
-def test_a_weak_model_shows_the_share_that_it_is_asked_to(least: float) -> None:
+def test_fit_weak_model_shows_at_least_least_shown(least: float) -> None:
     weak = [(raw, right and index % 4 == 0) for index, (raw, right) in enumerate(overconfident(2000))]
     calibration = fit(fills(weak), least, BEFORE)
     shown = summarise([judged(each.outcome, calibration) for each in fills(weak)]).shown
@@ -143,21 +143,21 @@ def test_a_weak_model_shows_the_share_that_it_is_asked_to(least: float) -> None:
 
 
 @given(st.lists(st.floats(0, 1), min_size=1), st.data())
-def test_the_surest_are_shown_whatever_the_model(confidences: list[float], data: st.DataObject) -> None:
+def test_shown_from_any_confidences_shows_at_least_least(confidences: list[float], data: st.DataObject) -> None:
     least = data.draw(st.integers(0, len(confidences)))
     threshold = shown_from(confidences, least)
     assert threshold <= SHOWN_RIGHT
     assert sum(confidence >= threshold for confidence in confidences) >= least
 
 
-def test_what_was_rejected_is_neither_fitted_nor_shown() -> None:
+def test_fit_rejected_fills_ignores_them() -> None:
     made = fills(overconfident(300))
     rejected = [replace(each, outcome=replace(each.outcome, rejected="empty", text="")) for each in made]
     assert fit([*made, *rejected], 0.0, BEFORE) == fit(made, 0.0, BEFORE)
     assert not any(judged(each.outcome, Calibration(show_above=0.0)).shown for each in rejected)
 
 
-def test_few_lines_leave_the_threshold_for_lines_as_it_was() -> None:
+def test_fit_too_few_lines_keeps_keep_above() -> None:
     made = fills(overconfident(LEAST_LINES - 1))
     with_lines = [replace(each, lines=((0.9, True),)) for each in made]
     assert fit(with_lines, 0.0, BEFORE).keep_above == BEFORE.keep_above
@@ -166,14 +166,14 @@ def test_few_lines_leave_the_threshold_for_lines_as_it_was() -> None:
     assert fit(more, 0.0, BEFORE).length_bias == BEFORE.length_bias
 
 
-def test_lines_are_kept_where_they_are_as_likely_right_as_not() -> None:
+def test_kept_from_lines_finds_even_odds() -> None:
     rng = random.Random(0)
     lines = [(raw, rng.random() < raw) for raw in (rng.random() for _ in range(4000))]
     assert kept_from(lines) == pytest.approx(KEPT_RIGHT, abs=0.1)
     assert kept_from([(raw, False) for raw, _ in lines]) == 1.0
 
 
-def test_later_lines_are_held_against_the_authors() -> None:
+def test_later_lines_compares_with_authors_lines() -> None:
     pieces = [
         Piece("\n    a", 0.9),
         Piece(" = 1\n    ", 0.8),
@@ -187,7 +187,7 @@ def test_later_lines_are_held_against_the_authors() -> None:
 
 
 @pytest.mark.parametrize(("short", "fitted"), [("return a", 0.0), ("wrong", -0.75)])
-def test_the_length_bias_favours_the_lengths_that_are_right(short: str, fitted: float) -> None:
+def test_bias_from_trials_favours_right_lengths(short: str, fitted: float) -> None:
     """Two tokens more cost a nat: only where the shorter text is wrong must a token be worth more than half of one."""
     right = "return a" if short == "wrong" else "return a + 1"
     tried = [("return a", (Trial(short, 2, 3.0), Trial(right, 4, 4.2)))] * LEAST_FILLS

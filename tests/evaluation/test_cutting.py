@@ -98,37 +98,37 @@ def line_of(case: Case) -> str:
     return (case.prefix + case.answer + case.suffix).split("\n")[case.prefix.count("\n")]
 
 
-def test_the_file_is_what_is_on_the_disk(project: Path) -> None:
+def test_cut_case_parts_join_to_the_file(project: Path) -> None:
     for case in cut(project, 1, 200, ALL_KINDS):
         assert case.root is not None
         assert (Path(case.root) / case.path).read_text() == case.prefix + case.answer + case.suffix
 
 
-def test_the_same_seed_gives_the_same_cases_and_a_larger_count_appends(project: Path) -> None:
+def test_cut_same_seed_repeats_cases_and_larger_count_appends(project: Path) -> None:
     longer = cut(project, 7, 40, ALL_KINDS)
     assert cut(project, 7, 40, ALL_KINDS) == longer
     assert cut(project, 7, 15, ALL_KINDS) == longer[:15]
     assert [case.id for case in cut(project, 8, 40, ALL_KINDS)] != [case.id for case in longer]
 
 
-def test_a_kind_alone_gives_what_it_gives_among_others(project: Path) -> None:
+def test_cut_one_kind_gives_same_cases_as_among_others(project: Path) -> None:
     among = [case for case in cut(project, 3, 24) if case.kind == "mid-word"]
     assert cut(project, 3, len(among), ["mid-word"]) == among
 
 
-def test_kinds_and_packages_take_turns(project: Path) -> None:
+def test_cut_alternates_kinds_and_packages(project: Path) -> None:
     cases = cut(project, 1, 24)
     assert Counter(case.kind for case in cases) == dict.fromkeys(CUT_KINDS, 6)
     assert set(Counter((case.kind, case.package) for case in cases).values()) == {3}
 
 
-def test_no_case_comes_twice_and_all_end(project: Path) -> None:
+def test_cut_huge_count_ends_without_duplicates(project: Path) -> None:
     cases = cut(project, 1, 100_000, ["single-line"])
     assert len({case.id for case in cases}) == len(cases) < 500
     assert len({(case.path, case.prefix, case.answer) for case in cases}) == len(cases)
 
 
-def test_a_copied_file_gives_nothing_new(project: Path) -> None:
+def test_cut_copied_file_adds_no_duplicate(project: Path) -> None:
     write(project, "copy/shapes.py", SHAPES)
     cases = [case for case in cut(project, 1, 1000, ["multi-line"]) if case.path.endswith("shapes.py")]
     assert len({case.path for case in cases}) == 2
@@ -136,7 +136,7 @@ def test_a_copied_file_gives_nothing_new(project: Path) -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_the_kinds_are(project: Path, seed: int) -> None:
+def test_cut_each_kind_makes_its_shape_of_hole(project: Path, seed: int) -> None:
     for case in cut(project, seed, 300, ALL_KINDS):
         line = line_of(case)
         assert case.answer == case.answer.rstrip() or case.kind == "random-span"
@@ -161,7 +161,7 @@ def test_what_the_kinds_are(project: Path, seed: int) -> None:
             assert case.suffix.startswith("\n") or not (case.answer[-1] + case.suffix[0]).isidentifier()
 
 
-def test_a_multi_file_hole_uses_what_another_file_defines(project: Path) -> None:
+def test_cut_multi_file_uses_names_from_other_files(project: Path) -> None:
     cases = cut(project, 1, 100, ["multi-file"])
     assert {case.path for case in cases} == {"shop/drawing.py"}
     assert all("Square(" in case.answer or "doubled(" in case.answer for case in cases)
@@ -169,13 +169,13 @@ def test_a_multi_file_hole_uses_what_another_file_defines(project: Path) -> None
     assert {"square = Square(side)", "bigger = doubled(square)"} <= {case.answer for case in cases}
 
 
-def test_a_package_is_cut_with_its_imports_resolved(project: Path) -> None:
+def test_cut_folder_inside_package_resolves_absolute_imports(project: Path) -> None:
     write(project, "shop/drawing.py", DRAWING.replace("from .shapes", "from shop.shapes"))
     cases = cut(project / "shop", 1, 100, ["multi-file"])
     assert {(case.root, case.path) for case in cases} == {(str(project), "shop/drawing.py")}
 
 
-def test_line_breaks_stay(tmp_path: Path) -> None:
+def test_cut_crlf_file_keeps_line_breaks(tmp_path: Path) -> None:
     text = SHAPES.replace("\n", "\r\n").replace("Square", "Größe")
     write(tmp_path, "shapes.py", text)
     cases = cut(tmp_path, 1, 60)
@@ -186,7 +186,7 @@ def test_line_breaks_stay(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cutter", [single_line, multi_line, random_span, mid_word])
-def test_a_file_without_code_has_no_holes(cutter: Callable[..., object]) -> None:
+def test_cutter_file_without_code_returns_none(cutter: Callable[..., object]) -> None:
     from random import Random
 
     for text in ("", "\n\n", "# only a comment here\n", '"""Only prose."""\n', "def f(:\n", "(1, 2, 3)\n"):
@@ -202,7 +202,7 @@ def test_a_file_without_code_has_no_holes(cutter: Callable[..., object]) -> None
         *("ignored/a.py", "settings.json", "notes.md", "lib/python3.11/site-packages/a.py"),
     ],
 )
-def test_what_is_left_out(name: str, tmp_path: Path) -> None:
+def test_cut_hidden_vendored_or_ignored_file_is_skipped(name: str, tmp_path: Path) -> None:
     write(tmp_path, name, SHAPES)
     write(tmp_path, "env/pyvenv.cfg", "")
     write(tmp_path, ".gitignore", "ignored/\n")
@@ -223,13 +223,13 @@ def test_what_is_left_out(name: str, tmp_path: Path) -> None:
         SHAPES * 1000,
     ],
 )
-def test_what_nobody_wrote_is_left_out(content: str | bytes, tmp_path: Path) -> None:
+def test_cut_generated_or_unreadable_file_is_skipped(content: str | bytes, tmp_path: Path) -> None:
     write(tmp_path, "a.py", content)
     with pytest.raises(UnusableSource):
         cut(tmp_path, 1, 1)
 
 
-def test_links_are_not_followed(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def test_cut_symbolic_link_is_skipped(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     outside = tmp_path_factory.mktemp("outside")
     write(outside, "secret.py", SHAPES)
     (project / "loop").symlink_to(project, target_is_directory=True)
@@ -238,7 +238,7 @@ def test_links_are_not_followed(project: Path, tmp_path_factory: pytest.TempPath
     assert {case.package for case in cut(project, 1, 100)} == {"shop", "web"}
 
 
-def test_installed_files_belong_to_their_distributions(tmp_path: Path) -> None:
+def test_cut_site_packages_names_distributions(tmp_path: Path) -> None:
     site = tmp_path / "site-packages"
     for name, module in (("Some_Thing", "thing"), ("other", "different")):
         write(site, f"{module}/code.py", SHAPES.replace("Square", module.title()))
@@ -252,21 +252,21 @@ def test_installed_files_belong_to_their_distributions(tmp_path: Path) -> None:
         cut(site / "thing", 1, 20, exclude=["some-thing"])
 
 
-def test_a_folder_that_is_ignored_can_be_named(tmp_path: Path) -> None:
+def test_cut_ignored_folder_named_explicitly_has_cases(tmp_path: Path) -> None:
     write(tmp_path, ".gitignore", "/private/\n")
     write(tmp_path, "private/a.py", SHAPES)
     (tmp_path / ".git").mkdir()
     assert cut(tmp_path / "private", 1, 4)
 
 
-def test_no_folder(tmp_path: Path) -> None:
+def test_cut_absent_or_empty_folder_raises(tmp_path: Path) -> None:
     with pytest.raises(UnusableSource, match="is no folder"):
         cut(tmp_path / "absent", 1, 1)
     with pytest.raises(UnusableSource, match="holds no source files"):
         cut(tmp_path, 1, 1)
 
 
-def test_a_grammar_finds_no_error_in_the_answers_file(project: Path) -> None:
+def test_cut_broken_code_gets_no_hole(project: Path) -> None:
     """Else it could not be said whether a fill breaks it."""
     from tree_sitter import Parser
 

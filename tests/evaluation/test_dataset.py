@@ -42,7 +42,7 @@ def only(path: Path) -> Case:
     return case
 
 
-def test_a_whole_line_leaves_a_blank_one(tmp_path: Path) -> None:
+def test_read_dataset_whole_line_answer_leaves_blank_line(tmp_path: Path) -> None:
     case = only(written(tmp_path, problem()))
     assert (case.prefix, case.answer, case.suffix) == (HEAD, "    found = sum(numbers)", "\n    return found\n")
     assert (case.id, case.kind, case.language, case.root) == (PROBLEM["task_id"], "single-line", "python", None)
@@ -61,7 +61,7 @@ def test_a_whole_line_leaves_a_blank_one(tmp_path: Path) -> None:
         (HEAD + "    fou", "nd = 0\n    found = su", "m(numbers)\n    return found\n", "random-span"),
     ],
 )
-def test_the_kind_is_what_the_hole_is(prompt: str, answer: str, suffix: str, kind: str, tmp_path: Path) -> None:
+def test_read_dataset_derives_kind_from_hole(prompt: str, answer: str, suffix: str, kind: str, tmp_path: Path) -> None:
     case = only(written(tmp_path, problem(prompt=prompt, canonical_solution=answer, suffix=suffix)))
     assert case.kind == kind
     assert case.prefix + case.answer + case.suffix == prompt + answer + suffix
@@ -69,14 +69,14 @@ def test_the_kind_is_what_the_hole_is(prompt: str, answer: str, suffix: str, kin
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=3, max_size=3))
-def test_the_file_stays_byte_for_byte(tmp_path_factory: pytest.TempPathFactory, parts: list[str]) -> None:
+def test_read_dataset_case_parts_join_to_the_source(tmp_path_factory: pytest.TempPathFactory, parts: list[str]) -> None:
     prompt, answer, suffix = parts
     path = written(tmp_path_factory.mktemp("d"), problem(prompt=prompt, canonical_solution=answer, suffix=suffix))
     case = only(path)
     assert (case.prefix + case.answer + case.suffix).encode() == "".join(parts).encode()
 
 
-def test_plain_and_packed_files_say_the_same(tmp_path: Path) -> None:
+def test_read_dataset_gzip_equals_plain(tmp_path: Path) -> None:
     plain = written(tmp_path, problem(), problem(task_id="second", extra=[1]), "")
     packed = tmp_path / "holes.jsonl.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
@@ -99,7 +99,7 @@ def test_plain_and_packed_files_say_the_same(tmp_path: Path) -> None:
         (problem(), "line 2: the task_id 'SingleLineInfilling/HumanEval/0/L0' stands in line 1 already"),
     ],
 )
-def test_a_bad_line_is_named(line: str, says: str, tmp_path: Path) -> None:
+def test_read_dataset_bad_line_raises_with_line_number(line: str, says: str, tmp_path: Path) -> None:
     path = written(tmp_path, problem(), line)
     with pytest.raises(UnusableSource) as caught:
         read_dataset(path)
@@ -117,7 +117,7 @@ def test_a_bad_line_is_named(line: str, says: str, tmp_path: Path) -> None:
         (b"\x1f\x8b" + b"\x07" * 50, "damaged or not complete; fetch it again"),
     ],
 )
-def test_a_file_that_is_none(content: bytes, says: str, tmp_path: Path) -> None:
+def test_read_dataset_malformed_file_raises(content: bytes, says: str, tmp_path: Path) -> None:
     path = tmp_path / "holes.jsonl.gz"
     path.write_bytes(content)
     with pytest.raises(UnusableSource, match=says) as caught:
@@ -125,7 +125,7 @@ def test_a_file_that_is_none(content: bytes, says: str, tmp_path: Path) -> None:
     assert str(path) in str(caught.value)
 
 
-def test_no_file_and_a_folder(tmp_path: Path) -> None:
+def test_read_dataset_absent_file_or_folder_raises(tmp_path: Path) -> None:
     with pytest.raises(UnusableSource, match="no such file"):
         read_dataset(tmp_path / "absent.jsonl")
     with pytest.raises(UnusableSource, match="is a folder"):
@@ -141,7 +141,7 @@ def test_no_file_and_a_folder(tmp_path: Path) -> None:
         ("    import sys; sys.exit(0)", False),
     ],
 )
-def test_a_filled_case_is_a_program(fill: str, passes: bool, tmp_path: Path) -> None:
+def test_program_source_passes_only_with_right_fill(fill: str, passes: bool, tmp_path: Path) -> None:
     case = only(written(tmp_path, problem()))
     assert case.program is not None
     assert run_program(case.program.source(case.prefix + fill + case.suffix), Limits()).passed is passes

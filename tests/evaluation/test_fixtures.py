@@ -11,7 +11,7 @@ from dgls.errors import UnusableSource
 from dgls.evaluation.cases.fixtures import FOLDER, MarkedSource, fixture_cases
 
 
-def test_all_are_there_and_each_once() -> None:
+def test_fixture_cases_contains_each_case_once() -> None:
     cases = fixture_cases(examples())
     marked = [case for case in cases if case.package == "examples"]
     assert len(marked) == sum(len(example.authored) for example in examples())
@@ -21,7 +21,7 @@ def test_all_are_there_and_each_once() -> None:
     assert all(case.answer and "<CURSOR>" not in case.prefix + case.suffix for case in cases)
 
 
-def test_the_other_holes_of_an_example_are_filled() -> None:
+def test_fixture_cases_fills_other_holes_of_example() -> None:
     source = MarkedSource.parse("a.py", "a = <HOLE: 1>\nb = <HOLE: 2>\n")
     cases = fixture_cases([source], Path("absent"))
     assert [(case.prefix, case.answer, case.suffix) for case in cases] == [
@@ -31,7 +31,7 @@ def test_the_other_holes_of_an_example_are_filled() -> None:
 
 
 @pytest.mark.parametrize("content", ["[[case]", "x = 1", "[[case]]\nanswer = 'a'"])
-def test_a_broken_file_is_named(content: str, tmp_path: Path) -> None:
+def test_fixture_cases_broken_file_raises_with_its_name(content: str, tmp_path: Path) -> None:
     (tmp_path / "go.toml").write_text(content)
     with pytest.raises(UnusableSource, match=r"go\.toml is no file of cases"):
         fixture_cases([], tmp_path)

@@ -30,16 +30,16 @@ from tests.evaluation.made_up import outcome
         (Share(10, 10), 0.7225, 1.0),
     ],
 )
-def test_wilson_interval(share: Share, low: float, high: float) -> None:
+def test_share_interval_equals_wilsons(share: Share, low: float, high: float) -> None:
     assert share.interval == pytest.approx((low, high), abs=1e-4)
 
 
-def test_a_share_of_nothing_is_none() -> None:
+def test_share_of_zero_total_is_none() -> None:
     assert Share(0, 0).value is Share(0, 0).interval is None
 
 
 @given(st.integers(0, 200), st.integers(1, 200))
-def test_the_interval_holds_the_share(count: int, more: int) -> None:
+def test_share_interval_contains_share(count: int, more: int) -> None:
     low, high = Share(count, count + more).interval or (2.0, -1.0)
     assert 0.0 <= low <= count / (count + more) <= high <= 1.0
 
@@ -58,23 +58,23 @@ def test_the_interval_holds_the_share(count: int, more: int) -> None:
         (999, "33+"),
     ],
 )
-def test_buckets(tokens: int, name: str) -> None:
+def test_bucket_name_of_length_names_its_bucket(tokens: int, name: str) -> None:
     assert bucket_name(tokens) == name
 
 
 @pytest.mark.parametrize(("share", "expected"), [(0.0, 1.0), (0.5, 2.5), (0.9, 3.7), (1.0, 4.0)])
-def test_quantile(share: float, expected: float) -> None:
+def test_quantile_interpolates_linearly(share: float, expected: float) -> None:
     assert quantile([4.0, 1.0, 3.0, 2.0], share) == pytest.approx(expected)
 
 
-def test_nothing_has_no_figures() -> None:
+def test_summarise_no_outcomes_gives_none() -> None:
     summary = summarise([])
     assert (summary.n, summary.exact.value, summary.similarity, summary.p50_ms) == (0, None, None, None)
     assert summary.calibration_error is None
     assert show_curve([]) == reliability([]) == []
 
 
-def test_each_figure_is_taken_of_what_it_applies_to() -> None:
+def test_summarise_takes_each_share_of_applicable_outcomes() -> None:
     summary = summarise(
         [
             outcome("a", exact=True, passed=True, similarity=1.0, steps=4, passes=5, ms=10.0),
@@ -100,7 +100,7 @@ def test_each_figure_is_taken_of_what_it_applies_to() -> None:
     assert (summary.p50_ms, summary.p90_ms) == (30.0, pytest.approx(46.0))
 
 
-def test_the_calibration_error_is_the_mean_distance_of_the_bins() -> None:
+def test_calibration_error_is_mean_distance_of_bins() -> None:
     sure = [outcome(f"s{n}", confidence=0.9, exact=n < 7) for n in range(10)]
     unsure = [outcome(f"u{n}", confidence=0.3, exact=n < 3) for n in range(10)]
     bins = reliability([*sure, *unsure], bins=2)
@@ -111,7 +111,7 @@ def test_the_calibration_error_is_the_mean_distance_of_the_bins() -> None:
     assert calibration_error([*sure, *unsure], bins=2) == pytest.approx(0.1)
 
 
-def test_the_show_curve_goes_from_the_surest_to_all() -> None:
+def test_show_curve_runs_from_surest_to_all() -> None:
     confidences = [(0.9, True), (0.8, True), (0.7, False), (0.7, True)]
     made = [outcome(str(n), confidence=sure, exact=exact) for n, (sure, exact) in enumerate(confidences)]
     points = show_curve([*made, outcome("none", rejected="empty", text="", confidence=1.0)], points=5)
@@ -136,14 +136,14 @@ OUTCOMES = st.lists(
 
 
 @given(OUTCOMES)
-def test_groups_are_a_partition(outcomes: list[Outcome]) -> None:
+def test_by_kind_and_by_length_partition_outcomes(outcomes: list[Outcome]) -> None:
     for groups in (by_length(outcomes), by_kind(outcomes)):
         assert sum(each.n for each in groups.values()) == len(outcomes)
         assert sum(each.exact.count for each in groups.values()) == sum(each.exact for each in outcomes)
 
 
 @given(OUTCOMES)
-def test_bins_ascend_and_weigh_the_same(outcomes: list[Outcome]) -> None:
+def test_reliability_bins_ascend_with_equal_mass(outcomes: list[Outcome]) -> None:
     bins = reliability(outcomes)
     sizes = [each.right.total for each in bins]
     assert not sizes or max(sizes) - min(sizes) <= 1
@@ -152,7 +152,7 @@ def test_bins_ascend_and_weigh_the_same(outcomes: list[Outcome]) -> None:
 
 
 @given(OUTCOMES)
-def test_the_show_curve_ascends_to_all_suggestions(outcomes: list[Outcome]) -> None:
+def test_show_curve_ascends_to_all_suggestions(outcomes: list[Outcome]) -> None:
     points = show_curve(outcomes)
     counts = [each.shown.count for each in points]
     assert counts == sorted(set(counts))

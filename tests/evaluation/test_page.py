@@ -15,7 +15,7 @@ from tests.evaluation.test_report import report
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 
 
-def test_the_commands_are_understood() -> None:
+def test_page_commands_parse() -> None:
     commands = [line for code in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in code.splitlines()]
     assert len(commands) >= 5
     for command in commands:
@@ -24,13 +24,13 @@ def test_the_commands_are_understood() -> None:
         assert build_parser().parse_args(arguments).command == "eval"
 
 
-def test_each_figure_is_explained() -> None:
+def test_page_explains_each_figure() -> None:
     explained = {
         name for row in re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE) for name in re.findall(r"`(\w+)`", row)
     }
     assert explained == set(as_json(report(outcome()))["by_kind"]["single-line"])
 
 
-def test_the_lengths_are_the_codes() -> None:
+def test_page_lengths_equal_the_code() -> None:
     names = list(dict.fromkeys(bucket_name(tokens) for tokens in range(1, 100)))
     assert ", ".join(names) in " ".join(PAGE.split())

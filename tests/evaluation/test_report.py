@@ -44,7 +44,7 @@ MANY = [
 ]
 
 
-def test_the_object_has_what_is_asked_of_it() -> None:
+def test_as_json_contains_documented_keys() -> None:
     told = as_json(report(*MANY))
     assert set(told) > REQUIRED
     assert json.loads(json.dumps(told)) == told
@@ -53,19 +53,19 @@ def test_the_object_has_what_is_asked_of_it() -> None:
     assert set(told["by_kind"]) == {"mid-word", "single-line"}
 
 
-def test_what_does_not_apply_is_null() -> None:
+def test_as_json_inapplicable_figure_is_null() -> None:
     told = as_json(report(outcome(rejected="empty", text="", shown=False, parses=None)))
     nulls = {name for name, value in told.items() if value is None}
     assert nulls == {"pass_at_1", "parses", "repeats_after", "shown_exact", "calibration_error"}
 
 
-def test_a_run_without_an_outcome_has_an_object_too() -> None:
+def test_as_json_no_outcomes_is_valid() -> None:
     told = as_json(report(wanted=3))
     assert (told["n"], told["exact_match"], told["complete"]) == (0, None, False)
 
 
 @pytest.mark.parametrize("width", [80, 200])
-def test_the_table_fits_a_terminal(width: int) -> None:
+def test_table_of_report_fits_80_columns(width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(table_of(report(*MANY, wanted=300)))
     lines = console.export_text().splitlines()
@@ -112,7 +112,7 @@ def parsed(page: str) -> Tags:
     "outcomes",
     [MANY, [outcome()], [outcome(rejected="empty", text="", parses=None, finish=None)], [outcome(ms=0.0, steps=1)]],
 )
-def test_the_page_is_whole_and_loads_nothing(outcomes: list[Outcome]) -> None:
+def test_page_of_report_is_complete_and_loads_nothing(outcomes: list[Outcome]) -> None:
     page = page_of(report(*outcomes))
     tags = parsed(page)
     assert tags.addresses == []
@@ -122,7 +122,7 @@ def test_the_page_is_whole_and_loads_nothing(outcomes: list[Outcome]) -> None:
     assert not re.search(r"\b(nan|inf|None)\b", re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL))
 
 
-def test_code_on_the_page_is_text() -> None:
+def test_page_of_escapes_code() -> None:
     hostile = "</pre><script>alert(1)</script><b a='\">"
     shown = outcome(hostile, text=hostile, raw=hostile)
     made = replace(report(shown), source=hostile)
@@ -131,13 +131,13 @@ def test_code_on_the_page_is_text() -> None:
     parsed(page)
 
 
-def test_the_page_samples_right_and_wrong_ones() -> None:
+def test_page_of_samples_right_and_wrong_fills() -> None:
     page = page_of(report(*MANY))
     counts = {name: page.count(f'<details class="{name}">') for name in ("right", "wrong", "quiet")}
     assert counts == {"right": SAMPLE, "wrong": SAMPLE, "quiet": SAMPLE}
 
 
-def test_marks_stand_inside_the_plots() -> None:
+def test_charts_marks_lie_inside_plot() -> None:
     page = page_of(report(*MANY))
     svgs = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
     assert len(svgs) == 7
@@ -150,6 +150,6 @@ def test_marks_stand_inside_the_plots() -> None:
 
 
 @pytest.mark.parametrize("values", [[0.0], [3, 3, 3], [1, 2, 500], [0.2, 0.9], [*range(1000)]])
-def test_a_histogram_counts_every_value_once(values: list[float]) -> None:
+def test_histogram_counts_each_value_once(values: list[float]) -> None:
     counts = [int(count) for count in re.findall(rf": (\d+) of {len(values)}<", histogram(values, "x", "x"))]
     assert sum(counts) == len(values)

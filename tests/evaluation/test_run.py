@@ -36,14 +36,14 @@ def right(source: str) -> bool:
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_outcomes_come_in_order_with_what_their_tests_say(results: Results, jobs: int) -> None:
+def test_evaluate_yields_outcomes_in_order_with_test_results(results: Results, jobs: int) -> None:
     found = list(outcomes(Parrot(RIGHT), results, right, jobs))
     assert [each.id for each in found] == [each.id for each in CASES]
     assert [each.passed for each in found] == [True if each.program else None for each in CASES]
     assert list(results.outcomes.values()) == found
 
 
-def test_tests_that_end_out_of_order_are_kept_in_order(results: Results) -> None:
+def test_evaluate_tests_ending_out_of_order_yields_in_order(results: Results) -> None:
     last = threading.Event()
 
     def passes(source: str) -> bool:
@@ -62,7 +62,7 @@ def test_tests_that_end_out_of_order_are_kept_in_order(results: Results) -> None
     assert all(each.passed in (True, None) for each in found)
 
 
-def test_what_is_dropped_fails_without_being_run(results: Results) -> None:
+def test_evaluate_rejected_fill_fails_without_running(results: Results) -> None:
     def passes(source: str) -> bool:
         raise AssertionError("an empty fill was run")
 
@@ -70,7 +70,7 @@ def test_what_is_dropped_fails_without_being_run(results: Results) -> None:
     assert [each.passed for each in found] == [False if each.program else None for each in CASES]
 
 
-def test_a_run_goes_on_where_it_was_cut_off(results: Results) -> None:
+def test_evaluate_existing_results_resumes(results: Results) -> None:
     first = Parrot(RIGHT)
     stream = outcomes(first, results, right)
     half = [next(stream) for _ in range(5)]
@@ -92,7 +92,7 @@ class Interrupted(Parrot):
         return super().infill(request, cancel)
 
 
-def test_an_interrupt_leaves_what_was_complete(results: Results) -> None:
+def test_evaluate_interrupt_keeps_complete_outcomes(results: Results) -> None:
     found: list[Outcome] = []
     with pytest.raises(KeyboardInterrupt):
         found.extend(iter(outcomes(Interrupted(RIGHT), results, right)))

@@ -67,7 +67,9 @@ def processes_with(word: str) -> list[int]:
         ("import os\nos.close(1)\nos.close(2)\nx = 1", "passed", ""),
     ],
 )
-def test_what_comes_of_a_program(source: str, reason: str, detail: str, namespaces: bool, folders: Path) -> None:
+def test_run_program_source_gives_its_verdict(
+    source: str, reason: str, detail: str, namespaces: bool, folders: Path
+) -> None:
     verdict = run_program(source, LIMITS, namespaces=namespaces)
     assert (verdict.reason, verdict.passed) == (reason, reason == "passed")
     assert verdict.detail == detail or (reason == "output" and set(verdict.detail) == {"x"})
@@ -75,7 +77,7 @@ def test_what_comes_of_a_program(source: str, reason: str, detail: str, namespac
 
 
 @BOTH
-def test_a_program_that_sleeps_is_stopped_by_the_clock(namespaces: bool) -> None:
+def test_run_program_sleeping_stops_at_time_limit(namespaces: bool) -> None:
     limits = Limits(seconds=0.5)
     verdict = run_program("import time\ntime.sleep(60)", limits, namespaces=namespaces)
     assert verdict.reason == "time"
@@ -83,13 +85,13 @@ def test_a_program_that_sleeps_is_stopped_by_the_clock(namespaces: bool) -> None
 
 
 @BOTH
-def test_processes_are_counted(namespaces: bool) -> None:
+def test_run_program_too_many_processes_is_stopped(namespaces: bool) -> None:
     source = "import os, time\nfor _ in range(8):\n    if os.fork() == 0:\n        time.sleep(60)\ntime.sleep(60)\n"
     assert run_program(source, LIMITS, namespaces=namespaces).reason in ("processes", "failed")
 
 
 @BOTH
-def test_memory_is_counted_over_all_processes(namespaces: bool) -> None:
+def test_run_program_sums_memory_over_processes(namespaces: bool) -> None:
     source = (
         "import os, time\nfor _ in range(3):\n    if os.fork() == 0:\n        x = b'a' * (100 << 20)\n"
         "        time.sleep(60)\ntime.sleep(60)\n"
@@ -98,7 +100,7 @@ def test_memory_is_counted_over_all_processes(namespaces: bool) -> None:
 
 
 @BOTH
-def test_many_files_fill_no_disk(namespaces: bool) -> None:
+def test_run_program_many_files_hits_disk_limit(namespaces: bool) -> None:
     source = (
         "import time\nfor n in range(12):\n    with open(str(n), 'wb') as f: f.write(b'a' * 900_000)\ntime.sleep(60)\n"
     )
@@ -108,7 +110,7 @@ def test_many_files_fill_no_disk(namespaces: bool) -> None:
 
 @BOTH
 @pytest.mark.parametrize("ending", ["", "time.sleep(60)\n", "raise SystemExit\n"], ids=["ends", "hangs", "exits"])
-def test_a_daemon_is_killed_with_its_program(ending: str, namespaces: bool) -> None:
+def test_run_program_kills_daemon(ending: str, namespaces: bool) -> None:
     """It left the process group, the session and its parent, as daemons do."""
     word = secrets.token_hex(8)
     source = (
@@ -124,13 +126,13 @@ def test_a_daemon_is_killed_with_its_program(ending: str, namespaces: bool) -> N
 
 
 @BOTH
-def test_a_fork_passes_no_test_for_its_parent(namespaces: bool) -> None:
+def test_run_program_fork_cannot_pass_for_parent(namespaces: bool) -> None:
     source = "import os\nif os.fork():\n    os.wait()\n    os._exit(0)\nx = 1\n"
     assert run_program(source, LIMITS, namespaces=namespaces).reason == "exited"
 
 
 @BOTH
-def test_a_program_that_reports_to_every_descriptor_has_not_passed(namespaces: bool) -> None:
+def test_run_program_forged_report_does_not_pass(namespaces: bool) -> None:
     source = (
         "import os\nfor fd in range(1, 20):\n    try: os.write(fd, b'passed\\nended 0\\n')\n    except OSError: pass\n"
         "os._exit(0)\n"
@@ -138,24 +140,24 @@ def test_a_program_that_reports_to_every_descriptor_has_not_passed(namespaces: b
     assert not run_program(source, LIMITS, namespaces=namespaces).passed
 
 
-def test_a_program_is_the_main_module() -> None:
+def test_run_program_source_runs_as_main_module() -> None:
     source = (
         "import pickle, typing\nclass A:\n    own: 'A'\npickle.loads(pickle.dumps(A()))\ntyping.get_type_hints(A)\n"
     )
     assert run_program(source, Limits()).reason == "passed"
 
 
-def test_the_same_program_gets_the_same_hashes() -> None:
+def test_run_program_fixes_hash_seed() -> None:
     details = {run_program("print(hash('a'))", LIMITS).detail for _ in range(2)}
     assert len(details) == 1
 
 
-def test_nothing_of_the_environment_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_program_hides_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET_OF_MINE", "1")
     assert run_program("import os\nassert 'SECRET_OF_MINE' not in os.environ", LIMITS).passed
 
 
-def test_what_is_said_to_hold_holds(tmp_path: Path) -> None:
+def test_containment_reported_limits_hold(tmp_path: Path) -> None:
     held = containment()
     listener = "import socket\ns = socket.socket()\ns.connect(('192.0.2.1', 9))\n"
     if held.network:
@@ -168,7 +170,7 @@ def test_what_is_said_to_hold_holds(tmp_path: Path) -> None:
     assert held.processes == others.passed
 
 
-def test_windows_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_program_on_windows_raises_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sandbox.os, "name", "nt")
     with pytest.raises(SandboxUnavailable, match="WSL"):
         run_program("", LIMITS)

@@ -35,7 +35,7 @@ def steps(run: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def test_legs_on_machines_that_forget_are_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_leg_on_fresh_machines_continues_one_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = machine(tmp_path / "first"), machine(tmp_path / "second")
     one_step(minutes=100, out=tmp_path / "1", back=None, run=first)
     one_step(minutes=100, out=tmp_path / "2", back=tmp_path / "1", run=second)
@@ -59,7 +59,7 @@ def test_legs_on_machines_that_forget_are_one_run(tmp_path: Path, capsys: pytest
             assert (model.profile.max_prompt_tokens, model.profile.canvas_length) == (48, 64)
 
 
-def test_a_parcel_comes_in_small_pieces_and_brings_the_weights(tmp_path: Path) -> None:
+def test_parcel_splits_into_small_pieces_and_restores_weights(tmp_path: Path) -> None:
     run, again = machine(tmp_path), tmp_path / "again"
     one_step(minutes=100, out=tmp_path / "out", back=None, run=run)
     pieces = parcel.pack(run, tmp_path / "parcel", piece_bytes=50_000)

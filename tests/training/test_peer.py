@@ -85,13 +85,13 @@ def infill(peer: Peer, request: InfillRequest) -> tuple[list[Step], Infill]:
     return [step for step in steps if isinstance(step, Step)], last
 
 
-def test_a_peer_uses_as_many_parameters_as_its_denoiser() -> None:
+def test_peer_of_matches_denoisers_parameter_count() -> None:
     shape = Architecture()
     denoiser = sum(parameter.numel() for parameter in new_model(shape, seed=0).parameters())
     assert abs(used_by_peer(new_model(peer_of(shape), seed=0)) / denoiser - 1) < 0.01
 
 
-def test_an_example_becomes_prefix_suffix_middle(tokenizer: Tokenizer) -> None:
+def test_collate_example_orders_prefix_suffix_middle(tokenizer: Tokenizer) -> None:
     cutter, rng = Cutter([Source("made-up", "MIT", "made_up.py", TEXT)], tokenizer, SIZES), random.Random(0)
     markers = Markers.of(tokenizer)
     for _ in range(50):
@@ -107,7 +107,7 @@ def test_an_example_becomes_prefix_suffix_middle(tokenizer: Tokenizer) -> None:
         assert batch.fill[0].tolist() == [False] * (middle + 1) + [True] * len(fill)
 
 
-def test_padding_changes_no_loss(tokenizer: Tokenizer) -> None:
+def test_loss_padded_batch_equals_unpadded(tokenizer: Tokenizer) -> None:
     model = new_model(Architecture.of(tokenizer.size, hidden=32, layers=2), seed=0)
     cutter, rng = Cutter([Source("made-up", "MIT", "made_up.py", TEXT)], tokenizer, SIZES), random.Random(0)
     objective, generator = NextToken(Markers.of(tokenizer)), torch.Generator()
@@ -120,7 +120,7 @@ def test_padding_changes_no_loss(tokenizer: Tokenizer) -> None:
     torch.testing.assert_close(objective.loss(model, together, generator), mean, atol=1e-4, rtol=1e-4)
 
 
-def test_each_token_is_the_likeliest_that_may_stand(peer: Peer, folder: Path, tokenizer: Tokenizer) -> None:
+def test_peer_infill_takes_likeliest_allowed_token(peer: Peer, folder: Path, tokenizer: Tokenizer) -> None:
     steps, answer = infill(peer, REQUEST)
     markers, loaded = Markers.of(tokenizer), peer._loaded
     assert loaded is not None
@@ -144,7 +144,7 @@ def test_each_token_is_the_likeliest_that_may_stand(peer: Peer, folder: Path, to
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_a_peer_says_what_it_learnt(number: int, peer: Peer) -> None:
+def test_peer_infill_reproduces_learnt_text(number: int, peer: Peer) -> None:
     _, answer = infill(peer, request_of(number))
     assert answer.texts == (f" right * {number}",)
     assert answer.finish == "stable"
@@ -152,14 +152,14 @@ def test_a_peer_says_what_it_learnt(number: int, peer: Peer) -> None:
     assert answer.confidences[0] == pytest.approx(math.prod(piece.confidence for piece in answer.pieces[0]))
 
 
-def test_limits_end_a_fill(peer: Peer) -> None:
+def test_peer_infill_limits_end_fill(peer: Peer) -> None:
     _, answer = infill(peer, replace(REQUEST, limits=Limits(max_steps=1)))
     assert (answer.steps, answer.finish) == (1, "steps")
     _, answer = infill(peer, replace(REQUEST, limits=Limits(deadline_ms=0)))
     assert (answer.steps, answer.finish) in [(1, "deadline"), (1, "stable")]
 
 
-def test_a_cancelled_or_impossible_request_is_refused(peer: Peer) -> None:
+def test_peer_infill_cancelled_or_impossible_request_raises(peer: Peer) -> None:
     filling = peer.infill(REQUEST, cancel := CancelToken())
     next(filling)
     cancel.cancel()
@@ -172,7 +172,7 @@ def test_a_cancelled_or_impossible_request_is_refused(peer: Peer) -> None:
         next(peer.infill(REQUEST))
 
 
-def test_only_a_marked_folder_is_a_peer(folder: Path, tmp_path: Path) -> None:
+def test_is_peer_requires_marker_file(folder: Path, tmp_path: Path) -> None:
     assert is_peer(folder)
     assert not is_peer(tmp_path)
     with pytest.raises(EngineError, match="no autoregressive peer"):

@@ -71,7 +71,7 @@ def trainer(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_example_is_its_text(kind: str, sources: list[Source], tokenizer: Tokenizer) -> None:
+def test_draw_example_decodes_to_its_text(kind: str, sources: list[Source], tokenizer: Tokenizer) -> None:
     cutter, rng = Cutter(sources, tokenizer, SIZES), random.Random(3)
     for _ in range(50):
         example = cutter.draw(rng, kind)  # type: ignore[arg-type]
@@ -88,7 +88,7 @@ def test_an_example_is_its_text(kind: str, sources: list[Source], tokenizer: Tok
         assert tokenizer.decode([*before, *content, *after]) in sources[0].text
 
 
-def test_a_padded_batch_predicts_what_the_example_alone_does(sources: list[Source], tokenizer: Tokenizer) -> None:
+def test_predict_padded_batch_equals_single_example(sources: list[Source], tokenizer: Tokenizer) -> None:
     model = new_model(tiny(tokenizer), seed=0).eval()
     rng = random.Random(0)
     cutter = Cutter(sources, tokenizer, SIZES)
@@ -110,7 +110,7 @@ def test_a_padded_batch_predicts_what_the_example_alone_does(sources: list[Sourc
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_an_objective_learns_one_batch(kind: Kind, sources: list[Source], tokenizer: Tokenizer) -> None:
+def test_objective_overfits_one_batch(kind: Kind, sources: list[Source], tokenizer: Tokenizer) -> None:
     model = new_model(tiny(tokenizer), seed=0)
     rng = random.Random(0)
     cutter = Cutter(sources, tokenizer, SIZES)
@@ -128,7 +128,7 @@ def test_an_objective_learns_one_batch(kind: Kind, sources: list[Source], tokeni
 
 
 @pytest.mark.parametrize("kind", get_args(Kind))
-def test_a_run_resumes_where_it_was_saved(
+def test_trainer_saved_run_resumes_identically(
     kind: Kind, sources: list[Source], tokenizer: Tokenizer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = trainer(tmp_path, tokenizer, 5, kind, tokens=1)
@@ -143,13 +143,13 @@ def test_a_run_resumes_where_it_was_saved(
     assert "held_out_loss" in capsys.readouterr().out
 
 
-def test_a_run_ends_with_its_tokens(sources: list[Source], tokenizer: Tokenizer, tmp_path: Path) -> None:
+def test_trainer_run_stops_at_token_budget(sources: list[Source], tokenizer: Tokenizer, tmp_path: Path) -> None:
     trainer(tmp_path, tokenizer, 5, tokens=300).run(sources, sources)
     records = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert records[-2]["tokens"] < 300 <= records[-1]["tokens"] == last_record(tmp_path)["tokens"]
 
 
-def test_exported_weights_fill_holes_and_start_a_new_run(
+def test_export_weights_fill_holes_and_start_new_run(
     sources: list[Source], tokenizer: Tokenizer, folder: Path, tmp_path: Path
 ) -> None:
     first, second = trainer(tmp_path, tokenizer, seed=1), trainer(tmp_path, tokenizer, seed=2)
@@ -161,7 +161,7 @@ def test_exported_weights_fill_holes_and_start_a_new_run(
         assert fill(engine, cases(sources, 1, seed=0)[0]).steps >= 1
 
 
-def test_a_run_takes_over_what_exported_weights_need(
+def test_adopt_copies_tokenizer_and_shape(
     sources: list[Source], tokenizer: Tokenizer, folder: Path, tmp_path: Path
 ) -> None:
     export(new_model(tiny(tokenizer), seed=0), folder, tmp_path / "exported", profile_of(SIZES))
@@ -184,7 +184,7 @@ def test_a_run_takes_over_what_exported_weights_need(
         ("sympy/core/expr.py", False),
     ],
 )
-def test_copies_and_tests_stay_out_of_the_corpus(path: str, dropped: bool) -> None:
+def test_gather_skips_vendored_copies_and_tests(path: str, dropped: bool) -> None:
     assert bool(corpus.DROPPED.search(path)) is dropped
 
 
@@ -192,11 +192,11 @@ def test_copies_and_tests_stay_out_of_the_corpus(path: str, dropped: bool) -> No
     ("licence", "taken"),
     [("MIT", True), ("BSD-3-Clause AND Zlib", True), ("MIT AND GPLv2+", False), ("LGPLv3", False), ("MPL-2.0", False)],
 )
-def test_only_permissive_licences_are_taken(licence: str, taken: bool) -> None:
+def test_gather_takes_only_permissive_licences(licence: str, taken: bool) -> None:
     assert bool(corpus.PERMISSIVE.search(licence) and not corpus.COPYLEFT.search(licence)) is taken
 
 
-def test_near_copies_are_dropped(sources: list[Source]) -> None:
+def test_gather_drops_near_copies(sources: list[Source]) -> None:
     [original] = sources
     near = replace(original, path="copy.py", text=original.text + "x = 1\n")
     other = replace(original, path="other.py", text="\n".join(f"y{i} = f({i})" for i in range(60)))
@@ -205,14 +205,14 @@ def test_near_copies_are_dropped(sources: list[Source]) -> None:
     assert any(source.path == "other.py" for source in kept)
 
 
-def test_a_package_is_taken_up_to_its_limit(sources: list[Source]) -> None:
+def test_gather_limits_characters_per_package(sources: list[Source]) -> None:
     [original] = sources
     others = [replace(original, path=f"{i}.py", text=f"# {i}\n" + original.text.replace("add", f"a{i}")) for i in "123"]
     size = len(others[0].text)
     assert len(corpus._distinct(list(others), set(), set(), seed=0, limit=2 * size)) == 2
 
 
-def test_a_corpus_is_summed_up_by_package(sources: list[Source], tmp_path: Path) -> None:
+def test_summarise_corpus_counts_by_package(sources: list[Source], tmp_path: Path) -> None:
     corpus.save([*sources, *sources, replace(sources[0], package="small", text="x")], tmp_path / "training.jsonl")
     size = len(sources[0].text)
     assert corpus.packages(tmp_path) == [Package("made-up", "MIT", 2, 2 * size), Package("small", "MIT", 1, 1)]
@@ -220,7 +220,7 @@ def test_a_corpus_is_summed_up_by_package(sources: list[Source], tmp_path: Path)
     assert len(corpus.packages(tmp_path)) == 2
 
 
-def test_a_versions_figures_are_kept_and_replaced(tmp_path: Path) -> None:
+def test_versions_record_replaces_same_name(tmp_path: Path) -> None:
     path = tmp_path / "versions.json"
     versions.record(Version("v1", 2_924_847, 14_503_293, 0.004), path)
     versions.record(Version("v2", 2_924_847, 20_000_000, 0.01, 0.002), path)
@@ -230,7 +230,7 @@ def test_a_versions_figures_are_kept_and_replaced(tmp_path: Path) -> None:
     assert "| v2 | 2,924,847 | 20.0 | 1.0 % | 0.2 % |" in versions.table(versions.load(path))
 
 
-def test_scores_tell_right_from_wrong(sources: list[Source]) -> None:
+def test_score_separates_right_from_wrong(sources: list[Source]) -> None:
     held_out = cases(sources, 20, seed=0)
     for case in held_out:
         assert case.prefix + case.answer in sources[0].text
@@ -240,6 +240,6 @@ def test_scores_tell_right_from_wrong(sources: list[Source]) -> None:
     assert score(held_out, ["" for _ in held_out]).exact_match == 0.0
 
 
-def test_the_copying_floor_goes_on_where_the_line_stands() -> None:
+def test_previous_line_continues_at_cursor() -> None:
     assert previous_line(Case("a = one()\n\na =", " two()", "\n", False)) == " one()"
     assert previous_line(Case("a = one()\n\n", "two()", "\n", True)) == "a = one()"
