@@ -26,8 +26,8 @@ class Program:
 class Case:
     """A hole in a file: `prefix + answer + suffix` is the file as its author wrote it.
 
-    `id` is unique in its set and stable from run to run. `package` is what the file belongs to; `root` the folder
-    whose other files may be read as context (None: there is none).
+    `id` is unique in its set and stable from run to run. `package` is the file's distribution or folder. `root` is the
+    folder whose other files may be read as context, or None.
     """
 
     id: str
@@ -44,9 +44,9 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One case filled. A line of a results file, so every field is plain JSON; None: does not apply.
+    """The outcome of one case. It is a line of a results file, so each field is plain JSON; None: does not apply.
 
-    `raw` is the engine's text, `text` what the product makes of it ("" where `rejected`, which then says why).
+    `raw` is the engine's text; `text` is the suggestion made from it ("" if `rejected`, which gives the reason).
     `tokens` is the answer's length under the model's tokenizer. `raw_confidence` is the model's own, `confidence`
     the calibrated one; `shown`: an automatic suggestion would have been shown. `parses`: the file still parses with
     `text` in it (None if the author's does not, or there is no `text`). `repeats_after`: `text` repeats the code that

@@ -1,8 +1,8 @@
 """Cut holes into any folder of source, reproducibly.
 
-The same folder, seed and kinds give the same cases in the same order, and asking for more only appends: each kind is a
-stream of its own, drawn by package, then by file, each in turn in a shuffled order, and the kinds take turns. Reads the
-folder's files; on any thread.
+The same folder, seed and kinds give the same cases in the same order, and a larger count only appends cases. Each kind
+is a separate stream: it takes packages in turn, and the files of a package in turn, in shuffled order. The kinds
+alternate. Reads the folder's files; runs on any thread.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from dgls.code.document import Span
 from dgls.errors import UnusableSource
 from dgls.evaluation.cases.case import Case, Kind
 from dgls.evaluation.cases.holes import Code, mid_word, multi_line, random_span, single_line
-from dgls.evaluation.cases.multi_file import Borrowed
+from dgls.evaluation.cases.multi_file import ImportedNames
 from dgls.evaluation.cases.sources import SourceFile, Sources, normalised
 
 CUT_KINDS: tuple[Kind, ...] = ("single-line", "multi-line", "random-span", "mid-word")
-"""What any folder has; `multi-file` is asked for by name."""
+"""The default kinds; `multi-file` must be named."""
 
 Cutter = Callable[[Code, Random], Span | None]
 
@@ -32,9 +32,9 @@ _CUTTERS: Mapping[Kind, Cutter] = {
     "mid-word": mid_word,
 }
 _TRIES = 12
-"""Draws from a file that gives nothing new, before it is given up."""
+"""Draws from a file without a new hole before the file is dropped."""
 _SURROUNDINGS = 80
-"""Characters on each side by which a hole is known again in a copy of its file."""
+"""Characters on each side that identify a hole, so that copies of a file give no duplicates."""
 
 
 def cut(
@@ -46,9 +46,9 @@ def cut(
     packages: Collection[str] | None = None,
     exclude: Collection[str] = (),
 ) -> list[Case]:
-    """Up to `count` cases, the kinds in turn; from `packages` only (None: all), and never from `exclude`.
+    """Up to `count` cases with alternating kinds, only from `packages` (None: all) and never from `exclude`.
 
-    Raises `UnusableSource` where there is no case at all.
+    Raises `UnusableSource` if there is no case.
     """
     sources = Sources(folder)
     files = [
@@ -78,9 +78,9 @@ def cut(
 
 
 def _stream(kind: Kind, seed: int, sources: Sources, files: Sequence[SourceFile]) -> Iterator[Case]:
-    """The cases of one kind, until no file has a new one."""
+    """The cases of one kind, until no file has a new hole."""
     rng = Random(f"{seed} {kind}")
-    borrowed = Borrowed(sources.root)
+    imported_names = ImportedNames(sources.root)
     seen: set[tuple[str, str, str]] = set()
     packages = _shuffled_packages(files, rng)
     while packages:
@@ -89,7 +89,7 @@ def _stream(kind: Kind, seed: int, sources: Sources, files: Sequence[SourceFile]
         text = sources.read(file)
         code = Code.parse(text, file.language) if text is not None else None
         if code is not None:
-            cutter = borrowed.cutter(file.path) if kind == "multi-file" else _CUTTERS[kind]
+            cutter = imported_names.cutter(file.path) if kind == "multi-file" else _CUTTERS[kind]
             case = _case(kind, file, code, sources.root, cutter, rng, seen)
             if case is not None:
                 package.append(file)
@@ -120,7 +120,7 @@ def _case(
         if near in seen:
             continue
         seen.add(near)
-        digest = hashlib.sha256(text.encode()).hexdigest()[:8]  # results of an edited file are not taken for its own
+        digest = hashlib.sha256(text.encode()).hexdigest()[:8]  # an edited file must not reuse old results
         name = f"{kind}/{file.name}:{span.start}-{span.end}@{digest}"
         return Case(name, kind, file.name, file.language, prefix, answer, suffix, file.package, str(root))
     return None

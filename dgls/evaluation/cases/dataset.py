@@ -1,7 +1,7 @@
 """HumanEval-Infilling files as cases: `.jsonl` or `.jsonl.gz`, one problem a line.
 
-Of a line it knows the published keys (task_id, entry_point, prompt, suffix, canonical_solution, test) and ignores
-others. A file is read whole or not at all: what is wrong in it is told with its line. Reads one file; on any thread.
+Reads the published keys (task_id, entry_point, prompt, suffix, canonical_solution, test) and ignores others. One bad
+line rejects the whole file; the error names the line. Reads one file; runs on any thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _FORMAT = f"a HumanEval-Infilling file has a JSON object a line, with the keys {
 
 
 def read_dataset(path: Path) -> list[Case]:
-    """All cases of the file, in its order. Raises `UnusableSource`, naming the line and what is wrong with it."""
+    """All cases in file order. Raises `UnusableSource`, which names the line and its fault."""
     cases: list[Case] = []
     first_at: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -41,13 +41,13 @@ def read_dataset(path: Path) -> list[Case]:
 
 
 def _lines(path: Path) -> Iterator[str]:
-    """The lines as they are read; gzip is known by its first bytes, whatever the file is called."""
+    """The lines of the file. Its first bytes, not its name, tell whether it is gzip."""
     number = 0
     try:
         with path.open("rb") as start:
             packed = start.read(len(_GZIP)) == _GZIP
         with (gzip.open if packed else open)(path, "rt", encoding="utf-8-sig", newline="\n") as file:
-            for number, line in enumerate(file, 1):  # noqa: B007 - the errors below tell it
+            for number, line in enumerate(file, 1):  # noqa: B007 - the errors below name it
                 yield line
     except FileNotFoundError:
         raise UnusableSource(f"{path}: no such file; check the path") from None
@@ -81,7 +81,7 @@ def _case(line: str, place: str) -> Case:
         raise UnusableSource(f"{place}: 'entry_point' names no Python function: {found['entry_point']!r}; correct it")
     prefix, answer, suffix = found["prompt"], found["canonical_solution"], found["suffix"]
     if _starts_line(prefix) and answer.endswith("\n"):
-        # Whole lines: in an editor the cursor stands on a blank line, whose end is there already.
+        # Whole lines: in an editor the cursor is on a blank line that already has its line break.
         answer, suffix = answer[:-1], "\n" + suffix
     return Case(
         id=found["task_id"],
@@ -97,7 +97,7 @@ def _case(line: str, place: str) -> Case:
 
 
 def _is_text(value: object) -> bool:
-    """JSON can spell half a surrogate pair, which no file and no model takes."""
+    """Whether `value` is a string that encodes to UTF-8: JSON can contain half a surrogate pair."""
     if not isinstance(value, str):
         return False
     try:
@@ -108,7 +108,7 @@ def _is_text(value: object) -> bool:
 
 
 def _kind(prefix: str, answer: str, suffix: str) -> Kind:
-    """By what the hole is, not by the file's name: whole lines, or some characters."""
+    """The kind, derived from the hole and not from the file's name: whole lines, or some characters."""
     whole = _starts_line(prefix) and (not suffix or suffix.startswith("\n"))
     if not whole:
         return "random-span"

@@ -1,7 +1,7 @@
-"""Where to cut a hole into a file: one function a kind of hole, each a draw from a random generator.
+"""Where to cut a hole into a file: one function for each kind of hole. Each draws from a random generator.
 
-A hole lies in code, never in the prose of comments and docstrings, nor where the file does not parse. It starts and
-ends at code, not at blanks, so that the line around it is as one who types finds it. Pure; knows no files.
+A hole lies in code, never in comments or docstrings, nor where the file does not parse. It starts and ends at code,
+not at blanks, so that the line around it looks as it does while a person types. Pure; reads no files.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Code:
 
     @classmethod
     def parse(cls, text: str, language_id: str) -> Code | None:
-        """None without a grammar, or for text in which tree-sitter counts other lines than we do."""
+        """None without a grammar, or if tree-sitter and `Document` count the lines of `text` differently."""
         language = language_of(language_id)
         grammar = grammar_of(language)
         if grammar is None or text.count("\r") != text.count("\r\n"):
@@ -61,14 +61,14 @@ class Code:
         return self.document.text[span.start : span.end]
 
     def offset(self, row: int, column: int) -> int:
-        """Of a place as tree-sitter tells it: columns count bytes."""
+        """The offset of a tree-sitter position, whose column counts bytes."""
         line = self.document.line_text(row)
         return self.document.line_start(row) + (
             column if line.isascii() else len(line.encode()[:column].decode("utf-8", "ignore"))
         )
 
     def leaf(self, span: Span) -> Node | None:
-        """The name that stands exactly there."""
+        """The leaf node that covers exactly `span`."""
         row = self.document.line_at(span.start)
         before = self.document.text[self.document.line_start(row) : span.start]
         start = len(before.encode())
@@ -80,7 +80,7 @@ class Code:
 
 
 def single_line(code: Code, rng: Random) -> Span | None:
-    """The code of a line; or, as often, its rest from the edge of a word or sign inside it."""
+    """The code of a line or, half of the time, its rest from the edge of a word or sign inside it."""
     lines = [span for span in code.lines.values() if span.end - span.start <= LONGEST_LINE]
     if not lines:
         return None
@@ -92,7 +92,7 @@ def single_line(code: Code, rng: Random) -> Span | None:
 
 
 def edges(code: Code, line: Span, last: int) -> Iterator[int]:
-    """Where a hole may start inside a line, up to `last`: not within a word, nor at its own first character."""
+    """Offsets up to `last` where a hole may start inside a line: not within a word, nor at the line's start."""
     text = code.document.text
     for at in range(line.start + 1, last + 1):
         if not (_is_word(text[at - 1]) and _is_word(text[at])) and len(text[at : line.end].strip()) >= SHORTEST:
@@ -100,7 +100,7 @@ def edges(code: Code, line: Span, last: int) -> Iterator[int]:
 
 
 def multi_line(code: Code, rng: Random) -> Span | None:
-    """One statement or several that follow each other, up to a whole body, on 2 to 8 lines of their own."""
+    """One or more consecutive statements, up to a whole body, on 2 to 8 lines that hold nothing else."""
     bodies = [body for body in _bodies(code.root, code.language) if body.named_child_count]
     for _ in range(_TRIES if bodies else 0):
         runs = list(_runs(code, rng.choice(bodies)))
@@ -125,7 +125,7 @@ def random_span(code: Code, rng: Random) -> Span | None:
 
 
 def mid_word(code: Code, rng: Random) -> Span | None:
-    """From inside a name to its end; or, as often, to the line's."""
+    """From inside a name to its end or, half of the time, to the end of the line."""
     rows = [row for row, span in code.lines.items() if span.end - span.start <= LONGEST_LINE]
     for _ in range(_TRIES if rows else 0):
         line = code.lines[rng.choice(rows)]
@@ -148,7 +148,7 @@ def _is_word(character: str) -> bool:
 
 
 def _code(document: Document, row: int) -> Span | None:
-    """A line's text without the blanks around it, if there is enough of it to be a hole."""
+    """The span of a line's text without outer blanks, or None if it is too short for a hole."""
     line = document.line_text(row)
     code = line.strip()
     if len(code) < SHORTEST or not any(map(str.isalpha, code)):
@@ -172,14 +172,14 @@ def _prose(root: Node, language: Language) -> Iterator[int]:
 
 
 def _is_docstring(node: Node) -> bool:
-    """A string that is a statement of its own; grammars wrap it in one."""
+    """Whether `node` is an expression statement that is only a string."""
     return (
         node.type == "expression_statement" and node.named_child_count == 1 and node.named_children[0].type == "string"
     )
 
 
 def _rows(node: Node) -> range:
-    """A node that ends with its row's break ends at the start of the next."""
+    """The rows of `node`. A node that includes a line break ends at column 0 of the next row, which does not count."""
     last = node.end_point.row - (node.end_point.column == 0 and node.end_point.row > node.start_point.row)
     return range(node.start_point.row, last + 1)
 
@@ -195,7 +195,7 @@ def _bodies(root: Node, language: Language) -> Iterator[Node]:
 
 
 def _runs(code: Code, body: Node) -> Iterator[Span]:
-    """The runs of the body's children that are long enough, and stand on lines of their own."""
+    """The runs of consecutive children that span enough lines and share no line with other code."""
     children = body.named_children
     for index, first in enumerate(children):
         for last in children[index:]:

@@ -1,7 +1,7 @@
-"""Holes that use what other files define: for finding out what related files in the prompt are worth.
+"""Holes that use names from other files: they measure what related files in the prompt are worth.
 
-Python only. An import counts if its module's file lies under the root and defines the name itself, so that who reads
-that file has the definition. Reads the imported files.
+Python only. An import counts if its module's file lies under the root and defines the name itself, so that the file
+contains the definition. Reads the imported files.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from dgls.evaluation.cases.holes import LONGEST_LINE, Code, edges
 _KEPT = 256
 
 
-class Borrowed:
-    """The names that files under `root` have from each other."""
+class ImportedNames:
+    """The names that files under `root` import from each other."""
 
     def __init__(self, root: Path) -> None:
         self._files = Files(Exclusion([root.as_uri()]))
@@ -33,7 +33,7 @@ class Borrowed:
         return lambda code, rng: self._cut(code, rng, path)
 
     def _cut(self, code: Code, rng: Random, path: Path) -> Span | None:
-        """A line that uses such a name; or, as often, its rest from the edge of a word before the name."""
+        """A line that uses such a name or, half of the time, its rest from the edge of a word before the name."""
         uses = self._uses(code, path) if code.language.id == "python" else []
         if not uses:
             return None
@@ -42,9 +42,9 @@ class Borrowed:
         return Span(rng.choice(starts) if starts else line.start, line.end)
 
     def _uses(self, code: Code, path: Path) -> list[tuple[Span, int]]:
-        """Lines and the offsets in them at which a name from another file is used."""
+        """The lines that use a name from another file, with the offset of the use."""
         names = self.names(code, path)
-        found = []
+        uses = []
         waiting = [code.root] if names else []
         while waiting:
             node = waiting.pop()
@@ -54,20 +54,24 @@ class Borrowed:
             line = code.lines.get(node.start_point.row)
             if line is None or line.end - line.start > LONGEST_LINE:
                 continue
-            if node.type == "identifier" and (node.text or b"").decode() in names and not _is_own(node):
-                found.append((line, code.offset(node.start_point.row, node.start_point.column)))
-        return sorted(found, key=lambda use: use[1])
+            if (
+                node.type == "identifier"
+                and (node.text or b"").decode() in names
+                and not _is_argument_or_attribute(node)
+            ):
+                uses.append((line, code.offset(node.start_point.row, node.start_point.column)))
+        return sorted(uses, key=lambda use: use[1])
 
     def names(self, code: Code, path: Path) -> frozenset[str]:
-        """What the file calls the names that it has from other files."""
-        found = set()
+        """The local names of what the file imports from other files."""
+        bound = set()
         for wanted in outline(code.document.text).imports:
             for place in self._files.resolve(wanted, path) if wanted.name else ():
                 if place != path and place.is_file():
                     if wanted.name in self._defined(place):
-                        found.add(wanted.bound)
+                        bound.add(wanted.bound)
                     break
-        return frozenset(found)
+        return frozenset(bound)
 
 
 def _defined(path: Path) -> frozenset[str]:
@@ -77,8 +81,8 @@ def _defined(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _is_own(node: Node) -> bool:
-    """A keyword argument or an attribute that only happens to be called so."""
+def _is_argument_or_attribute(node: Node) -> bool:
+    """Whether the identifier is a keyword argument's or an attribute's name, which only happens to be equal."""
     parent = node.parent
     if parent is None:
         return False

@@ -1,9 +1,9 @@
-"""The source files of a folder, by package: what holes may be cut into.
+"""The source files of a folder, by package, for cutting holes.
 
-Left out: what git ignores (unless the folder itself is), secrets, hidden folders, virtual environments, build output,
-vendored, generated, very small and very large files, and what is no UTF-8. A file's package is the distribution that
-installed it, where the folder is a site-packages or lies in one; `python` in a standard library; else the top folder
-under the given one. Reads the disk; on any thread.
+Skips files that git ignores (unless it ignores the folder itself), secrets, hidden folders, virtual environments,
+build output, vendored, generated, very small and very large files, and files that are not UTF-8. A file's package is
+the distribution that installed it, if the folder is or lies in a site-packages; `python` in a standard library; else
+the top folder under the given one. Reads the disk; runs on any thread.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CODE = frozenset(
         *("ruby", "php", "lua", "shellscript", "html", "css"),
     ]
 )
-"""Code, not values: a folder's JSON alone may outnumber its code."""
+"""Programming languages only: a folder may hold more JSON than code."""
 _SKIPPED = frozenset(
     [
         *("node_modules", "bower_components", "__pycache__", "site-packages", "build", "dist", "target"),
@@ -36,14 +36,14 @@ _SKIPPED = frozenset(
     ]
 )
 _GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated", re.IGNORECASE)
-_HEAD = 3000  # characters in which a file says that it is generated
+_HEAD = 3000  # characters in which a generated file declares itself
 _SIZES = range(200, 300_000)
 _LONGEST_MEAN_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class SourceFile:
-    """`name` is its path below the root that its imports start from."""
+    """`name` is the path relative to the root of its imports."""
 
     package: str
     language: str
@@ -52,9 +52,9 @@ class SourceFile:
 
 
 class Sources:
-    """The files of `folder`, sorted by name. Raises `UnusableSource` where there is no such folder, or none in it.
+    """The files of `folder`, sorted by name. Raises `UnusableSource` if there is no folder, or no file in it.
 
-    `root` is where their imports start: the folder itself, or what holds it if it is a Python package.
+    `root` is where imports start: the folder itself, or the parent of the outermost Python package around it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,19 +66,19 @@ class Sources:
             self.root = self.root.parent
         package_of = _packages(folder)
         named = ((path, path.relative_to(self.root).as_posix()) for path in _walk(folder))
-        found = [SourceFile(package_of(path), language_of("", name).id, name, path) for path, name in named]
-        self.files = sorted(found, key=lambda file: file.name)
+        unsorted = [SourceFile(package_of(path), language_of("", name).id, name, path) for path, name in named]
+        self.files = sorted(unsorted, key=lambda file: file.name)
         self._exclusion = Exclusion([folder.as_uri()])
-        # Where git ignores the folder itself, it was named for all that.
+        # If git ignores the folder itself, the user still named it.
         self._is_ignored = self._exclusion.of_path(folder / "any.py", opened=False) is not None
-        if not found:
+        if not unsorted:
             raise UnusableSource(
                 f"{folder} holds no source files that can be parsed (hidden, vendored, built, very small and very "
                 "large ones aside); name another folder"
             )
 
     def read(self, file: SourceFile) -> str | None:
-        """The text; None if it is to be left out. Only now is that looked into: most files are never drawn."""
+        """The text, or None to skip the file. Checked only here, as most files are never drawn."""
         try:
             if self._exclusion.of_path(file.path, opened=self._is_ignored) is not None:
                 return None
@@ -90,7 +90,7 @@ class Sources:
 
 
 def _walk(folder: Path) -> Iterator[Path]:
-    """Links are not followed: they may lead in circles, or out."""
+    """Does not follow links: they may form cycles or leave the folder."""
     suffixes = {
         suffix
         for language in LANGUAGES
@@ -104,8 +104,8 @@ def _walk(folder: Path) -> Iterator[Path]:
             if os.path.splitext(name)[1] in suffixes:  # noqa: PTH122 (a Path a file takes most of the time)
                 path = here / name
                 with suppress(OSError):
-                    found = path.lstat()
-                    if stat.S_ISREG(found.st_mode) and found.st_size in _SIZES:
+                    status = path.lstat()
+                    if stat.S_ISREG(status.st_mode) and status.st_size in _SIZES:
                         yield path
 
 
@@ -120,7 +120,7 @@ def _is_skipped(folder: Path) -> bool:
 
 
 def _packages(folder: Path) -> Callable[[Path], str]:
-    """The name of a file's package, by what `folder` is."""
+    """A function from a file to its package's name, for the kind of `folder` that this is."""
     for place in (folder, *folder.parents):
         if any(place.glob("*.dist-info")):
             return partial(_installed_by, place, _distributions(place))
@@ -139,8 +139,8 @@ def _installed_by(site: Path, owners: Mapping[str, str], path: Path) -> str:
 
 
 def _distributions(site: Path) -> dict[str, str]:
-    """Installed files to the distributions that list them. Read as text: importlib's reader takes minutes for what
-    is a second's work, with the hundred thousand files of a few large packages."""
+    """Maps installed files to their distributions. Reads RECORD files as text: with a hundred thousand files, importlib
+    takes minutes, this a second."""
     owners = {}
     for record in site.glob("*.dist-info/RECORD"):
         owner = normalised(record.parent.name.partition("-")[0])
@@ -151,5 +151,5 @@ def _distributions(site: Path) -> dict[str, str]:
 
 
 def normalised(name: str) -> str:
-    """A distribution's name as registries compare it."""
+    """A distribution's name in the normalised form that registries compare."""
     return re.sub(r"[-_.]+", "-", name).lower()

@@ -1,8 +1,8 @@
-"""Does a fill say once more what stands behind it anyway?
+"""Whether a fill repeats the code after it.
 
-What a user calls a repetition: the line they see below stands there twice now, or the rest of the line does. A lone
-bracket is none as long as the brackets pair. Pure functions on text; they know neither the model nor the planner,
-so that what they count does not depend on what the product already takes away.
+A fill repeats if the next lines, or the rest of the line, now appear twice. A single bracket does not count while the
+brackets pair. Pure functions on text: they know neither the model nor the planner, so the count does not depend on the
+repetitions that the product already removes.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from dgls.code.languages import Language
 _NEAR = 4000
 """Characters on either side in which brackets are paired."""
 _SHORTEST = 3
-"""Characters of the rest of the line that are no coincidence, short of all of it."""
+"""Fewer shared characters count as coincidence, unless they are the whole rest of the line."""
 
 
 def repeats_after(prefix: str, fill: str, suffix: str, answer: str, language: Language) -> bool:
-    """Whether `fill`, between `prefix` and `suffix`, repeats the code after it. What its author wrote does not."""
+    """Whether `fill`, between `prefix` and `suffix`, repeats the code after it. The author's own text never counts."""
     if fill.rstrip() == answer.rstrip() or not fill.strip():
         return False
     return any(
-        repeated and (_says_something(repeated) or _unpairs(prefix, fill, suffix, answer, language))
+        repeated and (_has_word(repeated) or _unpairs(prefix, fill, suffix, answer, language))
         for repeated in (_lines_again(prefix, fill, suffix), _rest_again(fill, suffix))
     ) and not (answer.strip() and repeats_after(prefix, answer, suffix, "", language))
 
 
 def _lines_again(prefix: str, fill: str, suffix: str) -> str:
-    """The fill's last lines where they are the next ones below; the last of several may be cut short."""
+    """The fill's last lines if they equal the next lines below; the last of several may be incomplete."""
     left = prefix.rpartition("\n")[2]
     rest, _, below = suffix.partition("\n")
     if rest.strip() and "\n" not in fill:
@@ -47,7 +47,7 @@ def _lines_again(prefix: str, fill: str, suffix: str) -> str:
 
 
 def _rest_again(fill: str, suffix: str) -> str:
-    """The longest end of the fill with which the rest of the line starts."""
+    """The longest suffix of the fill that starts the rest of the line."""
     rest = suffix.partition("\n")[0].strip()
     fill = fill.rstrip()
     for length in range(min(len(rest), len(fill)), 0, -1):
@@ -58,21 +58,21 @@ def _rest_again(fill: str, suffix: str) -> str:
 
 
 def _splits_word(fill: str, rest: str, length: int) -> bool:
-    """Is what both share only a part of a word on either side? `items` before `s)` says nothing twice."""
+    """Whether the shared text is part of a word on either side: `items` before `s)` repeats nothing."""
     before, after = fill[-length - 1 : -length], rest[length : length + 1]
     return bool(re.match(r"\w\w", before + rest[:1]) or re.match(r"\w\w", rest[length - 1] + after))
 
 
-def _says_something(text: str) -> bool:
+def _has_word(text: str) -> bool:
     return re.search(r"\w", text) is not None
 
 
 def _unpairs(prefix: str, fill: str, suffix: str, answer: str, language: Language) -> bool:
-    """Are more brackets without a partner than the author left?"""
+    """Whether the fill leaves more unpaired brackets than the author's text."""
 
     def alone(middle: str) -> int:
-        found = balance(prefix[-_NEAR:] + middle + suffix[:_NEAR], language)
-        return len(found.openers) + len(found.closers)
+        unpaired = balance(prefix[-_NEAR:] + middle + suffix[:_NEAR], language)
+        return len(unpaired.openers) + len(unpaired.closers)
 
     return alone(fill) > alone(answer)
 

@@ -1,7 +1,7 @@
-"""The outcomes of a run on disk: a header that says what they depend on, then one outcome a line, all JSON.
+"""A run's outcomes on disk: a header with all that they depend on, then one outcome a line, all JSON.
 
-A run that was cut off goes on where it ended, as long as the header is the same. A line that was cut off is dropped.
-Knows files and nothing of models; one run at a time writes a file.
+An interrupted run resumes where it ended if the header is equal. An incomplete last line is dropped. Knows files, not
+models; one run at a time writes a file.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class UnusableResults(DglsError):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """All that the outcomes depend on, the machine's rounding aside.
+    """All that the outcomes depend on, except the machine's rounding.
 
-    `weights` and `cases` are fingerprints; `profile` is the model's with what was set, calibration included.
+    `weights` and `cases` are fingerprints; `profile` is the effective one, with overrides and calibration.
     """
 
     model: str
@@ -56,7 +56,7 @@ class Header:
 
 
 class Results:
-    """An open results file. `outcomes` by case id are those it holds already."""
+    """An open results file. `outcomes` maps case ids to the outcomes in the file."""
 
     def __init__(self, path: Path, header: Header) -> None:
         """Raises `UnusableResults`."""
@@ -89,7 +89,7 @@ class Results:
 
 
 def default_path(header: Header) -> Path:
-    """A file of its own for each header, in the user's cache folder."""
+    """One file for each header, in the user's cache folder."""
     return user_cache_path("dgls", appauthor=False) / "evaluation" / f"{header.digest[:16]}.jsonl"
 
 
@@ -100,14 +100,14 @@ def read(path: Path, header: Header) -> tuple[dict[str, Outcome], int]:
     end = content.rfind(b"\n") + 1
     first, *lines = content[:end].split(b"\n")[:-1] or [content]
     try:
-        found = json.loads(first)
-        if not isinstance(found, dict) or found.get("format") != _FORMAT:
+        stored = json.loads(first)
+        if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
             raise ValueError("no header")
         outcomes = [_CONVERTER.structure(json.loads(line), Outcome) for line in lines]
     except (ValueError, TypeError, ClassValidationError):
         raise UnusableResults(f"{path} is no results file of this version; name another file") from None
-    own = asdict(header)
-    differing = sorted(name for name in own if own[name] != found.get(name))
+    fields = asdict(header)
+    differing = sorted(name for name in fields if fields[name] != stored.get(name))
     if differing:
         raise UnusableResults(
             f"{path} holds results of another run (it differs in {', '.join(differing)}); name another file"
@@ -120,7 +120,7 @@ def fingerprint_of_cases(cases: Iterable[Case]) -> str:
 
 
 def _digest(texts: Iterable[str]) -> str:
-    found = hashlib.sha256()
+    digest = hashlib.sha256()
     for text in texts:
-        found.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return found.hexdigest()
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()

@@ -1,7 +1,7 @@
-"""Cases to outcomes, in the order of the cases: what the results hold already is taken from there.
+"""Runs the cases in order and stores their outcomes; skips cases whose outcome is stored already.
 
-One thread fills (the engine is one, and not thread-safe); meanwhile others wait for the children that run the filled
-programs. An outcome is kept as soon as it is complete and all before it are, so a run may be cut off at any time.
+The calling thread fills, as the engine is not thread-safe; pool threads wait for the processes that test the filled
+programs. An outcome is stored once it and all before it are complete, so a run can be interrupted at any time.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dgls.evaluation.running.attempt import Conditions, Count, Infiller, as_type
 from dgls.evaluation.running.results import Results
 
 Passes = Callable[[str], bool]
-"""Does the program of this source end well? Called on several threads at once."""
+"""Whether a program with this source passes its tests. Called on several threads at once."""
 
 _WAITING = 4
-"""Filled cases a job that may wait for their tests; the engine pauses for more."""
+"""Filled cases, for each job, that may wait for their tests before the engine pauses."""
 
 
 def evaluate(
@@ -31,7 +31,7 @@ def evaluate(
     results: Results,
     jobs: int = 1,
 ) -> Generator[Outcome]:
-    """One outcome a case. Closing the iterator waits for the tests that are running and drops those that are not."""
+    """One outcome for each case. Closing the iterator waits for running tests and cancels the rest."""
     known = dict(results.outcomes)
     waiting: deque[tuple[Outcome, Future[bool] | None]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="tests") as pool:
@@ -51,7 +51,7 @@ def evaluate(
 
 
 def _tested(case: Case, outcome: Outcome, passes: Passes, pool: ThreadPoolExecutor) -> Future[bool] | None:
-    """A case without a suggestion leaves the program with its hole, which may well pass: it counts as failed."""
+    """The pending test. A case without a suggestion counts as failed: its program might pass with the hole empty."""
     if case.program is None:
         return None
     if outcome.rejected is not None:
