@@ -1,5 +1,5 @@
-"""What else of the workspace a model is shown, and what of it never: secrets stay out, here and nowhere else.
+"""Selects workspace code to show a model, and excludes secrets. No other package decides on exclusion.
 
-Reads files: everything in here runs on the session's reading thread, never on the asyncio loop. Knows neither LSP's
+Reads files, so all of it runs on the session's reading thread, never on the asyncio loop. Knows neither LSP's
 messages nor tokens.
 """

@@ -1,6 +1,6 @@
-"""Files that are known by their names: those that hold secrets, and lock files. Rules as in a .gitignore.
+"""Names of files that hold secrets, and of lock files, as rules of a .gitignore.
 
-They are matched against whole paths in lower case, so a folder's name excludes all below it. Values only.
+The rules match whole paths in lower case, so a folder's name excludes all files below it. Plain data.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 
 SECRETS = (
-    # these are files; folders of code are called so, too
+    # files only: folders of code have these names, too
     *("credentials", "kubeconfig", "*_rsa", "*_dsa", "*_ecdsa", "*_ed25519"),
     *("!credentials/", "!kubeconfig/", "!*_rsa/", "!*_dsa/", "!*_ecdsa/", "!*_ed25519/"),
-    # settings of one machine or one deployment; what is written to be copied and filled in holds none
+    # settings of one machine or deployment; templates of them hold no secrets
     *(".env", ".env.*", ".env-*", "*.env", ".envrc", ".envrc.*", ".flaskenv", ".dev.vars"),
     *(".renviron", ".secret", ".secrets"),
     *("!.env*.example", "!.env*.sample", "!.env*.template", "!.env*.dist", "!.env*.defaults"),
@@ -35,16 +35,16 @@ SECRETS = (
     *("**/.docker/config.json", ".dockercfg"),
     *(".dockerconfigjson", ".terraformrc", "terraform.rc", ".terraform/", "*.tfstate", "*.tfstate.*", "*.tfvars"),
     "*.tfvars.json",
-    # what tools remember
+    # histories and repositories
     *(".git/", ".hg/", ".svn/", ".bash_history", ".zsh_history", ".python_history", ".psql_history"),
     ".node_repl_history",
 )  # fmt: skip
 
 BACKUP = re.compile(r"(~|\.(bak|backup|old|orig|save|copy|tmp|sw[a-p])|[._-]\d+)$", re.IGNORECASE)
-"""What editors and people put behind the name of a file of which they keep a copy."""
+"""Endings that editors and people add to the name of a backup copy."""
 
 LOCKS = (
     *("*.lock", "package-lock.json", "npm-shrinkwrap.json", "pnpm-lock.yaml", "bun.lockb", "go.sum"),
     *("gradle.lockfile", "packages.lock.json", "package.resolved"),
 )
-"""No secrets, and of no use to anybody."""
+"""Not secret, but useless as context."""

@@ -1,9 +1,9 @@
 """Which files are kept from the model, and why.
 
-An excluded file is never read for another one's sake, not even when it is open in the editor, and nothing is
-suggested in it unless the user asks. A file is judged by the path it was asked for and by the one that this resolves
-to: a link to a secret is a secret. URIs of other schemes than `file` (notebook cells, unsaved files) are judged
-by name. Nothing lifts an exclusion by name. Reads the disk; belongs to the reading thread.
+An excluded file never becomes context for another file, even while it is open in the editor, and gets no automatic
+suggestions. Both the given path and the resolved path count: a link to a secret is a secret. URIs with other schemes
+than `file` (notebook cells, unsaved files) are judged by name. No setting lifts an exclusion by name. Reads the disk;
+runs on the reading thread.
 """
 
 from __future__ import annotations
@@ -34,18 +34,18 @@ class Excluded(StrEnum):
 
 
 class Exclusion:
-    """`folders` are the workspace folders' URIs; `globs` the user's own, as in a .gitignore at each of them."""
+    """`folders` are the workspace folders' URIs; `globs` are the user's patterns, as in a .gitignore in each folder."""
 
     def __init__(self, folders: Sequence[str] = (), globs: Sequence[str] = ()) -> None:
-        found = [path for uri in folders if (path := path_of(uri)) is not None]
-        self.folders = tuple(dict.fromkeys([*found, *(Path(os.path.realpath(path)) for path in found)]))
+        paths = [path for uri in folders if (path := path_of(uri)) is not None]
+        self.folders = tuple(dict.fromkeys([*paths, *(Path(os.path.realpath(path)) for path in paths)]))
         self._ignored = Ignored(self.folders)
         self._secrets, self._locks = GitIgnoreSpec.from_lines(SECRETS), GitIgnoreSpec.from_lines(LOCKS)
         self._chosen = GitIgnoreSpec.from_lines(globs)
         self._by_name = lru_cache(maxsize=4096)(self._judge_name)
 
     def of_uri(self, uri: str, *, opened: bool) -> Excluded | None:
-        """Why the file is excluded; None if it is not. What git ignores is not while it is `opened`."""
+        """Why the file is excluded, or None. A file that git ignores is allowed while it is `opened`."""
         for name in _names(uri):
             if (why := self._by_name(name)) is not None:
                 return why
@@ -53,7 +53,7 @@ class Exclusion:
         return None if path is None else self.of_path(path, opened=opened)
 
     def of_path(self, path: Path, *, opened: bool) -> Excluded | None:
-        """As `of_uri`, of an absolute path. What can't be resolved is taken for a secret."""
+        """As `of_uri`, for an absolute path. A path that cannot be resolved counts as a secret."""
         try:
             real = Path(os.path.realpath(path))
         except (OSError, ValueError):
@@ -75,19 +75,19 @@ class Exclusion:
 
 
 def path_of(uri: str) -> Path | None:
-    """The path of a local file's URI; None of any other."""
+    """The path of a local file's URI, or None for any other URI."""
     match = re.match(r"file://(?:localhost)?(/.*)", uri, re.IGNORECASE | re.DOTALL)
     return Path(os.path.normpath(url2pathname(match[1]))) if match is not None else None
 
 
 def _original(name: str) -> str:
-    """The name of the file that this is a copy of, if it is one."""
+    """The name without the endings of backup copies."""
     while (shorter := BACKUP.sub("", name)) != name and not shorter.endswith("/"):
         name = shorter
     return name
 
 
 def _names(uri: str) -> tuple[str, ...]:
-    """What a URI may be the name of: a client may or may not have meant a fragment or query by # or ?."""
+    """The names that a URI may stand for: # and ? may be part of the name or start a fragment or query."""
     rest = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]+:(//[^/]*)?", "", uri)
     return tuple(dict.fromkeys((unquote(rest), unquote(re.split("[?#]", rest, maxsplit=1)[0]))))

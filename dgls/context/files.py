@@ -1,7 +1,7 @@
-"""Other files of the workspace, read for their outlines: as the editor has them, else from the disk, each once.
+"""Outlines of the workspace's other files, read from the editor if open there, else from the disk; cached.
 
-Only regular files inside a workspace folder that are neither excluded nor large are read, whatever links lead there.
-Belongs to the reading thread.
+Reads only regular files inside a workspace folder that are neither excluded nor large; links are resolved first. Runs
+on the reading thread.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ class Files:
     _outlines: dict[Path, tuple[object, Outline]] = field(default_factory=dict)
 
     def texts(self, opened: Mapping[str, Document]) -> Texts:
-        """Those of the open documents that may be shown for another one's sake."""
-        found = {}
+        """The open documents that are not excluded, by resolved path."""
+        texts = {}
         for uri, document in opened.items():
             path = path_of(uri)
             if path is not None and self.exclusion.of_uri(uri, opened=True) is None:
-                found[Path(os.path.realpath(path))] = document
-        return found
+                texts[Path(os.path.realpath(path))] = document
+        return texts
 
     def outline(self, path: Path, texts: Texts) -> Outline | None:
-        """None of a file that is not there or may not be read."""
+        """The file's outline, or None if it is absent, excluded or large."""
         try:
             real = Path(os.path.realpath(path))
             document = texts.get(real)
@@ -48,10 +48,10 @@ class Files:
                 return None
             if document is not None:
                 return self._kept(real, (document.version, hash(document.text)), document.text[:LARGEST])
-            found = real.stat()
-            if found.st_size > LARGEST:
+            status = real.stat()
+            if status.st_size > LARGEST:
                 return None
-            stamp = (found.st_mtime_ns, found.st_size, found.st_ino)
+            stamp = (status.st_mtime_ns, status.st_size, status.st_ino)
             known = self._outlines.get(real)
             if known is not None and known[0] == stamp:
                 return known[1]
@@ -60,12 +60,12 @@ class Files:
             return None
 
     def shown(self, path: Path) -> str:
-        """What a model is told of a path: the part inside the workspace."""
+        """The path as the model sees it: relative to the workspace folder."""
         inside = (folder for folder in self.exclusion.folders if folder in path.parents)
         return next((path.relative_to(folder).as_posix() for folder in inside), path.name)
 
     def resolve(self, wanted: Import, importer: Path) -> Iterator[Path]:
-        """Where the module of an import may lie, the likeliest first; the files may not be there."""
+        """Candidate files of an import's module, the likeliest first; they may not exist."""
         parts = [part for part in wanted.module.split(".") if part]
         roots = [importer.parents[wanted.level - 1]] if 0 < wanted.level <= len(importer.parents) else []
         for root in roots if wanted.level else self._roots(importer):

@@ -1,7 +1,7 @@
-"""What git ignores: nested .gitignore files and .git/info/exclude, as git reads them (not the user's global file).
+"""Tells which files git ignores: nested .gitignore files and .git/info/exclude (not the user's global file).
 
-Rules are read anew when a file of them changes. Where there is no repository, the .gitignore files of the workspace
-folder count all the same. Reads files; belongs to the reading thread.
+Reloads rules when their file changes. Outside a repository, the .gitignore files of the workspace folder apply. Reads
+files; runs on the reading thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 Stamp = tuple[int, int] | None
-"""When a file changed and how long it is; None where there is no file."""
+"""A file's modification time and size, or None if there is no file."""
 
 _RULES_BYTES = 256_000
 _DEEPEST = 64
@@ -24,14 +24,14 @@ _KEPT = 4096
 
 @dataclass(slots=True)
 class Ignored:
-    """`folders` are the workspace's, resolved."""
+    """`folders` are the resolved workspace folders."""
 
     folders: Sequence[Path]
     _rules: dict[str, tuple[Stamp, GitIgnoreSpec]] = field(default_factory=dict)
     _decided: dict[str, tuple[tuple[Stamp, ...], bool]] = field(default_factory=dict)
 
     def holds(self, path: Path) -> bool:
-        """Does git ignore this file (an absolute path)? Files deeper than anybody's are taken for ignored."""
+        """Whether git ignores this file (an absolute path). Files deeper than `_DEEPEST` count as ignored."""
         root = self._root(path)
         if root is None:
             return False
@@ -51,7 +51,7 @@ class Ignored:
         return decided[1]
 
     def _root(self, path: Path) -> Path | None:
-        """The repository that a file belongs to, else the outermost workspace folder that holds it."""
+        """The root of the file's repository, else the outermost workspace folder that contains it."""
         for parent in path.parents:
             if os.path.lexists(parent / ".git"):
                 return parent
@@ -70,28 +70,28 @@ class Ignored:
 
 
 def _ignores(levels: Sequence[GitIgnoreSpec | None], parts: Sequence[str]) -> bool:
-    """`levels` are the rules of the repository, then of each folder down to the file's; what is in an ignored
-    folder is ignored, whatever is said of it."""
+    """`levels` are the rules of the repository, then of each folder down to the file's. No rule can include a file
+    of an ignored folder again."""
     for depth in range(1, len(parts) + 1):
         folder = "/" if depth < len(parts) else ""
-        if _last_word(levels, parts[:depth], folder):
+        if _matches(levels, parts[:depth], folder):
             return True
     return False
 
 
-def _last_word(levels: Sequence[GitIgnoreSpec | None], parts: Sequence[str], folder: str) -> bool:
-    """The nearest rules that say anything decide; the repository's own exclude file comes last."""
+def _matches(levels: Sequence[GitIgnoreSpec | None], parts: Sequence[str], folder: str) -> bool:
+    """The nearest level with a matching rule decides; the repository's exclude file comes last."""
     for level in range(len(parts), -1, -1):
         rules = levels[level]
         if rules is not None:
-            said = rules.check_file("/".join(parts[max(0, level - 1) :]) + folder).include
-            if said is not None:
-                return said
+            ignored = rules.check_file("/".join(parts[max(0, level - 1) :]) + folder).include
+            if ignored is not None:
+                return ignored
     return False
 
 
 def _exclude_file(root: Path) -> Path:
-    """A worktree's or submodule's .git is a file that names the folder."""
+    """The repository's exclude file. In a worktree or submodule, .git is a file that names the folder."""
     git = root / ".git"
     try:
         if git.is_file():
@@ -106,10 +106,10 @@ def _exclude_file(root: Path) -> Path:
 
 def _stamp(file: str) -> Stamp:
     try:
-        found = os.stat(file)  # noqa: PTH116 (a Path a file would double what a decision costs)
+        status = os.stat(file)  # noqa: PTH116 (a Path for each file doubles the time of a decision)
     except (OSError, ValueError):
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size
 
 
 def _parse(file: str) -> GitIgnoreSpec:
@@ -122,7 +122,7 @@ def _parse(file: str) -> GitIgnoreSpec:
 
 
 def _patterns(line: str) -> Iterator[GitIgnoreSpecPattern]:
-    """One line's rule; git passes over what is none."""
+    """The rule in one line; like git, skips invalid lines."""
     try:
         yield from GitIgnoreSpec.from_lines([line]).patterns
     except ValueError:

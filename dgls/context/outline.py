@@ -1,8 +1,8 @@
-"""What a Python file defines, as its signatures say it, and what it imports.
+"""The definitions and imports of a Python file.
 
-A definition is shown by its head, its docstring's first line and, of a class, its public members. No values, and no
-strings in a head save in types: what a constant or a parameter is set to may be anybody's password. Pure; a text that
-does not parse gives what could be read of it.
+A definition becomes its signature, its docstring's first line and, for a class, its public members. Values are left
+out, and so are strings in a signature except in types: a constant or default may be a password. Pure; broken text
+gives the definitions that parse.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dgls.code.languages import language_of
 from dgls.code.syntax import grammar_of
 
 LONGEST = 1500
-"""Characters of one definition; more of a class is left out."""
+"""Characters of one definition; further members of a class are left out."""
 _LONGEST_HEAD, _LONGEST_DOC = 400, 100
 
 _NESTED = frozenset(
@@ -28,7 +28,7 @@ _SHOWN_DUNDERS = frozenset(["__init__", "__call__"])
 
 @dataclass(frozen=True, slots=True)
 class Import:
-    """`name` of `module` (`level` dots before it) is called `bound` here; without a name, the module itself is."""
+    """Binds `name` of `module` (with `level` leading dots) to `bound`; without a name, binds the module."""
 
     module: str
     level: int
@@ -38,7 +38,7 @@ class Import:
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """The module's own imports and definitions, each in file order; `definitions` are the texts to show."""
+    """A module's imports and definitions in file order; `definitions` maps names to the texts to show."""
 
     imports: tuple[Import, ...] = ()
     definitions: Mapping[str, str] = field(default_factory=dict)
@@ -59,7 +59,7 @@ def outline(text: str) -> Outline:
 
 
 def _statements(nodes: Iterable[Node]) -> Iterator[Node]:
-    """The module's own, those under conditions included."""
+    """The module-level statements, including those inside `if` and `try`."""
     for node in nodes:
         if node.type in _NESTED:
             yield from _statements(node.named_children)
@@ -84,7 +84,7 @@ def _imports(node: Node) -> Iterator[Import]:
 
 
 def _is_named(one: Import) -> bool:
-    """Half typed, a name may be anything, even nothing; and it becomes part of a path."""
+    """Whether all names are identifiers: a half-typed name may be anything, and names become parts of a path."""
     module = filter(None, one.module.split("."))
     names = [*module, *one.bound.split("."), one.name or "module"] if one.name != "*" else module
     return all(name.isidentifier() for name in names)
@@ -97,7 +97,7 @@ def _aliased(named: Node) -> tuple[str, str]:
 
 
 def _definition(node: Node, indent: str) -> Iterator[tuple[str, list[str]]]:
-    """The name and the lines to show of what a statement defines, if it does."""
+    """The name that a statement defines, if any, and the lines to show."""
     if node.type == "decorated_definition":
         inner = node.child_by_field_name("definition")
         yield from _definition(inner, indent) if inner is not None else ()
@@ -134,7 +134,7 @@ def _head(node: Node) -> str:
 
 
 def _strings(nodes: Iterable[Node], end: int) -> Iterator[Node]:
-    """The strings up to the byte `end`, save those that are types."""
+    """The strings before the byte `end`, except those inside types."""
     for node in nodes:
         if node.start_byte >= end or node.type == "type":
             continue

@@ -1,6 +1,6 @@
-"""The workspace around the file at hand: what of it is kept from the model, and what the model is shown.
+"""The workspace around the edited file: which files are excluded, and which snippets the model sees.
 
-The session's one door to this package. Reads files; belongs to the reading thread, so nothing is locked.
+The session uses only this module of the package. Reads files; runs on the reading thread, so it needs no locks.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from dgls_engine.types import Snippet
 
 Source = Literal["imports", "open files"]
 FRESH_SECONDS = 2.0
-"""How long snippets stay as they are while nothing in the editor asks for others."""
+"""Seconds for which snippets stay cached while the editor's documents do not change."""
 
 
 @dataclass
 class Surroundings:
-    """`folders` are the workspace folders' URIs, `globs` what the user excludes."""
+    """`folders` are the workspace folders' URIs, `globs` are the user's exclusions."""
 
     folders: tuple[str, ...] = ()
     globs: tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Surroundings:
     _last: tuple[object, float, tuple[Snippet, ...]] = field(default=((), 0.0, ()), repr=False)
 
     def excluded(self, uri: str) -> Excluded | None:
-        """Why nothing is suggested unasked in an open file; None if it may be."""
+        """Why an open file gets no automatic suggestions, or None if it may get them."""
         return self._files.exclusion.of_uri(uri, opened=True)
 
     def snippets(
@@ -41,24 +41,24 @@ class Surroundings:
     ) -> tuple[Snippet, ...]:
         """Definitions from other files for a region of `document`, chosen by the text outside it alone.
 
-        `documents` are the editor's. None for a file that is no Python or not on this machine.
+        `documents` are the editor's open documents. Empty for a file that is not local Python.
         """
         path = path_of(document.uri)
         if path is None or language_of(document.language, document.uri).id != "python":
             return ()
         others = {uri: other for uri, other in documents.items() if uri != document.uri}
-        asked = (path, above, below, sources, [(uri, other.version, id(other)) for uri, other in others.items()])
+        key = (path, above, below, sources, [(uri, other.version, id(other)) for uri, other in others.items()])
         last, until, snippets = self._last
-        if asked != last or self.clock() >= until:
+        if key != last or self.clock() >= until:
             texts = self._files.texts(others)
             snippets = imported(self._files, path, above, below, texts) if "imports" in sources else ()
             if "open files" in sources:
                 known = "".join(snippet.text for snippet in snippets)
                 snippets += tuple(opened(self._files, above, below, texts, known))
-            self._last = asked, self.clock() + FRESH_SECONDS, snippets
+            self._last = key, self.clock() + FRESH_SECONDS, snippets
         return snippets
 
     @cached_property
     def _files(self) -> Files:
-        """Made on first use: resolving the folders reads the disk."""
+        """Created on first use, as resolving the folders reads the disk."""
         return Files(Exclusion(self.folders, self.globs))

@@ -1,12 +1,12 @@
-"""Run a program that nobody has read, so that it harms nothing, and tell whether it came to its end.
+"""Runs an untrusted program in a sandbox and tells whether it ran to its end.
 
 The program runs in a child (`sandbox_child.py`) in its own session and, where the OS allows, in its own user, network,
 process and mount namespaces; everywhere under limits of time, memory, file size, output and processes, in a temporary
-folder that is deleted afterwards. What the OS does not enforce is watched from here, and all that the program started
-is killed, whatever group it moved to. `Containment` says what holds on this machine.
+folder that is deleted afterwards. This module watches the limits that the OS does not enforce, and
+kills every process that the program started, in any group. `Containment` lists what this machine enforces.
 
-Only a program that runs past its last statement has passed: it is then that a token unknown to it is reported. Knows
-nothing of cases. Runs on the calling thread; several may run at once. POSIX only.
+A program passes only if it runs past its last statement: the child then reports a token that the program does not
+know. Knows nothing of cases. Runs on the calling thread; several may run at once. POSIX only.
 """
 
 from __future__ import annotations
@@ -69,8 +69,8 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What this machine's OS enforces beside the limits: no network, every process ended with the program, nothing
-    writable but a small folder in memory."""
+    """What this machine's OS enforces beside the limits: no network, no process outlives the program, nothing is
+    writable except a small folder in memory."""
 
     network: bool
     processes: bool
@@ -87,7 +87,7 @@ class Containment:
 
 @cache
 def containment() -> Containment:
-    """Found out by running an empty program, once. Raises `SandboxUnavailable` where none can be run."""
+    """Determined once, by running an empty program. Raises `SandboxUnavailable` if that fails."""
     verdict, held = _contain("", Limits(), namespaces=True)
     if not verdict.passed:
         raise SandboxUnavailable(
@@ -97,7 +97,7 @@ def containment() -> Containment:
 
 
 def run_program(source: str, limits: Limits, *, namespaces: bool = True) -> Verdict:
-    """Run Python source to its end, or to a limit. Without `namespaces`: as where the OS has none."""
+    """Run Python source to its end or to a limit. Without `namespaces`, runs as on an OS that has none."""
     return _contain(source, limits, namespaces)[0]
 
 
@@ -141,14 +141,14 @@ def _started(folder: str, mark: str, inlet: int) -> Iterator[subprocess.Popen[by
 
 def _tell(child: subprocess.Popen[bytes], spec: str) -> None:
     assert child.stdin is not None
-    with suppress(BrokenPipeError):  # it has died: `watch` will see
+    with suppress(BrokenPipeError):  # the child died: `watch` notices
         child.stdin.write(spec.encode("utf-8", "surrogatepass"))
     with suppress(BrokenPipeError):
         child.stdin.close()
 
 
 class _Run:
-    """One program that is running: reads what it says, looks after what it starts, ends all of it."""
+    """One running program: reads its output and reports, watches its processes, kills them all."""
 
     def __init__(self, child: subprocess.Popen[bytes], outlet: int, folder: str, mark: str, limits: Limits) -> None:
         assert child.stdout is not None
@@ -162,7 +162,7 @@ class _Run:
 
     @property
     def lines(self) -> list[str]:
-        """What was reported: whole lines."""
+        """The complete lines that the child reported."""
         return self._reported.decode("utf-8", "replace").split("\n")[:-1]
 
     @property
@@ -175,7 +175,7 @@ class _Run:
         return next((int(line.split()[1]) for line in self.lines if line.startswith("ended ")), None)
 
     def watch(self) -> Reason | None:
-        """Until the program has ended, or had to be stopped: then why."""
+        """Wait until the program ends (None) or exceeds a limit (the reason)."""
         now = time.monotonic()
         deadline, look = now + self._limits.seconds, now + _FIRST_LOOK
         while self.exit_code is None and self._child.poll() is None:
@@ -202,7 +202,7 @@ class _Run:
             self._kill(found)
             time.sleep(0.01)
         with suppress(subprocess.TimeoutExpired):
-            self._child.wait(1)  # it buries the others, and ends
+            self._child.wait(1)  # it reaps the others, and ends
         self._child.kill()
 
     def _read(self, seconds: float) -> None:
@@ -220,7 +220,7 @@ class _Run:
                 self.tail = (self.tail + chunk)[-_TAIL:]
 
     def _over(self) -> Reason | None:
-        """Limits that no OS enforces for us."""
+        """The exceeded limit, of those that the OS does not enforce, or None."""
         found = self._alive(everywhere=False)
         if len(found) > self._limits.processes + _OWN_PROCESSES - 1:
             return "processes"
@@ -248,7 +248,7 @@ class _Run:
         return [process for process in found if _lives(process)]
 
     def _kill(self, found: list[psutil.Process]) -> None:
-        """By groups first: that is one move, which forks can't outrun."""
+        """Kill whole groups first: one call, which forks cannot outrun."""
         groups = set()
         for process in found:
             with suppress(OSError):
