@@ -74,7 +74,7 @@ def train(
     workers: Workers = 0,
     weights: Annotated[Path | None, typer.Option(help="An exported model to begin a new run with.")] = None,
 ) -> None:
-    """Train, or go on from the run's checkpoint (whose width, depth and lengths then count)."""
+    """Train, or resume from the run's checkpoint, whose width, depth and lengths then apply."""
     torch.set_num_threads(threads)
     if weights is not None:
         exporting.adopt(weights, run)
@@ -94,7 +94,7 @@ def peer(
     seed: int = 0,
     workers: Workers = 0,
 ) -> None:
-    """Train the autoregressive peer of a denoiser, or go on from its checkpoint (whose tokens then count)."""
+    """Train the autoregressive peer of a denoiser, or resume from its checkpoint, whose token limit then applies."""
     torch.set_num_threads(threads)
     if not (run / "run.json").exists():
         begin_peer(run, of, tokens or last_record(of)["tokens"])
@@ -149,7 +149,7 @@ def leg(
 
 @app.command()
 def unpack(parcel: Annotated[Path, typer.Option(help="A run's folder under a leg's `out`.")], run: Run) -> None:
-    """Make a run of a leg's parcel, to export it or to go on with it."""
+    """Unpack a leg's parcel into a run, to export or resume it."""
     if not parcels.unpack(parcel, run):
         raise typer.BadParameter(f"there is no parcel in {parcel}")
 
@@ -194,7 +194,7 @@ def evaluate(
 
 
 def _begin(run: Path, hidden: int, layers: int, sizes: Sizes) -> None:
-    """Fix the shape of a new run, whose tokenizer is there."""
+    """Fix the shape of a new run that has a tokenizer."""
     if not (run / "architecture.json").exists():
         reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
         Architecture.of(reader.size, hidden, layers).save(run / "architecture.json")
@@ -209,7 +209,7 @@ def _corpus(run: Path) -> tuple[list[Source], list[Source]]:
 
 
 def _trainer(run: Path, plan: Plan, device: str, weights: Path | None = None) -> Trainer[Any]:
-    """At the run's checkpoint, or at `weights` if there is none, or at the start."""
+    """Start from the run's checkpoint, else from `weights`, else from nothing."""
     tokenizer, settings = Tokenizer(run / "tokenizer" / "tokenizer.json"), Settings.load(run)
     shape, objective = Architecture.load(run / "architecture.json"), settings.objective(tokenizer)
     plan = replace(plan, tokens=settings.tokens)

@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What a corpus holds of a package: what is told of it where the corpus itself is not."""
+    """The size of a package in a corpus; kept when the corpus itself is not."""
 
     name: str
     licence: str
@@ -48,12 +48,12 @@ class Package:
 
 
 def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source]]:
-    """All (training, held-out) sources on this machine, deduplicated. Of one package at most `limit` characters are
-    taken, so that no single house style dominates."""
+    """All (training, held-out) sources on this machine, deduplicated. Takes at most `limit` characters of
+    one package, so that no single style dominates."""
     seen_hashes: set[str] = set()
     seen_shingles: set[int] = set()
     kept: dict[bool, list[Source]] = {True: [], False: []}
-    # Held-out files come first, so that a copy of one elsewhere is the duplicate that goes.
+    # Held-out files come first, so that their copies elsewhere are dropped as duplicates.
     for held_out in (True, False):
         by_package: defaultdict[str, list[Source]] = defaultdict(list)
         for source in _candidates(held_out):
@@ -64,7 +64,7 @@ def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source
 
 
 def save(sources: list[Source], path: Path) -> None:
-    """One JSON object a line."""
+    """Write one JSON object for each source and line."""
     with path.open("w", encoding="utf-8") as file:
         for source in sources:
             record = {"package": source.package, "licence": source.licence, "path": source.path, "text": source.text}
@@ -87,7 +87,7 @@ def summarise(sources: list[Source], run: Path) -> None:
 
 
 def packages(run: Path) -> list[Package]:
-    """What the corpus of a run holds, by package; a run from before there was a summary gets one."""
+    """The packages in a run's corpus; an older run without a summary gets one."""
     if not (run / "corpus.json").exists():
         summarise(load(run / "training.jsonl"), run)
     return [Package(**row) for row in json.loads((run / "corpus.json").read_text(encoding="utf-8"))]
@@ -122,7 +122,7 @@ def _read(package: str, licence: str, root: Path, path: Path) -> Iterator[Source
         if DROPPED.search(relative) or not 400 <= path.stat().st_size <= 300_000:
             return
         text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError):  # not under the root, not there, or no UTF-8
+    except (OSError, ValueError):  # outside the root, absent, or not UTF-8
         return
     lines = text.splitlines()
     if GENERATED.search(text[:3000]) or not lines or len(text) / len(lines) > 100:
@@ -137,11 +137,11 @@ def _distinct(sources: list[Source], hashes: set[str], shingles: set[int], seed:
     for source in sources:
         digest = hashlib.sha256(source.text.encode()).hexdigest()
         lines = [line.strip() for line in source.text.splitlines() if line.strip() and not line.strip().startswith("#")]
-        own = {hash(tuple(lines[i : i + 5])) for i in range(len(lines) - 4)}
-        if digest in hashes or (own and len(own & shingles) > 0.5 * len(own)):
+        runs = {hash(tuple(lines[i : i + 5])) for i in range(len(lines) - 4)}
+        if digest in hashes or (runs and len(runs & shingles) > 0.5 * len(runs)):
             continue
         hashes.add(digest)
-        shingles |= own
+        shingles |= runs
         if size + len(source.text) <= limit:
             size += len(source.text)
             kept.append(source)

@@ -48,36 +48,38 @@ def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
 
 
 def adopt(exported: Path, run: Path) -> None:
-    """Give a new run the tokenizer and the shape of an exported model, whose weights mean nothing without them.
+    """Copy the tokenizer and the shape of an exported model into a new run, as its weights need both.
 
     Raises `ValueError` if the run has another tokenizer already.
     """
     (run / "tokenizer").mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
-        own = run / "tokenizer" / name
-        if own.exists() and own.read_bytes() != (exported / name).read_bytes():
-            raise ValueError(f"{own} is not the tokenizer of {exported}; delete {own.parent}, or take another run")
-        shutil.copyfile(exported / name, own)
+        target = run / "tokenizer" / name
+        if target.exists() and target.read_bytes() != (exported / name).read_bytes():
+            raise ValueError(
+                f"{target} is not the tokenizer of {exported}; delete {target.parent}, or take another run"
+            )
+        shutil.copyfile(exported / name, target)
     text = read_json(exported / "config.json")["text_config"]
     shape = Architecture.of(text["vocab_size"], text["hidden_size"], text["num_hidden_layers"])
     shape.save(run / "architecture.json")
 
 
 def describe(run: Path, packages: Sequence[Package], folder: Path) -> None:
-    """Write `training.json` beside exported weights: what they were trained on, so that no evaluation on those packages
-    goes unremarked."""
+    """Write `training.json` beside exported weights: the packages they were trained on, so that an evaluation can leave
+    these out."""
     progress = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["progress"]
-    told = {
+    record = {
         "packages": sorted({package.name for package in packages}),
         "tokens": progress["tokens"],
         "steps": progress["step"],
         "minutes": round(progress["seconds"] / 60, 1),
     }
-    (folder / "training.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    (folder / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
-    """Write a complete checkpoint into `folder`; what was there of an earlier one is overwritten."""
+    """Write a complete checkpoint into `folder`; overwrites an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
     module: torch.nn.Module = model  # transformers' own annotation of `to` is wrong
     module.to(torch.bfloat16)

@@ -1,7 +1,7 @@
-"""What a training run is for, as the trainer sees it: how examples become a batch, its loss, and what to watch.
+"""The interface of a training objective: how examples become a batch, its loss, and the figures to log.
 
-The trainer knows nothing beyond this, so the embedded model (`denoising`) and its autoregressive peer
-(`next_token`) are trained by one loop, on examples drawn alike.
+The trainer knows only this, so one loop trains the embedded model (`denoising`) and its autoregressive peer
+(`next_token`) on examples drawn alike.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Batch(Protocol):
 
     @property
     def tokens(self) -> int:
-        """Tokens that pass through the model, padding left out."""
+        """Tokens that pass through the model, without padding."""
         ...
 
     def to(self, device: torch.device) -> Self: ...
@@ -36,7 +36,7 @@ class Objective(Protocol[B]):
     def collate(self, examples: Sequence[Example]) -> B: ...
 
     def loss(self, model: DiffusionGemmaForBlockDiffusion, batch: B, generator: torch.Generator) -> Tensor:
-        """The scalar to bring down; what is random in it comes from `generator`, on the model's device."""
+        """The scalar to minimise; `generator`, on the model's device, is its only source of randomness."""
         ...
 
     def figures(self, model: DiffusionGemmaForBlockDiffusion, batch: B) -> dict[str, float]:

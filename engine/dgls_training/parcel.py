@@ -1,10 +1,10 @@
-"""A run in a few small files: for a machine to be had for minutes only, which forgets all and gives back little.
+"""A run packed into a few small files, for machines that are available for minutes and keep nothing.
 
     parcel.00 parcel.01 ...    one zip archive, cut up: settings, shape, packages, tokenizer, log, `checkpoint.pt`
 
 The packed checkpoint holds the weights in bfloat16 and the progress, no optimizers: at 20 M parameters 40 MB and not
-240. Whoever resumes from it warms the rate up again, which costs the optimizers' memory of some fifty steps. The
-corpus is not packed: it is gathered anew, or lies there still.
+240. Resuming from it warms the rate up again, which costs about fifty steps. The corpus is not packed: it is
+gathered again if it is absent.
 """
 
 from __future__ import annotations

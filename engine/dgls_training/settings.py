@@ -1,4 +1,4 @@
-"""What a run is, kept in its folder as `run.json`, so that no later command has to be told again."""
+"""A run's settings, kept in its folder as `run.json` for all later commands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Settings:
 
     @classmethod
     def load(cls, run: Path) -> Settings:
-        """A run without the file is one of the defaults."""
+        """The settings in `run.json`, or the defaults without the file."""
         path = run / "run.json"
         if not path.exists():
             return cls()

@@ -1,6 +1,6 @@
 """The training loop: one process, CPU or one CUDA device, resumable, its length given in minutes or in tokens.
 
-What is trained for is an `Objective` passed in. The learning rate warms up, stays, and falls over the last 40 % of
+The caller passes in the `Objective`. The learning rate warms up, stays, and falls over the last 40 % of
 the run, so a run can be prolonged by resuming it with more. Muon (Jordan 2024) steps the hidden matrices, AdamW all
 else.
 """
@@ -58,7 +58,7 @@ class Progress:
     tokens: int = 0
 
     def share(self, plan: Plan) -> float:
-        """How much of the run is over: 1 when it is to end."""
+        """The share of the run that is over; 1 ends it."""
         return max(self.seconds / (60 * plan.minutes), self.tokens / plan.tokens if plan.tokens else 0.0)
 
 
@@ -89,7 +89,7 @@ class Trainer(Generic[B]):
         self._done = Value("d", 0.0)
 
     def resume(self) -> bool:
-        """Go on from the folder's last checkpoint, if it has one."""
+        """Resume from the folder's last checkpoint, if it has one."""
         path = self._folder / "checkpoint.pt"
         if not path.exists():
             return False

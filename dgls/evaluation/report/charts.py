@@ -1,4 +1,4 @@
-"""Plots as SVG in text form, for a page that brings the colours: classes `a`, `b`, `axis`, `grid`, `faint` (in `page`).
+"""Plots as SVG text; the page sets the colours of the classes `a`, `b`, `axis`, `grid`, `faint` (in `page`).
 
 Each is drawn for a column as narrow as a telephone and scaled up from there; each mark says its figures when pointed
 at. Pure functions on numbers.
@@ -20,7 +20,7 @@ _MARGIN = 1.08  # of air above the highest mark
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """From 0 to 1; without a `value` its place stays empty. `told` when pointed at."""
+    """A value from 0 to 1, or None for an empty place. `told` is the tooltip."""
 
     value: float | None
     interval: tuple[float, float] | None
@@ -37,7 +37,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One bar a group. `style` is the class that colours it."""
+    """One bar for each group. `style` is the CSS class that colours them."""
 
     name: str
     style: str
@@ -58,7 +58,7 @@ class _Frame:
         return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * min(value, self.top) / self.top, 1)
 
     def grid(self, label: str) -> str:
-        """Lines across at round shares of `top`, which is a share itself."""
+        """Horizontal grid lines at round shares up to `top`."""
         step = _round_step(self.top)
         lines = []
         for index in range(int(self.top / step + 1e-9) + 1):
@@ -108,11 +108,11 @@ def _bar(frame: _Frame, x: float, width: float, style: str, bar: Bar, name: str)
 
 
 _APART = 16
-"""Pixels that two counts need between their middles."""
+"""Minimum distance in pixels between the centres of two counts."""
 
 
 def reliability_plot(bins: Sequence[Bin], told: str) -> str:
-    """Confidence across, the share that was exact upward: on the dashed line both agree."""
+    """Confidence on the x axis, the exact share on the y axis; both agree on the dashed line."""
     surest = max((each.confidence for each in bins), default=1.0)
     width = next(width for width in (0.1, 0.25, 0.5, 1.0) if surest <= width)
     frame = _Frame(width, _top([*(Bar.of(each.right).highest for each in bins), *(each.confidence for each in bins)]))
@@ -136,7 +136,7 @@ def reliability_plot(bins: Sequence[Bin], told: str) -> str:
 
 
 def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], told: str) -> str:
-    """The share of holes shown across, the share of those that are exact upward; `now`: at the profile's threshold."""
+    """The share of holes shown on the x axis, their exact share on the y axis; `now` marks the profile's threshold."""
     shown = [(point.shown.value or 0.0, point.exact.value or 0.0, point) for point in points]
     frame = _Frame(1, _top([*(y for _, y, _ in shown), now[1].value or 0.0]))
     parts = [frame.grid("share of holes shown"), _ticks(frame, [0, 0.25, 0.5, 0.75, 1])]
@@ -148,7 +148,7 @@ def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], told: str) 
 
 
 def histogram(values: Sequence[float], label: str, told: str, bins: int = 20) -> str:
-    """How often each value comes up; the last bin takes what lies above the 99th percentile, too."""
+    """Counts of values; the last bin includes all values above the 99th percentile."""
     most = sorted(values)[int((len(values) - 1) * 0.99)]
     step = max(1, math.ceil(_round_up(most / bins)))
     counts = [0] * (int(most // step) + 1)
@@ -185,7 +185,7 @@ def _top(values: Iterable[float]) -> float:
 
 
 def _round_step(top: float) -> float:
-    """Makes some 4 steps."""
+    """A round step that divides the axis into about 4."""
     return _round_up(top / 4 * 0.8)
 
 

@@ -1,7 +1,6 @@
-"""What the outcomes of an evaluation say, in numbers: shares with their intervals, and the curves behind the plots.
+"""Figures of an evaluation: shares with their intervals, and the curves behind the plots.
 
-Pure functions over outcomes; they know neither the model nor how anything is shown. None where there is nothing to
-take a share or a mean of.
+Pure functions over outcomes; they know neither the model nor the display. A share or mean of nothing is None.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from dgls.evaluation.cases.case import Outcome
 BUCKETS = ((1, 4), (5, 8), (9, 16), (17, 32), (33, None))
 """Lengths of the answer in tokens, both ends included."""
 BINS = 10
-"""Of the reliability curve, each with as many suggestions as the others (equal mass)."""
+"""Bins of the reliability curve, of equal mass: each holds as many suggestions as the others."""
 SHOW_RATES = 20
 """Points of the show curve: every 5 %."""
 _Z = 1.959964  # the normal distribution's 97.5 % quantile
@@ -48,7 +47,7 @@ class Share:
 
 @dataclass(frozen=True, slots=True)
 class Bin:
-    """Suggestions of like confidence: from `low` to `high`, `confidence` on average, of which `right` were exact."""
+    """Suggestions of similar confidence: from `low` to `high`, `confidence` on average, of which `right` were exact."""
 
     low: float
     high: float
@@ -58,7 +57,7 @@ class Bin:
 
 @dataclass(frozen=True, slots=True)
 class ShowPoint:
-    """If those of confidence `threshold` and more are shown: their share of all holes, and how many are exact."""
+    """The suggestions with at least confidence `threshold`: their share of all holes, and how many are exact."""
 
     threshold: float
     shown: Share
@@ -114,15 +113,15 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
 
 
 def by_kind(outcomes: Sequence[Outcome]) -> dict[str, Summary]:
-    """In the order in which the kinds first come up."""
+    """Summaries by kind, in order of first appearance."""
     return _grouped(outcomes, list(dict.fromkeys(outcome.kind for outcome in outcomes)), lambda outcome: outcome.kind)
 
 
 def by_length(outcomes: Sequence[Outcome]) -> dict[str, Summary]:
-    """The buckets that there are outcomes in, shortest first."""
+    """Summaries of the non-empty length buckets, shortest first."""
     names = [bucket_name(low) for low, _ in BUCKETS]
-    found = _grouped(outcomes, names, lambda outcome: bucket_name(outcome.tokens))
-    return {name: summary for name, summary in found.items() if summary.n}
+    summaries = _grouped(outcomes, names, lambda outcome: bucket_name(outcome.tokens))
+    return {name: summary for name, summary in summaries.items() if summary.n}
 
 
 def bucket_name(tokens: int) -> str:
@@ -132,12 +131,12 @@ def bucket_name(tokens: int) -> str:
 
 
 def suggestions(outcomes: Iterable[Outcome]) -> list[Outcome]:
-    """The outcomes that gave something to suggest."""
+    """The outcomes that produced a suggestion."""
     return [outcome for outcome in outcomes if outcome.rejected is None]
 
 
 def reliability(outcomes: Sequence[Outcome], bins: int = BINS) -> list[Bin]:
-    """The suggestions in bins of ascending calibrated confidence; fewer bins than suggestions, none empty."""
+    """The suggestions in non-empty bins of ascending calibrated confidence."""
     ranked = sorted(suggestions(outcomes), key=lambda outcome: outcome.confidence)
     bins = min(bins, len(ranked))
     borders = [len(ranked) * index // bins for index in range(bins + 1)] if bins else []
@@ -145,26 +144,26 @@ def reliability(outcomes: Sequence[Outcome], bins: int = BINS) -> list[Bin]:
 
 
 def calibration_error(outcomes: Sequence[Outcome], bins: int = BINS) -> float | None:
-    """The expected calibration error: how far a bin's confidence is from its share of exact ones, on average."""
-    found = reliability(outcomes, bins)
-    total = sum(each.right.total for each in found)
+    """The expected calibration error: the mean distance of a bin's confidence from its share of exact suggestions."""
+    filled = reliability(outcomes, bins)
+    total = sum(each.right.total for each in filled)
     if not total:
         return None
-    return sum(abs(each.confidence - each.right.count / each.right.total) * each.right.total for each in found) / total
+    return sum(abs(each.confidence - each.right.count / each.right.total) * each.right.total for each in filled) / total
 
 
 def show_curve(outcomes: Sequence[Outcome], points: int = SHOW_RATES) -> list[ShowPoint]:
-    """From showing the surest alone to showing every suggestion. Those of equal confidence are shown together."""
+    """From showing only the surest to showing every suggestion. Suggestions of equal confidence appear together."""
     ranked = sorted(suggestions(outcomes), key=lambda outcome: -outcome.confidence)
-    found: dict[float, ShowPoint] = {}
+    curve: dict[float, ShowPoint] = {}
     for index in range(1, points + 1):
         wanted = math.ceil(len(outcomes) * index / points)
-        if not ranked or (wanted > len(ranked) and found and min(found) == ranked[-1].confidence):
+        if not ranked or (wanted > len(ranked) and curve and min(curve) == ranked[-1].confidence):
             break
         threshold = ranked[min(wanted, len(ranked)) - 1].confidence
         shown = [outcome for outcome in ranked if outcome.confidence >= threshold]
-        found[threshold] = ShowPoint(threshold, Share(len(shown), len(outcomes)), _share(each.exact for each in shown))
-    return list(found.values())
+        curve[threshold] = ShowPoint(threshold, Share(len(shown), len(outcomes)), _share(each.exact for each in shown))
+    return list(curve.values())
 
 
 def quantile(values: Sequence[float], share: float) -> float | None:
@@ -179,7 +178,7 @@ def quantile(values: Sequence[float], share: float) -> float | None:
 
 
 def _share(flags: Iterable[bool | None]) -> Share:
-    """Of those to which the question applies."""
+    """The share of true flags among those that are not None."""
     known = [flag for flag in flags if flag is not None]
     return Share(sum(known), len(known))
 

@@ -1,6 +1,6 @@
-"""A run's figures as a page to look at: one file of HTML that loads nothing, with its plots and a sample of the cases.
+"""A run's figures as one HTML file with plots and a sample of the cases.
 
-It has no scripts. Everything that comes from code or a model is escaped.
+The page loads nothing and has no scripts. All text from code or a model is escaped.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ABOVE, _BELOW, _LONGEST = 8, 4, 4000  # lines around a hole, and characters of 
 
 
 def page_of(report: Report) -> str:
-    """Raises `ValueError` without an outcome: there is nothing to show."""
+    """The page as HTML. Raises `ValueError` if there is no outcome."""
     if not report.outcomes:
         raise ValueError("a report needs an outcome")
     style = (files("dgls.evaluation.report") / "page.css").read_text(encoding="utf-8")
@@ -222,7 +222,7 @@ def _spread(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def _verdict(outcome: Outcome) -> tuple[str, str]:
-    """The class and the words. Whoever passes the tests is right, whatever the author wrote."""
+    """The verdict's CSS class and words. A fill that passes the tests is right, whatever the author wrote."""
     if outcome.rejected is not None:
         return "quiet", f"nothing: {outcome.rejected}"
     if outcome.exact:

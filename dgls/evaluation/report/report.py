@@ -1,6 +1,6 @@
-"""What a run is reported from: its outcomes and what they depend on; and the report as JSON.
+"""A run's report: its outcomes and all that they depend on; and the report as JSON.
 
-Plain values; the table (`table`) and the page (`page`) show the same.
+Plain values; `table` and `page` show the same figures.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from dgls.evaluation.running.results import Header
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """`source` says in words where the cases come from; `cases` are those that were wanted, by id."""
+    """`source` describes where the cases come from; `cases` are all cases of the run, by id."""
 
     header: Header
     device_name: str
@@ -92,15 +92,15 @@ def _shares(summary: Summary) -> dict[str, Share]:
     }
 
 
-def _bin(found: Bin) -> dict[str, float | None]:
-    return {"confidence": _rounded(found.confidence), "exact": _rounded(found.right.value), "n": found.right.total}
+def _bin(group: Bin) -> dict[str, float | None]:
+    return {"confidence": _rounded(group.confidence), "exact": _rounded(group.right.value), "n": group.right.total}
 
 
-def _point(found: ShowPoint) -> dict[str, float | None]:
+def _point(point: ShowPoint) -> dict[str, float | None]:
     return {
-        "threshold": _rounded(found.threshold, 6),
-        "shown": _rounded(found.shown.value),
-        "exact": _rounded(found.exact.value),
+        "threshold": _rounded(point.threshold, 6),
+        "shown": _rounded(point.shown.value),
+        "exact": _rounded(point.exact.value),
     }
 
 

@@ -13,11 +13,11 @@ _COLUMNS = (
     *("holes", "pass\n@1", "exact", "simi-\nlar", "parses", "re-\npeats", "shown", "of them\nexact", "steps"),
     *("p50\nms", "p90\nms"),
 )
-"""In two lines, or the table is wider than 80 characters."""
+"""Headings in two lines, to keep the table within 80 columns."""
 
 
 def table_of(report: Report) -> Group:
-    """All holes, then by length and by kind where there are several, and what a reader must know beside it."""
+    """Figures of all holes, then by length and by kind if there are several, with remarks below."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("shares\nin %")
     for name in _COLUMNS:

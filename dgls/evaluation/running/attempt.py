@@ -1,10 +1,10 @@
-"""One case through the product's own path: plan, infill, suggest; then held against what the author wrote.
+"""Runs one case through the product's own path (plan, infill, suggest) and compares it with the author's text.
 
     Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> Outcome
 
-The user is taken to have asked (no reason to be quiet, and the doubtful lines are there, too) and to have time (no
-deadline), so that the same seed gives the same outcome. Knows no files and runs no programs: `passed` is for others to
-fill in. Runs on the engine's thread.
+The request counts as invoked by the user (the planner is never quiet, doubtful lines are kept) and has no deadline, so
+the same seed gives the same outcome. Reads no files and runs no programs: `run` sets `passed`. Runs on the engine's
+thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Limits, Step
 
 _ONE_LINE = frozenset({"single-line", "mid-word", "multi-file"})
-"""Kinds of which it is known that they want one line. For the others the planner decides, as in the editor."""
+"""Kinds whose answer is always one line. For the others the planner decides, as in the editor."""
 
 Count = Callable[[str], int]
 
@@ -82,7 +82,7 @@ def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) 
 
 
 def as_typed(case: Case) -> Case:
-    """A hole of whole lines as it stands in an editor: on a line of its own, whose break is not part of the answer."""
+    """The case as in an editor: an answer of whole lines loses its last line break to the suffix."""
     whole_lines = not case.prefix or case.prefix.endswith(("\n", "\r"))
     for newline in ("\r\n", "\n", "\r"):
         if whole_lines and case.answer.endswith(newline):
