@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Literal
 
+from dgls_engine.prompt.formats import ABOVE, BELOW
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_training.corpus import Source
-from dgls_training.tokenizer import ABOVE, BELOW
 
 Kind = Literal["rest-of-line", "inside-line", "lines", "whole-canvas"]
 KINDS: tuple[Kind, ...] = ("rest-of-line", "inside-line", "lines", "whole-canvas")

@@ -8,13 +8,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from dgls_engine.peer import Markers
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_training.architecture import Architecture, peer_of
 from dgls_training.corpus import packages
 from dgls_training.denoising import Denoising
 from dgls_training.examples import Sizes
 from dgls_training.export import TOKENIZER_FILES
-from dgls_training.next_token import Markers, NextToken
+from dgls_training.next_token import NextToken
 
 Kind = Literal["denoiser", "peer"]
 

@@ -13,7 +13,7 @@ from transformers import DynamicCache
 
 from dgls_engine.errors import Cancelled, EngineClosed, EngineError
 from dgls_engine.model.diffusion_gemma.decoder import encode, encoder_masks, logits
-from dgls_engine.peer import Peer, is_peer, mark_as_peer, used_by_peer
+from dgls_engine.peer import Markers, Peer, is_peer, mark_as_peer, used_by_peer
 from dgls_engine.prompt.formats import RawPrompt
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Pad
@@ -23,7 +23,7 @@ from dgls_training.architecture import Architecture, new_model, peer_of
 from dgls_training.corpus import Source
 from dgls_training.examples import Cutter, Example, Sizes
 from dgls_training.export import export, profile_of
-from dgls_training.next_token import Markers, NextToken
+from dgls_training.next_token import NextToken
 from dgls_training.tokenizer import train_tokenizer
 
 SIZES = Sizes(prompt=48, canvas=64, hole=32)
