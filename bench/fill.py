@@ -40,7 +40,7 @@ from dgls.code.document import Document, Span
 from dgls.code.syntax import parse
 from dgls_engine import Engine
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Infill, Limits, Timings
+from dgls_engine.types import Fill, Infill, Limits, Timings
 
 FORMS = {
     "pass": "{indent}pass",
@@ -118,7 +118,7 @@ class Author:
 
     def __call__(self, passage: Passage) -> Infill:
         texts = tuple(self._answers.pop(0) + "\n" for _ in passage.gaps)
-        return Infill(texts, (1.0,) * len(texts), 0, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+        return Infill(tuple(Fill(text, (), None, 1.0) for text in texts), 0, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
 
 def functions(text: str) -> Iterator[Function]:

@@ -27,7 +27,7 @@ from typing import IO, Any
 from dgls.server.server import serve
 from dgls.server.settings import Settings
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Loading, Step, Timings
 from dgls_engine.worker import EngineLike
 
 URI = "file:///bench/ledger.py"
@@ -107,7 +107,7 @@ class InstantEngine:
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         self._count += 1
-        yield Infill((f"answer_{self._count}",), (1.0,), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+        yield Infill((Fill(f"answer_{self._count}", (), 1.0, 1.0),), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
     def close(self) -> None:
         pass

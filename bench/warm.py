@@ -145,7 +145,7 @@ class Filler:
             if filled.texts[0][typed:].strip():
                 yield BEHIND, filled.texts[0][typed:]
         for step in steps[:-1]:
-            text = step.drafts[0].text
+            text = step.fills[0].text
             if step.index in STEPS and text.startswith(line.answer[:typed]) and text[typed:].strip():
                 cut = Drafting(before, first, profile, None)
                 cut.note(step)
@@ -157,7 +157,7 @@ class Filler:
     def _is_served(self, line: Line, first: Region, region: Region, filled: Infill) -> bool:
         document, calibration = line.after(0), self._engine.profile.calibration
         found = suggestion_of(document, first, filled, calibration, parse(document, first.span.start))
-        if not isinstance(found, Suggestion) or found.confidence < calibration.show_above:
+        if not isinstance(found, Suggestion) or not calibration.shows(found.confidence):
             return False
         return bool(TypedThrough(document, (found,)).at(line.after(region.version), region.span.start))
 

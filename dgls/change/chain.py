@@ -13,7 +13,18 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from dgls.change.passage import LONGEST_TOKEN, Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
+from dgls.change.passage import (
+    LONGEST_TOKEN,
+    Gap,
+    Job,
+    Outcome,
+    Passage,
+    Replacement,
+    Room,
+    applied,
+    confidence_of,
+    moved,
+)
 from dgls.change.selection import trimmed
 from dgls.code.document import Document, Span
 from dgls.code.languages import language_of
@@ -43,17 +54,17 @@ def in_turn(document: Document, parts: Sequence[Span], room: Room, manner: Manne
     """Each of `parts`, in text order, is written anew once."""
     turns = canvases(document, parts, room, lambda text: manner.hole(text).max_tokens)
     made: list[Replacement] = []
-    confidence = 1.0
+    confidences: list[float | None] = []
     for number, pieces in enumerate(turns):
         following = turns[number + 1][0] if number + 1 < len(turns) and not manner.pins_rest else None
         passage = _passage(applied(document, made), pieces, following, made, room, manner)
         infill = yield passage
-        for gap, text, sure in zip(passage.gaps, infill.texts, infill.confidences, strict=True):
-            confidence *= sure
-            new = manner.fit(passage, gap, text)
+        for gap, fill in zip(passage.gaps, infill.fills, strict=True):
+            confidences.append(fill.confidence)
+            new = manner.fit(passage, gap, fill.text)
             if new != document.text[gap.origin.start : gap.origin.end]:
                 made.append(Replacement(gap.origin, new))
-    return Outcome(document, tuple(made), confidence)
+    return Outcome(document, tuple(made), confidence_of(confidences))
 
 
 def canvases(

@@ -7,12 +7,22 @@ of inline completion is. Where none is to be had the stub stays. Pure.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dgls.change.passage import LONGEST_TOKEN, Gap, Job, Outcome, Passage, Replacement, Room, applied, moved
+from dgls.change.passage import (
+    LONGEST_TOKEN,
+    Gap,
+    Job,
+    Outcome,
+    Passage,
+    Replacement,
+    Room,
+    applied,
+    confidence_of,
+    moved,
+)
 from dgls.change.stubs.finding import Stub, stub_at, stubs_in
 from dgls.change.stubs.placeholders import is_placeholder, says_todo, says_what
 from dgls.change.task import Task
@@ -59,20 +69,18 @@ def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: b
     many nobody would look for it.
     """
     done: list[Replacement] = []
-    confidences: list[float] = []
+    confidences: list[float | None] = []
     for together in packed(document, stubs, room):
         passage = _passage(document, together, done, room)
         infill = yield passage
-        for stub, gap, text, confidence in zip(
-            together.stubs, passage.gaps, infill.texts, infill.confidences, strict=True
-        ):
-            code = _code(passage, gap, stub, text)
+        for stub, gap, fill in zip(together.stubs, passage.gaps, infill.fills, strict=True):
+            code = _code(passage, gap, stub, fill.text)
             sound = None if code is None else _sound(document, stub, code, done)
             chosen = code if sound is None and keep_broken else sound
             if chosen is not None:
                 done.append(Replacement(stub.span, stub.lead + chosen + stub.tail))
-                confidences.append(confidence)
-    return Outcome(document, tuple(done), math.prod(confidences) if done else 0.0)
+                confidences.append(fill.confidence)
+    return Outcome(document, tuple(done), confidence_of(confidences))
 
 
 @dataclass(frozen=True, slots=True)

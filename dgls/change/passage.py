@@ -7,7 +7,8 @@ Pure; the types that all actions share.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable
+import math
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -85,12 +86,19 @@ class Replacement:
 class Outcome:
     """What becomes of `document`, the one that the task is about: replacements in text order, disjoint.
 
-    Empty when nothing would change. `confidence` (0 to 1) is calibrated nowhere: the model's own in all that it filled.
+    Empty when nothing would change. `confidence` (0 to 1) is that all
+    fills are right: the product of theirs, None where nothing was filled or the model is not calibrated.
     """
 
     document: Document
     replacements: tuple[Replacement, ...]
-    confidence: float
+    confidence: float | None
+
+
+def confidence_of(confidences: Sequence[float | None]) -> float | None:
+    """That all fills are right, if each confidence says so of one. None where one is unknown, or there are none."""
+    known = [confidence for confidence in confidences if confidence is not None]
+    return math.prod(known) if confidences and len(known) == len(confidences) else None
 
 
 Job = Generator[Passage, Infill, Outcome]

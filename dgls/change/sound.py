@@ -40,7 +40,10 @@ def _sound_infill(passage: Passage) -> Generator[Passage, Infill, Infill]:
         kept = _sound(passage, (), changes)
         if kept or (attempt is passage and not changes):
             break
-    return replace(infill, texts=_texts(passage, kept))
+    texts = _texts(passage, kept)
+    return replace(
+        infill, fills=tuple(replace(fill, text=text) for fill, text in zip(infill.fills, texts, strict=True))
+    )
 
 
 def _attempts(passage: Passage) -> Iterator[Passage]:
@@ -55,7 +58,7 @@ def _attempts(passage: Passage) -> Iterator[Passage]:
 def _outcome(passage: Passage, infill: Infill) -> Outcome:
     new = (redrafted(passage, gap, text) for gap, text in zip(passage.gaps, infill.texts, strict=True))
     made = (Replacement(gap.span, text) for gap, text in zip(passage.gaps, new, strict=True))
-    return Outcome(passage.document, tuple(made), 1.0)
+    return Outcome(passage.document, tuple(made), None)
 
 
 def _sound(
@@ -64,7 +67,7 @@ def _sound(
     """`kept`, which breaks nothing, and of the `changes` behind it those that do not either; found by halves, as
     each look takes a parse."""
     together = (*kept, *changes)
-    if not breaks(Outcome(passage.document, together, 1.0)):
+    if not breaks(Outcome(passage.document, together, None)):
         return together
     if len(changes) == 1:
         return kept

@@ -17,6 +17,7 @@ from dgls.change.passage import Replacement, Room, applied, carry_out
 from dgls.change.start import start
 from dgls.change.task import Task
 from dgls.cli.difference import show, write_bytes
+from dgls.cli.drafts import stated
 from dgls.cli.filling import Filling, Spent
 from dgls.cli.model import unloaded
 from dgls.cli.source import SourceFile, read_piped, read_source
@@ -46,7 +47,7 @@ class Change:
     text: str
     replacements: tuple[Replacement, ...] = ()
     broke: bool = False
-    confidence: float = 1.0
+    confidence: float | None = None
     seed: int = 0
     plan_ms: float = 0.0
     spent: Spent | None = None
@@ -120,7 +121,7 @@ def as_json(change: Change, document: Document) -> dict[str, object]:
             for each in change.replacements
         ],
         "breaks": change.broke,
-        "confidence": change.confidence,
+        **({} if change.confidence is None else {"confidence": change.confidence}),
         "model": spent.model,
         "device": spent.device,
         "holes": len(spent.origins),
@@ -151,7 +152,7 @@ def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -
         print(
             f"{_counted(len(spent.origins), 'hole')} in {_counted(spent.canvases, 'canvas', 'es')}, "
             f"{_counted(spent.steps, 'step')}, {spent.prefill_ms + spent.denoise_ms:.0f} ms, "
-            f"{spent.model} on {spent.device}, confidence {change.confidence:.2f}, seed {change.seed}",
+            f"{spent.model} on {spent.device}{stated(change.confidence)}, seed {change.seed}",
             file=sys.stderr,
         )
         if change.broke:

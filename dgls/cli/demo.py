@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from argparse import Namespace
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from dgls.code.languages import language_of
 from dgls.code.window import after_end, before_start, estimate_tokens
 from dgls.errors import DglsError
 from dgls.evaluation.cases.fixtures import MarkedSource
-from dgls_engine import Context, Draft, Engine, Hole, Infill, InfillRequest, Pinned, Step
+from dgls_engine import Context, Engine, Fill, Hole, Infill, InfillRequest, Piece, Pinned, Step
 from dgls_engine.profile import ModelInfo, Profile
 
 EXAMPLES = ("ticket.py", "weather.py", "trails.py")
@@ -72,7 +72,7 @@ def examples() -> tuple[MarkedSource, ...]:
 def play(engine: Engine, source: MarkedSource, console: Console, animated: bool) -> Played:
     """Fill one example on the console; `animated` redraws it at each step."""
     console.rule(f"[bold]{source.name}", align="left", style="dim")
-    noise = tuple(Draft("\u2026", ("\u2026",), (float("inf"),)) for _ in source.authored)
+    noise = tuple(Fill("\u2026", (Piece("\u2026", 0.0, float("inf")),), None, 0.0) for _ in source.authored)
     with Live(_frame(source, noise), console=console, auto_refresh=False) if animated else nullcontext() as live:
         steps: list[Step] = []
         spent = 0.0
@@ -85,13 +85,13 @@ def play(engine: Engine, source: MarkedSource, console: Console, animated: bool)
                 break
             steps.append(event)
             if live is not None:
-                live.update(_frame(source, event.drafts), refresh=True)
+                live.update(_frame(source, event.fills), refresh=True)
                 time.sleep(PAUSE)
         if live is not None:
-            live.update(_frame(source, _final(steps[-1], event)), refresh=True)
+            live.update(_frame(source, event.fills), refresh=True)
     played = Played(tuple(steps), event, spent * 1000)
     if not animated:
-        console.print(_frame(source, _final(steps[-1], event)))
+        console.print(_frame(source, event.fills))
         console.print(_listing(played.steps))
     console.print(_summary(source, played, engine.info))
     return played
@@ -112,15 +112,7 @@ def _request(source: MarkedSource, profile: Profile) -> InfillRequest:
     return InfillRequest(Context(source.name, "python", text[:start], text[end:]), segments, seed=SEED)
 
 
-def _final(last: Step, infill: Infill) -> tuple[Draft, ...]:
-    """The last drafts, held to what the engine answered."""
-    return tuple(
-        draft if draft.text == text else Draft(text, (text,), (0.0,))
-        for draft, text in zip(last.drafts, infill.texts, strict=True)
-    )
-
-
-def _frame(source: MarkedSource, drafts: tuple[Draft, ...]) -> Padding:
+def _frame(source: MarkedSource, drafts: tuple[Fill, ...]) -> Padding:
     text = Text(source.pinned[0], PINNED)
     for draft, pinned in zip(drafts, source.pinned[1:], strict=True):
         text.append_text(drawn(draft)).append(pinned, PINNED)
@@ -133,7 +125,7 @@ def _listing(steps: tuple[Step, ...]) -> Padding:
     lines = Text("\n", no_wrap=True, overflow="ellipsis")
     for step in steps:
         lines.append(f"step {step.index:2}  {step.entropy:5.2f} nats  ", "dim")
-        for index, draft in enumerate(step.drafts):
+        for index, draft in enumerate(step.fills):
             lines.append(" | " if index else "", "dim")
             lines.append_text(_one_line(draft))
         lines.append("\n")
@@ -141,16 +133,17 @@ def _listing(steps: tuple[Step, ...]) -> Padding:
     return Padding(lines, (0, 0, 0, 2), expand=False)
 
 
-def _one_line(draft: Draft) -> Text:
-    shown = Draft(draft.text, tuple(piece.replace("\n", "\u21b5") for piece in draft.pieces), draft.entropies)
+def _one_line(draft: Fill) -> Text:
+    pieces = tuple(replace(piece, text=piece.text.replace("\n", "\u21b5")) for piece in draft.pieces)
+    shown = replace(draft, pieces=pieces)
     return drawn(shown)
 
 
 def _summary(source: MarkedSource, played: Played, info: ModelInfo) -> Padding:
     infill = played.infill
     holes = [
-        f"{info.profile.calibration.confidence(confidence):.2f} sure, the author wrote {authored!r}"
-        for confidence, authored in zip(infill.confidences, source.authored, strict=True)
+        ("" if fill.confidence is None else f"{fill.confidence:.2f} sure, ") + f"the author wrote {authored!r}"
+        for fill, authored in zip(infill.fills, source.authored, strict=True)
     ]
     text = Text.assemble(
         ("\n".join(f"hole {number}: {hole}" for number, hole in enumerate(holes, 1)), "dim"),

@@ -19,7 +19,7 @@ from rich.spinner import Spinner
 from dgls.change.passage import Passage
 from dgls.cli.drafts import drawn
 from dgls.code.document import Span
-from dgls_engine.types import Draft, Infill, Limits
+from dgls_engine.types import Fill, Infill, Limits
 
 if TYPE_CHECKING:
     from dgls_engine import Engine
@@ -67,7 +67,7 @@ class Filling:
             if isinstance(event, Infill):
                 break
             spent.steps += 1
-            self._draw(event.drafts)
+            self._draw(event.fills)
         assert isinstance(event, Infill), "the last event is the answer"
         spent.origins += [gap.origin for gap in passage.gaps]
         spent.prefill_ms += event.timings.prefill_ms
@@ -86,7 +86,7 @@ class Filling:
         self.spent.model, self.spent.device = self._engine.info.name, self._engine.info.device
         return self._engine
 
-    def _draw(self, drafts: tuple[Draft, ...]) -> None:
+    def _draw(self, drafts: tuple[Fill, ...]) -> None:
         if self._live is not None:
             self._spinner.update(text=f"canvas {self.spent.canvases}, step {self.spent.steps}")
             self._live.update(Group(self._spinner, *map(drawn, drafts)))

@@ -16,6 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from dgls.cli.drafts import stated
 from dgls.cli.model import unloaded
 from dgls.cli.printable import printable
 from dgls.cli.source import SourceFile, read_source
@@ -49,7 +50,7 @@ class Answer:
     """
 
     found: Suggestion | Rejection
-    confidence: float
+    confidence: float | None
     infill: Infill
     seed: int
     model: str
@@ -94,7 +95,7 @@ def as_json(answer: Answer) -> dict[str, object]:
     infill = answer.infill
     return {
         "text": answer.text,
-        "confidence": answer.confidence,
+        **({} if answer.confidence is None else {"confidence": answer.confidence}),
         "model": answer.model,
         "device": answer.device,
         "steps": infill.steps,
@@ -140,7 +141,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
         calibration = replace(engine.profile.calibration, keep_above=0.0)  # who asks sees the doubtful lines, too
         return region, Answer(
             suggestion_of(document, region, infill, calibration),
-            calibration.confidence(infill.confidences[0]),
+            infill.fills[0].confidence,
             infill,
             seed,
             engine.info.name,
@@ -177,8 +178,8 @@ def _tell(source: SourceFile, answer: Answer, applied: bool) -> None:
     infill = answer.infill
     spent = infill.timings.prefill_ms + infill.timings.denoise_ms
     print(
-        f"{infill.steps} steps, {spent:.0f} ms, {answer.model} on {answer.device}, "
-        f"confidence {answer.confidence:.2f}, seed {answer.seed}",
+        f"{infill.steps} steps, {spent:.0f} ms, {answer.model} on {answer.device}"
+        f"{stated(answer.confidence)}, seed {answer.seed}",
         file=sys.stderr,
     )
     if isinstance(answer.found, Rejection):

@@ -109,7 +109,7 @@ async def _infilled(session: Session, snapshot: Snapshot, deadline_ms: int) -> F
     if not snapshot.invoked:
         least = settings.min_confidence
         least = info.profile.calibration.show_above if least is None else least
-        found = [suggestion for suggestion in found if suggestion.confidence >= least]
+        found = [suggestion for suggestion in found if suggestion.confidence is None or suggestion.confidence >= least]
     if found:
         session.suggested[document.uri] = TypedThrough(document, tuple(found), snapshot.invoked)
     return Found(tuple(found), steps)

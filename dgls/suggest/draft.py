@@ -31,7 +31,7 @@ class LastDraft:
 
     def rest(self, document: Document, region: Region) -> LastDraft | None:
         """What is left of it for the hole of `region`, planned in `document`; None where it does not fit."""
-        made = Suggestion(self.document.uri, self.document.version, self.span, self.text, confidence=0.0)
+        made = Suggestion(self.document.uri, self.document.version, self.span, self.text, confidence=None)
         moved = rebase(made, self.document, document)
         if moved is None or moved.span != region.span:
             return None
@@ -56,11 +56,11 @@ class Drafting:
     def note(self, step: Step) -> None:
         """While lengths still compete, the surest draft may have any of them. Called on the engine's thread."""
         sure = step.entropy <= SURE * self._profile.confidence_threshold and self._profile.hole_policy == "pad"
-        self._keep(step.drafts[0].text, sure)
+        self._keep(step.fills[0].text, sure)
 
     def end(self, infill: Infill, usable: bool) -> None:
         """What made no suggestion is not `usable`: of its rest none would come either."""
-        self._keep(infill.texts[0], usable and infill.finish == "stable")
+        self._keep(infill.fills[0].text, usable and infill.finish == "stable")
 
     def _keep(self, text: str, sure: bool) -> None:
         self._last = LastDraft(self._document, self._span, text) if sure else None

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from dgls.code.document import Document
 from dgls.code.syntax import Syntax
-from dgls.suggest.certainty import confidence_in, sure_part
+from dgls.suggest.certainty import probability_of, sure_part
 from dgls.suggest.plan import Region
 from dgls.suggest.suggestion import Rejection, Suggestion, suggest
 from dgls_engine.calibration import Calibration
@@ -44,14 +44,14 @@ def suggestion_of(
     document: Document, region: Region, infill: Infill, calibration: Calibration, syntax: Syntax | None = None
 ) -> Suggestion | Rejection:
     """The lines that the model was sure of, made fit to show, with the calibrated confidence in just these."""
-    text, raw = infill.texts[0], infill.confidences[0]
-    kept = sure_part(infill.pieces[0], calibration.keep_above) if infill.pieces else text
-    if kept != text:
-        raw = confidence_in(infill.pieces[0], len(kept))
+    fill = infill.fills[0]
+    kept, confidence = sure_part(fill.pieces, calibration.keep_above) if fill.pieces else fill.text, fill.confidence
+    if kept != fill.text:
+        confidence = calibration.confidence(probability_of(fill.pieces, len(kept)))
     found = suggest(document, region, kept, syntax=syntax)
     if isinstance(found, Rejection):
         return found
-    return replace(found, confidence=calibration.confidence(raw))
+    return replace(found, confidence=confidence)
 
 
 def filled(document: Document, region: Region, text: str) -> str:

@@ -44,14 +44,14 @@ class Suggestion:
     version: int
     span: Span
     new_text: str
-    confidence: float
+    confidence: float | None
 
 
 def suggest(
     document: Document,
     region: Region,
     infill: str,
-    confidence: float = 1.0,
+    confidence: float | None = None,
     syntax: Syntax | None = None,
 ) -> Suggestion | Rejection:
     """The infill of `region` (planned in this `document`) made fit to show.

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from dgls_engine.types import (
     CancelToken,
     Context,
-    Draft,
+    Fill,
     Hole,
     Infill,
     InfillRequest,
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = [
     "CancelToken",
     "Context",
-    "Draft",
     "Engine",
+    "Fill",
     "Hole",
     "Infill",
     "InfillRequest",

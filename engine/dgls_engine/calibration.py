@@ -16,7 +16,8 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`points` map raw confidence to the share right: (raw, share) ascending in both; none: the raw one stands.
+    """`points` map a fill's probability to the share right: (probability, share), ascending in both. Without points
+    there is no confidence.
 
     Automatic suggestions need the calibrated confidence `show_above`; a line after the first is kept while each of
     its tokens has the raw confidence `keep_above`. `length_bias`: nats that each token of a hole adds to the score of
@@ -56,10 +57,14 @@ class Calibration:
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
-    def confidence(self, raw: float) -> float:
-        """The share right of fills whose own confidence is `raw`, linear between the points."""
+    def shows(self, confidence: float | None) -> bool:
+        """Whether an automatic suggestion is worth showing; without a confidence there is no threshold."""
+        return confidence is None or confidence >= self.show_above
+
+    def confidence(self, raw: float) -> float | None:
+        """The share right of fills whose own confidence is `raw`, linear between the points; None without points."""
         if not self.points:
-            return raw
+            return None
         at = bisect_right(self.points, (raw, 1.0))
         if at in (0, len(self.points)):
             return self.points[min(at, len(self.points) - 1)][1]

@@ -20,7 +20,6 @@ import torch
 
 from dgls_engine.device import pick_device, reclaim, release, told_of_exhaustion
 from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory, RequestTooLarge
-from dgls_engine.loop.answer import Answer, answers
 from dgls_engine.loop.choice import choosing_on
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest, Lead
@@ -40,7 +39,7 @@ from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import length_policy
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Redraft, keeps, sketch
-from dgls_engine.types import CancelToken, Hole, Infill, InfillRequest, Loading, Step, Timings, Trial
+from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings, Trial
 from dgls_engine.warming import first_request, usual_shapes
 from dgls_engine.weights.loader import LoadedModel, load
 
@@ -126,36 +125,35 @@ class Engine:
 
         decoding = self._passes(loaded)
         redraft = self._redraft(loaded, decoding, request, cancel)
-        filled: dict[int, Answer] = {}
-        trials: dict[int, tuple[Trial, ...]] = {}
+        calibration = self.profile.calibration
+        filled: dict[int, Fill] = {}
         steps, passes = 0, redraft.passes
         while True:
-            texts = {number: own.draft.text for number, own in filled.items()}
+            texts = {number: fill.text for number, fill in filled.items()}
             turn = next_turn(redraft.segments, texts, self._length)
             canvases = self._lay_out(turn)
             readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
             contest = self._contest(loaded, decoding, canvases, readers, turn.contested, request.seed)
             lead: Lead | None = None
             for lead in contest.run(schedule, deadline, cancel):
-                found = answers(lead.progress, readers[lead.progress.candidate])
-                now = filled | dict(zip(turn.holes, found, strict=True))
-                entropies = lead.progress.entropies
-                drafts = tuple(own.draft for own in redraft.fold(now))
-                yield Step(steps + lead.index, drafts, sum(entropies) / len(entropies))
+                progress, entropies = lead.progress, lead.progress.entropies
+                reader = readers[progress.candidate]
+                fills = reader.answers(progress.draft, progress.sureness, entropies, calibration)
+                now = filled | dict(zip(turn.holes, fills, strict=True))
+                yield Step(steps + lead.index, redraft.fold(now, calibration), sum(entropies) / len(entropies))
             assert lead is not None
             assert lead.finish is not None
             if cancel.cancelled:
                 raise Cancelled("the request was cancelled")
             steps, passes = steps + lead.index, passes + lead.passes
-            trials[turn.holes[turn.contested]] = _trials(lead, readers, turn.contested)
+            contested = turn.holes[turn.contested]
+            now[contested] = replace(now[contested], trials=_trials(lead, readers, turn.contested))
             settled = turn.holes if lead.finish == "deadline" else turn.settles
             filled |= {number: now[number] for number in settled}
             if len(filled) == redraft.holes:
                 break
-        whole = redraft.fold(filled)
         yield Infill(
-            texts=tuple(own.draft.text for own in whole),
-            confidences=tuple(own.confidence for own in whole),
+            fills=redraft.fold(filled, calibration),
             steps=steps,
             finish=lead.finish,
             timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
@@ -163,9 +161,7 @@ class Engine:
             prefilled_tokens=prefilled,
             canvas_tokens=len(canvases[lead.progress.candidate].ids),
             hole_tokens=len(lead.progress.draft),
-            pieces=tuple(own.pieces for own in whole),
             passes=passes,
-            trials=tuple(trials.get(number, ()) if number is not None else () for number in redraft.whole),
         )
 
     def warm(self) -> Iterator[None]:

@@ -35,7 +35,7 @@ from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Pad
 from dgls_engine.text.reader import read
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import CancelToken, Draft, Finish, Infill, InfillRequest, Piece, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Finish, Infill, InfillRequest, Piece, Step, Timings
 from dgls_engine.weights.loader import LoadedModel, load
 
 END = "<|end|>"
@@ -162,11 +162,12 @@ class Peer:
                 finish = "steps"
             elif deadline.strikes_within(deadline.now() - started):
                 finish = "deadline"
-            draft = Draft(fill.text, fill.pieces, tuple(nats[: len(fill.pieces)]))
-            yield Step(len(ids), (draft,), sum(nats) / len(nats))
+            pieces = tuple(map(Piece, fill.pieces, chances, nats))
+            probability = math.prod(chances[: max(1, len(pieces))])  # as `Reader.answers` says it of a denoiser
+            answer = Fill(fill.text, pieces, self.profile.calibration.confidence(probability), probability)
+            yield Step(len(ids), (answer,), sum(nats) / len(nats))
         yield Infill(
-            texts=(fill.text,),
-            confidences=(math.prod(chances[: max(1, len(fill.pieces))]),),  # as `loop.answer` says it of a denoiser
+            fills=(answer,),
             steps=len(ids),
             finish=finish,
             timings=Timings((prefilled - began) * 1000, (self._clock() - prefilled) * 1000),
@@ -174,7 +175,6 @@ class Peer:
             prefilled_tokens=len(given),
             canvas_tokens=len(ids),
             hole_tokens=len(ids),
-            pieces=(tuple(Piece(text, chance) for text, chance in zip(fill.pieces, chances, strict=False)),),
         )
 
     def close(self) -> None:

@@ -128,20 +128,48 @@ class InfillRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """One hole at one step: `"".join(pieces) == text`; `entropies` in nats, one a piece, low is certain."""
+class Piece:
+    """One token of a fill: its text, the probability (0 to 1, at temperature 1) that the model gave it, and the entropy
+    of its position in nats, which is low where the model is certain."""
 
     text: str
-    pieces: tuple[str, ...]
-    entropies: tuple[float, ...]
+    probability: float
+    entropy: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A length that was denoised to the end: the `tokens` of its text, and how much the text surprised the model, in
+    nats, before a calibration's `length_bias`. The least surprising one is the answer."""
+
+    text: str
+    tokens: int
+    nats: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """The text of one hole, during denoising and as the answer.
+
+    `pieces` are its tokens, where they are known. `confidence` (0 to 1) is calibrated: of the fills with 0.3, three in
+    ten are right. It is None for a model without calibration points. `probability` is the product of the token
+    probabilities, from which the confidence is computed. `trials` are the lengths judged last: none where there was
+    one length only, and none for a draft of which a part was kept.
+    """
+
+    text: str
+    pieces: tuple[Piece, ...]
+    confidence: float | None
+    probability: float
+    trials: tuple[Trial, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One denoising step: ascending `index` from 1, a draft a hole, mean `entropy` of the hole positions in nats."""
+    """One denoising step: ascending `index` from 1, a fill a hole, mean `entropy` of the hole positions in nats."""
 
     index: int
-    drafts: tuple[Draft, ...]
+    fills: tuple[Fill, ...]
     entropy: float
 
 
@@ -154,38 +182,16 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """One token of a fill: its text, and the probability (0 to 1, at temperature 1) that the model gave it."""
-
-    text: str
-    confidence: float
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A length that was tried to the end: the text's `tokens`, and how much the model was surprised by it, in nats,
-    before a calibration's `length_bias`. The least surprising one is the answer."""
-
-    text: str
-    tokens: int
-    nats: float
-
-
-@dataclass(frozen=True, slots=True)
 class Infill:
-    """The answer: a text and a confidence (0 to 1) a hole, in segment order.
+    """The answer: a fill for each hole, in segment order.
 
-    `pieces` are each text's tokens, where they are known. A confidence is the
-    model's own, not calibrated (`calibration`).
     `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
     KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
     `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged or drafts were
-    doubted; `trials` are the lengths judged last, for each hole (none where there was nothing to judge, and none of a
-    draft of which a part was kept).
+    doubted.
     """
 
-    texts: tuple[str, ...]
-    confidences: tuple[float, ...]
+    fills: tuple[Fill, ...]
     steps: int
     finish: Finish
     timings: Timings
@@ -193,9 +199,11 @@ class Infill:
     prefilled_tokens: int
     canvas_tokens: int
     hole_tokens: int
-    pieces: tuple[tuple[Piece, ...], ...] = ()
     passes: int = 0
-    trials: tuple[tuple[Trial, ...], ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(fill.text for fill in self.fills)
 
 
 @dataclass(slots=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dgls_engine.types import Infill, Timings
+from dgls_engine.types import Fill, Infill, Timings
 
 
 def infill_of(*texts: str) -> Infill:
-    return Infill(texts, (0.5,) * len(texts), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+    return Infill(tuple(Fill(text, (), 0.5, 0.5) for text in texts), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)

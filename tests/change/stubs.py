@@ -9,7 +9,7 @@ from pathlib import Path
 
 from dgls.change.passage import Passage, Room
 from dgls.code.document import Document
-from dgls_engine.types import Infill, Timings
+from dgls_engine.types import Fill, Infill, Timings
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "stubs"
 SMALL = Room(canvas_tokens=95, before_tokens=36, after_tokens=20, hole_tokens=39, instructions=False)
@@ -55,8 +55,7 @@ class Script:
         self.passages.append(passage)
         texts = [self._fills.pop(0) if len(self._fills) > 1 else self._fills[0] for _ in passage.gaps]
         return Infill(
-            tuple(texts),
-            (self._confidence,) * len(texts),
+            tuple(Fill(text, (), self._confidence, self._confidence) for text in texts),
             steps=1,
             finish="stable",
             timings=Timings(0.0, 0.0),

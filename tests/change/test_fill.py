@@ -136,7 +136,7 @@ def test_what_a_replaced_comment_says_is_shown() -> None:
 
 def test_nothing_usable_leaves_the_document_as_it_was() -> None:
     outcome = carry_out(job(functions(2), None, LARGE), Script(["  \n", "# TODO"]))
-    assert (outcome.replacements, outcome.confidence) == ((), 0.0)
+    assert (outcome.replacements, outcome.confidence) == ((), None)
 
 
 HEADERS = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Self
 
-from dgls_engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Piece, Step, Timings
 
 SUMS = "def add(a, b):\n    c = a + b\n    return c\n\n\ndef sub(a, b):\n    return a - b\n"
 DIFF = """\
@@ -49,8 +49,17 @@ class ScriptedEngine:
         texts = self.write(request)
         assert len(texts) == sum(isinstance(segment, Hole) for segment in request.segments)
         for index in (1, 2):
-            yield Step(index, tuple(Draft(text, (text,), (0.5,)) for text in texts), 0.5)
-        yield Infill(tuple(texts), (self.confidence,) * len(texts), 2, "stable", Timings(1.0, 2.0), 9, 9, 9, 9)
+            yield Step(index, tuple(Fill(text, (Piece(text, 1.0, 0.5),), None, 1.0) for text in texts), 0.5)
+        yield Infill(
+            tuple(Fill(text, (), self.confidence, self.confidence) for text in texts),
+            2,
+            "stable",
+            Timings(1.0, 2.0),
+            9,
+            9,
+            9,
+            9,
+        )
 
     def __enter__(self) -> Self:
         return self

@@ -13,7 +13,7 @@ import pytest
 import dgls_engine
 from dgls.evaluation.cases.case import Case
 from dgls_engine.profile import ModelInfo, Profile, read_profile
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Pinned, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Piece, Pinned, Step, Timings
 from dgls_engine.weights.saved_calibration import own_calibration
 from tests.cli.conftest import Run
 from tests.engine.checkpoints import raw_checkpoint
@@ -43,8 +43,8 @@ class HalfRight:
         rng = random.Random(number)
         confidence = rng.random()
         text = f"value{number}" if rng.random() < confidence / 2 else "other"
-        pieces = ((Piece(text, confidence),),)
-        yield Infill((text,), (confidence,), 1, "stable", Timings(0.0, 1.0), 0, 0, 9, 9, pieces)
+        fill = Fill(text, (Piece(text, confidence),), self.profile.calibration.confidence(confidence), confidence)
+        yield Infill((fill,), 1, "stable", Timings(0.0, 1.0), 0, 0, 9, 9)
 
 
 @pytest.fixture

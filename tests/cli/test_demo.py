@@ -41,7 +41,7 @@ def test_without_a_terminal_the_steps_are_listed(
     assert re.findall(r"step +(\d+) ", out) == [str(step.index) for step in played.steps]
     assert f"{played.infill.steps} steps, {played.ms:.0f} ms" in out
     assert "\x1b" not in out
-    assert played.steps[-1].drafts == demo._final(played.steps[-1], played.infill)
+    assert played.steps[-1].fills == played.infill.fills
 
 
 def test_a_terminal_sees_every_step(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,7 +51,7 @@ def test_a_terminal_sees_every_step(engine: Engine, monkeypatch: pytest.MonkeyPa
     frame = demo._frame
     monkeypatch.setattr(demo, "_frame", lambda source, drafts: drawn.append(drafts) or frame(source, drafts))
     played = demo.play(engine, demo.examples()[0], console, animated=True)
-    assert drawn[1:-1] == [step.drafts for step in played.steps]
+    assert drawn[1:-1] == [step.fills for step in played.steps]
 
 
 def test_same_engine_same_demo(engine: Engine) -> None:

@@ -18,7 +18,7 @@ from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Script:
     doubted: str = ""
     corrected: dict[str, str] = field(default_factory=dict)
     instructed: bool = False
-    calibration: dict[str, object] = field(default_factory=dict)
+    calibration: dict[str, object] = field(default_factory=lambda: {"points": [[0.0, 0.0], [1.0, 1.0]]})
     steps: int = 2
     step_ms: float = 1.0
     gate: str = ""
@@ -105,11 +105,11 @@ class FakeEngine:
             if cancel is not None and cancel.cancelled:
                 script.note(event="cancelled", step=index)
                 raise Cancelled("cancelled")
-            yield Step(index, tuple(Draft(text, (text,), (0.1,)) for text in texts), 0.1)
+            yield Step(index, tuple(Fill(text, (Piece(text, 1.0, 0.1),), None, 1.0) for text in texts), 0.1)
         script.note(event="done", seed=request.seed)
-        pieces = tuple(map(self._pieces, texts))
-        confidences = (script.confidence,) * len(texts)
-        yield Infill(tuple(texts), confidences, script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0, pieces)
+        confidence = self.info.profile.calibration.confidence(script.confidence)
+        fills = tuple(Fill(text, self._pieces(text), confidence, script.confidence) for text in texts)
+        yield Infill(fills, script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
     def _text(self, hole: Hole, number: int) -> str:
         if hole.draft is None:

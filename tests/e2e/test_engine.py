@@ -137,7 +137,7 @@ async def test_embedded_model_fills_and_refines_what_was_asked_for_and_nothing_e
             for hole in (hole for draft in drafts for hole in draft["holes"]):
                 assert hole["range"]["start"]["line"] in lines
                 assert "".join(token["text"] for token in hole["tokens"]) == hole["text"]
-                assert all(0 < token["confidence"] <= 1 for token in hole["tokens"])
+                assert all(0 < token["certainty"] <= 1 for token in hole["tokens"])
         assert all("does not parse" in message or "as it is" in message for message in shown(wire))
         assert b"Traceback" not in server.stderr
 

@@ -45,3 +45,11 @@ async def test_nothing_is_told_to_who_did_not_ask(tmp_path: Path) -> None:
         wire.open(URI, "x = \n")
         assert (await wire.request(METHOD, completion(URI, 0, 4)))["items"]
         assert told(wire) == []
+
+
+async def test_suggested_of_an_uncalibrated_model_has_no_confidence_and_no_threshold(tmp_path: Path) -> None:
+    async with ready(tmp_path, ASKED, texts=["value"], confidence=0.01, calibration={}) as (wire, _):
+        wire.open(URI, "x = \n")
+        await wire.request(METHOD, completion(URI, 0, 4))
+        (one,) = told(wire)
+        assert "confidence" not in one

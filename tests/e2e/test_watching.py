@@ -43,7 +43,7 @@ async def test_drafts_show_the_holes_in_place_to_who_asked(tmp_path: Path) -> No
             assert starts == [kept - 1, kept + 1]
             for hole in draft["holes"]:
                 assert "".join(token["text"] for token in hole["tokens"]) == hole["text"]
-                assert all(token["confidence"] == pytest.approx(0.905, abs=0.001) for token in hole["tokens"])
+                assert all(token["certainty"] == pytest.approx(0.905, abs=0.001) for token in hole["tokens"])
         methods = [message["method"] for message in wire.heard]
         assert methods.index("workspace/applyEdit") > max(at for at, name in enumerate(methods) if name == "dgls/draft")
 
@@ -65,7 +65,7 @@ async def test_draft_is_what_would_stand_in_its_range(language: str, text: str, 
         (applied,) = heard(wire, "workspace/applyEdit")
         (hole,) = heard(wire, "dgls/draft")[-2]["holes"]
         assert "".join(token["text"] for token in hole["tokens"]) == hole["text"]
-        assert [token["confidence"] < 1 for token in hole["tokens"] if token["text"].strip()] == [True]
+        assert [token["certainty"] < 1 for token in hole["tokens"] if token["text"].strip()] == [True]
         painted = {"changes": {URI: [{"range": hole["range"], "newText": hole["text"]}]}}
         assert edited(text, painted) == edited(text, applied["edit"]) != text
 

@@ -31,12 +31,12 @@ def run(engine: Engine, asked: InfillRequest) -> tuple[list[Step], Infill]:
 def test_steps_ascend_and_the_last_draft_is_the_answer(engine: Engine) -> None:
     steps, infill = run(engine, ask(Pinned("x = "), HOLE, Pinned("\ny = "), HOLE, Pinned("\n")))
     assert [step.index for step in steps] == list(range(1, infill.steps + 1))
-    assert tuple(draft.text for draft in steps[-1].drafts) == infill.texts
-    assert len(infill.texts) == len(infill.confidences) == 2
+    assert tuple(draft.text for draft in steps[-1].fills) == infill.texts
+    assert len(infill.fills) == 2
     for step in steps:
-        for draft in step.drafts:
-            assert "".join(draft.pieces) == draft.text
-            assert len(draft.pieces) == len(draft.entropies) <= 6
+        for draft in step.fills:
+            assert "".join(piece.text for piece in draft.pieces) == draft.text
+            assert len(draft.pieces) <= 6
 
 
 def test_the_infill_says_what_was_computed(loaded: LoadedModel, engine: Engine) -> None:
@@ -50,7 +50,7 @@ def test_the_infill_says_what_was_computed(loaded: LoadedModel, engine: Engine) 
 
 def test_confidence_tells_a_sure_model_from_an_unsure_one(flat: LoadedModel, peaked: LoadedModel) -> None:
     asked = ask(Pinned("x = "), HOLE, Pinned("\n"))
-    unsure, sure = (run(Engine(model), asked)[1].confidences[0] for model in (flat, peaked))
+    unsure, sure = (run(Engine(model), asked)[1].fills[0].probability for model in (flat, peaked))
     assert 0.0 <= unsure < 0.1
     assert 0.5 < sure <= 1.0
 
@@ -69,13 +69,13 @@ def test_a_stop_ends_the_text(engine: Engine) -> None:
 def test_a_fixed_policy_fills_every_position(flat: LoadedModel) -> None:
     engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="fixed")))
     steps, _ = run(engine, ask(Pinned("x = "), HOLE, Pinned("\n")))
-    assert all(len(draft.pieces) == 6 for step in steps for draft in step.drafts)
+    assert all(len(draft.pieces) == 6 for step in steps for draft in step.fills)
 
 
 def test_a_chat_models_canvas_is_its_full_length(chat: LoadedModel) -> None:
     steps, infill = run(Engine(chat), ask(Pinned("def f(x):\n    ret"), HOLE, Pinned("\n"), max_steps=2))
     assert infill.canvas_tokens == chat.profile.canvas_length
-    assert all(1 <= len(step.drafts[0].pieces) <= 6 for step in steps)
+    assert all(1 <= len(step.fills[0].pieces) <= 6 for step in steps)
 
 
 def test_empty_segments_and_an_empty_file_work(engine: Engine) -> None:

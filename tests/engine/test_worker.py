@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from dgls_engine.errors import Cancelled, EngineClosed, ModelNotFound
-from dgls_engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Step, Timings
+from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Limits, Step, Timings
 from dgls_engine.worker import EngineLike, Worker
 
 WAIT = 5.0
@@ -24,7 +24,7 @@ def request(name: str) -> InfillRequest:
 
 
 def infill(text: str, steps: int) -> Infill:
-    return Infill((text,), (1.0,), steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+    return Infill((Fill(text, (), 1.0, 1.0),), steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
 
 class ScriptedEngine:

@@ -11,7 +11,7 @@ from dgls.code.languages import language_of
 from dgls.evaluation.cases.case import Case, Outcome
 from dgls.evaluation.running.attempt import Conditions, as_typed, attempt
 from dgls.evaluation.running.repetition import repeats_after
-from dgls_engine import CancelToken, Engine, Hole, Infill, InfillRequest, Pinned, Step, Timings
+from dgls_engine import CancelToken, Engine, Fill, Hole, Infill, InfillRequest, Pinned, Step, Timings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import RequestTooLarge
 from dgls_engine.profile import ModelInfo, Profile
@@ -40,7 +40,16 @@ class Parrot:
         if len(self.text) > 1000:
             raise RequestTooLarge("too long")
         yield Step(1, (), 0.0)
-        yield Infill((self.text,), (self.confidence,), 3, "stable", Timings(2.0, 5.0), 1, 1, 1, 1)
+        yield Infill(
+            (Fill(self.text, (), self.profile.calibration.confidence(self.confidence), self.confidence),),
+            3,
+            "stable",
+            Timings(2.0, 5.0),
+            1,
+            1,
+            1,
+            1,
+        )
 
 
 def filled(text: str, case: Case = CASE, conditions: Conditions | None = None, confidence: float = 1.0) -> Outcome:

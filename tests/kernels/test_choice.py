@@ -127,7 +127,7 @@ def run(engine: Engine, seed: int = 0) -> tuple[list[tuple[str, ...]], Infill]:
     asked = InfillRequest(Context(above="import path\n"), [*segments, Pinned("\n\nclass")], Limits(max_steps=4), seed)
     *steps, infill = engine.infill(asked)
     assert isinstance(infill, Infill)
-    return [tuple(draft.text for draft in step.drafts) for step in steps], infill  # type: ignore[union-attr]
+    return [tuple(draft.text for draft in step.fills) for step in steps], infill  # type: ignore[union-attr]
 
 
 def test_law_1_pinned_tokens_are_the_same_at_every_step(
@@ -153,7 +153,7 @@ def test_law_1_pinned_tokens_are_the_same_at_every_step(
 def test_law_2_same_seed_same_text(fused: Callable[[], Engine]) -> None:
     (drafts, infill), (again, other) = run(fused()), run(fused())
     assert drafts == again
-    assert infill.confidences == other.confidences
+    assert infill.fills == other.fills
     assert run(fused(), seed=1)[1].texts != infill.texts
 
 

@@ -45,8 +45,8 @@ def test_lengths_compete(serve: Serve, connect: OpenRemote, chat: LoadedModel) -
     lengths = 9  # 1..8, 10, 12
     assert allowed.count(DROP_AT) >= lengths
     assert allowed.count(5) == KEEP
-    assert len(infill.trials[0]) == KEEP
-    best = min(infill.trials[0], key=lambda trial: trial.nats)
+    assert len(infill.fills[0].trials) == KEEP
+    best = min(infill.fills[0].trials, key=lambda trial: trial.nats)
     assert infill.texts[0] == best.text
     assert [step.index for step in steps] == [DROP_AT, 5]
     assert infill.passes == DROP_AT + 1 + 5 + 1
@@ -63,9 +63,9 @@ def test_several_holes(serve: Serve, connect: OpenRemote, embedded: LoadedModel)
     segments = [Pinned("def add(one, two):\n    return on"), Hole(max_tokens=8, stop="\n"), Pinned("\n\n\ndef sub(")]
     segments += [Hole(max_tokens=8, stop=")"), Pinned("):\n    return 1\n")]
     _, infill = run(connect(serve(embedded)), InfillRequest(Context(), segments, Limits(max_steps=8)))
-    assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == 2
-    assert all(0 <= confidence <= 1 for confidence in infill.confidences)
-    assert ["".join(piece.text for piece in own) for own in infill.pieces] == list(infill.texts)
+    assert len(infill.fills) == 2
+    assert all(0 <= fill.probability <= 1 for fill in infill.fills)
+    assert ["".join(piece.text for piece in fill.pieces) for fill in infill.fills] == list(infill.texts)
 
 
 def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:

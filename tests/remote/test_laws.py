@@ -124,7 +124,7 @@ def test_7_deadline(scripted: FakeVllm, connect: OpenRemote) -> None:
     assert time.monotonic() - began < 0.35
     steps, looked = run(engine, request("def read(path):\n    return na", deadline_ms=600))
     assert looked.finish == "deadline"
-    assert looked.texts == (steps[-1].drafts[0].text,)
+    assert looked.texts == (steps[-1].fills[0].text,)
     assert TABLE["7"] == "in part"
 
 

@@ -16,7 +16,7 @@ from dgls.server.settings import Settings
 from dgls.server.status import Status
 from dgls_engine.errors import NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Loading, Step, Timings
+from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings
 from dgls_engine.worker import EngineLike
 
 PROFILE = Profile("raw", "pad", 64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
@@ -36,7 +36,7 @@ class Engine:
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         if self._fails:
             raise self._fails.pop()
-        yield Infill(("x",), (1.0,), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+        yield Infill((Fill("x", (), 1.0, 1.0),), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
     def warm(self) -> Iterator[None]:
         yield from ()

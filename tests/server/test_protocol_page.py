@@ -24,7 +24,7 @@ from dgls.server.features.status import STATUS
 from dgls.server.server import build
 from dgls.server.settings import Settings, merge, read_settings
 from dgls.server.status import STATES, Status
-from dgls_engine.types import Draft, Hole, Step
+from dgls_engine.types import Fill, Hole, Piece, Step
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
 
@@ -107,8 +107,10 @@ async def test_draft_is_as_the_page_shows_it() -> None:
     drafts = Drafts(lambda method, params: sent.append((method, params)), shown["request"], document, "utf-16")
     place = Span(14, 18)
     passage = Passage(document, Span(0, 19), (Gap(place, Hole(), place),))
-    nats = tuple(-log(token["confidence"]) for token in shown["holes"][0]["tokens"])
-    drafts.step(passage, Step(1, (Draft("return a", ("return", " a"), nats),), 0.1), 0)
+    nats = tuple(-log(token["certainty"]) for token in shown["holes"][0]["tokens"])
+    drafts.step(
+        passage, Step(1, (Fill("return a", tuple(map(Piece, ("return", " a"), (1.0, 1.0), nats)), None, 1.0),), 0.1), 0
+    )
     while not sent:
         await asyncio.sleep(0.001)
     drafts.end()

@@ -15,7 +15,7 @@ from dgls.server.settings import Settings
 from dgls.server.suggesting import Found, Snapshot, find
 from dgls_engine.errors import Cancelled
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Draft, Hole, Infill, InfillRequest, Loading, Piece, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Piece, Step, Timings
 from dgls_engine.worker import EngineLike
 
 URI = "file:///a.py"
@@ -35,13 +35,13 @@ class Scripted:
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         halts = self.halts
         self.holes += [segment for segment in request.segments if isinstance(segment, Hole)]
-        yield Step(1, (Draft(self.text, (self.text,), (0.0,)),), 0.0)
+        yield Step(1, (Fill(self.text, (Piece(self.text, 1.0),), None, 1.0),), 0.0)
         self.stepped.set()
         while halts:
             time.sleep(0.001)
             if cancel is not None and cancel.cancelled:
                 raise Cancelled("cancelled")
-        yield Infill((self.text,), (0.1,), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0, ((Piece(self.text, 0.1),),))
+        yield Infill((Fill(self.text, (Piece(self.text, 0.1),), 0.1, 0.1),), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
     def warm(self) -> Iterator[None]:
         yield from ()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.suggest.certainty import confidence_in, sure_part
+from dgls.suggest.certainty import probability_of, sure_part
 from dgls_engine.types import Piece
 
 
@@ -55,7 +55,7 @@ def test_what_is_kept_is_a_beginning_of_whole_lines_and_every_later_token_in_it_
     for piece in fill:
         end = start + len(piece.text)
         if any(not text[at].isspace() for at in range(max(start, first_end), min(end, len(kept)))):
-            assert piece.confidence >= keep_above
+            assert piece.probability >= keep_above
         start = end
 
 
@@ -66,9 +66,9 @@ def test_a_lower_threshold_keeps_no_less(fill: list[Piece], one: float, other: f
 
 @given(st.lists(PIECE, max_size=12), st.integers(0, 40))
 def test_of_less_of_a_fill_the_model_is_no_less_sure(fill: list[Piece], length: int) -> None:
-    assert confidence_in(fill, length + 1) <= confidence_in(fill, length) <= confidence_in(fill, 0) == 1.0
+    assert probability_of(fill, length + 1) <= probability_of(fill, length) <= probability_of(fill, 0) == 1.0
 
 
-def test_confidence_in_a_beginning_is_that_of_its_tokens() -> None:
-    assert math.isclose(confidence_in(pieces("a = |?1|\n|b"), 5), 0.09)
-    assert math.isclose(confidence_in(pieces("a = |?1|\n|b"), 4), 0.9)
+def test_probability_of_a_beginning_is_that_of_its_tokens() -> None:
+    assert math.isclose(probability_of(pieces("a = |?1|\n|b"), 5), 0.09)
+    assert math.isclose(probability_of(pieces("a = |?1|\n|b"), 4), 0.9)

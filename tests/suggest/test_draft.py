@@ -10,7 +10,7 @@ from dgls.code.document import Document
 from dgls.suggest.draft import SURE, Drafting, LastDraft
 from dgls.suggest.plan import Budget, Region, plan
 from dgls_engine.profile import HolePolicy, Profile
-from dgls_engine.types import Draft, Finish, Infill, Step, Timings
+from dgls_engine.types import Fill, Finish, Infill, Piece, Step, Timings
 
 PROFILE = Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
 HEAD, TAIL = "x = ", "\nend()\n"
@@ -26,11 +26,11 @@ def drafting(typed: str, older: LastDraft | None = None, policy: HolePolicy = "p
 
 
 def step(text: str, entropy: float = 0.0) -> Step:
-    return Step(1, (Draft(text, (text,), (entropy,)),), entropy)
+    return Step(1, (Fill(text, (Piece(text, 1.0, entropy),), None, 1.0),), entropy)
 
 
 def infill(text: str, finish: Finish = "stable") -> Infill:
-    return Infill((text,), (0.5,), 1, finish, Timings(0.0, 0.0), 0, 0, 0, 0)
+    return Infill((Fill(text, (), 0.5, 0.5),), 1, finish, Timings(0.0, 0.0), 0, 0, 0, 0)
 
 
 def filled(text: str) -> LastDraft | None:

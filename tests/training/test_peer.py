@@ -148,8 +148,10 @@ def test_peer_infill_reproduces_learnt_text(number: int, peer: Peer) -> None:
     _, answer = infill(peer, request_of(number))
     assert answer.texts == (f" right * {number}",)
     assert answer.finish == "stable"
-    assert "".join(piece.text for piece in answer.pieces[0]) == answer.texts[0]
-    assert answer.confidences[0] == pytest.approx(math.prod(piece.confidence for piece in answer.pieces[0]))
+    assert "".join(piece.text for piece in answer.fills[0].pieces) == answer.texts[0]
+    assert answer.fills[0].probability == pytest.approx(
+        math.prod(piece.probability for piece in answer.fills[0].pieces)
+    )
 
 
 def test_peer_infill_limits_end_fill(peer: Peer) -> None:

@@ -76,7 +76,7 @@ def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) 
     calibration = engine.profile.calibration
     found = suggestion_of(document, region, infill, replace(calibration, keep_above=0.0), syntax)
     unasked = suggestion_of(document, region, infill, calibration, syntax)
-    shown = isinstance(unasked, Suggestion) and unasked.confidence >= calibration.show_above
+    shown = isinstance(unasked, Suggestion) and calibration.shows(unasked.confidence)
     outcome = _judged(case, document, region, infill, found, engine.profile, count)
     return replace(outcome, shown=shown)
 
@@ -117,7 +117,7 @@ def _judged(
     """Everything of an outcome that needs no program to be run, but for what is shown unasked."""
     text = found.new_text if isinstance(found, Suggestion) else ""
     raw = infill.texts[0] if infill else ""
-    raw_confidence = infill.confidences[0] if infill else 0.0
+    raw_confidence = infill.fills[0].probability if infill else 0.0
     confidence = profile.calibration.confidence(raw_confidence)
     language = language_of(case.language, case.path)
     around = document.text[: region.span.start], document.text[region.span.end :]
@@ -131,7 +131,7 @@ def _judged(
         text=text,
         rejected=None if isinstance(found, Suggestion) else str(found),
         raw_confidence=raw_confidence,
-        confidence=confidence,
+        confidence=raw_confidence if confidence is None else confidence,  # outcomes still have an order
         shown=False,
         exact=bool(text) and without_trailing_blanks(text) == without_trailing_blanks(case.answer),
         similarity=similarity(text, case.answer),
@@ -143,7 +143,7 @@ def _judged(
         passes=(infill.passes or infill.steps) if infill else 0,  # not every engine counts them apart
         ms=infill.timings.prefill_ms + infill.timings.denoise_ms if infill else 0.0,
         finish=infill.finish if infill else None,
-        piece_confidences=tuple(piece.confidence for piece in infill.pieces[0]) if infill and infill.pieces else (),
+        piece_confidences=tuple(piece.probability for piece in infill.fills[0].pieces) if infill else (),
     )
 
 

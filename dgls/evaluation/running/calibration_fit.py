@@ -74,8 +74,8 @@ def fill(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> 
     """Raises what `attempt` raises."""
     heard = _Heard(engine)
     outcome = attempt(heard, case, count, conditions)
-    pieces = heard.last.pieces[0] if heard.last is not None and heard.last.pieces else ()
-    trials = heard.last.trials[0] if heard.last is not None and heard.last.trials else ()
+    pieces = heard.last.fills[0].pieces if heard.last is not None else ()
+    trials = heard.last.fills[0].trials if heard.last is not None else ()
     return Fill(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else (), trials)
 
 
@@ -86,7 +86,7 @@ def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calib
     """
     made = suggestions([each.outcome for each in fills])
     points = shares_right([(outcome.raw_confidence, outcome.exact) for outcome in made])
-    confidences = [Calibration(points).confidence(outcome.raw_confidence) for outcome in made]
+    confidences = [Calibration(points).confidence(outcome.raw_confidence) or 0.0 for outcome in made]
     lines = [sample for each in fills for sample in each.lines]
     return Calibration(
         points,
@@ -144,7 +144,7 @@ def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:
     """The lines of code after the first: the least confidence of their tokens, and whether the author's line is the
     same, its indentation aside."""
     text = "".join(piece.text for piece in pieces)
-    owners = [piece.confidence for piece in pieces for _ in piece.text]
+    owners = [piece.probability for piece in pieces for _ in piece.text]
     written = [line.strip() for line in answer.splitlines() if line.strip()]
     found: list[Sample] = []
     start = 0
@@ -160,8 +160,8 @@ def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:
 def judged(outcome: Outcome, calibration: Calibration) -> Outcome:
     """The outcome as it would have been under `calibration`, its text as it is."""
     confidence = calibration.confidence(outcome.raw_confidence)
-    shown = outcome.rejected is None and confidence >= calibration.show_above
-    return replace(outcome, confidence=confidence, shown=shown)
+    shown = outcome.rejected is None and calibration.shows(confidence)
+    return replace(outcome, confidence=outcome.raw_confidence if confidence is None else confidence, shown=shown)
 
 
 def held_out(fills: Sequence[Fill], least_shown: float, before: Calibration) -> list[Outcome]:

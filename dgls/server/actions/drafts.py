@@ -14,7 +14,7 @@ from typing import Any
 from dgls.change.passage import Gap, Passage
 from dgls.code.document import Document, PositionEncoding
 from dgls.server.places import range_of
-from dgls_engine.types import Draft, Step
+from dgls_engine.types import Fill, Step
 
 DRAFT = "dgls/draft"
 PAUSE_SECONDS = 0.055
@@ -55,22 +55,19 @@ class Drafts:
             return
         passage, step, candidate = newest
         self._next = self._loop.time() + PAUSE_SECONDS
-        holes = [self._hole(gap, draft) for gap, draft in zip(passage.gaps, step.drafts, strict=True)]
+        holes = [self._hole(gap, fill) for gap, fill in zip(passage.gaps, step.fills, strict=True)]
         self._notify(DRAFT, {**self._head, "candidate": candidate, "holes": holes})
 
-    def _hole(self, gap: Gap, draft: Draft) -> dict[str, Any]:
+    def _hole(self, gap: Gap, draft: Fill) -> dict[str, Any]:
         text = gap.lead + draft.text + gap.tail
         tokens = [*_certain(gap.lead), *_tokens(draft), *_certain(gap.tail)]
         return {"range": range_of(self._document, gap.origin, self._encoding), "text": text, "tokens": tokens}
 
 
 def _certain(text: str) -> list[dict[str, Any]]:
-    return [{"text": text, "confidence": 1.0}] if text else []
+    return [{"text": text, "certainty": 1.0}] if text else []
 
 
-def _tokens(draft: Draft) -> list[dict[str, Any]]:
+def _tokens(draft: Fill) -> list[dict[str, Any]]:
     """exp(-entropy): 1 where the model is certain, one in k where it wavers between k tokens."""
-    return [
-        {"text": piece, "confidence": round(exp(-nats), 3)}
-        for piece, nats in zip(draft.pieces, draft.entropies, strict=True)
-    ]
+    return [{"text": piece.text, "certainty": round(exp(-piece.entropy), 3)} for piece in draft.pieces]

@@ -29,7 +29,7 @@ class Change:
     task: Task
     document: Document
     replacements: tuple[Replacement, ...]
-    confidence: float
+    confidence: float | None
     breaks: bool
     large: bool
 

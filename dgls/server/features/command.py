@@ -64,6 +64,6 @@ def _document(session: Session, uri: str) -> Document:
 def _shown(session: Session, change: Change) -> Result:
     return {
         "edit": workspace_edit(change, session.client),
-        "confidence": round(change.confidence, 3),
+        **({} if change.confidence is None else {"confidence": round(change.confidence, 3)}),
         "warning": BROKEN if change.breaks else "",
     }

@@ -48,7 +48,7 @@ def _told(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
         "uri": suggestion.uri,
         "milliseconds": took,
         "steps": steps,
-        "confidence": round(suggestion.confidence, 3),
+        **({} if suggestion.confidence is None else {"confidence": round(suggestion.confidence, 3)}),
     }
 
 

@@ -4,7 +4,7 @@ import type { History } from './history';
 import { askInstruction } from './instruction';
 import { selectedIn, type Selected } from './kept';
 import { SCHEME, type Preview, type Proposal } from './preview';
-import type { Candidate, Rewriting } from './protocol';
+import { sure, type Candidate, type Rewriting } from './protocol';
 import type { Requests } from './requests';
 import type { Server } from './server';
 
@@ -103,7 +103,7 @@ export class Changes {
     what: string,
   ): Promise<Proposal | undefined> {
     const change = await this.server.running?.protocol2CodeConverter.asWorkspaceEdit(edit);
-    const note = `${what}, ${Math.round(100 * confidence)} % sure${warning === '' ? '' : ', does not parse'}`;
+    const note = `${what}${sure(confidence, ', ')}${warning === '' ? '' : ', does not parse'}`;
     return change && { document, version, edits: change.get(document.uri), note };
   }
 

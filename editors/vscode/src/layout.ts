@@ -22,14 +22,14 @@ const BREAK = ' ⏎ ';
 /** No more than fits a screen: each run costs the editor an element. */
 const MOST_RUNS = 48;
 
-export function level(confidence: number): Level {
-  if (confidence >= 0.95) {
+export function level(certainty: number): Level {
+  if (certainty >= 0.95) {
     return 'settled';
   }
-  if (confidence >= 0.6) {
+  if (certainty >= 0.6) {
     return 'likely';
   }
-  return confidence >= 0.25 ? 'doubtful' : 'noise';
+  return certainty >= 0.25 ? 'doubtful' : 'noise';
 }
 
 /** One entry for each of the hole's lines that gets something. */
@@ -57,7 +57,7 @@ function linesOf(tokens: Token[]): Run[][] {
       if (index > 0) {
         lines.push([]);
       }
-      lines.at(-1)?.push({ text, level: level(token.confidence) });
+      lines.at(-1)?.push({ text, level: level(token.certainty) });
     });
   }
   return lines;

@@ -26,12 +26,13 @@ export interface Suggested {
   uri: string;
   milliseconds: number;
   steps: number;
-  confidence: number;
+  /** Absent where the model has no calibration. */
+  confidence?: number;
 }
 
 export interface Token {
   text: string;
-  confidence: number;
+  certainty: number;
 }
 
 export interface DraftHole {
@@ -47,6 +48,11 @@ export interface Draft {
   candidate?: number;
   holes: DraftHole[];
   done?: boolean;
+}
+
+/** The confidence as people read it, with a separator in front; empty where there is none. */
+export function sure(confidence: number | undefined, separator: string): string {
+  return confidence === undefined ? '' : `${separator}${Math.round(100 * confidence)} % sure`;
 }
 
 /** The parameters of `dgls.rewrite`; with a `strength` the selection is refined. */
@@ -71,7 +77,8 @@ export interface Filling {
 
 export interface Candidate {
   edit: WorkspaceEdit;
-  confidence: number;
+  /** Absent where the model has no calibration. */
+  confidence?: number;
   warning: string;
 }
 

@@ -1,7 +1,7 @@
 /**
  * What the status item shows, from what is known. Pure: no VS Code, no clock; who paints it is `statusItem.ts`.
  */
-import type { Status, Suggested } from './protocol';
+import { sure, type Status, type Suggested } from './protocol';
 
 /** What a button does about a failure. */
 export type Remedy = 'install' | 'settings' | 'restart' | 'log';
@@ -86,9 +86,8 @@ export function lastShown(last: Suggested | undefined): Shown {
   if (last === undefined) {
     return { ...calm('No suggestion yet', ''), button };
   }
-  const sure = `${Math.round(100 * last.confidence)} % sure`;
   const steps = last.steps === 0 ? 'typed through, no steps' : `${last.steps} step${last.steps === 1 ? '' : 's'}`;
-  return { ...calm(`${Math.round(last.milliseconds)} ms · ${steps} · ${sure}`, 'The last suggestion'), button };
+  return { ...calm(`${Math.round(last.milliseconds)} ms · ${steps}${sure(last.confidence, ' · ')}`, 'The last suggestion'), button };
 }
 
 function calm(text: string, detail: string): Shown {

@@ -4,7 +4,7 @@ import { layout } from '../src/layout';
 import type { Token } from '../src/protocol';
 
 function hole(lines: number, ...tokens: [string, number][]) {
-  const given: Token[] = tokens.map(([text, confidence]) => ({ text, confidence }));
+  const given: Token[] = tokens.map(([text, certainty]) => ({ text, certainty }));
   const range = { start: { line: 3, character: 4 }, end: { line: 3 + lines - 1, character: 9 } };
   return { range, text: given.map((token) => token.text).join(''), tokens: given };
 }

@@ -20,14 +20,12 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from dgls_engine.errors import EngineClosed, EngineError, RequestTooLarge, ServerUnfit, ServerUnreachable
-from dgls_engine.loop.answer import Answer
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.profile import ModelInfo, Profile, read_json, read_profile
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.remote import judging as reading
 from dgls_engine.remote.address import Address
-from dgls_engine.remote.answers import answers, trials
 from dgls_engine.remote.conversation import Asking, waited
 from dgls_engine.remote.credentials import Credentials
 from dgls_engine.remote.handshake import Served, greet
@@ -39,7 +37,7 @@ from dgls_engine.text.length import length_policy
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Redraft, keeps, sketch
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import CancelToken, Hole, Infill, InfillRequest, Step, Timings, Trial
+from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Step, Timings, Trial
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.saved_calibration import own_calibration
 
@@ -122,31 +120,32 @@ class RemoteEngine:
     def _infill(self, request: InfillRequest, asking: Asking, began: float) -> Iterator[Infill | Step]:
         redraft = self._redraft(request, asking)
         steps = min(request.limits.max_steps or self.profile.max_steps, self.profile.max_steps)
-        filled: dict[int, Answer] = {}
-        tried: dict[int, tuple[Trial, ...]] = {}
+        calibration = self.profile.calibration
+        filled: dict[int, Fill] = {}
         taken, passes = 0, redraft.passes
         while True:
-            texts = {number: own.draft.text for number, own in filled.items()}
+            texts = {number: fill.text for number, fill in filled.items()}
             turn = next_turn(redraft.segments, texts, length_policy(self.profile.hole_policy))
             lead: Lead | None = None
             for lead in self._rivalry(turn, asking, request.seed).run(steps):
-                found = answers(lead.found, Reader(lead.found.rival.holes, self._tokenizer))
-                now = filled | dict(zip(turn.holes, found, strict=True))
-                doubt = -sum(lead.found.logprobs) / len(lead.found.logprobs)
-                yield Step(taken + lead.steps, tuple(own.draft for own in redraft.fold(now)), doubt)
+                reader, logprobs = Reader(lead.found.rival.holes, self._tokenizer), lead.found.logprobs
+                # A server tells no entropies. A token's surprise stands in for it.
+                surprises = [-nats for nats in logprobs]
+                fills = reader.answers(lead.found.draft, logprobs, surprises, calibration)
+                now = filled | dict(zip(turn.holes, fills, strict=True))
+                yield Step(taken + lead.steps, redraft.fold(now, calibration), sum(surprises) / len(surprises))
             if lead is None:
                 raise self._late(request.limits.deadline_ms)
             assert lead.finish is not None
             taken, passes = taken + lead.steps, passes + lead.passes
-            tried[turn.holes[turn.contested]] = trials(lead, turn.contested, self._tokenizer)
+            contested = turn.holes[turn.contested]
+            now[contested] = replace(now[contested], trials=self._trials(lead, turn.contested))
             settled = turn.holes if lead.finish == "deadline" else turn.settles
             filled |= {number: now[number] for number in settled}
             if len(filled) == redraft.holes:
                 break
-        whole = redraft.fold(filled)
         yield Infill(
-            texts=tuple(own.draft.text for own in whole),
-            confidences=tuple(own.confidence for own in whole),
+            fills=redraft.fold(filled, calibration),
             steps=taken,
             finish=lead.finish,
             timings=Timings(0.0, (time.monotonic() - began) * 1000),
@@ -154,9 +153,7 @@ class RemoteEngine:
             prefilled_tokens=asking.computed,
             canvas_tokens=len(lead.found.rival.ids),
             hole_tokens=len(lead.found.draft),
-            pieces=tuple(own.pieces for own in whole),
             passes=passes,
-            trials=tuple(tried.get(number, ()) if number is not None else () for number in redraft.whole),
         )
 
     def warm(self) -> Iterator[None]:
@@ -227,6 +224,13 @@ class RemoteEngine:
         behind = list(islice(noise(seed, self._vocabulary), AFTER))
         bias, whole = self.profile.calibration.length_bias, not length_policy(self.profile.hole_policy).stops
         return Rivalry(asking, self._tokenizer, rivals, turn.contested, behind, bias, whole and len(rivals) > 1)
+
+    def _trials(self, lead: Lead, hole: int) -> tuple[Trial, ...]:
+        """The lengths that were judged last."""
+        fills = [
+            (Reader(found.rival.holes, self._tokenizer).fills(found.draft)[hole], nats) for found, nats in lead.judged
+        ]
+        return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)
 
     def _lay_out(self, turn: Turn) -> list[Canvas]:
         """The turn's canvases; of several lengths, those that fit."""

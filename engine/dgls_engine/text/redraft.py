@@ -10,17 +10,18 @@ and the policy's lengths; of tensors it only reads a canvas' ids. Runs on the en
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from dgls_engine.loop.answer import Answer, joined
+from dgls_engine.calibration import Calibration
 from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas, Span, lay_out
 from dgls_engine.text.length import Length
 from dgls_engine.text.reader import read
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Draft, Hole, Piece, Pinned, Segment
+from dgls_engine.types import Fill, Hole, Piece, Pinned, Segment
 
 SLACK, SLACK_RUNS = 1, 2
 """Tokens by which an opened run may grow, and how many of a draft's runs may, those doubted most: each costs a turn."""
@@ -45,14 +46,9 @@ class Redraft:
         """How many there are among `segments`."""
         return len(_holes(self.segments))
 
-    @property
-    def whole(self) -> tuple[int | None, ...]:
-        """For each of the request's holes its number among those of `segments`, None where a part of it is kept."""
-        return tuple(own[0] if len(own) == 1 and isinstance(own[0], int) else None for own in self.parts)
-
-    def fold(self, found: Mapping[int, Answer]) -> list[Answer]:
-        """An answer for each of the request's holes, from those for the holes of `segments`."""
-        return [joined([found[part] if isinstance(part, int) else _kept(part) for part in own]) for own in self.parts]
+    def fold(self, fills: Mapping[int, Fill], calibration: Calibration) -> tuple[Fill, ...]:
+        """A fill for each of the request's holes, from those for the holes of `segments`."""
+        return tuple(_joined(parts, fills, calibration) for parts in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +168,14 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
     return Hole(least, most, strength=hole.strength, stop=stop, healed=healed, expected=text, slack=slack)
 
 
-def _kept(pieces: tuple[str, ...]) -> Answer:
-    """Nothing of it is the model's: no doubt, and no say in the confidence."""
-    draft = Draft("".join(pieces), pieces, (0.0,) * len(pieces))
-    return Answer(draft, 1.0, tuple(Piece(piece, 1.0) for piece in pieces))
+def _joined(parts: tuple[tuple[str, ...] | int, ...], fills: Mapping[int, Fill], calibration: Calibration) -> Fill:
+    """Kept text is certain: it has no part in the probability."""
+    if len(parts) == 1 and isinstance(parts[0], int):
+        return fills[parts[0]]
+    pieces: list[Piece] = []
+    for part in parts:
+        pieces += fills[part].pieces if isinstance(part, int) else (Piece(text, 1.0) for text in part)
+    probability = math.prod(fills[part].probability for part in parts if isinstance(part, int))
+    return Fill(
+        "".join(piece.text for piece in pieces), tuple(pieces), calibration.confidence(probability), probability
+    )

@@ -245,14 +245,14 @@ def run(engine: Engine, asked: InfillRequest) -> tuple[list[Step], Infill]:
 def test_several_holes_are_filled_in_turn(searching: Callable[[], Engine]) -> None:
     steps, infill = run(searching(), ask(max_steps=4))
     assert [step.index for step in steps] == list(range(1, infill.steps + 1))
-    assert tuple(draft.text for draft in steps[-1].drafts) == infill.texts
-    assert all(len(step.drafts) == 2 for step in steps)
-    assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == 2
+    assert tuple(draft.text for draft in steps[-1].fills) == infill.texts
+    assert all(len(step.fills) == 2 for step in steps)
+    assert len(infill.fills) == 2
     assert infill.passes >= infill.steps
-    for text, trials in zip(infill.texts, infill.trials, strict=True):
+    for text, trials in ((fill.text, fill.trials) for fill in infill.fills):
         assert text == min(trials, key=lambda trial: trial.nats).text
         assert len(trials) <= KEEP
-    settled = [step.drafts[0].text for step in steps]
+    settled = [step.fills[0].text for step in steps]
     assert settled[-1] == settled[-2] == infill.texts[0]
 
 
@@ -267,13 +267,13 @@ def test_a_stop_never_stands_in_a_hole_whose_length_is_tried(searching: Callable
     for seed in range(3):
         _, infill = run(searching(), ask(Pinned("x = "), hole, Pinned("\n"), seed=seed, max_steps=3))
         assert "e" not in infill.texts[0]
-        assert infill.hole_tokens == len(infill.pieces[0])
+        assert infill.hole_tokens == len(infill.fills[0].pieces)
 
 
 def test_a_stop_that_was_typed_already_can_be_healed(searching: Callable[[], Engine]) -> None:
     """The token in front of the hole is freed, and what must stand in its place begins with the stop."""
     infill = run(searching(), ask(Pinned("return"), Hole(max_tokens=2, stop="return"), Pinned("\n"), max_steps=2))[1]
-    assert 0.0 <= infill.confidences[0] <= 1.0
+    assert 0.0 <= infill.fills[0].probability <= 1.0
 
 
 def test_pinned_text_stays_in_every_candidate(
@@ -328,7 +328,7 @@ def test_a_deadline_leaves_no_time_to_judge_or_for_another_turn(
     model = replace(loaded, profile=replace(loaded.profile, hole_policy="batch"))
     steps, infill = run(Engine(model, clock=lambda: 0.010 * len(sizes)), ask(deadline_ms=9))
     assert (len(sizes), infill.steps, infill.passes, infill.finish) == (1, 1, 1, "deadline")
-    assert infill.texts == tuple(draft.text for draft in steps[-1].drafts)
+    assert infill.texts == tuple(draft.text for draft in steps[-1].fills)
 
 
 def test_lengths_that_do_not_fit_are_not_tried(flat: LoadedModel) -> None:

@@ -228,11 +228,13 @@ def test_an_engine_that_captures_says_what_one_says_that_does_not(
     assert isinstance(infill, Infill)
     assert isinstance(other, Infill)
     assert (infill.texts, infill.passes, infill.finish) == (other.texts, other.passes, other.finish)
-    assert infill.confidences == pytest.approx(other.confidences, rel=1e-3)
+    assert [fill.probability for fill in infill.fills] == pytest.approx(
+        [fill.probability for fill in other.fills], rel=1e-3
+    )
     for mine, theirs in zip(steps, others, strict=True):
         assert isinstance(mine, Step)
         assert isinstance(theirs, Step)
-        assert [draft.text for draft in mine.drafts] == [draft.text for draft in theirs.drafts]
+        assert [draft.text for draft in mine.fills] == [draft.text for draft in theirs.fills]
 
 
 @pytest.mark.gpu

@@ -148,7 +148,7 @@ def test_what_is_kept_comes_back_byte_for_byte(
         patch.setattr(Sketch, "opened", lambda *given: seen.append(original(*given)) or seen[-1])
         steps, infill = run(engine, ask(AROUND[0], *segments, AROUND[1], max_steps=2))
     (redraft,) = seen
-    for texts in ([draft.text for draft in steps[0].drafts], infill.texts):
+    for texts in ([draft.text for draft in steps[0].fills], infill.texts):
         assert len(texts) == 3
         assert as_kept(redraft, 1).fullmatch(texts[1])
         assert as_kept(redraft, 2).fullmatch(texts[2])
@@ -186,14 +186,13 @@ def test_law_2_same_seed_same_text(fresh: Callable[[], Engine]) -> None:
 
 def test_a_steps_pieces_are_its_text_and_what_is_kept_is_certain(engine: Engine, redrafts: list[Redraft]) -> None:
     steps, infill = run(engine, drafted(DRAFT, 0.3))
-    for draft in [step.drafts[0] for step in steps]:
-        assert "".join(draft.pieces) == draft.text
-        assert len(draft.pieces) == len(draft.entropies)
-    assert "".join(piece.text for piece in infill.pieces[0]) == infill.texts[0] == steps[-1].drafts[0].text
+    for draft in [step.fills[0] for step in steps]:
+        assert "".join(piece.text for piece in draft.pieces) == draft.text
+    assert "".join(piece.text for piece in infill.fills[0].pieces) == infill.texts[0] == steps[-1].fills[0].text
     kept = sum(len(part) for part in redrafts[0].parts[0] if not isinstance(part, int))
-    assert sum(nats == 0.0 for nats in steps[-1].drafts[0].entropies) >= kept > 0
-    assert 0.0 <= infill.confidences[0] <= 1.0
-    assert infill.trials == ((),)
+    assert sum(piece.entropy == 0.0 for piece in steps[-1].fills[0].pieces) >= kept > 0
+    assert 0.0 <= infill.fills[0].probability <= 1.0
+    assert infill.fills[0].trials == ()
 
 
 @pytest.mark.parametrize("policy", get_args(HolePolicy))
@@ -207,12 +206,12 @@ def test_drafted_and_other_holes_together_under_every_policy(
         max_steps=3,
     )
     steps, infill = run(Engine(roomy(peaked, policy)), asked)
-    assert len(infill.texts) == len(infill.confidences) == len(infill.pieces) == len(infill.trials) == 4
-    assert all(len(step.drafts) == 4 for step in steps)
+    assert len(infill.fills) == 4
+    assert all(len(step.fills) == 4 for step in steps)
     for number in (1, 3):
         assert as_kept(redrafts[0], number).fullmatch(infill.texts[number])
-        assert infill.trials[number] == ()
-    assert [bool(infill.trials[number]) for number in (0, 2)] == [policy == "batch"] * 2
+        assert infill.fills[number].trials == ()
+    assert [bool(infill.fills[number].trials) for number in (0, 2)] == [policy == "batch"] * 2
 
 
 @pytest.mark.parametrize(("policy", "tried"), [("pad", [3, 4]), ("batch", [2, 3, 4]), ("fixed", [3])])
@@ -246,7 +245,7 @@ def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
     )
     asked = drafted("return value", 0.01)
     longer = run(engine, asked)[1]
-    assert len(longer.pieces[0]) == len(sketched(flat, *asked.segments).positions) + SLACK
+    assert len(longer.fills[0].pieces) == len(sketched(flat, *asked.segments).positions) + SLACK
     original, pad = decoder.logits, flat.tokenizer.pad_id
 
     def padding(*given: Any) -> Tensor:

@@ -1,4 +1,4 @@
---- `dgls/draft`: what the model thinks of so far, painted in place while an action runs, coloured by confidence.
+--- `dgls/draft`: what the model thinks of so far, painted in place while an action runs, coloured by certainty.
 
 local colours = require('dgls.colours')
 local overlay = require('dgls.overlay')
@@ -23,15 +23,15 @@ local function wipe(request)
   end
 end
 
----@param confidence number 0 to 1
-local function group_of(confidence)
-  return 'DglsDraft' .. math.min(colours.levels, 1 + math.floor(confidence * colours.levels))
+---@param certainty number 0 to 1
+local function group_of(certainty)
+  return 'DglsDraft' .. math.min(colours.levels, 1 + math.floor(certainty * colours.levels))
 end
 
 local function chunks_of(hole)
   local chunks = {}
   for _, token in ipairs(hole.tokens) do
-    chunks[#chunks + 1] = { token.text, group_of(token.confidence) }
+    chunks[#chunks + 1] = { token.text, group_of(token.certainty) }
   end
   return chunks
 end
