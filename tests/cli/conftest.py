@@ -53,7 +53,7 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
     def use(write: Write) -> ScriptedEngine:
         engine = ScriptedEngine(write)
-        monkeypatch.setattr("engine.Engine", engine)
+        monkeypatch.setattr("dgls_engine.Engine", engine)
         return engine
 
     return use
