@@ -42,11 +42,11 @@ def main() -> None:
     with Engine.open("embedded") as engine:
         for answer in engine.infill(request):
             if isinstance(answer, Step):
-                drafts = " | ".join(draft.text for draft in answer.drafts)
+                drafts = " | ".join(fill.text for fill in answer.fills)
                 print(f"step {answer.index}: {drafts}", file=sys.stderr)
             else:
-                fills = iter(answer.texts)
-                filled = (segment.text if isinstance(segment, Pinned) else next(fills) for segment in segments)
+                fills = iter(answer.fills)
+                filled = (segment.text if isinstance(segment, Pinned) else next(fills).text for segment in segments)
                 print("".join(filled), end="")
 
 
