@@ -1,6 +1,6 @@
 """The in-process infilling engine: knows tokens and tensors, never LSP.
 
-    from engine import Context, Engine, Hole, InfillRequest, Pinned
+    from dgls_engine import Context, Engine, Hole, InfillRequest, Pinned
 
     with Engine.open("embedded") as engine:
         request = InfillRequest(Context(), [Pinned("def add(a, b):\\n    return "), Hole(stop="\\n"), Pinned("\\n")])
