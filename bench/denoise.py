@@ -29,6 +29,7 @@ from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.types import CancelToken
@@ -88,7 +89,7 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int, 
     pinned = torch.ones(length, dtype=torch.bool)
     pinned[start : start + HOLE] = False
     progress = denoise(
-        Eager(model, encoder.seen(), PROMPT),
+        Eager(model, encoder.cache.seen(), PROMPT),
         [
             Candidate(
                 Canvas(ids, pinned, (Span(start, start + HOLE),)),
@@ -109,7 +110,7 @@ def decoder_pass(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, lengt
     """A step's forward alone: what is left of it is logits, sampling and self-conditioning."""
     ids = torch.zeros(1, length, dtype=torch.long)
     soft = torch.zeros(1, length, HIDDEN)
-    decoder.decode(model, ids, soft, encoder.seen(), decoder.NO_MASKS, PROMPT)
+    decoder.decode(model, ids, soft, encoder.cache.seen(), decoder.NO_MASKS, PROMPT)
 
 
 def main() -> None:
@@ -121,11 +122,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model, steps = random_model(), options.steps
     prompt = torch.randint(VOCABULARY, (1, PROMPT), generator=torch.Generator().manual_seed(2))
-    encoder = Encoder(model)
+    encoder = Encoder(keeper(model))
     encoder.prefill(prompt[0].tolist())
     contenders: dict[str, Callable[[], object]] = {
         "generate": lambda: stock(model, prompt, steps),
-        "generate's prefill": lambda: Encoder(model, chunk=PROMPT).prefill(prompt[0].tolist()),
+        "generate's prefill": lambda: Encoder(keeper(model, PROMPT)).prefill(prompt[0].tolist()),
         "ours, canvas 96": lambda: ours(model, encoder, 96, steps),
         "ours, canvas 256": lambda: ours(model, encoder, CANVAS, steps),
         "ours, canvas 96, decoder alone": lambda: [decoder_pass(model, encoder, 96) for _ in range(steps)],

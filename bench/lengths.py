@@ -26,6 +26,7 @@ from rich.table import Table
 from dgls_engine.engine import Engine
 from dgls_engine.loop.seam import AFTER, seam_rows, surprises
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.profile import HolePolicy
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.prompt.formats import open_prompt
@@ -71,7 +72,7 @@ class Judge:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
-        self._encoder = Encoder(loaded.model)
+        self._encoder = Encoder(keeper(loaded.model))
         size = loaded.model.model.decoder.vocab_size
         self._noise = torch.randint(size, (AFTER,), generator=torch.Generator().manual_seed(0))
 
@@ -84,7 +85,7 @@ class Judge:
         ids = self._prompt.encode(request.context)
         self._encoder.prefill(ids)
         draft = canvas.ids[hole.start : hole.end].tolist()
-        passes = Eager(loaded.model, self._encoder.seen(), len(ids), loaded.profile.pinned_signal)
+        passes = Eager(loaded.model, self._encoder.cache.seen(), len(ids), loaded.profile.pinned_signal)
         (nats,) = surprises(passes, [canvas], [draft], 0, self._noise)
         return Attempt(text, infill, len(hole), nats / len(seam_rows(canvas, 0)))
 

@@ -21,7 +21,7 @@ from dgls.code.syntax import grammar_of
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import EngineError
-from dgls_engine.model.memory import PUBLISHED as PUBLISHED_ANATOMY
+from dgls_engine.model.diffusion_gemma.memory import PUBLISHED as PUBLISHED_ANATOMY
 from dgls_engine.profile import read_profile
 from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.hub import PUBLISHED, PUBLISHED_PROMPT, Installed, installed, locate

@@ -32,7 +32,7 @@ from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.model import kernels
 from dgls_engine.model.diffusion_gemma.captured import Captured
-from dgls_engine.model.diffusion_gemma.passes import Eager, Passes
+from dgls_engine.model.diffusion_gemma.passes import Decoding, Eager
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.prompt.prefill import Reading
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -208,12 +208,12 @@ class Engine:
             raise EngineClosed("the engine is closed; open it again")
         return self._loaded
 
-    def _passes(self, loaded: LoadedModel) -> Passes:
+    def _passes(self, loaded: LoadedModel) -> Decoding:
         """Behind the prompt that is held."""
         encoder = self._reading.encoder
         if self._captured is not None:
             return self._captured.behind(encoder.cache)
-        return Eager(loaded.model, encoder.seen(), len(encoder.ids), self.profile.pinned_signal)
+        return Eager(loaded.model, encoder.cache.seen(), len(encoder.ids), self.profile.pinned_signal)
 
     def _follow(self) -> None:
         """Say how long prompts are now."""
@@ -246,7 +246,7 @@ class Engine:
             raise error
         return laid_out
 
-    def _redraft(self, loaded: LoadedModel, decoding: Passes, request: InfillRequest, cancel: CancelToken) -> Redraft:
+    def _redraft(self, loaded: LoadedModel, decoding: Decoding, request: InfillRequest, cancel: CancelToken) -> Redraft:
         """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
         if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
             return Redraft.untouched(request.segments)
@@ -260,7 +260,7 @@ class Engine:
     def _contest(
         self,
         loaded: LoadedModel,
-        decoding: Passes,
+        decoding: Decoding,
         canvases: Sequence[Canvas],
         readers: Sequence[Reader],
         contested: int,

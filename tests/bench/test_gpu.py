@@ -14,9 +14,9 @@ from bench.full_size import config, write_folder
 from bench.gpu import AIMS, summary
 from bench.gpu_phases import PHASES, Setup
 from bench.rivals import as_published
+from dgls_engine.model.diffusion_gemma.memory import PUBLISHED
 from dgls_engine.model.diffusion_gemma.norms import fuse_all
 from dgls_engine.model.diffusion_gemma.skeleton import described
-from dgls_engine.model.memory import PUBLISHED
 from dgls_engine.weights.random_weights import random_model
 
 ROOT = Path(__file__).parents[2]

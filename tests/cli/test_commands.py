@@ -16,8 +16,8 @@ import dgls.cli.doctor
 import dgls.cli.models
 from dgls import cli
 from dgls_engine.calibration import Calibration
+from dgls_engine.model.diffusion_gemma.memory import footprint
 from dgls_engine.model.diffusion_gemma.skeleton import described
-from dgls_engine.model.memory import footprint
 from dgls_engine.weights.expert_cache import Writing, entry_of
 from dgls_engine.weights.hub import Installed, PullPlan, RemoteFile
 from dgls_engine.weights.saved_calibration import save

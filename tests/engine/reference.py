@@ -14,6 +14,7 @@ from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.model.diffusion_gemma.captured import Captured
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.types import CancelToken
@@ -66,7 +67,7 @@ def ours(
     captured: bool = False,
 ) -> list[Progress]:
     """Our loop over a canvas that is one hole, without any policy; the prompt prefilled in chunks."""
-    encoder = Encoder(loaded.model, chunk)
+    encoder = Encoder(keeper(loaded.model, chunk))
     encoder.prefill(prompt)
     length = loaded.profile.canvas_length
     canvas = Canvas(torch.zeros(length, dtype=torch.long), torch.zeros(length, dtype=torch.bool), (Span(0, length),))
@@ -77,7 +78,7 @@ def ours(
         StableAndSure(setting["stability"], setting["confidence"]),
         Constraint.none(length, vocabulary, loaded.device),
     )
-    eager = Eager(loaded.model, encoder.seen(), len(prompt))
+    eager = Eager(loaded.model, encoder.cache.seen(), len(prompt))
     steps = denoise(
         Captured(loaded.model, length).behind(encoder.cache) if captured else eager,
         [candidate],

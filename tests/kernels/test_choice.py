@@ -21,6 +21,7 @@ from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Batch, Pad
@@ -90,11 +91,11 @@ def test_who_goes_on_gets_what_is_its_own(flat: LoadedModel, on: list[int]) -> N
 def denoised(
     loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors | None = None
 ) -> dict[int, list[Progress]]:
-    encoder = Encoder(loaded.model)
+    encoder = Encoder(keeper(loaded.model))
     encoder.prefill(prompt_of(loaded, 20, seed=0))
     found: dict[int, list[Progress]] = {length: [] for length in lengths}
     for steps in denoise(
-        Eager(loaded.model, encoder.seen(), 20),
+        Eager(loaded.model, encoder.cache.seen(), 20),
         candidates_of(loaded, lengths),
         schedule=Schedule(4, 0.2, 0.6),
         deadline=Deadline(None),

@@ -17,6 +17,7 @@ from dgls_engine.loop.contest import DROP_AT, KEEP
 from dgls_engine.loop.doubt import TURNS
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.remote.judging import doubted, doubts, seam
 from dgls_engine.remote.rival import Found, drawn, noise
@@ -107,9 +108,9 @@ def told(server: FakeVllm, asks: Sequence[Ask], prompt: Sequence[int]) -> list[T
 def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, length: int) -> None:
     """Not near: the same, but for the self-conditioning of pins, which the local engine leaves out here, too."""
     prompt = [1, 2, *embedded.tokenizer.encode("import os\n")]
-    encoder = Encoder(embedded.model)
+    encoder = Encoder(keeper(embedded.model))
     encoder.prefill(prompt)
-    passes = Eager(embedded.model, encoder.seen(), len(prompt), "never")
+    passes = Eager(embedded.model, encoder.cache.seen(), len(prompt), "never")
     hole = Hole(max_tokens=length, draft="return path", healed=False)
     canvas = lay_out(
         [Pinned("def read(path):\n    "), hole, Pinned("\n\n\nread(1)\n")],

@@ -15,6 +15,7 @@ from transformers import DynamicCache
 
 from dgls_engine.engine import Engine
 from dgls_engine.model.diffusion_gemma.decoder import NO_MASKS, decode
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_training import corpus, versions
@@ -100,10 +101,10 @@ def test_predict_padded_batch_equals_single_example(sources: list[Source], token
         together = predict(model, batch, batch.canvas, None, cache)
         rows = []
         for example in examples:
-            encoder = Encoder(model)
+            encoder = Encoder(keeper(model))
             encoder.prefill(example.prompt)
             canvas = torch.tensor([example.canvas])
-            hidden = decode(model, canvas, None, encoder.seen(), NO_MASKS, len(example.prompt))
+            hidden = decode(model, canvas, None, encoder.cache.seen(), NO_MASKS, len(example.prompt))
             rows.append(model.lm_head(hidden[0, example.hole_start : example.hole_end]))
     cap = model.final_logit_softcapping
     torch.testing.assert_close(together, torch.tanh(torch.cat(rows) / cap) * cap, atol=1e-4, rtol=1e-4)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -18,11 +18,8 @@ from torch import Tensor
 from dgls_engine.loop.constraint import Constraint, Rules
 from dgls_engine.loop.sampler import Sampler, entropy
 from dgls_engine.model import kernels
-from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import sent
-
-if TYPE_CHECKING:
-    from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
+from dgls_engine.model.batches import sent
+from dgls_engine.model.family import Head
 
 Report = tuple[list[int], list[float], list[float]]
 """Of each hole row: the best token, the entropy in nats at the step's temperature, and the logarithm of the best
@@ -36,9 +33,9 @@ class Choice(Protocol):
         """Waits for the device, once."""
         ...
 
-    def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor]:
-        """What the canvases `on`, which ascend and are never none, hold at the next step: ids [R], and the
-        self-conditioning signal [R, D]. To be called once at most."""
+    def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor | None]:
+        """What the canvases `on`, which ascend and are never none, hold at the next step: ids [R], and the signal
+        [R, D] of the head. To be called once at most."""
         ...
 
 
@@ -48,7 +45,7 @@ class Chooser(Protocol):
         ...
 
 
-Choosing = Callable[["DiffusionGemmaForBlockDiffusion", Sequence[Sampler], Sequence[Constraint]], Chooser]
+Choosing = Callable[[Head, Sequence[Sampler], Sequence[Constraint]], Chooser]
 """Makes the chooser of a batch: a sampler and a constraint a canvas."""
 
 
@@ -62,29 +59,29 @@ class Plain:
 
     def __init__(
         self,
-        model: DiffusionGemmaForBlockDiffusion,
+        head: Head,
         samplers: Sequence[Sampler],
         constraints: Sequence[Constraint],
     ) -> None:
-        self._model, self._samplers = model, samplers
+        self._head, self._samplers = head, samplers
         self._sizes = [len(own.leads) for own in constraints]
         self._rules = Rules.of(constraints)
 
     def choose(self, hidden: Tensor, step: int, temperature: float) -> Choice:
-        logits = self._rules.apply(decoder.logits(self._model, hidden))
-        return _PlainChoice(self._model, self._samplers, self._sizes, logits, temperature)
+        logits = self._rules.apply(self._head.logits(hidden))
+        return _PlainChoice(self._head, self._samplers, self._sizes, logits, temperature)
 
 
 class _PlainChoice:
     def __init__(
         self,
-        model: DiffusionGemmaForBlockDiffusion,
+        head: Head,
         samplers: Sequence[Sampler],
         sizes: list[int],
         logits: Tensor,
         temperature: float,
     ) -> None:
-        self._model, self._samplers, self._sizes = model, samplers, sizes
+        self._head, self._samplers, self._sizes = head, samplers, sizes
         self._tempered = logits / temperature
         self._probabilities = self._tempered.softmax(-1)
         self._entropies = entropy(self._probabilities)
@@ -95,13 +92,13 @@ class _PlainChoice:
         drafts, entropies, sureness = torch.stack([best, self._entropies, self._sureness]).tolist()
         return list(map(int, drafts)), entropies, sureness
 
-    def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         tempered, probabilities, entropies = (
             values.split_with_sizes(self._sizes) for values in (self._tempered, self._probabilities, self._entropies)
         )
         ids = [self._samplers[number].advance(probabilities[number], entropies[number]) for number in on]
         kept = self._tempered if len(on) == len(self._sizes) else torch.cat([tempered[number] for number in on])
-        return torch.cat(ids), decoder.soft_embeddings(self._model, kept)
+        return torch.cat(ids), self._head.signal(kept)
 
 
 class Fused:
@@ -109,17 +106,17 @@ class Fused:
 
     def __init__(
         self,
-        model: DiffusionGemmaForBlockDiffusion,
+        head: Head,
         samplers: Sequence[Sampler],
         constraints: Sequence[Constraint],
     ) -> None:
         from dgls_engine.model.kernels import sampling  # Triton is not everywhere
 
         self._kernels = sampling
-        self._model = model
+        self._head = head
         (self._bound,) = {own.entropy_bound for own in samplers}
         self._sizes = [len(own.leads) for own in constraints]
-        rules, device = Rules.of(constraints), model.device
+        rules, device = Rules.of(constraints), head.device
         seeds = [own.seed for own, size in zip(samplers, self._sizes, strict=True) for _ in range(size)]
         places = [place for size in self._sizes for place in range(size)]
         starts = [0, *accumulate(self._sizes)]
@@ -134,12 +131,13 @@ class Fused:
         )
 
     def choose(self, hidden: Tensor, step: int, temperature: float) -> Choice:
-        logits, cap = decoder.head(self._model, hidden), self._model.final_logit_softcapping
+        logits, cap = self._head.raw(hidden), self._head.cap
+        assert cap is not None, "the kernels read capped logits"
         measures = self._kernels.measure(logits, self._rows, cap, temperature, step)
         report = _Report(measures.report)
         drawn = self._kernels.spread(logits, self._rows, measures, cap, temperature)
         ids = self._kernels.settle(drawn, self._rows, measures, self._bound, max(self._sizes), step)
-        return _FusedChoice(self._sizes, report, ids, decoder.mean_embeddings(self._model, logits))
+        return _FusedChoice(self._sizes, report, ids, self._head.mean(logits))
 
 
 class _Report:
@@ -159,14 +157,17 @@ class _Report:
 
 
 class _FusedChoice:
-    def __init__(self, sizes: list[int], report: _Report, ids: Tensor, signal: Tensor) -> None:
+    def __init__(self, sizes: list[int], report: _Report, ids: Tensor, signal: Tensor | None) -> None:
         self._sizes, self._report, self._ids, self._signal = sizes, report, ids, signal
 
     def report(self) -> Report:
         return self._report.read()
 
-    def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor]:
+    def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         if len(on) == len(self._sizes):
             return self._ids, self._signal
-        ids, signals = (values.split_with_sizes(self._sizes) for values in (self._ids, self._signal))
-        return torch.cat([ids[number] for number in on]), torch.cat([signals[number] for number in on])
+        ids = torch.cat([self._ids.split_with_sizes(self._sizes)[number] for number in on])
+        if self._signal is None:
+            return ids, None
+        signals = self._signal.split_with_sizes(self._sizes)
+        return ids, torch.cat([signals[number] for number in on])

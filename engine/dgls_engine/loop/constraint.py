@@ -17,7 +17,7 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-from dgls_engine.model.diffusion_gemma.passes import sent
+from dgls_engine.model.batches import sent
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.tokenizer import Tokenizer
 

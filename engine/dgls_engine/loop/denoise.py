@@ -2,7 +2,7 @@
 
 One step is one decoder pass over all candidates together: several canvases of one request, say with holes of
 different lengths, padded on the right where their lengths differ. Logits, softmax and entropy exist for the hole
-rows alone; pinned rows are never written, and their self-conditioning signal is their own embedding. How to sample,
+rows alone; pinned rows are never written. What a step leaves for the next is the family's own (`Carry`). How to sample,
 when to stop and which tokens may stand where are each candidate's own objects, what does it for all of them comes from
 `choosing`, and which candidates go on is asked of `survivors`, so there is no second loop. Knows no text. Runs on the
 engine thread; whoever iterates may stop at any time. Shapes: B candidates, C canvas, R hole rows of all, D hidden.
@@ -16,15 +16,14 @@ from itertools import accumulate, pairwise, starmap
 from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choice, Choosing, Plain
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline
-from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import Passes, places, sent, stacked
+from dgls_engine.model.batches import places, sent, stacked
+from dgls_engine.model.family import Carry, Passes
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.types import CancelToken, Finish
 
@@ -106,43 +105,38 @@ def denoise(
 
 
 class _Running:
-    """The candidates that go on, by their `numbers`, side by side in one batch: `ids` [B, C], and the
-    self-conditioning signal `soft` [B, C, D], None for zeros. Their hole rows, R in all, follow one another."""
+    """The candidates that go on, by their `numbers`, side by side in one batch: `ids` [B, C], and what the last step
+    left (`Carry`). Their hole rows, R in all, follow one another."""
 
     def __init__(self, passes: Passes, candidates: Sequence[Candidate], choosing: Choosing) -> None:
         self.numbers = list(range(len(candidates)))
         self._passes, self._candidates, self._choosing = passes, candidates, choosing
-        device = passes.model.device
+        device = passes.device
         self._arrange()
         self._ids = stacked([own.canvas.ids for own in candidates], device)
         noise = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in candidates])
         resumed = torch.cat([own.canvas.resumed for own in candidates])
         drafted = sent(resumed, device)
         self._ids[self._rows] = torch.where(drafted, self._ids[self._rows], noise)
-        pins = decoder.embed(passes.model, self._ids)
-        self._pins = torch.zeros_like(pins) if passes.pinned_signal == "never" else pins
         self._choice: Choice | None = None
-        self._soft: Tensor | None = None
-        if passes.pinned_signal == "always" or resumed.any():  # a draft stands for a step: its signal goes with it
-            drafts = pins[self._rows].masked_fill(~drafted[:, None], 0.0)
-            self._soft = self._pins.index_put(self._rows, drafts)
+        self._carry: Carry = passes.start(self._ids, self._rows, drafted)
 
     def _arrange(self) -> None:
         running = [self._candidates[number] for number in self.numbers]
         rows = [own.canvas.rows for own in running]
         self._lengths = [len(own.canvas.ids) for own in running]
         self._parts = list(starmap(slice, pairwise(accumulate(map(len, rows), initial=0))))
-        self._rows = places(rows, self._passes.model.device)
+        self._rows = places(rows, self._passes.device)
         self._chooser = self._choosing(
-            self._passes.model, [own.sampler for own in running], [own.constraint for own in running]
+            self._passes.head, [own.sampler for own in running], [own.constraint for own in running]
         )
 
     def start(self, index: int, schedule: Schedule, deadline: Deadline) -> None:
         """A step's pass, unless it is under way."""
         if self._choice is None:
             self.began = deadline.now()
-            hidden = self._passes.run(self._ids, self._soft, self._lengths)
-            self._choice = self._chooser.choose(hidden[self._rows], index, schedule.temperature(index))
+            hidden = self._passes.run(self._ids, self._carry, self._lengths, self._rows)
+            self._choice = self._chooser.choose(hidden, index, schedule.temperature(index))
 
     def progress(self, index: int) -> list[Progress]:
         """One a candidate, before it is known which of them go on. Waits for the pass."""
@@ -165,7 +159,7 @@ class _Running:
         if len(numbers) < len(self.numbers):
             self.numbers = list(numbers)
             self._arrange()
-            batch, width = sent(torch.tensor(at), self._passes.model.device), max(self._lengths)
-            self._ids, self._pins = self._ids[batch, :width], self._pins[batch, :width]
+            batch, width = sent(torch.tensor(at), self._passes.device), max(self._lengths)
+            self._ids, self._carry = self._ids[batch, :width], self._carry.kept(batch, width)
         self._ids[self._rows] = ids
-        self._soft = self._pins.index_put(self._rows, signal)
+        self._carry = self._carry.next(self._rows, signal)

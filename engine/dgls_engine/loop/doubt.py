@@ -13,8 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import Passes, places, stacked
+from dgls_engine.loop.likelihood import likelihoods
+from dgls_engine.model.batches import places, stacked
+from dgls_engine.model.family import Passes
 from dgls_engine.text.canvas import Canvas
 
 TURNS = 8
@@ -38,13 +39,10 @@ def doubts(passes: Passes, canvas: Canvas, rows: Tensor, noise: Tensor) -> list[
     clean[open_rows] = noise[open_rows[1]]
     judged = places(parts, device)
     shown = clean.index_put(judged, noise[judged[1]])
-    signal: Tensor | None = None
-    if passes.pinned_signal == "always":
-        signal = decoder.embed(passes.model, clean)
-        signal[open_rows] = 0.0
-        signal[judged] = 0.0
-    hidden = passes.run(shown, signal, [len(canvas.ids)] * len(parts))
-    own, best = decoder.likelihoods(passes.model, hidden[judged], clean[judged])
+    noised = tuple(torch.cat(pair) for pair in zip(open_rows, judged, strict=True))
+    carry = passes.judging(clean, (noised[0], noised[1]))
+    hidden = passes.run(shown, carry, [len(canvas.ids)] * len(parts), judged)
+    own, best = likelihoods(passes.head, hidden, clean[judged])
     nats: list[float] = (best - own - _TIE * own).tolist()
     found = dict(zip(torch.cat(parts).tolist(), nats, strict=True))
     return [found[row] for row in rows.tolist()]

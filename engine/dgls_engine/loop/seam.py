@@ -14,8 +14,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import Passes, places, stacked
+from dgls_engine.loop.likelihood import likelihoods
+from dgls_engine.model.batches import places, stacked
+from dgls_engine.model.family import Passes
 from dgls_engine.text.canvas import Canvas
 
 AFTER, BEFORE = 8, 4
@@ -33,14 +34,11 @@ def surprises(
     rows = [seam_rows(canvas, hole) for canvas in canvases]
     behind = [own[own >= canvas.holes[hole].end] for own, canvas in zip(rows, canvases, strict=True)]
     shown = filled.index_put(places(behind, device), torch.cat([noise[: len(own)] for own in behind]))
-    signal: Tensor | None = None
-    if passes.pinned_signal == "always":
-        unseen = [torch.cat([canvas.rows, own]) for canvas, own in zip(canvases, behind, strict=True)]
-        signal = decoder.embed(passes.model, filled)
-        signal[places(unseen, device)] = 0.0
+    unseen = [torch.cat([canvas.rows, own]) for canvas, own in zip(canvases, behind, strict=True)]
+    carry = passes.judging(filled, places(unseen, device))
     judged = places(rows, device)
-    hidden = passes.run(shown, signal, [len(canvas.ids) for canvas in canvases])
-    likely, _ = decoder.likelihoods(passes.model, hidden[judged], filled[judged])
+    hidden = passes.run(shown, carry, [len(canvas.ids) for canvas in canvases], judged)
+    likely, _ = likelihoods(passes.head, hidden, filled[judged])
     parts = (-likely).split_with_sizes([len(own) for own in rows])
     found: list[float] = torch.stack([part.sum() for part in parts]).tolist()
     return found

@@ -1,49 +1,34 @@
-"""Which prompt is held: token ids against the keys and values in `diffusion_gemma.prompt_cache`.
+"""Which prompt is held: token ids against the keys and values that a model keeps of them.
 
-While the user types inside the region the prompt stays the same and nothing is computed; when it changes, only the
-tokens from the first changed one on, or all of them where that is further back than the sliding layers can go. Knows
-token ids, not where they came from. Belongs to the engine thread.
+While the user types inside the region the prompt stays the same and nothing is computed. When it changes, the tokens
+from the first changed one on are encoded, or all of them where the model can't rewind that far. Knows token ids, not
+where they came from, and no architecture. Belongs to the engine thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import torch
-from transformers.cache_utils import DynamicCache
 
 from dgls_engine.errors import Cancelled
-from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache
-from dgls_engine.model.memory import CHUNK, SLACK
+from dgls_engine.model.family import KeptPrompt
 from dgls_engine.types import CancelToken
 
-if TYPE_CHECKING:
-    from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
+K = TypeVar("K", bound=KeptPrompt)
 
 
-class Encoder:
-    """Holds one prompt. `chunk` tokens are encoded between two looks at the cancel token; `capacity` is how many are
-    expected at most: a longer prompt is held, too, but in other buffers. `slack` tokens at the prompt's end can change
-    without all of it being encoded again: the lines beside the region, when it moves.
-
-    A full-size model reads nearly all its experts for each chunk, so on a GPU chunks are long, but no longer than what
-    is computed in the time of about one denoising step, since that is how soon a cancel should take effect.
+class Encoder(Generic[K]):
+    """Holds one prompt. `keep` makes room for as many tokens as it is told; `capacity` is how many are expected at
+    most: a longer prompt is held, too, but in other buffers. A cancel takes effect between two of the kept prompt's
+    chunks.
     """
 
-    def __init__(
-        self,
-        model: DiffusionGemmaForBlockDiffusion,
-        chunk: int | None = None,
-        capacity: int = 1024,
-        slack: int = SLACK,
-    ) -> None:
-        self._model = model
-        self._chunk = chunk or (CHUNK if model.device.type == "cuda" else 256)
-        self._capacity, self._slack = capacity, slack
+    def __init__(self, keep: Callable[[int], K], capacity: int = 1024) -> None:
+        self._keep, self._capacity = keep, capacity
         self._ids: list[int] = []
-        self._cache: PromptCache | None = None
+        self._cache: K | None = None
 
     @property
     def ids(self) -> Sequence[int]:
@@ -51,11 +36,11 @@ class Encoder:
         return tuple(self._ids[: self.cache.tokens])
 
     @property
-    def cache(self) -> PromptCache:
+    def cache(self) -> K:
         """Where they are held. Another object after `drop`, and after a prompt that this one had no room for: who
         keeps addresses in it has to look whether it is still the same."""
         if self._cache is None:
-            self._cache = PromptCache(self._model, self._capacity, slack=self._slack, chunk=self._chunk)
+            self._cache = self._keep(self._capacity)
         return self._cache
 
     @torch.inference_mode()
@@ -73,24 +58,12 @@ class Encoder:
         while (start := self.cache.tokens) < len(ids):
             if cancel is not None and cancel.cancelled:
                 raise Cancelled("the request was cancelled")
-            self._extend(ids[start : start + self._chunk])
+            self.cache.extend(ids[start : start + self.cache.chunk])
         return len(ids) - kept
-
-    def seen(self) -> DynamicCache:
-        """What the decoder sees of the prompt; valid until the next `prefill`."""
-        return self.cache.seen()
 
     def drop(self) -> None:
         """Forget the prompt and free its memory."""
         self._cache, self._ids = None, []
-
-    def _extend(self, ids: Sequence[int]) -> None:
-        cache = self.cache
-        start = cache.tokens
-        masks = cache.make_room(len(ids))
-        row = torch.tensor([list(ids)], device=self._model.device)
-        decoder.encode(self._model, row, cache.states, masks, start)
-        cache.hold(len(ids))
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:

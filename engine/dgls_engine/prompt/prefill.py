@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from dgls_engine.device import finish
 from dgls_engine.errors import Cancelled
+from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
 from dgls_engine.profile import Profile
 from dgls_engine.prompt.budget import TELLING, PromptBudget
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
@@ -77,9 +78,9 @@ class Reading:
         # Typing inside the region leaves the context as it is, and tokenising one of 4,096 tokens took 37 ms (CPU).
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
-    def _new_encoder(self) -> Encoder:
+    def _new_encoder(self) -> Encoder[PromptCache]:
         """With room for all of a prompt from the start: other buffers would void what was captured."""
-        return Encoder(self._loaded.model, capacity=max(_LEAST, self._profile.max_prompt_tokens))
+        return Encoder(keeper(self._loaded.model), capacity=max(_LEAST, self._profile.max_prompt_tokens))
 
     def _measure(self, tokens: int, started: float) -> None:
         if self._budget.measures and tokens >= TELLING:

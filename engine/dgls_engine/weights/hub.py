@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
-from dgls_engine.model.memory import PUBLISHED as PUBLISHED_ANATOMY
-from dgls_engine.model.memory import footprint
+from dgls_engine.model.diffusion_gemma.memory import PUBLISHED as PUBLISHED_ANATOMY
+from dgls_engine.model.diffusion_gemma.memory import footprint
 from dgls_engine.profile import read_json
 from dgls_engine.weights.checkpoint import read_checkpoint, refuse_foreign
 

@@ -24,7 +24,8 @@ from transformers import DiffusionGemmaForBlockDiffusion
 
 from dgls_engine.device import device_name, pick_device, told_of_exhaustion, use
 from dgls_engine.errors import BrokenCheckpoint, EngineError
-from dgls_engine.model.diffusion_gemma.skeleton import VISION, Place, anatomy, build, places, sites, text_config
+from dgls_engine.model.diffusion_gemma.skeleton import VISION, anatomy, build, sites, text_config
+from dgls_engine.model.slots import Slot, slots
 from dgls_engine.profile import ModelInfo, Profile, read_profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Loading
@@ -67,7 +68,7 @@ def load(
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
     use(where := pick_device(device))
     empty = _build(checkpoint.config, checkpoint.folder)
-    stored = _match(places(empty), checkpoint)
+    stored = _match(slots(empty), checkpoint)
     if tokenizer.size > text_config(empty).vocab_size:
         raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
     precision = pick_precision(dtype, where, anatomy(empty.config), profile.max_prompt_tokens)
@@ -90,41 +91,41 @@ def load(
 class _Files:
     """A `filling.Source`: a checkpoint's tensors, each read when it is asked for."""
 
-    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Place, str], device: torch.device, dtype: torch.dtype):
+    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Slot, str], device: torch.device, dtype: torch.dtype):
         self._checkpoint, self._stored = checkpoint, stored
         self._device, self._dtype = device, dtype
 
-    def whole(self, place: Place) -> Tensor:
+    def whole(self, slot: Slot) -> Tensor:
         # A copy even where nothing changes: the file's own pages are neither aligned nor safe from a rewrite.
-        value = _read(self._stored[place], self._checkpoint)
+        value = _read(self._stored[slot], self._checkpoint)
         return value.to(device=self._device, dtype=self._dtype, copy=True)
 
-    def slice(self, place: Place, first: int, last: int) -> Tensor:
-        value = _read(self._stored[place], self._checkpoint, (first, last))
+    def slice(self, slot: Slot, first: int, last: int) -> Tensor:
+        value = _read(self._stored[slot], self._checkpoint, (first, last))
         return value.to(device=self._device, copy=True)
 
 
 class _Meter:
     """Tells how much of the checkpoint is used up, in bytes of its files."""
 
-    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Place, str], on_loading: Loading | None) -> None:
-        self._bytes = {place: checkpoint.tensors[name].bytes for place, name in stored.items()}
+    def __init__(self, checkpoint: Checkpoint, stored: Mapping[Slot, str], on_loading: Loading | None) -> None:
+        self._bytes = {slot: checkpoint.tensors[name].bytes for slot, name in stored.items()}
         self._total, self._done, self._on_loading = sum(self._bytes.values()), 0, on_loading
 
-    def filled(self, place: Place) -> None:
-        self._done += self._bytes[place]
+    def filled(self, slot: Slot) -> None:
+        self._done += self._bytes[slot]
         if self._on_loading is not None:
             self._on_loading(self._done, self._total)
 
 
 def _kept(
-    checkpoint: Checkpoint, stored: Mapping[Place, str], precision: Precision, device: torch.device
+    checkpoint: Checkpoint, stored: Mapping[Slot, str], precision: Precision, device: torch.device
 ) -> AbstractContextManager[Kept | None]:
     """The experts that earlier loads packed; nothing where none are."""
     if precision.packing is None:
         return nullcontext()
     layers = sites(list(stored))
-    files = {checkpoint.tensors[stored[place]].file for site in layers for place in (site.gate_up, site.down)}
+    files = {checkpoint.tensors[stored[slot]].file for site in layers for slot in (site.gate_up, site.down)}
     return kept_experts(checkpoint.folder, sorted(files), layers, precision.packing, device)
 
 
@@ -136,23 +137,23 @@ def _build(config: Mapping[str, Any], folder: Path) -> DiffusionGemmaForBlockDif
         raise BrokenCheckpoint(f"{folder / 'config.json'} describes no valid model: {reason}") from error
 
 
-def _match(all_places: Sequence[Place], checkpoint: Checkpoint) -> dict[Place, str]:
-    """Which stored tensor fills which place. Raises `BrokenCheckpoint` unless all places get one and none is left."""
+def _match(all_slots: Sequence[Slot], checkpoint: Checkpoint) -> dict[Slot, str]:
+    """Which stored tensor fills which slot. Raises `BrokenCheckpoint` unless all places get one and none is left."""
     left = {name for name in checkpoint.tensors if not name.startswith(VISION)}
-    stored: dict[Place, str] = {}
+    stored: dict[Slot, str] = {}
     missing: list[str] = []
     misshapen: list[str] = []
-    for place in all_places:
-        found = [name for name in place.names if name in left]
+    for slot in all_slots:
+        found = [name for name in slot.names if name in left]
         if not found:
-            missing.append(place.names[0])
+            missing.append(slot.names[0])
             continue
         for name in found:
-            if checkpoint.tensors[name].shape != place.shape:
-                misshapen.append(f"{name} is {list(checkpoint.tensors[name].shape)}, not {list(place.shape)}")
+            if checkpoint.tensors[name].shape != slot.shape:
+                misshapen.append(f"{name} is {list(checkpoint.tensors[name].shape)}, not {list(slot.shape)}")
         if len(found) > 1:
             _require_equal(found, checkpoint)
-        stored[place] = found[0]
+        stored[slot] = found[0]
         left.difference_update(found)
     for what, names in (("are missing", missing), ("have the wrong shape", misshapen), ("fit nowhere", sorted(left))):
         if names:

@@ -18,8 +18,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from dgls_engine.model.diffusion_gemma.skeleton import Place, Site
 from dgls_engine.model.packing import VERSION, Packed, Packing, packed_bytes
+from dgls_engine.model.slots import Site, Slot
 from dgls_engine.weights.expert_cache import Entry, Writing, discard, entry_of, whole
 from dgls_engine.weights.streaming import Kept
 
@@ -34,7 +34,7 @@ def kept_experts(
     source: Path, files: Sequence[Path], sites: Sequence[Site], packing: Packing, device: torch.device
 ) -> Iterator[Kept | None]:
     """For the model in `source`, whose experts lie in `files`."""
-    shapes = [place.shape for site in sites for place in (site.gate_up, site.down)]
+    shapes = [slot.shape for site in sites for slot in (site.gate_up, site.down)]
     needed = sum(packed_bytes((experts, rows, columns), packing, True) for experts, rows, columns in shapes)
     if needed < WORTH_KEEPING:
         yield None
@@ -66,17 +66,17 @@ class _Reading:
             self._sound = False
             return None
 
-    def _packed(self, stream: Any, name: str, place: Place) -> Packed:
+    def _packed(self, stream: Any, name: str, slot: Slot) -> Packed:
         # A copy even on a CPU: the file's own pages are not safe from a rewrite.
         names = [part for part in stream.keys() if part.startswith(f"{name}.")]  # noqa: SIM118 (it is no dict)
         found = {part: stream.get_tensor(part).to(self._device, copy=True) for part in names}
         values, scales, zeros = (found.get(f"{name}.{part}") for part in _PARTS)
-        if values is None or scales is None or values.shape[:2] != place.shape[:2]:
+        if values is None or scales is None or values.shape[:2] != slot.shape[:2]:
             raise ValueError(f"{name} is not what it should be")
-        return Packed(values, scales, zeros, place.shape[-1])
+        return Packed(values, scales, zeros, slot.shape[-1])
 
     def write(self, index: int, gate_up: Packed, down: Packed) -> None:
-        """Nothing: what took the place of a damaged entry is written by the next load."""
+        """Nothing: what took the slot of a damaged entry is written by the next load."""
 
 
 class _Written:

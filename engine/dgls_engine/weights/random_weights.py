@@ -17,8 +17,9 @@ from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from dgls_engine.device import told_of_exhaustion
-from dgls_engine.model.diffusion_gemma.skeleton import Place, anatomy, build
-from dgls_engine.model.memory import Anatomy
+from dgls_engine.model.diffusion_gemma.memory import Anatomy
+from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build
+from dgls_engine.model.slots import Slot
 from dgls_engine.weights.precision import Precision, candidates, precision_named
 from dgls_engine.weights.streaming import fill
 
@@ -45,13 +46,13 @@ class _Noise:
         self._device, self._type = device, precision.plain
         self._generator = torch.Generator(device).manual_seed(seed)
 
-    def whole(self, place: Place) -> Tensor:
-        if len(place.shape) == 1:
-            return torch.ones(place.shape, device=self._device, dtype=self._type)
-        return self._matrix(place.shape)
+    def whole(self, slot: Slot) -> Tensor:
+        if len(slot.shape) == 1:
+            return torch.ones(slot.shape, device=self._device, dtype=self._type)
+        return self._matrix(slot.shape)
 
-    def slice(self, place: Place, first: int, last: int) -> Tensor:
-        return self._matrix((last - first, *place.shape[1:]))
+    def slice(self, slot: Slot, first: int, last: int) -> Tensor:
+        return self._matrix((last - first, *slot.shape[1:]))
 
     def _matrix(self, shape: tuple[int, ...]) -> Tensor:
         return torch.empty(shape, device=self._device, dtype=self._type).normal_(0, _SPREAD, generator=self._generator)

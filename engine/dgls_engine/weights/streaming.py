@@ -19,8 +19,9 @@ from torch import Tensor
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from dgls_engine.model.diffusion_gemma import experts
-from dgls_engine.model.diffusion_gemma.skeleton import Place, Site, finish, places, settle, sites
+from dgls_engine.model.diffusion_gemma.skeleton import finish, sites
 from dgls_engine.model.packing import Packed, Packing, pack, prefers_zeros
+from dgls_engine.model.slots import Site, Slot, settle, slots
 from dgls_engine.weights.precision import Precision
 
 SLICE_VALUES = 2**25
@@ -33,12 +34,12 @@ _TELLING = 2
 class Source(Protocol):
     """Where weights come from."""
 
-    def whole(self, place: Place) -> Tensor:
+    def whole(self, slot: Slot) -> Tensor:
         """On the device, in the model's plain type, in memory of its own."""
         ...
 
-    def slice(self, place: Place, first: int, last: int) -> Tensor:
-        """Of a place of experts those from `first` to `last`: [last - first, N, K], on the device, in any type."""
+    def slice(self, slot: Slot, first: int, last: int) -> Tensor:
+        """Of a slot of experts those from `first` to `last`: [last - first, N, K], on the device, in any type."""
         ...
 
 
@@ -55,19 +56,19 @@ def fill(
     precision: Precision,
     device: torch.device,
     kept: Kept | None = None,
-    on_filled: Callable[[Place], None] = lambda place: None,
+    on_filled: Callable[[Slot], None] = lambda slot: None,
 ) -> int:
-    """Give each place its weights; how many bytes they take. `on_filled` is told of each place."""
-    all_places = places(model)
-    packed = [] if precision.packing is None else sites(all_places)
-    theirs = {id(place) for site in packed for place in (site.gate_up, site.down)}
+    """Give each slot its weights; how many bytes they take. `on_filled` is told of each slot."""
+    all_slots = slots(model)
+    packed = [] if precision.packing is None else sites(all_slots)
+    theirs = {id(slot) for site in packed for slot in (site.gate_up, site.down)}
     taken = 0
-    for place in all_places:
-        if id(place) not in theirs:
-            value = source.whole(place)
-            settle(place, value)
+    for slot in all_slots:
+        if id(slot) not in theirs:
+            value = source.whole(slot)
+            settle(slot, value)
             taken += value.nbytes
-            on_filled(place)
+            on_filled(slot)
     for index, site in enumerate(packed):
         assert precision.packing is not None
         gate_up, down = _packed(index, site, source, precision.packing, kept)
@@ -84,15 +85,15 @@ def _packed(index: int, site: Site, source: Source, packing: Packing, kept: Kept
     found = kept.read(index) if kept is not None else None
     if found is not None:
         return found
-    gate_up, down = (_pack(place, source, packing) for place in (site.gate_up, site.down))
+    gate_up, down = (_pack(slot, source, packing) for slot in (site.gate_up, site.down))
     if kept is not None:
         kept.write(index, gate_up, down)
     return gate_up, down
 
 
-def _pack(place: Place, source: Source, packing: Packing) -> Packed:
-    zeros = packing == "int4" and prefers_zeros(source.slice(place, 0, min(_TELLING, place.shape[0])))
-    parts = [pack(source.slice(place, first, last), packing, zeros) for first, last in _slices(place)]
+def _pack(slot: Slot, source: Source, packing: Packing) -> Packed:
+    zeros = packing == "int4" and prefers_zeros(source.slice(slot, 0, min(_TELLING, slot.shape[0])))
+    parts = [pack(source.slice(slot, first, last), packing, zeros) for first, last in _slices(slot)]
     if len(parts) == 1:
         return parts[0]
     points = [part.zeros for part in parts if part.zeros is not None]
@@ -104,8 +105,8 @@ def _pack(place: Place, source: Source, packing: Packing) -> Packed:
     )
 
 
-def _slices(place: Place) -> Iterator[tuple[int, int]]:
-    count, rows, columns = place.shape
+def _slices(slot: Slot) -> Iterator[tuple[int, int]]:
+    count, rows, columns = slot.shape
     each = max(1, SLICE_VALUES // (rows * columns))
     for first in range(0, count, each):
         yield first, min(first + each, count)

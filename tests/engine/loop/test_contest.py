@@ -18,8 +18,10 @@ from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
 from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.model.batches import stacked
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import Eager, stacked
+from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.profile import PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -36,9 +38,9 @@ def passes_for(
     loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW, pinned_signal: PinnedSignal = "after-first"
 ) -> Eager:
     """Behind a prompt of so many tokens."""
-    encoder = Encoder(loaded.model)
+    encoder = Encoder(keeper(loaded.model))
     encoder.prefill(prompt_of(loaded, tokens, seed=0))
-    return Eager(loaded.model, encoder.seen(), tokens, pinned_signal)
+    return Eager(loaded.model, encoder.cache.seen(), tokens, pinned_signal)
 
 
 def canvas_of(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Canvas:

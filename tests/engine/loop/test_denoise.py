@@ -15,6 +15,7 @@ from dgls_engine.loop.sampler import Sampler, Schedule, accepted, entropy
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.profile import PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -36,7 +37,7 @@ def laid_out(loaded: LoadedModel, *segments: Hole | Pinned) -> Canvas:
 
 
 def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "after-first") -> list[Progress]:
-    encoder = Encoder(loaded.model)
+    encoder = Encoder(keeper(loaded.model))
     encoder.prefill([1, 2, 30, 40])
     vocabulary = vocabulary_of(loaded)
     candidate = Candidate(
@@ -46,7 +47,7 @@ def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "afte
         Constraint.of(canvas, vocabulary, pads=True),
     )
     progress = denoise(
-        Eager(loaded.model, encoder.seen(), 4, pinned_signal),
+        Eager(loaded.model, encoder.cache.seen(), 4, pinned_signal),
         [candidate],
         schedule=Schedule(4, 0.4, 0.8),
         deadline=Deadline(None),

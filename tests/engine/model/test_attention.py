@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dgls_engine.model.diffusion_gemma import attention, decoder
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
@@ -56,7 +57,7 @@ def static_pass(loaded: LoadedModel, encoder: Encoder, ids: Tensor, lengths: Ten
 @torch.inference_mode()
 @pytest.mark.parametrize("tokens", [1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 5 * SLIDING_WINDOW])
 def test_canvases_behind_a_prompt_get_what_each_gets_alone(loaded: LoadedModel, tokens: int) -> None:
-    encoder = Encoder(loaded.model, chunk=7, slack=5)
+    encoder = Encoder(keeper(loaded.model, 7, 5))
     encoder.prefill(PROMPT)
     encoder.prefill(PROMPT[:tokens])
     lengths = torch.tensor([WIDTH, 9, 1], dtype=torch.int32)
@@ -64,13 +65,13 @@ def test_canvases_behind_a_prompt_get_what_each_gets_alone(loaded: LoadedModel, 
     with ours(loaded):
         together = static_pass(loaded, encoder, ids, lengths)
     for states, own, length in zip(together, ids, lengths.tolist(), strict=True):
-        alone = decoder.decode(loaded.model, own[None, :length], None, encoder.seen(), decoder.NO_MASKS, tokens)
+        alone = decoder.decode(loaded.model, own[None, :length], None, encoder.cache.seen(), decoder.NO_MASKS, tokens)
         torch.testing.assert_close(states[:length], alone[0], atol=1e-4, rtol=0)
 
 
 @torch.inference_mode()
 def test_rows_behind_a_canvas_come_out_as_zeros(loaded: LoadedModel) -> None:
-    encoder = Encoder(loaded.model, chunk=7)
+    encoder = Encoder(keeper(loaded.model, 7))
     encoder.prefill(PROMPT)
     layer = loaded.model.model.decoder.layers[0].self_attn
     heads, groups = layer.num_key_value_groups * 2, 2

@@ -12,9 +12,11 @@ from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
+from dgls_engine.model.batches import stacked
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.captured import BATCHES, GRAPHS, Captured, Work, run_again
-from dgls_engine.model.diffusion_gemma.passes import Eager, Passes, stacked
+from dgls_engine.model.diffusion_gemma.passes import Decoding, Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.model.widths import WIDTHS, width_for
 from dgls_engine.profile import HolePolicy
 from dgls_engine.prompt.encoder import Encoder
@@ -51,13 +53,13 @@ def captured_by(loaded: LoadedModel, recorder: Recorder) -> Captured:
 
 
 def encoder_of(loaded: LoadedModel, tokens: int) -> Encoder:
-    encoder = Encoder(loaded.model)
+    encoder = Encoder(keeper(loaded.model))
     encoder.prefill(prompt_of(loaded, tokens, seed=tokens))
     return encoder
 
 
 def reference(loaded: LoadedModel, encoder: Encoder) -> Eager:
-    return Eager(loaded.model, encoder.seen(), len(encoder.ids))
+    return Eager(loaded.model, encoder.cache.seen(), len(encoder.ids))
 
 
 def canvases(loaded: LoadedModel, lengths: Sequence[int], seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -70,10 +72,10 @@ def canvases(loaded: LoadedModel, lengths: Sequence[int], seed: int = 0) -> tupl
 
 @torch.inference_mode()
 def same(
-    one: Passes, other: Passes, given: tuple[Tensor, Tensor | None], lengths: Sequence[int], within: float = 1e-4
+    one: Decoding, other: Decoding, given: tuple[Tensor, Tensor | None], lengths: Sequence[int], within: float = 1e-4
 ) -> bool:
     """Whether two give the same hidden states for what is no padding."""
-    mine, theirs = (passes.run(*given, lengths).clone() for passes in (one, other))
+    mine, theirs = (passes.hidden(*given, lengths).clone() for passes in (one, other))
     assert mine.shape == theirs.shape
     parts = zip(mine, theirs, lengths, strict=True)
     return all(torch.allclose(left[:length], right[:length], atol=within) for left, right, length in parts)
@@ -88,7 +90,7 @@ def test_a_pass_of_a_fixed_shape_is_the_references(loaded: LoadedModel, lengths:
     """One object, behind one prompt after the other."""
     fixed = Captured(loaded.model, CANVAS, open_capture=lambda device: run_again)
     ids, soft = canvases(loaded, lengths)
-    encoder = Encoder(loaded.model)
+    encoder = Encoder(keeper(loaded.model))
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(loaded, tokens, seed=tokens))
         plain = reference(loaded, encoder)
@@ -97,7 +99,7 @@ def test_a_pass_of_a_fixed_shape_is_the_references(loaded: LoadedModel, lengths:
 
 @pytest.mark.parametrize("lengths", [(40,), (5, 33, 64)], ids=["one", "several"])
 def test_a_trace_made_behind_one_prompt_serves_all(flat: LoadedModel, lengths: tuple[int, ...]) -> None:
-    fixed, encoder = Captured(flat.model, CANVAS, open_capture=lambda device: traced), Encoder(flat.model)
+    fixed, encoder = Captured(flat.model, CANVAS, open_capture=lambda device: traced), Encoder(keeper(flat.model))
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(flat, tokens, seed=tokens))
         given = canvases(flat, lengths, seed=tokens)
@@ -112,32 +114,32 @@ def test_a_pass_does_not_depend_on_those_before(loaded: LoadedModel) -> None:
     used = captured_by(loaded, Recorder()).behind(encoder.cache)
     with torch.inference_mode():
         for others in ((250,), (60, 61, 62, 63), (10, 20, 30, 40, 50, 60, 70)):
-            used.run(*canvases(loaded, others, seed=1), others)
-        assert torch.equal(fresh.run(*given, lengths), used.run(*given, lengths))
-        used.run(given[0], None, lengths)
-        assert torch.equal(fresh.run(*given, lengths), used.run(*given, lengths))
+            used.hidden(*canvases(loaded, others, seed=1), others)
+        assert torch.equal(fresh.hidden(*given, lengths), used.hidden(*given, lengths))
+        used.hidden(given[0], None, lengths)
+        assert torch.equal(fresh.hidden(*given, lengths), used.hidden(*given, lengths))
 
 
 def test_a_shape_is_captured_once_and_serves_every_prompt(flat: LoadedModel) -> None:
     recorder = Recorder()
-    fixed, encoder = captured_by(flat, recorder), Encoder(flat.model)
+    fixed, encoder = captured_by(flat, recorder), Encoder(keeper(flat.model))
     with torch.inference_mode():
         for tokens in PROMPTS:
             encoder.prefill(prompt_of(flat, tokens, seed=1))
             for lengths in ((40,), (64,), (3, 50), (50, 64), (70, 90)):
-                fixed.behind(encoder.cache).run(*canvases(flat, lengths), lengths)
+                fixed.behind(encoder.cache).hidden(*canvases(flat, lengths), lengths)
     assert recorder.captured == 3
 
 
 def test_what_was_prepared_is_not_captured_again(flat: LoadedModel) -> None:
-    recorder, encoder = Recorder(), Encoder(flat.model)
+    recorder, encoder = Recorder(), Encoder(keeper(flat.model))
     fixed = captured_by(flat, recorder).behind(encoder.cache)
     fixed.prepare(15, 193)
     assert recorder.captured == 1
     encoder.prefill([1, 2, 3])
     lengths = (200,) * 13
     with torch.inference_mode():
-        fixed.behind(encoder.cache).run(*canvases(flat, lengths), lengths)
+        fixed.behind(encoder.cache).hidden(*canvases(flat, lengths), lengths)
     assert recorder.captured == 1
 
 
@@ -186,7 +188,7 @@ def test_what_cannot_be_captured_runs_through_the_reference_and_is_told_once(
     given = canvases(loaded, (9, 30))
     with torch.inference_mode():
         for _ in range(3):
-            assert torch.equal(fixed.run(*given, (9, 30)), plain.run(*given, (9, 30)))
+            assert torch.equal(fixed.hidden(*given, (9, 30)), plain.hidden(*given, (9, 30)))
     assert recorder.captured == len(caplog.records) == 1
     assert "2 canvases of 64 tokens" in caplog.text
     recorder.error = None
@@ -244,7 +246,7 @@ def test_a_graph_replays_the_references_pass(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, lengths: tuple[int, ...]
 ) -> None:
     on_gpu = load(raw_checkpoint(tmp_path), "cuda")
-    fixed, encoder, given = Captured(on_gpu.model, CANVAS), Encoder(on_gpu.model), canvases(on_gpu, lengths)
+    fixed, encoder, given = Captured(on_gpu.model, CANVAS), Encoder(keeper(on_gpu.model)), canvases(on_gpu, lengths)
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(on_gpu, tokens, seed=tokens))
         for _ in range(2):

@@ -11,10 +11,12 @@ import torch
 
 from bench import full_size
 from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
-from dgls_engine.model import memory
-from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build, places, sites
-from dgls_engine.model.memory import PUBLISHED, Footprint, footprint, prompt_bytes
+from dgls_engine.model.diffusion_gemma import memory
+from dgls_engine.model.diffusion_gemma.memory import PUBLISHED, Footprint, footprint, prompt_bytes
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build, sites
 from dgls_engine.model.packing import PACKINGS, packed_bytes
+from dgls_engine.model.slots import slots
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.weights import precision
 from dgls_engine.weights.hub import embedded_folder
@@ -43,7 +45,7 @@ def embedded() -> dict[str, Any]:
 )
 def test_each_weight_counts_once(own: dict[str, Any]) -> None:
     model = build(own)
-    assert anatomy(model.config).values == sum(math.prod(place.shape) for place in places(model))
+    assert anatomy(model.config).values == sum(math.prod(place.shape) for place in slots(model))
 
 
 def test_the_published_models_shape_is_known() -> None:
@@ -51,7 +53,7 @@ def test_the_published_models_shape_is_known() -> None:
     assert anatomy(model.config) == PUBLISHED
     assert PUBLISHED.values == pytest.approx(25.25e9, rel=1e-3)
     assert PUBLISHED.expert_values == pytest.approx(22.84e9, rel=1e-3)
-    assert len(sites(places(model))) == 30
+    assert len(sites(slots(model))) == 30
 
 
 @pytest.mark.parametrize(("name", "most"), [("bfloat16", 50.6), ("fp8", 27.8), ("int4", 17.4)])
@@ -76,7 +78,7 @@ def test_packed_weights_take_what_packing_makes_of_them(name: Any) -> None:
 @pytest.mark.parametrize("tokens", [10, 100])
 def test_keys_and_values_take_what_their_buffers_do(flat: LoadedModel, tokens: int) -> None:
     """A window of 16, the slack and the chunk of a GPU."""
-    cache = Encoder(flat.model, memory.CHUNK, tokens).cache
+    cache = Encoder(keeper(flat.model, memory.CHUNK), tokens).cache
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert prompt_bytes(anatomy(flat.model.config), 4, tokens) == held
 

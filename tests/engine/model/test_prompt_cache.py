@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache
+from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
@@ -24,7 +24,7 @@ def addresses(cache: PromptCache) -> list[int]:
 @pytest.mark.parametrize("seed", range(6))
 def test_any_course_of_prompts_ends_where_a_cold_one_does(flat: LoadedModel, seed: int) -> None:
     chance = random.Random(seed)
-    warm = Encoder(flat.model, CHUNK, CAPACITY, SLACK)
+    warm = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     there = addresses(warm.cache)
     ids: list[int] = []
     for _ in range(12):
@@ -33,27 +33,27 @@ def test_any_course_of_prompts_ends_where_a_cold_one_does(flat: LoadedModel, see
         shared = shared_prefix(before, ids)
         reused = len(ids) - warm.prefill(ids)
         assert reused == shared or (reused == 0 and shared < len(before) - SLACK)
-        cold = Encoder(flat.model, CAPACITY, CAPACITY)
+        cold = Encoder(keeper(flat.model, CAPACITY), CAPACITY)
         cold.prefill(ids)
-        for own, other in zip(warm.seen().layers, cold.seen().layers, strict=True):
+        for own, other in zip(warm.cache.seen().layers, cold.cache.seen().layers, strict=True):
             torch.testing.assert_close(own.keys, other.keys, atol=1e-5, rtol=0)
             torch.testing.assert_close(own.values, other.values, atol=1e-5, rtol=0)
     assert addresses(warm.cache) == there
 
 
 def test_bounds_say_what_a_canvas_sees(flat: LoadedModel) -> None:
-    encoder = Encoder(flat.model, CHUNK, CAPACITY, SLACK)
+    encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     for tokens in (1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 40, 38, 90):
         encoder.prefill([*range(3, 3 + tokens)])
         kinds = flat.model.config.text_config.layer_types
-        for kind, layer, view in zip(kinds, encoder.cache.layers, encoder.seen().layers, strict=True):
+        for kind, layer, view in zip(kinds, encoder.cache.layers, encoder.cache.seen().layers, strict=True):
             first, end = layer.bounds.tolist()
             assert end - first == (tokens if kind == decoder.FULL else min(tokens, SLIDING_WINDOW - 1))
             assert torch.equal(layer.keys[:, :, first:end], view.keys)
 
 
 def test_sliding_layers_hold_no_more_than_window_slack_and_chunk(flat: LoadedModel) -> None:
-    cache = Encoder(flat.model, CHUNK, CAPACITY, SLACK).cache
+    cache = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY).cache
     rows = {layer.keys.shape[-2] for layer in cache.layers}
     assert rows == {CAPACITY, SLIDING_WINDOW - 1 + SLACK + CHUNK}
 
@@ -62,7 +62,7 @@ def test_memory_that_runs_out_while_rows_are_moved_leaves_an_empty_cache(
     flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One sliding layer is moved by then, the other is not."""
-    encoder = Encoder(flat.model, CHUNK, CAPACITY, SLACK)
+    encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     prompt = [*range(3, 3 + CAPACITY)]
     encoder.prefill(prompt[:24])
     with monkeypatch.context() as patched:
@@ -71,7 +71,7 @@ def test_memory_that_runs_out_while_rows_are_moved_leaves_an_empty_cache(
             encoder.prefill(prompt)
     assert encoder.ids == ()
     assert encoder.prefill(prompt) == CAPACITY
-    cold = Encoder(flat.model, CAPACITY, CAPACITY)
+    cold = Encoder(keeper(flat.model, CAPACITY), CAPACITY)
     cold.prefill(prompt)
-    for own, other in zip(encoder.seen().layers, cold.seen().layers, strict=True):
+    for own, other in zip(encoder.cache.seen().layers, cold.cache.seen().layers, strict=True):
         torch.testing.assert_close(own.keys, other.keys, atol=1e-5, rtol=0)

@@ -11,6 +11,7 @@ from transformers import DynamicCache
 
 from dgls_engine.errors import Cancelled
 from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.types import CancelToken
 from dgls_engine.weights.loader import LoadedModel
@@ -26,7 +27,7 @@ def seen_logits(loaded: LoadedModel, encoder: Encoder) -> Tensor:
     with torch.inference_mode():
         return decoder.logits(
             loaded.model,
-            decoder.decode(loaded.model, CANVAS, None, encoder.seen(), decoder.NO_MASKS, len(encoder.ids)),
+            decoder.decode(loaded.model, CANVAS, None, encoder.cache.seen(), decoder.NO_MASKS, len(encoder.ids)),
         )
 
 
@@ -51,7 +52,7 @@ def cold_logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
 
 @pytest.mark.parametrize("kept", [0, 1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 3 * SLIDING_WINDOW, len(PROMPT)])
 def test_a_reused_prefix_gives_the_logits_of_a_cold_prefill(loaded: LoadedModel, kept: int) -> None:
-    encoder = Encoder(loaded.model, CHUNK)
+    encoder = Encoder(keeper(loaded.model, CHUNK))
     assert encoder.prefill(PROMPT) == len(PROMPT)
     changed = PROMPT[:kept] + [id + 1 for id in PROMPT[kept:]] + [9, 8, 7]
     assert encoder.prefill(changed) == len(changed) - kept
@@ -60,7 +61,7 @@ def test_a_reused_prefix_gives_the_logits_of_a_cold_prefill(loaded: LoadedModel,
 
 @pytest.mark.parametrize("length", [1, SLIDING_WINDOW // 2, 2 * SLIDING_WINDOW])
 def test_a_prompt_cut_short_needs_no_encoding(loaded: LoadedModel, length: int) -> None:
-    encoder = Encoder(loaded.model, CHUNK)
+    encoder = Encoder(keeper(loaded.model, CHUNK))
     encoder.prefill(PROMPT)
     assert encoder.prefill(PROMPT[:length]) == 0
     torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT[:length]), atol=1e-4, rtol=0)
@@ -82,12 +83,12 @@ class CancelledAfter(CancelToken):
 
 
 def test_law_4_a_cancel_between_chunks_keeps_what_is_encoded(loaded: LoadedModel) -> None:
-    encoder = Encoder(loaded.model, CHUNK)
+    encoder = Encoder(keeper(loaded.model, CHUNK))
     with pytest.raises(Cancelled):
         encoder.prefill(PROMPT, CancelledAfter(2))
     assert list(encoder.ids) == PROMPT[: 2 * CHUNK]
     assert encoder.prefill(PROMPT) == len(PROMPT) - 2 * CHUNK
-    whole = Encoder(loaded.model, CHUNK)
+    whole = Encoder(keeper(loaded.model, CHUNK))
     whole.prefill(PROMPT)
     assert torch.equal(seen_logits(loaded, encoder), seen_logits(loaded, whole))
 
@@ -97,7 +98,7 @@ def test_a_failure_inside_a_chunk_leaves_what_stood_before_it(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Memory that runs out in the last layer, when all others have written their rows."""
-    encoder = Encoder(loaded.model, CHUNK)
+    encoder = Encoder(keeper(loaded.model, CHUNK))
     encoder.prefill(PROMPT[:20])
     layer = loaded.model.model.encoder.language_model.layers[number]
     with monkeypatch.context() as patched:
@@ -113,7 +114,7 @@ def test_a_failure_inside_a_chunk_leaves_what_stood_before_it(
 @pytest.mark.parametrize("slack", [0, 1, 9])
 def test_law_6_holds_as_far_back_as_the_slack(loaded: LoadedModel, slack: int) -> None:
     """A chunk at a time the sliding layers let go of rows; how many stay behind the window depends on the chunks."""
-    encoder = Encoder(loaded.model, CHUNK, slack=slack)
+    encoder = Encoder(keeper(loaded.model, CHUNK, slack))
     encoder.prefill(PROMPT)
     for kept in range(len(PROMPT) - slack, len(PROMPT) + 1):
         changed = [*PROMPT[:kept], 9, 8, 7]
@@ -123,7 +124,7 @@ def test_law_6_holds_as_far_back_as_the_slack(loaded: LoadedModel, slack: int) -
 
 
 def test_a_change_further_back_encodes_everything_again(loaded: LoadedModel) -> None:
-    encoder = Encoder(loaded.model, CHUNK, slack=1)
+    encoder = Encoder(keeper(loaded.model, CHUNK, 1))
     encoder.prefill(PROMPT)
     changed = [*PROMPT[:SLIDING_WINDOW], 9, 8, 7]
     assert encoder.prefill(changed) == len(changed)
@@ -131,7 +132,7 @@ def test_a_change_further_back_encodes_everything_again(loaded: LoadedModel) -> 
 
 
 def test_a_prompt_that_outgrows_its_buffers_is_carried_over(loaded: LoadedModel) -> None:
-    encoder = Encoder(loaded.model, CHUNK, capacity=40, slack=3)
+    encoder = Encoder(keeper(loaded.model, CHUNK, 3), 40)
     encoder.prefill(PROMPT[:40])
     before = encoder.cache
     assert encoder.prefill(PROMPT[:30]) in (0, 30)
@@ -143,7 +144,7 @@ def test_a_prompt_that_outgrows_its_buffers_is_carried_over(loaded: LoadedModel)
 
 
 def test_a_dropped_prompt_is_encoded_again(loaded: LoadedModel) -> None:
-    encoder = Encoder(loaded.model, CHUNK)
+    encoder = Encoder(keeper(loaded.model, CHUNK))
     encoder.prefill(PROMPT)
     encoder.drop()
     assert encoder.ids == ()

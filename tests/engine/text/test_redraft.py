@@ -19,6 +19,7 @@ from dgls_engine.errors import Cancelled, RequestTooLarge
 from dgls_engine.loop.doubt import TURNS, doubts
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.profile import HolePolicy, PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import lay_out
@@ -325,9 +326,9 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
     own = sketched(peaked, AROUND[0], Hole(draft=DRAFT * 3, strength=0.3), Pinned("\n"), Hole(max_tokens=3))
     canvas, rows = own.canvas, torch.tensor(own.positions)
     noise = torch.randint(500, (len(canvas.ids),), generator=torch.Generator().manual_seed(1))
-    encoder = Encoder(peaked.model)
+    encoder = Encoder(keeper(peaked.model))
     encoder.prefill([1, 2, 30, 40])
-    passes = Eager(peaked.model, encoder.seen(), 4, pinned_signal)
+    passes = Eager(peaked.model, encoder.cache.seen(), 4, pinned_signal)
     found = doubts(passes, canvas, rows, noise)
     assert len(rows) > TURNS
     unseen = canvas.rows[~torch.isin(canvas.rows, rows)]

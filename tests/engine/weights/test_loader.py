@@ -15,8 +15,7 @@ from transformers import DiffusionGemmaForBlockDiffusion
 
 from dgls_engine import device as devices
 from dgls_engine.errors import BrokenCheckpoint, ModelNotFound, NotEnoughMemory, UnsupportedModel
-from dgls_engine.model import memory
-from dgls_engine.model.diffusion_gemma import skeleton
+from dgls_engine.model.diffusion_gemma import memory, skeleton
 from dgls_engine.profile import read_profile
 from dgls_engine.weights import loader, precision
 from dgls_engine.weights.loader import load

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from torch.profiler import ProfilerActivity, profile
 
-from dgls_engine.model.diffusion_gemma.skeleton import places
+from dgls_engine.model.slots import slots
 from dgls_engine.weights import streaming as filling
 from dgls_engine.weights.loader import load
 from dgls_engine.weights.random_weights import random_model
@@ -30,7 +30,7 @@ def broad(tmp_path_factory: pytest.TempPathFactory) -> Path:
     config["text_config"] |= changes
     (folder / "config.json").write_text(json.dumps(config))
     model = random_model(config, torch.device("cpu"), "bfloat16")
-    tensors = {place.names[0]: getattr(*place.owners[0]) for place in places(model)}
+    tensors = {place.names[0]: getattr(*place.owners[0]) for place in slots(model)}
     save_file(tensors, folder / "model.safetensors")
     return folder
 

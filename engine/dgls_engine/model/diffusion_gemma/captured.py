@@ -20,8 +20,9 @@ import torch
 from torch import Tensor
 
 from dgls_engine.device import no_waits
+from dgls_engine.model.batches import sent
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import Eager, sent
+from dgls_engine.model.diffusion_gemma.passes import Decoding, Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache
 from dgls_engine.model.widths import width_for
 from dgls_engine.profile import PinnedSignal
@@ -82,7 +83,7 @@ class CudaGraphs:
         return graph.replay
 
 
-class Captured:
+class Captured(Decoding):
     """Passes of `model` behind the prompt last named by `behind`, over canvases of at most `canvas_length` tokens."""
 
     def __init__(
@@ -92,9 +93,7 @@ class Captured:
         pinned_signal: PinnedSignal = "after-first",
         open_capture: Callable[[torch.device], Capture] = capture_on,
     ) -> None:
-        self.model = model
-        self.pinned_signal = pinned_signal
-        self.asynchronous = model.device.type == "cuda"
+        super().__init__(model, pinned_signal)
         self._widest = canvas_length
         self._open_capture = open_capture
         self._buffers = _Buffers(model, BATCHES[-1], canvas_length)
@@ -120,7 +119,7 @@ class Captured:
         """Capture what passes over so many canvases, of so many tokens, will need."""
         self._replay(self._shape(min(batch, BATCHES[-1]), tokens))
 
-    def run(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
+    def hidden(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         most = BATCHES[-1]
         if len(ids) <= most:
             return self._run(ids, soft, lengths)
@@ -133,7 +132,7 @@ class Captured:
         prompt = self._behind()
         replay = self._replay(shape := self._shape(len(ids), ids.shape[1]))
         if replay is None:
-            return Eager(self.model, prompt.seen(), prompt.tokens).run(ids, soft, lengths)
+            return Eager(self.model, prompt.seen(), prompt.tokens).hidden(ids, soft, lengths)
         self._buffers.fill(shape, ids, soft, lengths, prompt.tokens)
         replay()
         hidden: Tensor = self._buffers.hidden(shape)[: len(ids), : ids.shape[1]]

@@ -17,8 +17,6 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache
 
-from dgls_engine.model.memory import JUDGED_ROWS
-
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
@@ -132,16 +130,3 @@ def logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
     """Soft-capped float32 logits [..., V] of hidden states [..., D]."""
     cap = model.final_logit_softcapping
     return torch.tanh(head(model, hidden).to(torch.float32) / cap) * cap
-
-
-def likelihoods(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [R] of tokens `ids` [R] and of the likeliest ones, given hidden states [R, D].
-
-    A few rows at a time: with a vocabulary of 262,144 the 460 rows in which 17 lengths are judged would take 1.2 GB.
-    """
-    found = []
-    for some, own in zip(torch.split(hidden, JUDGED_ROWS), torch.split(ids, JUDGED_ROWS), strict=True):
-        likely = logits(model, some).log_softmax(-1)
-        found.append(torch.stack([likely.gather(1, own[:, None])[:, 0], likely.amax(-1)]))
-    told, best = torch.cat(found, dim=1)
-    return told, best

@@ -1,55 +1,115 @@
-"""Decoder passes over several canvases behind one prompt, and the tensors that go into them.
+"""Decoder passes over several canvases behind one prompt: `family.Passes` for DiffusionGemma.
 
-Who denoises or judges is given `Passes` and asks no more: not where the prompt's keys and values are kept, and not
-whether a pass runs operation by operation (`Eager`, anywhere) or as a whole. Knows tensors, neither text nor what the
-canvases are for. Runs on the engine thread. Shapes: B canvases, C canvas, R rows of all canvases, D hidden.
+`Decoding` adds self-conditioning and the head to whatever runs the decoder: `Eager` (operation by operation, anywhere)
+or `captured.Captured`. Knows tensors, neither text nor what the canvases are for. Runs on the engine thread. Shapes:
+B canvases, C canvas, R rows of all canvases, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 from transformers.cache_utils import DynamicCache, DynamicLayer
 
+from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.profile import PinnedSignal
 
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
-Places = tuple[Tensor, Tensor]
-"""Rows of a batch, as an index into [B, C]: which canvas [R], and where in it [R]."""
+
+class SoftCappedHead:
+    """A `family.Head` over tied embeddings."""
+
+    def __init__(self, model: DiffusionGemmaForBlockDiffusion) -> None:
+        self._model = model
+
+    @property
+    def device(self) -> torch.device:
+        return self._model.device
+
+    @property
+    def cap(self) -> float:
+        cap: float = self._model.final_logit_softcapping
+        return cap
+
+    def raw(self, hidden: Tensor) -> Tensor:
+        return decoder.head(self._model, hidden)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        return decoder.logits(self._model, hidden)
+
+    def signal(self, logits: Tensor) -> Tensor:
+        return decoder.soft_embeddings(self._model, logits)
+
+    def mean(self, probabilities: Tensor) -> Tensor:
+        return decoder.mean_embeddings(self._model, probabilities)
 
 
-class Passes(Protocol):
+@dataclass(frozen=True, slots=True)
+class SelfConditioning:
+    """A `family.Carry`: the signal `soft` [B, C, D] of the step to come, None for zeros, and the one `pins` [B, C, D]
+    that pinned rows keep."""
+
+    pins: Tensor
+    soft: Tensor | None
+
+    def kept(self, batch: Tensor, width: int) -> Self:
+        soft = None if self.soft is None else self.soft[batch, :width]
+        return type(self)(self.pins[batch, :width], soft)
+
+    def next(self, rows: Places, signal: Tensor | None) -> Self:
+        assert signal is not None, "a step of this family leaves a signal"
+        return type(self)(self.pins, self.pins.index_put(rows, signal))
+
+
+class Decoding(ABC):
     """`pinned_signal`: from which step on pinned rows have their own embedding as self-conditioning signal; it is zero
     before. (Transformers' first step has zeros for all rows, vLLM leaves it at that for pinned ones.)
     """
 
-    @property
-    def model(self) -> DiffusionGemmaForBlockDiffusion: ...
-    @property
-    def pinned_signal(self) -> PinnedSignal: ...
-    @property
-    def asynchronous(self) -> bool:
-        """Whether `run` leaves the work to a device of its own: then the next pass can be under way while the host is
-        busy with the step before (0.3 to 0.5 ms of text, of a step that takes 6)."""
-        ...
+    def __init__(self, model: DiffusionGemmaForBlockDiffusion, pinned_signal: PinnedSignal) -> None:
+        self.model = model
+        self.pinned_signal = pinned_signal
+        self.head = SoftCappedHead(model)
+        self.device: torch.device = model.device
+        self.asynchronous = model.device.type == "cuda"
 
-    def run(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
-        """Hidden states [B, C, D] of the canvases `ids` [B, C], valid until the next run.
+    @abstractmethod
+    def hidden(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
+        """Hidden states [B, C, D] of the canvases `ids` [B, C], valid until the next call.
 
         Of canvas b only the first `lengths[b]` rows are seen and mean something; what is behind them pads it.
         `soft` [B, C, D] is the self-conditioning signal, None for zeros.
         """
-        ...
+
+    def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> SelfConditioning:
+        embedded = decoder.embed(self.model, ids)
+        pins = torch.zeros_like(embedded) if self.pinned_signal == "never" else embedded
+        if self.pinned_signal != "always" and not drafted.any():
+            return SelfConditioning(pins, None)
+        # A draft stands for a step: its signal goes with it.
+        drafts = embedded[rows].masked_fill(~drafted[:, None], 0.0)
+        return SelfConditioning(pins, pins.index_put(rows, drafts))
+
+    def judging(self, ids: Tensor, unseen: Places) -> SelfConditioning:
+        if self.pinned_signal != "always":
+            return SelfConditioning(ids, None)
+        signal = decoder.embed(self.model, ids)
+        signal[unseen] = 0.0
+        return SelfConditioning(signal, signal)
+
+    def run(self, ids: Tensor, carry: SelfConditioning, lengths: Sequence[int], rows: Places) -> Tensor:
+        return self.hidden(ids, carry.soft, lengths)[rows]
 
 
-class Eager:
+class Eager(Decoding):
     """The reference: operation by operation, over the keys and values `seen` of a prompt of so many `tokens`:
     on sliding layers the last `window - 1` of them alone, which takes two thirds of the time that a mask over all
     takes once the prompt is twice as long. Serves one request."""
@@ -61,33 +121,14 @@ class Eager:
         tokens: int,
         pinned_signal: PinnedSignal = "after-first",
     ) -> None:
-        self.model = model
-        self.pinned_signal = pinned_signal
-        self.asynchronous = model.device.type == "cuda"
+        super().__init__(model, pinned_signal)
         self.seen, self.tokens = seen, tokens
 
-    def run(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
+    def hidden(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         seen = self.seen if len(ids) == 1 else _repeated(self.seen, len(ids))
         whole = all(length == ids.shape[1] for length in lengths)
         masks = decoder.NO_MASKS if whole else _padding_masks(self.model, ids, lengths, seen)
         return decoder.decode(self.model, ids, soft, seen, masks, self.tokens)
-
-
-def stacked(canvases: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Canvases [C] each, from the CPU, as one batch [B, C] on `device`, padded on the right."""
-    return sent(pad_sequence(list(canvases), batch_first=True), device)
-
-
-def places(rows: Sequence[Tensor], device: torch.device) -> Places:
-    """The `rows` of each canvas, positions [R_b] on the CPU, as places in the batch."""
-    numbers = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(own) for own in rows]))
-    number, position = sent(torch.stack([numbers, torch.cat(list(rows))]), device)
-    return number, position
-
-
-def sent(values: Tensor, device: torch.device) -> Tensor:
-    """`values` from the CPU on `device`, without waiting for what it is at."""
-    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
 
 
 def _repeated(seen: DynamicCache, times: int) -> DynamicCache:

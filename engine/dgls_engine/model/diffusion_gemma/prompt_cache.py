@@ -12,14 +12,15 @@ Knows layers and rows, neither token ids nor when they change (`prompt.encoder` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from dgls_engine.model.diffusion_gemma.decoder import FULL, SLIDING, AttentionMasks, encoder_masks
+from dgls_engine.model.diffusion_gemma.decoder import FULL, SLIDING, AttentionMasks, encode, encoder_masks
+from dgls_engine.model.diffusion_gemma.memory import CHUNK, SLACK
 
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
@@ -91,6 +92,19 @@ class KeptLayer:
         return view
 
 
+def keeper(
+    model: DiffusionGemmaForBlockDiffusion, chunk: int | None = None, slack: int = SLACK
+) -> Callable[[int], PromptCache]:
+    """Makes prompt caches of a given capacity. `slack` tokens at the prompt's end can change without
+    all of it being encoded again: the lines beside the region, when it moves.
+
+    A full-size model reads nearly all its experts for each chunk, so on a GPU chunks are long, but no longer than what
+    is computed in the time of about one denoising step, since that is how soon a cancel should take effect.
+    """
+    tokens = chunk or (CHUNK if model.device.type == "cuda" else 256)
+    return lambda capacity: PromptCache(model, capacity, slack=slack, chunk=tokens)
+
+
 class PromptCache:
     """Room for `capacity` prompt tokens, of which at most `chunk` are written at a time."""
 
@@ -98,8 +112,8 @@ class PromptCache:
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, capacity: int, *, slack: int, chunk: int) -> None:
         text, like = model.model.decoder.text_config, model.model.decoder.embed_tokens.weight
         reach = text.sliding_window - 1
-        self.capacity = capacity
-        self._model, self._slack, self._chunk, self._window = model, slack, chunk, text.sliding_window
+        self.capacity, self.chunk = capacity, chunk
+        self._model, self._slack, self._window = model, slack, text.sliding_window
         self._kinds = {
             FULL: Rows(capacity, capacity, like.device),
             SLIDING: Rows(min(capacity, reach + slack + chunk), reach, like.device),
@@ -127,7 +141,7 @@ class PromptCache:
 
     def make_room(self, count: int) -> AttentionMasks:
         """Let the next `count` tokens be written behind those held. Returns the encoder's masks for them."""
-        assert count <= self._chunk
+        assert count <= self.chunk
         assert self.tokens + count <= self.capacity
         sliding, tokens = self._kinds[SLIDING], self.tokens
         if sliding.end + count > sliding.size:
@@ -142,6 +156,13 @@ class PromptCache:
         for rows in self._kinds.values():
             rows.hold(rows.base, rows.tokens + count)
 
+    def extend(self, ids: Sequence[int]) -> None:
+        """Encode the next tokens, at most `chunk`, and hold them."""
+        start, masks = self.tokens, self.make_room(len(ids))
+        row = torch.tensor([list(ids)], device=self._model.device)
+        encode(self._model, row, self.states, masks, start)
+        self.hold(len(ids))
+
     def seen(self) -> DynamicCache:
         """What a canvas behind the prompt sees: views, valid until the next tokens are written."""
         seen = DynamicCache()
@@ -150,7 +171,7 @@ class PromptCache:
 
     def grown(self, capacity: int) -> PromptCache:
         """The same prompt in a cache with more room, in buffers of its own."""
-        other = PromptCache(self._model, capacity, slack=self._slack, chunk=self._chunk)
+        other = PromptCache(self._model, capacity, slack=self._slack, chunk=self.chunk)
         for new, old in zip(other.layers, self.layers, strict=True):
             new.copy(old)
         for kind, rows in self._kinds.items():

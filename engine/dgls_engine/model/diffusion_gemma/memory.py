@@ -9,7 +9,9 @@ processes hold (`device.free_memory` leaves those out, too). Arithmetic only: no
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+
+from dgls_engine.model.family import JUDGED_ROWS, Footprint
 
 PLAIN_BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Bytes a value of the precisions that keep all weights alike."""
@@ -26,9 +28,6 @@ _GROUP = 64
 
 _SAMPLED_ROWS = 300
 """Hole positions of all lengths that are tried together; a request seldom has more."""
-
-JUDGED_ROWS = 128
-"""Rows whose logits exist at a time when tokens are judged (`diffusion_gemma.decoder`)."""
 
 _FUSED_BYTES, _PLAIN_BYTES, _JUDGED_BYTES = 2, 22, 10
 """Bytes a logit: where Triton samples in place, where PyTorch does with tempered ones, probabilities and more beside
@@ -112,26 +111,6 @@ PUBLISHED = Anatomy(
     layers=(*[_SLIDING] * 5, _GLOBAL) * 5,
 )
 """Of google/diffusiongemma-26B-A4B-it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """Bytes on the device: the weights by part, keys and values of the longest prompt, what a step makes and drops."""
-
-    experts: int
-    attention: int
-    dense: int
-    embedding: int
-    prompt: int
-    step: int
-
-    @property
-    def weights(self) -> int:
-        return self.experts + self.attention + self.dense + self.embedding
-
-    @property
-    def total(self) -> int:
-        return sum(getattr(self, own.name) for own in fields(self))
 
 
 def footprint(anatomy: Anatomy, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:

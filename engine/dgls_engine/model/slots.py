@@ -1,0 +1,61 @@
+"""Where a model's weights go: the modules' own places for tensors, before any of them is filled.
+
+    for slot in slots(module): settle(slot, tensor)
+
+We fill modules ourselves and not through `from_pretrained`, because that one warns about a missing or misshapen tensor
+and carries on with a random one. Knows modules and tensors; neither files nor architectures. Runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One tensor of the model: all its names, and the (module, attribute) pairs that hold it; more than one if tied."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+    owners: tuple[tuple[nn.Module, str], ...]
+
+    @property
+    def is_parameter(self) -> bool:
+        module, attribute = self.owners[0]
+        return attribute in module._parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The experts of one layer: the modules that share them, and the slots of their two projections."""
+
+    modules: tuple[nn.Module, ...]
+    gate_up: Slot  # [E, 2 * I, D]
+    down: Slot  # [E, D, I]
+
+
+def slots(model: nn.Module) -> list[Slot]:
+    """Each parameter and each stored buffer once; tied ones share an object."""
+    tensors: dict[int, tuple[list[str], Tensor, list[tuple[nn.Module, str]]]] = {}
+    for prefix, module in model.named_modules():
+        for attribute, tensor in {**module._parameters, **module._buffers}.items():
+            if tensor is None or attribute in module._non_persistent_buffers_set:
+                continue
+            names, _, owners = tensors.setdefault(id(tensor), ([], tensor, []))
+            names.append(f"{prefix}.{attribute}" if prefix else attribute)
+            owners.append((module, attribute))
+    return [Slot(tuple(names), tuple(tensor.shape), tuple(owners)) for names, tensor, owners in tensors.values()]
+
+
+def settle(slot: Slot, value: Tensor) -> None:
+    """Put a tensor where it belongs, wherever it is shared."""
+    filled = nn.Parameter(value, requires_grad=False) if slot.is_parameter else value
+    for module, attribute in slot.owners:
+        setattr(module, attribute, filled)
+
+
+def require_filled(model: nn.Module) -> None:
+    left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
+    assert not left, f"never filled: {left}"
