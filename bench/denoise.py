@@ -29,7 +29,7 @@ from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.types import CancelToken
@@ -83,7 +83,7 @@ def stock(model: DiffusionGemmaForBlockDiffusion, prompt: Any, steps: int) -> No
     )
 
 
-def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int, steps: int) -> None:
+def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder[PromptCache], length: int, steps: int) -> None:
     ids = torch.randint(VOCABULARY, (length,), generator=torch.Generator().manual_seed(1))
     start = (length - HOLE) // 2
     pinned = torch.ones(length, dtype=torch.bool)
@@ -106,7 +106,7 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int, 
 
 
 @torch.inference_mode()
-def decoder_pass(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder, length: int) -> None:
+def decoder_pass(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder[PromptCache], length: int) -> None:
     """A step's forward alone: what is left of it is logits, sampling and self-conditioning."""
     ids = torch.zeros(1, length, dtype=torch.long)
     soft = torch.zeros(1, length, HIDDEN)

@@ -7,7 +7,8 @@ from typing import Any
 
 from dgls.cli.models import size
 from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
-from dgls_engine.model.diffusion_gemma.memory import Anatomy, Footprint
+from dgls_engine.model.diffusion_gemma.memory import Anatomy
+from dgls_engine.model.family import Footprint
 
 
 def fitting(model: Mapping[str, Any] | Anatomy, prompt_tokens: int) -> tuple[tuple[str, ...], str | None]:

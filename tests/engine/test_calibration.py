@@ -39,14 +39,18 @@ def test_confidence_is_linear_between_the_points_and_flat_outside(raw: float, sh
     assert OWN.confidence(raw) == pytest.approx(share)
 
 
-def test_without_points_the_models_own_confidence_stands() -> None:
-    assert Calibration().confidence(0.37) == 0.37
+def test_confidence_without_points_is_absent() -> None:
+    assert Calibration().confidence(0.37) is None
 
 
-@given(st.lists(SHARES, unique=True, max_size=20), st.lists(SHARES, min_size=20, max_size=20), SHARES, SHARES)
+@given(
+    st.lists(SHARES, unique=True, min_size=1, max_size=20), st.lists(SHARES, min_size=20, max_size=20), SHARES, SHARES
+)
 def test_surer_is_never_less_confident(raws: list[float], shares: list[float], one: float, other: float) -> None:
     calibration = Calibration(tuple(zip(sorted(raws), sorted(shares), strict=False)))
     low, high = (calibration.confidence(raw) for raw in sorted((one, other)))
+    assert low is not None
+    assert high is not None
     assert 0.0 <= low <= high + 1e-12
     assert high <= 1.0 + 1e-12
 

@@ -125,5 +125,8 @@ def test_open_reads_a_folder_and_sets_the_threads(chat_folder: Path) -> None:
 
 
 def test_importing_the_package_loads_neither_torch_nor_transformers() -> None:
-    check = "import sys, engine, engine.worker, engine.errors; assert not {'torch', 'transformers'} & set(sys.modules)"
+    check = (
+        "import sys, dgls_engine, dgls_engine.worker, dgls_engine.errors; "
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", check], check=True)

@@ -67,13 +67,13 @@ def passes(captured: bool, monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
     """The canvas of every decoder pass, as it went in."""
     seen: list[Tensor] = []
     kind = Captured if captured else Eager
-    original = kind.run
+    original = kind.hidden
 
-    def run(self: Any, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
+    def hidden(self: Any, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         seen.append(ids[0].clone())
         return original(self, ids, soft, lengths)
 
-    monkeypatch.setattr(kind, "run", run)
+    monkeypatch.setattr(kind, "hidden", hidden)
     return seen
 
 

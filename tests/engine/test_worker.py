@@ -269,6 +269,6 @@ def test_every_future_settles_under_contention(worker: Worker, engine: ScriptedE
 
 
 def test_importing_the_worker_loads_no_torch() -> None:
-    code = "import sys, engine.worker; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    code = "import sys, dgls_engine.worker as w; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"

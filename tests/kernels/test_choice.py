@@ -20,7 +20,7 @@ from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
 from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.passes import Eager
+from dgls_engine.model.diffusion_gemma.passes import Eager, SoftCappedHead
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import lay_out
@@ -63,7 +63,8 @@ def choosers(loaded: LoadedModel, lengths: Sequence[int]) -> tuple[Plain, Fused,
     own = [one.sampler for one in candidates], [one.constraint for one in candidates]
     width = loaded.model.config.text_config.hidden_size
     hidden = torch.randn(sum(lengths), width, generator=torch.Generator().manual_seed(2))
-    return Plain(loaded.model, *own), Fused(loaded.model, *own), hidden.to(loaded.device)
+    head = SoftCappedHead(loaded.model)
+    return Plain(head, *own), Fused(head, *own), hidden.to(loaded.device)
 
 
 @torch.inference_mode()
@@ -174,7 +175,10 @@ def test_a_step_at_full_size_waits_for_nothing_but_its_report(lengths: list[int]
     samplers = [Sampler(size, 0.1, torch.Generator(device).manual_seed(length)) for length in lengths]
     constraints = [Constraint.none(length, size, device) for length in lengths]
     hidden = torch.randn(rows, width, device=device, dtype=torch.bfloat16, generator=generator)
-    plain, fused = Plain(model, samplers, constraints), Fused(model, samplers, constraints)
+    plain, fused = (
+        Plain(SoftCappedHead(model), samplers, constraints),
+        Fused(SoftCappedHead(model), samplers, constraints),
+    )
     with torch.inference_mode():
         expected = plain.choose(hidden, 1, TEMPERATURE)
         fused.choose(hidden, 1, TEMPERATURE).report()  # compiled

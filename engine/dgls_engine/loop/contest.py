@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -50,7 +51,7 @@ class Contest:
 
     def __init__(
         self,
-        passes: Passes,
+        passes: Passes[Any],
         candidates: Sequence[Candidate],
         hole: int,
         noise: Tensor,

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, starmap
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 
@@ -66,7 +66,7 @@ Survivors = Callable[[Sequence[Progress]], Collection[int]]
 
 @torch.inference_mode()
 def denoise(
-    passes: Passes,
+    passes: Passes[Any],
     candidates: Sequence[Candidate],
     *,
     schedule: Schedule,
@@ -108,7 +108,7 @@ class _Running:
     """The candidates that go on, by their `numbers`, side by side in one batch: `ids` [B, C], and what the last step
     left (`Carry`). Their hole rows, R in all, follow one another."""
 
-    def __init__(self, passes: Passes, candidates: Sequence[Candidate], choosing: Choosing) -> None:
+    def __init__(self, passes: Passes[Any], candidates: Sequence[Candidate], choosing: Choosing) -> None:
         self.numbers = list(range(len(candidates)))
         self._passes, self._candidates, self._choosing = passes, candidates, choosing
         device = passes.device

@@ -10,6 +10,8 @@ vocabulary.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -26,7 +28,7 @@ _TIE = 1e-3
 
 
 @torch.inference_mode()
-def doubts(passes: Passes, canvas: Canvas, rows: Tensor, noise: Tensor) -> list[float]:
+def doubts(passes: Passes[Any], canvas: Canvas, rows: Tensor, noise: Tensor) -> list[float]:
     """Doubt of the token at each of the positions `rows` [R], ascending, in a canvas with its drafts in place.
 
     `noise` [C] are the ids that stand where a token is judged, and in hole rows that are not to be judged.

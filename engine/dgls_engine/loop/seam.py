@@ -10,6 +10,7 @@ engine thread. Shapes: C canvas, D hidden, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,7 +26,7 @@ AFTER, BEFORE = 8, 4
 
 @torch.inference_mode()
 def surprises(
-    passes: Passes, canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int, noise: Tensor
+    passes: Passes[Any], canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int, noise: Tensor
 ) -> list[float]:
     """Nats, one a canvas: the sum over the tokens of its hole number `hole` and those around it, once all its hole
     rows hold their draft. `noise` [AFTER] are the ids that stand behind the hole. All canvases in one pass."""

@@ -16,7 +16,8 @@ import torch
 from dgls_engine.device import amount, device_name, free_memory, shortage
 from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
 from dgls_engine.model import kernels
-from dgls_engine.model.diffusion_gemma.memory import Anatomy, Footprint, footprint
+from dgls_engine.model.diffusion_gemma.memory import Anatomy, footprint
+from dgls_engine.model.family import Footprint
 from dgls_engine.model.packing import PACKINGS, Packing
 
 _PLAIN = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

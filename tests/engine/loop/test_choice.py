@@ -13,6 +13,7 @@ from dgls_engine.loop.choice import Plain
 from dgls_engine.loop.constraint import Constraint, Rules, Vocabulary
 from dgls_engine.loop.sampler import Sampler, entropy
 from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import SoftCappedHead
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Pad
 from dgls_engine.types import Hole, Pinned
@@ -42,7 +43,7 @@ def chooser(loaded: LoadedModel) -> tuple[Plain, Tensor]:
     rows = sum(len(one.leads) for one in own)
     hidden = torch.randn(rows, loaded.model.config.text_config.hidden_size, generator=torch.Generator().manual_seed(0))
     samplers = [Sampler(size, 0.5, torch.Generator().manual_seed(number)) for number in range(len(own))]
-    return Plain(loaded.model, samplers, own), hidden
+    return Plain(SoftCappedHead(loaded.model), samplers, own), hidden
 
 
 def test_rules_of_several_canvases_are_those_of_each(flat: LoadedModel) -> None:

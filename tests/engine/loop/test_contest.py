@@ -141,7 +141,7 @@ def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
     ids = stacked([torch.arange(3, 3 + size) for size in lengths], loaded.device)
     with torch.inference_mode():
         soft = decoder.embed(model, ids)
-        together = passes.run(ids, soft, lengths)
+        together = passes.hidden(ids, soft, lengths)
         for row, length in enumerate(lengths):
             given = ids[row : row + 1, :length], soft[row : row + 1, :length]
             alone = decoder.decode(model, *given, passes.seen, decoder.NO_MASKS, passes.tokens)[0]

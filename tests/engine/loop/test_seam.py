@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from dgls_engine.loop import likelihood
 from dgls_engine.loop.seam import AFTER, seam_rows, surprises
 from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import SoftCappedHead
 from dgls_engine.profile import PinnedSignal
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Batch
@@ -60,10 +62,10 @@ def test_tokens_judged_a_few_at_a_time_are_judged_alike(peaked: LoadedModel, mon
     generator = torch.Generator().manual_seed(0)
     hidden, ids = torch.randn(11, 32, generator=generator), torch.arange(11)
     with torch.inference_mode():
-        own, best = decoder.likelihoods(peaked.model, hidden, ids)
+        own, best = likelihood.likelihoods(SoftCappedHead(peaked.model), hidden, ids)
         likely = decoder.logits(peaked.model, hidden).log_softmax(-1)
-        monkeypatch.setattr(decoder, "JUDGED_ROWS", 3)
-        few = decoder.likelihoods(peaked.model, hidden, ids)
+        monkeypatch.setattr(likelihood, "JUDGED_ROWS", 3)
+        few = likelihood.likelihoods(SoftCappedHead(peaked.model), hidden, ids)
     assert torch.equal(own, likely[ids, ids])
     assert torch.equal(best, likely.amax(-1))
     torch.testing.assert_close(few, (own, best))

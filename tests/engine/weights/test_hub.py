@@ -186,8 +186,8 @@ def test_reading_the_cache_needs_neither_torch_nor_a_network() -> None:
     code = (
         "import socket, sys\n"
         "socket.socket.connect = lambda *a: (_ for _ in ()).throw(AssertionError('network'))\n"
-        "from engine.errors import ModelNotFound\n"
-        "from engine.hub import installed, locate\n"
+        "from dgls_engine.errors import ModelNotFound\n"
+        "from dgls_engine.weights.hub import installed, locate\n"
         "installed()\n"
         "try: locate('nobody/nothing')\n"
         "except ModelNotFound: pass\n"

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
-from dgls_engine.model.diffusion_gemma.decoder import FULL, SLIDING, AttentionMasks, encode, encoder_masks
+from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.decoder import FULL, SLIDING, AttentionMasks, encoder_masks
 from dgls_engine.model.diffusion_gemma.memory import CHUNK, SLACK
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ class PromptCache:
         """Encode the next tokens, at most `chunk`, and hold them."""
         start, masks = self.tokens, self.make_room(len(ids))
         row = torch.tensor([list(ids)], device=self._model.device)
-        encode(self._model, row, self.states, masks, start)
+        decoder.encode(self._model, row, self.states, masks, start)
         self.hold(len(ids))
 
     def seen(self) -> DynamicCache:
