@@ -269,6 +269,7 @@ def test_every_future_settles_under_contention(worker: Worker, engine: ScriptedE
 
 
 def test_importing_the_worker_loads_no_torch() -> None:
-    code = "import sys, dgls_engine.worker as w; print([m for m in ('torch', 'transformers', 'numpy') if m in sys.modules])"
+    heavy = ("torch", "transformers", "numpy")
+    code = f"import sys, dgls_engine.worker; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
