@@ -32,7 +32,7 @@ from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Fixed
-from dgls_engine.types import Hole, Infill, InfillRequest
+from dgls_engine.types import Hole, Infill, InfillRequest, Revise
 from dgls_engine.weights.loader import LoadedModel, load
 from dgls_training.corpus import load as load_corpus
 from dgls_training.evaluate import Case, cases, request_of, score
@@ -79,7 +79,7 @@ class Judge:
     def attempt(self, request: InfillRequest, text: str, infill: Infill | None) -> Attempt:
         """What is to be known of a text in the request's hole."""
         loaded = self._loaded
-        filled = [replace(s, draft=text, strength=1.0) if isinstance(s, Hole) else s for s in request.segments]
+        filled = [replace(s, start=Revise(text, 1.0)) if isinstance(s, Hole) else s for s in request.segments]
         canvas = lay_out(filled, loaded.tokenizer, loaded.profile, Fixed().positions, self._prompt.canvas_end)
         (hole,) = canvas.holes
         ids = self._prompt.encode(request.context)

@@ -46,7 +46,7 @@ from dgls.suggest.plan import Budget, Quiet, Region, plan
 from dgls.suggest.suggestion import Suggestion
 from dgls_engine.engine import Engine
 from dgls_engine.profile import HolePolicy
-from dgls_engine.types import Infill, Limits, Step
+from dgls_engine.types import Blank, Infill, Limits, Resume, Step
 from dgls_engine.weights.loader import load
 
 TYPED = (1, 2, 4)
@@ -109,8 +109,8 @@ class Filler:
         return plan(document, offset, Budget.of(self._engine.profile), parse(document, offset))
 
     def fill(self, region: Region, draft: str | None = None) -> tuple[list[Step], Infill]:
-        resume = draft is not None
-        request = request_of(region, "source.py", "python", Limits(), self._seed, draft, resume=resume)
+        start = Resume(draft) if draft else Blank()
+        request = request_of(region, "source.py", "python", Limits(), self._seed, start=start)
         *steps, infill = self._engine.infill(request)
         assert isinstance(infill, Infill)
         return cast(list[Step], steps), infill

@@ -11,7 +11,7 @@ from dgls.change.selection import open_parts
 from dgls.change.sound import as_it_is, kept_sound
 from dgls.change.task import Task
 from dgls.code.document import Document
-from dgls_engine.types import Hole
+from dgls_engine.types import Hole, Revise
 
 _FEW = 4  # tokens of slack that even the shortest draft has
 
@@ -24,4 +24,4 @@ def refine(task: Task, document: Document, room: Room) -> Job:
 def drafted(text: str, strength: float, room: Room) -> Hole:
     """The more of a draft is found anew, the more slack it needs for tokens that were missing."""
     tokens = room.count(text)
-    return Hole(max_tokens=tokens + max(_FEW, int(tokens * strength / 2)), draft=text, strength=strength)
+    return Hole(max_tokens=tokens + max(_FEW, int(tokens * strength / 2)), start=Revise(text, strength))

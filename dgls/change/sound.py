@@ -13,7 +13,7 @@ from dgls.change.edit import breaks, minimal
 from dgls.change.fitting import redrafted
 from dgls.change.passage import Gap, Job, Outcome, Passage, Replacement, applied
 from dgls.change.task import LIGHTLY
-from dgls_engine.types import Infill
+from dgls_engine.types import Hole, Infill, Revise
 
 
 def kept_sound(job: Job) -> Job:
@@ -50,9 +50,18 @@ def _attempts(passage: Passage) -> Iterator[Passage]:
     """The last is what who wanted little would have been given first."""
     yield passage
     yield replace(passage, attempt=1)
-    if any(gap.hole.strength > LIGHTLY for gap in passage.gaps):
-        gently = (replace(gap, hole=replace(gap.hole, strength=LIGHTLY)) for gap in passage.gaps)
+    if any(_strength(gap.hole) > LIGHTLY for gap in passage.gaps):
+        gently = (replace(gap, hole=_lightly(gap.hole)) for gap in passage.gaps)
         yield replace(passage, gaps=tuple(gently))
+
+
+def _strength(hole: Hole) -> float:
+    return hole.start.strength if isinstance(hole.start, Revise) else 1.0
+
+
+def _lightly(hole: Hole) -> Hole:
+    start = hole.start
+    return replace(hole, start=Revise(start.text, LIGHTLY)) if isinstance(start, Revise) else hole
 
 
 def _outcome(passage: Passage, infill: Infill) -> Outcome:

@@ -21,7 +21,7 @@ from dgls.suggest.suggestion import Suggestion
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import Cancelled, EngineError
 from dgls_engine.profile import ModelInfo
-from dgls_engine.types import CancelToken, Infill, Limits, Snippet
+from dgls_engine.types import Blank, CancelToken, Infill, Limits, Resume, Snippet
 
 logger = logging.getLogger(__name__)
 
@@ -147,9 +147,9 @@ async def _infill(
         raise Cancelled("A newer request took this one's place.")
     document = snapshot.document
     path = session.client.shown_path(document.uri)
-    start, note = (None, None) if drafting is None else (drafting.start, drafting.note)
-    resume = start is not None
-    request = request_of(region, path, document.language, limits, seed, start, snippets, resume)
+    rest, note = (None, None) if drafting is None else (drafting.start, drafting.note)
+    start = Resume(rest) if rest else Blank()
+    request = request_of(region, path, document.language, limits, seed, snippets, start)
     key = (document.uri, "completion")
     return await session.host.infill(request, cancel, key, note, asked=snapshot.invoked)
 

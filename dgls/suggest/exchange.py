@@ -13,7 +13,7 @@ from dgls.suggest.certainty import probability_of, sure_part
 from dgls.suggest.plan import Region
 from dgls.suggest.suggestion import Rejection, Suggestion, suggest
 from dgls_engine.calibration import Calibration
-from dgls_engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Snippet
+from dgls_engine.types import Blank, Context, Hole, Infill, InfillRequest, Limits, Pinned, Snippet, Start
 
 
 def request_of(
@@ -22,17 +22,16 @@ def request_of(
     language: str,
     limits: Limits,
     seed: int,
-    draft: str | None = None,
     snippets: tuple[Snippet, ...] = (),
-    resume: bool = False,
+    start: Start = Blank(),  # noqa: B008 (frozen)
 ) -> InfillRequest:
-    """`path` and `snippets` are shown to the model as they are. A `draft` tells the hole's length where the policy
-    keeps to one; all of it is noised, unless the model is to `resume` there."""
+    """`path` and `snippets` are shown to the model as they are. `start` is what stands in the hole before the first
+    step."""
     return InfillRequest(
         Context(path, language, region.above, region.below, snippets),
         [
             Pinned(region.before),
-            Hole(max_tokens=region.max_tokens, draft=draft, stop=region.stop, resume=resume),
+            Hole(max_tokens=region.max_tokens, stop=region.stop, start=start),
             Pinned(region.after),
         ],
         limits,

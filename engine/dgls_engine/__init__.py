@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dgls_engine.types import (
+    Blank,
     CancelToken,
     Context,
     Fill,
@@ -23,7 +24,10 @@ from dgls_engine.types import (
     Limits,
     Piece,
     Pinned,
+    Resume,
+    Revise,
     Segment,
+    Start,
     Step,
     Timings,
     Trial,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from dgls_engine.engine import Engine
 
 __all__ = [
+    "Blank",
     "CancelToken",
     "Context",
     "Engine",
@@ -43,7 +48,10 @@ __all__ = [
     "Limits",
     "Piece",
     "Pinned",
+    "Resume",
+    "Revise",
     "Segment",
+    "Start",
     "Step",
     "Timings",
     "Trial",

@@ -55,42 +55,61 @@ class Pinned:
 
 
 @dataclass(frozen=True, slots=True)
+class Blank:
+    """A hole starts from noise alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """A hole starts from `text`, what is left of an earlier fill.
+
+    Its tokens stand in the hole at the first step in place of noise, free to change, and denoising ends as soon as the
+    model is sure of them. The text widens a hole that is too short for it.
+    """
+
+    text: str
+
+    def __post_init__(self) -> None:
+        if not self.text:
+            raise ValueError("a hole resumes from a text that is not empty; use Blank()")
+
+
+@dataclass(frozen=True, slots=True)
+class Revise:
+    """A hole starts from `text`, which changes a little: the share `strength` of its tokens that the model doubts most,
+    at least one, is generated anew, each run of them in about its own length. The rest comes back as it is, with the
+    hole's stop if it holds one, and the hole's bounds don't matter. A higher strength regenerates a superset of the
+    tokens. At strength 1 all of it is noise: the text tells only how long the hole is, where the policy keeps to one
+    length."""
+
+    text: str
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"a revision's strength lies in (0, 1], not {self.strength}")
+
+
+Start = Blank | Resume | Revise
+
+
+@dataclass(frozen=True, slots=True)
 class Hole:
     """A place in the canvas that the model fills.
 
-    `min_tokens` and `max_tokens` bound its length; which length in between is the hole policy's affair. The fill ends
-    before the first `stop`, if one is given.
-
-    `draft` is a text to change a little: of its tokens the share `strength` (0 < strength < 1) that the model doubts
-    most, at least one, is found anew, each run of them in about its own length; the rest comes back as it is, with the
-    `stop` if it holds one, and the bounds don't matter. A higher strength finds anew what a lower one does, and more.
-    At strength 1 all is noise: a draft only tells the length where the policy keeps to one, and widens the hole where
-    it is longer than `max_tokens`. With `resume` it is more: its tokens are what the model was at, so they stand in the
-    hole at the first step in place of noise, free to change, and denoising ends as soon as the model is sure of them.
-
-    `healed`: the last token in front may grow into the hole, because the text there was cut anywhere. `expected`: the
-    text that stood there, which another one has to be better than by a margin, which is the wider the smaller the
-    `strength`. `slack`: by how many tokens more than `max_tokens` the fill may be longer if that is better still.
+    `min_tokens` and `max_tokens` bound its length; the hole policy decides which length in between. The fill ends
+    before the first `stop`, if one is given. `start` is what stands in it before the first step.
     """
 
     min_tokens: int = 1
     max_tokens: int = 32
-    draft: str | None = None
-    strength: float = 1.0
     stop: str | None = None
-    healed: bool = True
-    expected: str | None = None
-    slack: int = 0
-    resume: bool = False
+    start: Start = Blank()
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:
             bounds = f"{self.min_tokens}..{self.max_tokens}"
             raise ValueError(f"a hole needs 0 <= min_tokens <= max_tokens and room for a token, not {bounds}")
-        if not 0.0 < self.strength <= 1.0:
-            raise ValueError(f"a hole's strength lies in (0, 1], not {self.strength}")
-        if self.resume and (not self.draft or self.strength < 1.0):
-            raise ValueError("a hole resumes from a draft that is not empty, at strength 1")
         if self.stop == "":
             raise ValueError("a hole's stop is a non-empty text or None")
 

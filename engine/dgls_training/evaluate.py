@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 from dgls_engine.engine import Engine
 from dgls_engine.profile import Profile
-from dgls_engine.types import Context, Hole, Infill, InfillRequest, Pinned
+from dgls_engine.types import Blank, Context, Hole, Infill, InfillRequest, Pinned, Revise
 from dgls_training.corpus import Source
 
 CHARACTERS_A_TOKEN = 3
@@ -99,7 +99,7 @@ def request_of(profile: Profile, case: Case, seed: int = 0, told_length: bool = 
     answer's length, which the policy `fixed` keeps."""
     above, before = _split_last(case.prefix, profile.before_tokens * CHARACTERS_A_TOKEN)
     after, below = _split_first(case.suffix, profile.after_tokens * CHARACTERS_A_TOKEN)
-    hole = Hole(max_tokens=32, draft=case.answer if told_length else None, stop="\n")
+    hole = Hole(max_tokens=32, stop="\n", start=Revise(case.answer, 1.0) if told_length else Blank())
     context = Context(language="python", above=above, below=below)
     return InfillRequest(context, [Pinned(before), hole, Pinned(after)], seed=seed)
 

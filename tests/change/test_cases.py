@@ -97,7 +97,7 @@ def asked(place: Place, passages: list[Passage], case: dict[str, Any]) -> None:
     requests = [each.request("", Limits(), seed=0) for each in passages]
     assert all(last != following for last, following in pairwise(requests)), "it would be answered the same"
     if "strengths" in case:
-        assert [each.gaps[0].hole.strength for each in passages] == case["strengths"]
+        assert [each.gaps[0].hole.start.strength for each in passages] == case["strengths"]
     for each, (before, after) in zip(passages, case.get("pinned", []), strict=False):
         text, canvas = each.document.text, each.canvas
         assert text[canvas.start : each.gaps[0].span.start].endswith(with_breaks(before, case))

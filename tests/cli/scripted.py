@@ -70,4 +70,4 @@ class ScriptedEngine:
 
 def drafted(request: InfillRequest) -> list[str]:
     """What a model writes that is content with all drafts."""
-    return [segment.draft or "" for segment in request.segments if isinstance(segment, Hole)]
+    return [getattr(segment.start, "text", "") for segment in request.segments if isinstance(segment, Hole)]

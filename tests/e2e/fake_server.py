@@ -18,7 +18,19 @@ from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Piece, Pinned, Step, Timings
+from dgls_engine.types import (
+    Blank,
+    CancelToken,
+    Fill,
+    Hole,
+    Infill,
+    InfillRequest,
+    Loading,
+    Piece,
+    Pinned,
+    Step,
+    Timings,
+)
 
 
 @dataclass(frozen=True)
@@ -112,9 +124,9 @@ class FakeEngine:
         yield Infill(fills, script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
 
     def _text(self, hole: Hole, number: int) -> str:
-        if hole.draft is None:
+        if isinstance(hole.start, Blank):
             return self._script.texts[number % len(self._script.texts)]
-        text = hole.draft
+        text = hole.start.text
         for wrong, right in self._script.corrected.items():
             text = text.replace(wrong, right)
         return text
@@ -132,7 +144,8 @@ def _shown(request: InfillRequest) -> list[object]:
     def show(segment: Pinned | Hole) -> object:
         if isinstance(segment, Pinned):
             return segment.text
-        drafted = {} if segment.draft is None else {"draft": segment.draft, "strength": segment.strength}
+        start = segment.start
+        drafted = {} if isinstance(start, Blank) else {"draft": start.text, "strength": getattr(start, "strength", 1.0)}
         return {"max": segment.max_tokens, "stop": segment.stop, **drafted}
 
     return [show(segment) for segment in request.segments]

@@ -10,6 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from dgls_engine.text.opened import Opened
+
 pytest.importorskip("triton", reason="needs Triton, which the extra `kernels` brings")
 
 from dgls_engine import Engine, Hole, Infill, InfillRequest, Limits, Pinned
@@ -39,7 +41,7 @@ def candidates_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Candidate
     vocabulary = Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
     made = []
     for length in lengths:
-        hole = Hole(length, length, expected="value(")
+        hole = Opened(length, length, expected="value(")
         canvas = lay_out(
             [Pinned("def f(x):\n    re"), hole, Pinned("\n    value\n")],
             loaded.tokenizer,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dgls_engine import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Pinned, Step
+from dgls_engine import CancelToken, Context, Infill, InfillRequest, Limits, Pinned, Step
 from dgls_engine.remote.engine import RemoteEngine
+from dgls_engine.text.opened import Opened
 
 
 def request(before: str = "import os\n\n\ndef read(path):\n    return ", seed: int = 0, **limits: int) -> InfillRequest:
     """A hole for the rest of a line; nothing in front of it is freed if `before` ends in a space that stands alone."""
-    hole = Hole(max_tokens=12, stop="\n", healed=not before.endswith("return "))
+    hole = Opened(max_tokens=12, stop="\n", healed=not before.endswith("return "))
     return InfillRequest(Context(), [Pinned(before), hole, Pinned("\n\n\nprint(read('a'))\n")], Limits(**limits), seed)
 
 

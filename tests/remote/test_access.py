@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from dgls_engine import CancelToken, Context, Hole, InfillRequest, Limits, Pinned
+from dgls_engine import CancelToken, Context, InfillRequest, Limits, Pinned
 from dgls_engine.errors import Cancelled, ServerUnfit
 from dgls_engine.remote.address import Address, refusal
 from dgls_engine.remote.engine import RemoteEngine
+from dgls_engine.text.opened import Opened
 from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import HASTY, OpenRemote
 from tests.remote.fake_vllm import FakeVllm
@@ -103,7 +104,7 @@ def test_an_expired_key_is_fetched_once_for_all_canvases(
     engine = connect(server, chat.folder, key_command=asking_for_a_key(tmp_path))
     server.keys = {"second"}
     key.write_text("second")
-    lengths = InfillRequest(Context(), [Pinned("value = "), Hole(max_tokens=8, healed=False)], Limits(max_steps=2))
+    lengths = InfillRequest(Context(), [Pinned("value = "), Opened(max_tokens=8, healed=False)], Limits(max_steps=2))
     run(engine, lengths)
     assert (tmp_path / "runs").read_text() == ".."
 

@@ -24,6 +24,8 @@ from dgls_engine.remote.rival import Found, drawn, noise
 from dgls_engine.remote.wire import Ask, Told
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import ladder
+from dgls_engine.text.opened import Opened
+from dgls_engine.types import Resume, Revise
 from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import OpenRemote
 from tests.remote.denoisers import Modelled
@@ -41,7 +43,7 @@ def asked(hole: Hole, seed: int = 0, **limits: int) -> InfillRequest:
 def test_lengths_compete(serve: Serve, connect: OpenRemote, chat: LoadedModel) -> None:
     server = serve(chat)
     engine = connect(server, chat.folder)
-    steps, infill = run(engine, asked(Hole(max_tokens=12, healed=False), max_steps=5))
+    steps, infill = run(engine, asked(Opened(max_tokens=12, healed=False), max_steps=5))
     allowed = [seen.body["vllm_xargs"]["diffusion_max_steps"] for seen in server.denoised]
     lengths = 9  # 1..8, 10, 12
     assert allowed.count(DROP_AT) >= lengths
@@ -72,7 +74,7 @@ def test_several_holes(serve: Serve, connect: OpenRemote, embedded: LoadedModel)
 def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
     server = serve(embedded)
     draft = "total = sum(values) / len(values)"
-    hole = Hole(draft=draft, strength=0.2, healed=False)
+    hole = Opened(start=Revise(draft, 0.2), healed=False)
     _, infill = run(connect(server), asked(hole, max_steps=6))
     once = [seen for seen in server.denoised if seen.body["vllm_xargs"]["diffusion_max_steps"] == 1]
     assert len(once) >= TURNS
@@ -81,8 +83,8 @@ def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedde
 
 
 def test_a_hole_that_resumes_starts_from_its_draft_and_others_from_noise(embedded: LoadedModel) -> None:
-    warm = Hole(max_tokens=8, draft="return path", resume=True, healed=False)
-    cold = replace(warm, resume=False)
+    warm = Opened(max_tokens=8, start=Resume("return path"), healed=False)
+    cold = replace(warm, start=Revise("return path", 1.0))
     before = Pinned("def read(path):\n    ")
     segments: list[Pinned | Hole] = [before, warm, Pinned("\n    "), cold, Pinned("\n")]
     canvas = lay_out(segments, embedded.tokenizer, embedded.profile, lambda *_: 8)
@@ -111,7 +113,7 @@ def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, le
     encoder = Encoder(keeper(embedded.model))
     encoder.prefill(prompt)
     passes = Eager(embedded.model, encoder.cache.seen(), len(prompt), "never")
-    hole = Hole(max_tokens=length, draft="return path", healed=False)
+    hole = Opened(max_tokens=length, start=Revise("return path", 1.0), healed=False)
     canvas = lay_out(
         [Pinned("def read(path):\n    "), hole, Pinned("\n\n\nread(1)\n")],
         embedded.tokenizer,

@@ -13,6 +13,7 @@ import pytest
 
 from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
 from dgls_engine.errors import Cancelled, ServerUnreachable
+from dgls_engine.text.opened import Opened
 from dgls_engine.weights.loader import LoadedModel
 from tests.remote.conftest import OpenRemote
 from tests.remote.denoisers import Modelled, Scripted
@@ -58,7 +59,7 @@ def test_2_seeds(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
 
 def test_3_generate(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
     """The local engine gives what `generate` gives (tests/engine/test_laws.py), so that may stand for it."""
-    asked = InfillRequest(Context(above="import path\n"), [Hole(min_tokens=12, max_tokens=12, healed=False)], seed=1)
+    asked = InfillRequest(Context(above="import path\n"), [Opened(min_tokens=12, max_tokens=12, healed=False)], seed=1)
     *_, local = Engine(flat).infill(asked)
     _, remote = run(connect(serve(flat), flat.folder), asked)
     assert TABLE["3"] == ("holds" if remote.texts == local.texts else "can't")  # type: ignore[union-attr]

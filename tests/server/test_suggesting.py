@@ -15,7 +15,7 @@ from dgls.server.settings import Settings
 from dgls.server.suggesting import Found, Snapshot, find
 from dgls_engine.errors import Cancelled
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Piece, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Piece, Resume, Step, Timings
 from dgls_engine.worker import EngineLike
 
 URI = "file:///a.py"
@@ -54,7 +54,7 @@ class Scripted:
     @property
     def starts(self) -> list[str | None]:
         """What each hole so far went on from."""
-        return [hole.draft if hole.resume else None for hole in self.holes]
+        return [hole.start.text if isinstance(hole.start, Resume) else None for hole in self.holes]
 
 
 class Typist:

@@ -26,7 +26,7 @@ from dgls.suggest.plan import Budget, Quiet, Region, plan
 from dgls.suggest.suggestion import Rejection, Suggestion
 from dgls_engine.errors import RequestTooLarge
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Limits, Step
+from dgls_engine.types import Blank, CancelToken, Infill, InfillRequest, Limits, Revise, Step
 
 _ONE_LINE = frozenset({"single-line", "mid-word", "multi-file"})
 """Kinds whose answer is always one line. For the others the planner decides, as in the editor."""
@@ -66,7 +66,7 @@ def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) 
         case.language,
         Limits(conditions.max_steps),
         conditions.seed,
-        draft=case.answer if conditions.true_length else None,
+        start=Revise(case.answer, 1.0) if conditions.true_length else Blank(),
     )
     try:
         *_, infill = engine.infill(request)

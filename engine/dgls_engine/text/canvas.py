@@ -19,8 +19,9 @@ from torch import Tensor
 from dgls_engine.errors import RequestTooLarge
 from dgls_engine.model.widths import width_for
 from dgls_engine.profile import Profile
+from dgls_engine.text.opened import Opened, opened, start_text
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Hole, Pinned, Segment
+from dgls_engine.types import Hole, Pinned, Resume, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +92,8 @@ def lay_out(
     texts, holes = _alternating(segments)
     pinned = [tokenizer.encode(text) for text in texts]
     freed = [_free(ids, tokenizer) if hole.healed else b"" for ids, hole in zip(pinned[:-1], holes, strict=True)]
-    drafts = [_joined(at, hole.draft, tokenizer) for hole, at in zip(holes, freed, strict=True)]
-    expected = [_joined(at, hole.expected, tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    drafts = [_joined(at, start_text(hole), tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    expected = [_joined(at, hole.expected or None, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
     room = profile.canvas_length - fixed
@@ -109,7 +110,9 @@ def lay_out(
         ids += before
         least = min(hole.min_tokens, size)
         end = len(ids) + size
-        spans.append(Span(len(ids), end, at, least, hole.stop, tuple(stood or ()), hole.strength, hole.resume))
+        spans.append(
+            Span(len(ids), end, at, least, hole.stop, tuple(stood or ()), hole.strength, isinstance(hole.start, Resume))
+        )
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:
@@ -120,14 +123,15 @@ def lay_out(
     return Canvas(torch.tensor(ids), free, tuple(spans))
 
 
-def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Hole]]:
+def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Opened]]:
     """n holes and the n + 1 pinned texts around them, neighbouring texts joined and absent ones empty."""
-    texts, holes = [""], []
+    texts: list[str] = [""]
+    holes: list[Opened] = []
     for segment in segments:
         if isinstance(segment, Pinned):
             texts[-1] += segment.text
         else:
-            holes.append(segment)
+            holes.append(opened(segment))
             texts.append("")
     return texts, holes
 

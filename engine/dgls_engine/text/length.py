@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from dgls_engine.profile import HolePolicy
+from dgls_engine.text.opened import Opened, opened, start_text
 from dgls_engine.types import Hole
 
 
@@ -45,8 +46,8 @@ class Pad:
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
         """Slack is tried and not padded: PAD amid code that is nearly whole was seen to spoil what stands beside it."""
-        longer = range(hole.max_tokens + 1, hole.max_tokens + hole.slack + 1)
-        return (replace(hole, slack=0), *(_held(hole, length) for length in longer))
+        longer = range(hole.max_tokens + 1, hole.max_tokens + opened(hole).slack + 1)
+        return (_without_slack(hole), *(_held(hole, length) for length in longer))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return max(hole.max_tokens, drafted or 0)
@@ -79,13 +80,14 @@ class Batch:
     pads, stops = False, False
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
-        if hole.draft is not None:
+        if start_text(hole) is not None:
             return (hole,)
-        close = range(max(1, hole.min_tokens), hole.max_tokens + hole.slack + 1)
-        return tuple(_held(hole, rung) for rung in (close if hole.slack else ladder(hole)))
+        slack = opened(hole).slack
+        close = range(max(1, hole.min_tokens), hole.max_tokens + slack + 1)
+        return tuple(_held(hole, rung) for rung in (close if slack else ladder(hole)))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
-        guess = hole.max_tokens if hole.expected else max(1, hole.min_tokens, min(_GUESS, hole.max_tokens))
+        guess = hole.max_tokens if opened(hole).expected else max(1, hole.min_tokens, min(_GUESS, hole.max_tokens))
         return guess if drafted is None else max(1, hole.min_tokens, drafted)
 
     def around(self, tokens: int, slack: int) -> tuple[int, int]:
@@ -100,7 +102,11 @@ _GUESS = 8
 
 
 def _held(hole: Hole, length: int) -> Hole:
-    return replace(hole, min_tokens=length, max_tokens=length, slack=0)
+    return replace(_without_slack(hole), min_tokens=length, max_tokens=length)
+
+
+def _without_slack(hole: Hole) -> Hole:
+    return replace(hole, slack=0) if isinstance(hole, Opened) else hole
 
 
 def ladder(hole: Hole) -> list[int]:

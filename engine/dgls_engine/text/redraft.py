@@ -1,6 +1,6 @@
 """A draft to change a little becomes pinned text and small holes; what these are filled with becomes one text again.
 
-    Hole(draft="total = coutn + 1", 0.2)    ->    Pinned("total = ")  Hole  Pinned(" + 1")    ->    one answer
+    Hole(start=Revise("total = coutn + 1", 0.2))  ->    Pinned("total = ")  Hole  Pinned(" + 1")    ->    one answer
 
 The most doubted tokens are opened (`loop.doubt`), the others pinned, so that all else of the engine sees ordinary
 segments. An order of doubt does not depend on the strength, so what a lower strength opens a higher one opens, too.
@@ -19,9 +19,10 @@ from dgls_engine.calibration import Calibration
 from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas, Span, lay_out
 from dgls_engine.text.length import Length
+from dgls_engine.text.opened import Opened, opened, start_text
 from dgls_engine.text.reader import read
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Fill, Hole, Piece, Pinned, Segment
+from dgls_engine.types import Fill, Hole, Piece, Pinned, Revise, Segment
 
 SLACK, SLACK_RUNS = 1, 2
 """Tokens by which an opened run may grow, and how many of a draft's runs may, those doubted most: each costs a turn."""
@@ -71,7 +72,7 @@ class Sketch:
         """What is filled in the drafts' stead, once the tokens at `positions` are doubted by so many `nats`."""
         doubt = dict(zip(self.positions, nats, strict=True))
         holes = _holes(self.segments)
-        runs = [_runs(atoms, hole.strength, doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
+        runs = [_runs(atoms, _strength(hole), doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
         grow = [_worst(own, doubt)[:SLACK_RUNS] for own in runs]
         segments: list[Segment] = []
         parts: list[tuple[tuple[str, ...] | int, ...]] = []
@@ -104,7 +105,7 @@ class _Atom:
 
 def keeps(hole: Hole) -> bool:
     """Whether a part of a hole's draft comes back as it is; there must be something to keep."""
-    return bool(hole.draft) and hole.strength < 1.0
+    return isinstance(hole.start, Revise) and bool(hole.start.text) and hole.start.strength < 1.0
 
 
 def sketch(
@@ -120,12 +121,17 @@ def sketch(
     return Sketch(tuple(segments), canvas, tuple(atoms))
 
 
+def _strength(hole: Hole) -> float:
+    return hole.start.strength if isinstance(hole.start, Revise) else 1.0
+
+
 def _holes(segments: Sequence[Segment]) -> list[Hole]:
     return [segment for segment in segments if isinstance(segment, Hole)]
 
 
 def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tuple[_Atom, ...]:
-    if hole.draft is None or not keeps(hole):
+    text = start_text(hole)
+    if text is None or not keeps(hole):
         return ()
     ids = canvas.ids[span.start : span.end].tolist()
     atoms: list[_Atom] = []
@@ -133,9 +139,9 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
     for end, piece in enumerate(read(replace(span, stop=None), ids, tokenizer).pieces, start + 1):
         if piece:
             # The draft's own characters: a lone surrogate is read as U+FFFD.
-            atoms.append(_Atom(hole.draft[at : at + len(piece)], range(start, end)))
+            atoms.append(_Atom(text[at : at + len(piece)], range(start, end)))
             at, start = at + len(piece), end
-    assert at == len(hole.draft), "the canvas holds the draft"
+    assert at == len(text), "the canvas holds the draft"
     return tuple(atoms)
 
 
@@ -164,8 +170,8 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
     tokens = sum(len(atom.positions) for atom in run)
     least, most = length.around(tokens, slack)
     stop = None if hole.stop is None or hole.stop in text else hole.stop
-    healed = first and hole.healed
-    return Hole(least, most, strength=hole.strength, stop=stop, healed=healed, expected=text, slack=slack)
+    healed = first and opened(hole).healed
+    return Opened(least, most, stop, healed=healed, expected=text, strength=_strength(hole), slack=slack)
 
 
 def _joined(parts: tuple[tuple[str, ...] | int, ...], fills: Mapping[int, Fill], calibration: Calibration) -> Fill:

@@ -16,6 +16,7 @@ from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import SoftCappedHead
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Pad
+from dgls_engine.text.opened import Opened
 from dgls_engine.types import Hole, Pinned
 from dgls_engine.weights.loader import LoadedModel
 
@@ -25,7 +26,7 @@ TEMPERATURE = 0.7
 def canvases(loaded: LoadedModel) -> list[Canvas]:
     """One held to typed letters and to what stood there, one with two holes, one that may be empty."""
     several = [
-        [Pinned("pri"), Hole(2, 2, expected="value(", strength=0.4), Pinned("\n")],
+        [Pinned("pri"), Opened(2, 2, expected="value(", strength=0.4), Pinned("\n")],
         [Pinned("x = "), Hole(max_tokens=3, stop="\n"), Pinned("\n"), Hole(min_tokens=2, max_tokens=4)],
         [Pinned("y"), Hole(min_tokens=0, max_tokens=2)],
     ]

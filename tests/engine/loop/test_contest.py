@@ -26,6 +26,7 @@ from dgls_engine.profile import PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Batch
+from dgls_engine.types import Revise
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
 from tests.engine.reference import prompt_of
@@ -346,7 +347,7 @@ def test_a_draft_at_full_strength_tells_a_length_and_nothing_else(loaded: Loaded
     engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="fixed")))
     found = []
     for answer in ("turn(value", "turn(count"):
-        hole = Hole(max_tokens=32, draft=answer, strength=1.0, stop="\n")
+        hole = Hole(max_tokens=32, start=Revise(answer, 1.0), stop="\n")
         found.append(run(engine, ask(Pinned("x\n    re"), hole, Pinned("\n"), max_steps=4))[1])
     assert found[0].texts == found[1].texts
     assert found[0].hole_tokens == len(loaded.tokenizer.encode("return(value")) == 3

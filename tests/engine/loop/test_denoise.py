@@ -20,6 +20,7 @@ from dgls_engine.profile import PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Pad
+from dgls_engine.text.opened import Opened
 from dgls_engine.types import CancelToken, Hole, Pinned
 from dgls_engine.weights.loader import LoadedModel
 
@@ -123,7 +124,12 @@ def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: Loa
 
 def test_what_stood_in_a_hole_has_a_lead_at_its_own_length(flat: LoadedModel) -> None:
     vocabulary, expected = vocabulary_of(flat), flat.tokenizer.encode("value(")
-    segments = (Pinned("Q"), Hole(0, 2, strength=0.4, expected="value("), Pinned("\n"), Hole(0, 3, expected="value("))
+    segments = (
+        Pinned("Q"),
+        Opened(0, 2, strength=0.4, expected="value("),
+        Pinned("\n"),
+        Opened(0, 3, expected="value("),
+    )
     lead = rules_of(laid_out(flat, *segments), vocabulary, pads=True).apply(torch.zeros(5, vocabulary.size))
     wanted = torch.zeros(5, vocabulary.size)
     wanted[[0, 1], expected] = TOKEN_WORTH * 0.6

@@ -20,6 +20,7 @@ from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.model.widths import WIDTHS, width_for
 from dgls_engine.profile import HolePolicy
 from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.types import Resume, Revise
 from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import SLIDING_WINDOW, raw_checkpoint
 from tests.engine.reference import prompt_of
@@ -205,8 +206,8 @@ def test_a_canvas_takes_the_next_width_and_never_more_than_the_models() -> None:
 
 ASKED = {
     "holes": (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx")),
-    "a draft": (Pinned("x = "), Hole(draft="turn(value, count)", strength=0.4), Pinned("\n")),
-    "a draft to resume": (Pinned("x = re"), Hole(draft="turn(value)", resume=True), Pinned("\n"), Hole(max_tokens=3)),
+    "a draft": (Pinned("x = "), Hole(start=Revise("turn(value, count)", 0.4)), Pinned("\n")),
+    "a draft to resume": (Pinned("x = re"), Hole(start=Resume("turn(value)")), Pinned("\n"), Hole(max_tokens=3)),
 }
 
 

@@ -10,7 +10,8 @@ import pytest
 from dgls_engine.errors import RequestTooLarge
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Fixed, Pad
-from dgls_engine.types import Hole, Pinned, Segment
+from dgls_engine.text.opened import Opened
+from dgls_engine.types import Hole, Pinned, Revise, Segment
 from dgls_engine.weights.loader import LoadedModel
 
 
@@ -40,7 +41,7 @@ def test_nothing_is_freed_where_nothing_could_follow(flat: LoadedModel, before: 
 
 
 def test_a_hole_at_a_tokens_border_frees_nothing(flat: LoadedModel) -> None:
-    canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Hole(max_tokens=6, healed=False), Pinned("\n")])
+    canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Opened(max_tokens=6, healed=False), Pinned("\n")])
     (hole,) = canvas.holes
     assert (hole.freed, len(hole)) == (b"", 6)
     assert pinned_text(flat, canvas, 0, hole.start) == "def f():\n    pri"
@@ -107,7 +108,7 @@ def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, c
 
 
 def test_a_draft_stands_in_the_hole_with_slack_behind_it(flat: LoadedModel) -> None:
-    segments = [Pinned("    pri"), Hole(max_tokens=9, draft="nt(value)"), Pinned("\n")]
+    segments = [Pinned("    pri"), Hole(max_tokens=9, start=Revise("nt(value)", 1.0)), Pinned("\n")]
     canvas = canvas_of(flat, segments)
     (hole,) = canvas.holes
     ids = canvas.ids[hole.start : hole.end].tolist()
@@ -119,7 +120,7 @@ def test_a_draft_stands_in_the_hole_with_slack_behind_it(flat: LoadedModel) -> N
 def test_a_draft_that_cannot_be_joined_starts_with_the_freed_token(flat: LoadedModel) -> None:
     """ "x" + "\\n" are two tokens with or without the seam, and half a character cannot be joined at all."""
     for before, draft in (("imp", "\n = 1"), ("im", "")):
-        canvas = canvas_of(flat, [Pinned(before), Hole(max_tokens=9, draft=draft)])
+        canvas = canvas_of(flat, [Pinned(before), Hole(max_tokens=9, start=Revise(draft, 1.0))])
         (hole,) = canvas.holes
         assert hole.freed == before.encode()
         assert flat.tokenizer.decode(canvas.ids[hole.start : hole.end].tolist()) == before + draft
@@ -127,7 +128,7 @@ def test_a_draft_that_cannot_be_joined_starts_with_the_freed_token(flat: LoadedM
 
 def test_a_draft_always_fits_its_hole(flat: LoadedModel) -> None:
     draft = "value = 1\n"
-    (hole,) = canvas_of(flat, [Hole(max_tokens=2, draft=draft)]).holes
+    (hole,) = canvas_of(flat, [Hole(max_tokens=2, start=Revise(draft, 1.0))]).holes
     assert len(hole) == len(flat.tokenizer.encode(draft))
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from dgls_engine.loop.turns import next_turn
 from dgls_engine.text.length import Batch, Fixed, Length, Pad, ladder, length_policy
-from dgls_engine.types import Hole, Pinned
+from dgls_engine.types import Hole, Pinned, Revise
 
 
 def test_a_ladder_has_all_short_lengths_and_then_each_a_fourth_longer() -> None:
@@ -23,7 +23,7 @@ def test_only_batch_tries_several_lengths_and_keeps_a_drafts_own() -> None:
     tried = Batch().tries(hole)
     assert [(own.min_tokens, own.max_tokens, own.stop) for own in tried] == [(n, n, "\n") for n in (2, 3, 4, 5)]
     assert [Batch().positions(own, None) for own in tried] == [2, 3, 4, 5]
-    drafted = Hole(max_tokens=5, draft="value")
+    drafted = Hole(max_tokens=5, start=Revise("value", 1.0))
     assert Batch().tries(drafted) == (drafted,)
     assert Batch().positions(drafted, 7) == 7
 
@@ -39,7 +39,7 @@ def test_a_policy_is_found_by_its_name(name: str, policy: type[Length]) -> None:
 
 
 FIRST, SECOND = Hole(max_tokens=2), Hole(min_tokens=2, max_tokens=4)
-DRAFTED = Hole(draft="x")
+DRAFTED = Hole(start=Revise("x", 1.0))
 
 
 def test_without_a_search_all_holes_are_filled_at_once() -> None:

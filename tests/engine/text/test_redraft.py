@@ -24,8 +24,9 @@ from dgls_engine.profile import HolePolicy, PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Batch, Fixed, Length, Pad, length_policy
+from dgls_engine.text.opened import Opened
 from dgls_engine.text.redraft import SLACK, SLACK_RUNS, Redraft, Sketch, sketch
-from dgls_engine.types import Segment
+from dgls_engine.types import Revise, Segment
 from dgls_engine.weights.loader import LoadedModel
 
 DRAFT = "value = index + count"
@@ -49,7 +50,7 @@ def ask(*segments: Segment, seed: int = 0, **limits: int) -> InfillRequest:
 
 
 def drafted(draft: str, strength: float, **more: Any) -> InfillRequest:
-    return ask(AROUND[0], Hole(draft=draft, strength=strength, **more), AROUND[1], max_steps=2)
+    return ask(AROUND[0], Hole(start=Revise(draft, strength), **more), AROUND[1], max_steps=2)
 
 
 def run(engine: Engine, asked: InfillRequest) -> tuple[list[Step], Infill]:
@@ -101,7 +102,7 @@ def test_what_a_lower_strength_opens_a_higher_one_opens_too(
     """Every character is either kept or opened, none in two, and at least one is opened."""
     sets, nats = [], None
     for strength in sorted(strengths):
-        own = sketched(roomy(flat), AROUND[0], Hole(draft=draft, strength=strength), AROUND[1])
+        own = sketched(roomy(flat), AROUND[0], Hole(start=Revise(draft, strength)), AROUND[1])
         nats = nats or [chance.random() for _ in own.positions]
         sets.append(opened(own.opened(nats, Pad()), draft))
     assert sets[0] <= sets[1]
@@ -113,7 +114,7 @@ def test_the_share_is_that_of_the_most_doubted_tokens(flat: LoadedModel) -> None
     whole = [flat.tokenizer.decode([token]) for token in tokens]
     nats = [float(number % 5) for number in range(len(tokens))]
     for strength in (0.01, 0.2, 0.5, 0.9):
-        own = sketched(flat, Hole(draft=DRAFT, strength=strength))
+        own = sketched(flat, Hole(start=Revise(DRAFT, strength)))
         worst = sorted(range(len(tokens)), key=lambda at: (-nats[at], at))[: max(1, round(strength * len(tokens)))]
         starts = [sum(map(len, whole[:at])) for at in range(len(tokens))]
         wanted = {place for at in worst for place in range(starts[at], starts[at] + len(whole[at]))}
@@ -140,8 +141,8 @@ def test_what_is_kept_comes_back_byte_for_byte(
     segments = (
         Hole(max_tokens=2),
         Pinned(between),
-        Hole(draft=draft, strength=strength),
-        Hole(draft=draft, strength=0.5),
+        Hole(start=Revise(draft, strength)),
+        Hole(start=Revise(draft, 0.5)),
     )
     with pytest.MonkeyPatch.context() as patch:
         seen: list[Redraft] = []
@@ -167,7 +168,7 @@ def test_law_1_kept_tokens_are_the_same_at_every_step(
 
     monkeypatch.setattr(decoder, "decode", decode)
     monkeypatch.setattr("dgls_engine.text.redraft.SLACK", 0)  # a single turn
-    steps, infill = run(Engine(loaded), ask(AROUND[0], Hole(draft=DRAFT, strength=0.3), AROUND[1]))
+    steps, infill = run(Engine(loaded), ask(AROUND[0], Hole(start=Revise(DRAFT, 0.3)), AROUND[1]))
     canvas = lay_out(redrafts[0].segments, loaded.tokenizer, loaded.profile, Pad().positions)
     scored, *denoised = passes
     assert len(scored) > 1
@@ -181,7 +182,7 @@ def test_law_1_kept_tokens_are_the_same_at_every_step(
 
 
 def test_law_2_same_seed_same_text(fresh: Callable[[], Engine]) -> None:
-    asked = ask(AROUND[0], Hole(draft=DRAFT, strength=0.4), AROUND[1])
+    asked = ask(AROUND[0], Hole(start=Revise(DRAFT, 0.4)), AROUND[1])
     assert run(fresh(), asked)[1].texts == run(fresh(), asked)[1].texts
 
 
@@ -202,8 +203,8 @@ def test_drafted_and_other_holes_together_under_every_policy(
 ) -> None:
     whole = Hole(max_tokens=3)
     asked = ask(
-        *(Pinned("x = "), whole, Pinned("\n"), Hole(draft=DRAFT, strength=0.4), Pinned("\n"), whole),
-        *(Hole(draft="return key", strength=0.2), Pinned("\n")),
+        *(Pinned("x = "), whole, Pinned("\n"), Hole(start=Revise(DRAFT, 0.4)), Pinned("\n"), whole),
+        *(Hole(start=Revise("return key", 0.2)), Pinned("\n")),
         max_steps=3,
     )
     steps, infill = run(Engine(roomy(peaked, policy)), asked)
@@ -218,16 +219,16 @@ def test_drafted_and_other_holes_together_under_every_policy(
 @pytest.mark.parametrize(("policy", "tried"), [("pad", [3, 4]), ("batch", [2, 3, 4]), ("fixed", [3])])
 def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, tried: list[int]) -> None:
     length = length_policy(policy)
-    hole = Hole(*length.around(3, 1), expected="abc", slack=1)
+    hole = Opened(*length.around(3, 1), expected="abc", slack=1)
     assert [length.positions(own, None) for own in length.tries(hole)] == tried
     assert length.positions(hole, None) == 3, "while another one's turn is on"
     assert hole.min_tokens == {"pad": 0, "batch": 2, "fixed": 3}[policy]
     assert length.around(1, 1)[0] == (0 if policy == "pad" else 1)
-    assert len(length.tries(Hole(*length.around(3, 0), expected="abc"))) == 1, "no turn without slack"
+    assert len(length.tries(Opened(*length.around(3, 0), expected="abc"))) == 1, "no turn without slack"
 
 
 def test_the_most_doubted_runs_have_slack(flat: LoadedModel) -> None:
-    own = sketched(flat, Pinned("x"), Hole(draft=DRAFT, strength=0.5), Pinned("\n"))
+    own = sketched(flat, Pinned("x"), Hole(start=Revise(DRAFT, 0.5)), Pinned("\n"))
     redraft = own.opened([float(number * (number % 2)) for number in range(len(own.positions))], Pad())
     holes = [segment for segment in redraft.segments if isinstance(segment, Hole)]
     assert len(holes) > SLACK_RUNS
@@ -260,7 +261,7 @@ def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
 
 def test_a_draft_that_just_fits_is_tried_at_its_own_length_alone(flat: LoadedModel) -> None:
     long = " ".join(["value"] * 24)
-    infill = run(Engine(flat), ask(Hole(draft=long, strength=0.1), max_steps=1))[1]
+    infill = run(Engine(flat), ask(Hole(start=Revise(long, 0.1)), max_steps=1))[1]
     assert len(flat.tokenizer.encode(long)) + SLACK > flat.profile.canvas_length - 1
     assert infill.canvas_tokens <= flat.profile.canvas_length
 
@@ -272,9 +273,7 @@ def test_a_draft_that_does_not_fit_is_refused(engine: Engine) -> None:
 
 def test_an_empty_draft_is_none(fresh: Callable[[], Engine]) -> None:
     hole = Hole(max_tokens=4)
-    empty, none = (
-        run(fresh(), ask(AROUND[0], own, AROUND[1])) for own in (replace(hole, draft="", strength=0.3), hole)
-    )
+    empty, none = (run(fresh(), ask(AROUND[0], own, AROUND[1])) for own in (replace(hole, start=Revise("", 0.3)), hole))
     assert empty[1].texts == none[1].texts
 
 
@@ -314,7 +313,7 @@ def test_cancel_takes_effect_around_the_pass_that_doubts(engine: Engine, monkeyp
 
 
 def test_a_deadline_leaves_one_step(loaded: LoadedModel) -> None:
-    steps, infill = run(Engine(loaded), ask(AROUND[0], Hole(draft=DRAFT, strength=0.3), AROUND[1], deadline_ms=0))
+    steps, infill = run(Engine(loaded), ask(AROUND[0], Hole(start=Revise(DRAFT, 0.3)), AROUND[1], deadline_ms=0))
     assert (len(steps), infill.steps, infill.passes, infill.finish) == (1, 1, 2, "deadline")
 
 
@@ -323,7 +322,7 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
     peaked: LoadedModel, pinned_signal: PinnedSignal
 ) -> None:
     """The slow way: a pass a token. One token in `TURNS` is noise together with it, the other hole all the time."""
-    own = sketched(peaked, AROUND[0], Hole(draft=DRAFT * 3, strength=0.3), Pinned("\n"), Hole(max_tokens=3))
+    own = sketched(peaked, AROUND[0], Hole(start=Revise(DRAFT * 3, 0.3)), Pinned("\n"), Hole(max_tokens=3))
     canvas, rows = own.canvas, torch.tensor(own.positions)
     noise = torch.randint(500, (len(canvas.ids),), generator=torch.Generator().manual_seed(1))
     encoder = Encoder(keeper(peaked.model))
@@ -353,6 +352,6 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
 
 @pytest.mark.parametrize("policy", [Pad(), Fixed(), Batch()], ids=lambda policy: type(policy).__name__)
 def test_only_the_drafts_own_length_is_taken_to_doubt_it(flat: LoadedModel, policy: Length) -> None:
-    own = sketched(flat, AROUND[0], Hole(max_tokens=30, draft=DRAFT, strength=0.3), AROUND[1], length=policy)
+    own = sketched(flat, AROUND[0], Hole(max_tokens=30, start=Revise(DRAFT, 0.3)), AROUND[1], length=policy)
     assert flat.tokenizer.decode(own.canvas.ids[own.positions].tolist()).endswith(DRAFT)
     assert len(own.positions) < 20

@@ -16,23 +16,23 @@ from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.profile import PinnedSignal
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Batch, Length, Pad
+from dgls_engine.types import Resume, Revise
 from dgls_engine.weights.loader import LoadedModel
 
 BEFORE, AFTER = Pinned("def read(path):\n    pri"), Pinned("\n    return value\n")
 
 
 def resuming(draft: str, max_tokens: int = 8) -> list[Pinned | Hole]:
-    return [BEFORE, Hole(max_tokens=max_tokens, draft=draft, resume=True), AFTER]
+    return [BEFORE, Hole(max_tokens=max_tokens, start=Resume(draft)), AFTER]
 
 
 def laid_out(loaded: LoadedModel, segments: list[Pinned | Hole], policy: Length) -> Canvas:
     return lay_out(segments, loaded.tokenizer, loaded.profile, policy.positions)
 
 
-@pytest.mark.parametrize(("draft", "strength"), [(None, 1.0), ("", 1.0), ("value", 0.5)])
-def test_only_a_whole_draft_is_gone_on_from(draft: str | None, strength: float) -> None:
-    with pytest.raises(ValueError, match="resumes from a draft"):
-        Hole(draft=draft, strength=strength, resume=True)
+def test_resume_from_an_empty_text_raises() -> None:
+    with pytest.raises(ValueError, match="resumes from a text"):
+        Resume("")
 
 
 def test_a_draft_counts_as_the_step_before_the_first() -> None:
@@ -113,7 +113,7 @@ def test_other_holes_start_from_their_noise(flat: LoadedModel, passes: list[tupl
     segments = [*resuming("nt(path)"), Hole(max_tokens=3)]
     anew = [*resuming("nt(path)"), Hole(max_tokens=3)]
     assert isinstance(anew[1], Hole)
-    anew[1] = replace(anew[1], resume=False)
+    anew[1] = replace(anew[1], start=Revise("nt(path)", 1.0))
     run(Engine(flat), segments)
     first, soft = passes[0]
     passes.clear()
@@ -141,7 +141,7 @@ def test_a_fill_that_settled_is_seen_again_in_a_step_or_two() -> None:
         before = ["def read(path):\n    with ", "import os\n\nclass Reader:\n    def __init__", "for index, value in "]
         hole, tail = Hole(max_tokens=16, stop="\n"), Pinned("\n")
         settled = [run(engine, [Pinned(text), hole, tail]) for text in before]
-        resumed = [replace(hole, draft=own.texts[0], resume=True) for own in settled]
+        resumed = [replace(hole, start=Resume(own.texts[0])) for own in settled]
         pairs = zip(before, resumed, strict=True)
         again = [run(engine, [Pinned(text), own, tail], seed=99) for text, own in pairs]
     assert {own.finish for own in settled} == {"stable"}
