@@ -62,7 +62,9 @@ def test_any_infill_gives_a_suggestion_for_the_span_or_a_reason(
         assert region.kind == "block" or "\n" not in found.new_text
 
 
-OWN_SOURCES = sorted((Path(__file__).parents[2] / "dgls" / "region").glob("*.py"))
+DGLS = Path(__file__).parents[2] / "dgls"
+OWN_SOURCES = sorted(path for room in ("code", "suggest") for path in (DGLS / room).glob("[a-z]*.py"))
+assert OWN_SOURCES, "the rooms that are read have moved"
 
 
 @pytest.mark.parametrize("path", OWN_SOURCES, ids=lambda path: path.stem)

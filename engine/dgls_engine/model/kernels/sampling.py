@@ -63,7 +63,7 @@ class Measures:
 
 
 def measure(logits: Tensor, rows: Rows, cap: float, temperature: float, step: int) -> Measures:
-    """Reads raw `logits` [R, V], which are soft-capped at `cap`, then held to the rules of `rows`.
+    """Reads raw `logits` [R, V], which are capped by tanh at `cap`, then held to the rules of `rows`.
 
     `temperature` is that of the entropies and of what will be drawn; each `step` of a request draws others.
     """
@@ -111,7 +111,7 @@ def settle(drawn: Tensor, rows: Rows, measures: Measures, bound: float, largest:
 
 @triton.jit
 def _ruled(logits, banned, banned_by, favoured, leads, row, columns, vocabulary, cap):
-    """A row's soft-capped logits at `columns`, held to its rules."""
+    """A row's capped logits at `columns`, held to its rules."""
     inside = columns < vocabulary
     raw = tl.load(logits + row.to(tl.int64) * vocabulary + columns, mask=inside, other=0.0).to(tl.float32)
     capped = cap * (1 - 2 / (tl.exp(raw * (2 / cap)) + 1))  # cap * tanh(raw / cap)
