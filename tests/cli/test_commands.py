@@ -98,8 +98,8 @@ def test_the_doctor_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, t
 
 
 def leave(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("device", "precision"):
-        monkeypatch.setattr(f"engine.{module}.free_memory", lambda device: free)
+    for module in ("device", "weights.precision"):
+        monkeypatch.setattr(f"dgls_engine.{module}.free_memory", lambda device: free)
 
 
 def test_the_doctor_sees_what_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:

@@ -44,8 +44,8 @@ export async function locate(machine: Machine): Promise<Found | Missing> {
   }
   const interpreter = machine.trusted ? await machine.interpreter() : undefined;
   if (interpreter !== undefined && (await machine.hasServer(interpreter))) {
-    // -P: nothing is imported from the folder that it happens to start in
-    return { command: interpreter, args: ['-P', '-m', 'dgls'], from: 'the Python extension' };
+    // Neither PYTHONPATH and its like (-E) nor the folder that it happens to start in (-P) are searched for modules.
+    return { command: interpreter, args: ['-E', '-P', '-m', 'dgls'], from: 'the Python extension' };
   }
   const onPath = machine.onPath('dgls');
   if (onPath !== undefined) {

@@ -28,7 +28,7 @@ async function command(machine: Machine): Promise<string> {
 
 void test('the setting comes first, then the interpreter, then PATH, then what was installed', async () => {
   assert.equal(await command({ ...everywhere, setting: '~/bin/dgls' }), '/home/ada/bin/dgls');
-  assert.equal(await command(everywhere), '/project/.venv/bin/python -P -m dgls');
+  assert.equal(await command(everywhere), '/project/.venv/bin/python -E -P -m dgls');
   assert.equal(await command({ ...everywhere, hasServer: () => Promise.resolve(false) }), '/usr/bin/dgls');
   assert.equal(await command({ ...nothing, runnable: () => true }), '/storage/bin/dgls');
 });
