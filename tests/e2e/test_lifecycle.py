@@ -25,7 +25,7 @@ async def test_initialize_is_answered_before_torch_is_imported(tmp_path: Path) -
         "-X",
         "importtime",
         "-c",
-        "from dgls.server import serve; raise SystemExit(serve())",
+        "from dgls.server.server import serve; raise SystemExit(serve())",
     ]
     async with serving(command) as server:
         result = await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
@@ -166,7 +166,7 @@ async def test_client_that_stops_reading_ends_the_process() -> None:
 
 
 async def test_folders_named_as_our_packages_are_never_imported(tmp_path: Path) -> None:
-    for name in ("dgls", "engine", "pygls", "lsprotocol", "torch"):
+    for name in ("dgls", "dgls_engine", "pygls", "lsprotocol", "torch"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('the workspace was imported: {name}')\n")
     async with serving([sys.executable, "-P", "-m", "dgls", "serve"], cwd=tmp_path) as server:
@@ -209,7 +209,7 @@ async def test_initialize_is_answered_within_two_seconds_of_process_start() -> N
 
     async def seconds() -> float:
         begun = time.perf_counter()
-        command = [sys.executable, "-P", "-c", "from dgls.server import serve; raise SystemExit(serve())"]
+        command = [sys.executable, "-P", "-c", "from dgls.server.server import serve; raise SystemExit(serve())"]
         async with serving(command, cwd=REPO / "docs") as server:
             await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
             return time.perf_counter() - begun
