@@ -87,7 +87,10 @@ export function lastShown(last: Suggested | undefined): Shown {
     return { ...calm('No suggestion yet', ''), button };
   }
   const steps = last.steps === 0 ? 'typed through, no steps' : `${last.steps} step${last.steps === 1 ? '' : 's'}`;
-  return { ...calm(`${Math.round(last.milliseconds)} ms · ${steps}${sure(last.confidence, ' · ')}`, 'The last suggestion'), button };
+  return {
+    ...calm(`${Math.round(last.milliseconds)} ms · ${steps}${sure(last.confidence, ' · ')}`, 'The last suggestion'),
+    button,
+  };
 }
 
 function calm(text: string, detail: string): Shown {
