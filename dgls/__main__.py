@@ -19,7 +19,9 @@ VARIABLES = ("PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONHOME", "PYTHONSTARTUP", "PYT
 
 
 def main() -> NoReturn:
-    if _exposed():
+    if sys.flags.ignore_environment:
+        _forget()  # for the processes that this one starts
+    elif _exposed():
         _isolate()
     from dgls.cli import main as run
 
@@ -27,11 +29,14 @@ def main() -> NoReturn:
 
 
 def _exposed() -> bool:
-    if sys.flags.ignore_environment:
-        return False
     if _root() in map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
         return False  # the way to dgls itself
     return any(os.environ.get(name) for name in VARIABLES) or sys.path[0] in ("", os.getcwd())
+
+
+def _forget() -> None:
+    for name in VARIABLES:
+        os.environ.pop(name, None)
 
 
 def _root() -> str:
@@ -41,8 +46,7 @@ def _root() -> str:
 
 def _isolate() -> NoReturn:
     """Start again without the variables, in the same process and on the same pipes where the system can do that."""
-    for name in VARIABLES:
-        os.environ.pop(name, None)
+    _forget()
     command = [sys.executable, "-E", "-P", "-m", "dgls", *sys.argv[1:]]
     if os.name != "nt":
         os.execv(sys.executable, command)
