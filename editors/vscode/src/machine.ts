@@ -26,7 +26,7 @@ export function thisMachine(own: string): Machine {
     home: homedir(),
     trusted: vscode.workspace.isTrusted,
     interpreter,
-    hasServer: async (python) => (await runs(python, ['-P', '-c', 'import dgls.server'])) !== undefined,
+    hasServer: async (python) => (await runs(python, ['-E', '-P', '-c', 'import dgls.server'])) !== undefined,
     onPath,
     runnable,
     own,
