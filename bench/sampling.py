@@ -78,10 +78,10 @@ def _profiles(shipped: Profile) -> Iterator[tuple[str, float, dict[str, float]]]
         yield "bound", bound, {"entropy_bound": bound}
     for side in SIDES:
         length = side + shipped.after_tokens + HOLE
-        yield "before", side, {"before_tokens": side, "canvas_length": length}
+        yield "before", side, {"before_tokens": side, "canvas_tokens": length}
     for side in SIDES:
         length = side + shipped.before_tokens + HOLE
-        yield "after", side, {"after_tokens": side, "canvas_length": length}
+        yield "after", side, {"after_tokens": side, "canvas_tokens": length}
 
 
 def _row(varied: str, value: float, engine: Engine, held_out: list[Case]) -> Row:

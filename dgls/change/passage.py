@@ -134,7 +134,7 @@ class Room:
     @classmethod
     def of(cls, profile: Profile, count: CountTokens = estimate_tokens) -> Room:
         return cls(
-            profile.canvas_length - 1,  # one token may close the canvas
+            profile.canvas_tokens - 1,  # one token may close the canvas
             profile.before_tokens,
             profile.after_tokens,
             profile.hole_tokens,

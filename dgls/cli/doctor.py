@@ -110,7 +110,7 @@ def _models() -> Iterator[Finding]:
         profile, own = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
         details, advice = fitting(checkpoint.config, profile.max_prompt_tokens)
-        state = f"{chosen}, canvas of {profile.canvas_length} tokens: {why}"
+        state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
         yield Finding("model", state, advice, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, own))
     except EngineError as error:

@@ -68,7 +68,7 @@ class Engine:
         self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
         self._captured: Captured | None = None
         if kernels.usable(loaded.device) if captured is None else captured:
-            self._captured = Captured(loaded.model, self.profile.canvas_length, self.profile.pinned_signal)
+            self._captured = Captured(loaded.model, self.profile.canvas_tokens, self.profile.pinned_signal)
 
     @classmethod
     def open(

@@ -29,12 +29,12 @@ class Profile:
     """All that the engine must know of a model beside its weights. Budgets are in tokens, entropies in nats.
 
     `before_tokens` and `after_tokens` bound the pinned code on each side of the holes; the canvas has room for
-    `canvas_length` tokens in all. `max_prompt_tokens` bounds the encoder's prompt.
+    `canvas_tokens` in all. `max_prompt_tokens` bounds the encoder's prompt.
     """
 
     prompt_format: PromptFormat
     hole_policy: HolePolicy
-    canvas_length: int
+    canvas_tokens: int
     max_prompt_tokens: int
     before_tokens: int
     after_tokens: int
@@ -69,7 +69,7 @@ class Profile:
     @property
     def hole_tokens(self) -> int:
         """What the pinned code leaves of the canvas; one more token may close it."""
-        return self.canvas_length - self.before_tokens - self.after_tokens - 1
+        return self.canvas_tokens - self.before_tokens - self.after_tokens - 1
 
     @property
     def takes_instructions(self) -> bool:
@@ -148,7 +148,7 @@ def _defaults(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     prompt = 4096 if not isinstance(reach, int) else max(0, min(4096, reach - canvas))
     values: dict[str, Any] = {
         "hole_policy": "batch",
-        "canvas_length": canvas,
+        "canvas_tokens": canvas,
         "max_prompt_tokens": prompt,
         # What stands before tells more than what follows. The prompt shows the rest, and every length that is tried
         # pays for these anew: with a hole of 48 and the token that closes it they are 128, one of `canvas.WIDTHS`.

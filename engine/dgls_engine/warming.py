@@ -31,7 +31,7 @@ def usual_shapes(profile: Profile, length: Length, closing: int) -> Iterator[tup
     """
     tried = len(length.tries(Hole(max_tokens=min(LINE, profile.hole_tokens))))
     counts = sorted({1, tried, *(count for count in (2, 4, KEEP) if count < tried)}, reverse=True)
-    longest = min(profile.canvas_length, profile.before_tokens + profile.after_tokens + LINE + closing)
+    longest = min(profile.canvas_tokens, profile.before_tokens + profile.after_tokens + LINE + closing)
     narrower = max((width for width in WIDTHS if width < longest), default=longest)
     for tokens in dict.fromkeys((longest, narrower)):
         for count in counts:

@@ -25,7 +25,7 @@ figures before you trust it.
 |---|---|
 | parameters | {exact_parameters:,} ({megabytes:.1f} MB in bfloat16) |
 | prompt | format `{profile.prompt_format}`, at most {profile.max_prompt_tokens} tokens |
-| canvas | {profile.canvas_length} tokens; {profile.before_tokens} before the holes, {profile.after_tokens} after |
+| canvas | {profile.canvas_tokens} tokens; {profile.before_tokens} before the holes, {profile.after_tokens} after |
 | hole policy | `{profile.hole_policy}`: PAD fills what is left of a generous hole |
 | trained on | {trained_on}, {minutes:.0f} minutes, {steps:,} steps, {tokens:.1f} M tokens, prompts included |
 | corpus | {files:,} files, {corpus_megabytes:.0f} MB |

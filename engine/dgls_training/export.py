@@ -26,7 +26,7 @@ def profile_of(sizes: Sizes) -> Profile:
     return Profile(
         prompt_format="raw",
         hole_policy="pad",
-        canvas_length=sizes.canvas,
+        canvas_tokens=sizes.canvas,
         max_prompt_tokens=sizes.prompt,
         before_tokens=sizes.canvas * 3 // 8,
         after_tokens=sizes.canvas * 5 // 24,

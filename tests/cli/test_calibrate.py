@@ -105,7 +105,7 @@ def test_shipping_writes_into_the_models_own_folder(run: Run, model: Path) -> No
     assert outcome.code == 0
     assert own_calibration(model) is None
     assert read_profile(model).calibration.points
-    assert read_profile(model).canvas_length == before.canvas_length
+    assert read_profile(model).canvas_tokens == before.canvas_tokens
     assert read_profile(model).calibration.show_above <= 0.25
 
 

@@ -60,7 +60,7 @@ def raw_checkpoint(
     Profile(
         prompt_format="raw",
         hole_policy="pad",
-        canvas_length=canvas_length,
+        canvas_tokens=canvas_length,
         max_prompt_tokens=64,
         before_tokens=canvas_length // 3,
         after_tokens=canvas_length // 4,

@@ -43,7 +43,7 @@ def stock(
     """transformers' drafts, and its answer."""
     torch.manual_seed(seed)
     drafts = Drafts()
-    length = loaded.profile.canvas_length
+    length = loaded.profile.canvas_tokens
     output = loaded.model.generate(
         torch.tensor([prompt]),
         streamer=drafts,
@@ -69,7 +69,7 @@ def ours(
     """Our loop over a canvas that is one hole, without any policy; the prompt prefilled in chunks."""
     encoder = Encoder(keeper(loaded.model, chunk))
     encoder.prefill(prompt)
-    length = loaded.profile.canvas_length
+    length = loaded.profile.canvas_tokens
     canvas = Canvas(torch.zeros(length, dtype=torch.long), torch.zeros(length, dtype=torch.bool), (Span(0, length),))
     vocabulary = loaded.model.config.text_config.vocab_size
     candidate = Candidate(

@@ -74,7 +74,7 @@ def test_a_fixed_policy_fills_every_position(flat: LoadedModel) -> None:
 
 def test_a_chat_models_canvas_is_its_full_length(chat: LoadedModel) -> None:
     steps, infill = run(Engine(chat), ask(Pinned("def f(x):\n    ret"), HOLE, Pinned("\n"), max_steps=2))
-    assert infill.canvas_tokens == chat.profile.canvas_length
+    assert infill.canvas_tokens == chat.profile.canvas_tokens
     assert all(1 <= len(step.fills[0].pieces) <= 6 for step in steps)
 
 

@@ -13,7 +13,7 @@ from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
 from dgls_engine.model.widths import WIDTHS
 from dgls_engine.profile import Profile, read_profile
 
-PROFILE = Profile("raw", "pad", canvas_length=64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
+PROFILE = Profile("raw", "pad", canvas_tokens=64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
 CONFIG = {"canvas_length": 256, "text_config": {"max_position_embeddings": 131072}}
 
 
@@ -34,7 +34,7 @@ def test_a_profile_comes_back_as_it_was_saved(tmp_path: Path) -> None:
 def test_without_our_file_a_chat_model_gets_its_own_generation_values(tmp_path: Path) -> None:
     generation = {"max_denoising_steps": 32, "sampler_config": {"entropy_bound": 0.3}, "t_min": 0.2, "t_max": 0.9}
     profile = read_profile(checkpoint(tmp_path, generation_config=generation))
-    assert (profile.prompt_format, profile.hole_policy, profile.canvas_length) == ("chat", "batch", 256)
+    assert (profile.prompt_format, profile.hole_policy, profile.canvas_tokens) == ("chat", "batch", 256)
     assert (profile.max_steps, profile.entropy_bound, profile.t_min, profile.t_max) == (32, 0.3, 0.2, 0.9)
     assert (profile.stability_threshold, profile.confidence_threshold) == (1, 0.005)
 

@@ -18,8 +18,8 @@ from dgls_engine.weights.loader import LoadedModel
 LINES = "def f(x):\n    value = turn(count, key)\n" * 8
 
 
-def profile(canvas_length: int = 256) -> Profile:
-    return Profile("raw", "batch", canvas_length, 64, canvas_length * 3 // 8, canvas_length // 4)
+def profile(canvas_tokens: int = 256) -> Profile:
+    return Profile("raw", "batch", canvas_tokens, 64, canvas_tokens * 3 // 8, canvas_tokens // 4)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_the_usual_shapes_are_few_and_the_lengths_of_a_line_come_first() -> None
 def test_a_keystroke_captures_nothing_once_the_engine_is_warm(
     flat: LoadedModel, shapes: list[Shape], policy: HolePolicy
 ) -> None:
-    own = replace(flat.profile, hole_policy=policy, canvas_length=120, before_tokens=50, after_tokens=30)
+    own = replace(flat.profile, hole_policy=policy, canvas_tokens=120, before_tokens=50, after_tokens=30)
     engine = Engine(replace(flat, profile=own), captured=True)
     for _ in engine.warm():
         pass

@@ -47,7 +47,7 @@ def serve() -> Iterator[Callable[[LoadedModel], FakeVllm]]:
     started: list[FakeVllm] = []
 
     def start(loaded: LoadedModel) -> FakeVllm:
-        started.append(FakeVllm(Modelled(loaded), loaded.profile.canvas_length))
+        started.append(FakeVllm(Modelled(loaded), loaded.profile.canvas_tokens))
         started[-1].start()
         return started[-1]
 

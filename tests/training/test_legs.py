@@ -56,7 +56,7 @@ def test_leg_on_fresh_machines_continues_one_run(tmp_path: Path, capsys: pytest.
         assert told["packages"] == ["made-up"]
         assert told["tokens"] == last_record(home / name)["tokens"]
         with open_model(home / "models" / name, "cpu") as model:
-            assert (model.profile.max_prompt_tokens, model.profile.canvas_length) == (48, 64)
+            assert (model.profile.max_prompt_tokens, model.profile.canvas_tokens) == (48, 64)
 
 
 def test_parcel_splits_into_small_pieces_and_restores_weights(tmp_path: Path) -> None:

@@ -8,6 +8,6 @@ since the padding is computed, too. The published model was seen to take twice t
 no more than at 256 from 32 on."""
 
 
-def width_for(tokens: int, canvas_length: int) -> int:
+def width_for(tokens: int, canvas_tokens: int) -> int:
     """The narrowest of `WIDTHS` that holds so many tokens and is within the model's own; else that one."""
-    return min((width for width in WIDTHS if tokens <= width < canvas_length), default=canvas_length)
+    return min((width for width in WIDTHS if tokens <= width < canvas_tokens), default=canvas_tokens)

@@ -193,7 +193,7 @@ class RemoteEngine:
             raise ServerUnreachable(self._silence("does not answer in time")) from None
         prompt = self._own.max_prompt_tokens
         if served.longest is not None:
-            prompt = min(prompt, served.longest - self._own.canvas_length)
+            prompt = min(prompt, served.longest - self._own.canvas_tokens)
         self._adopt(replace(self._own, max_prompt_tokens=prompt))
         self.info = replace(self.info, device_name=f"vLLM {served.version}".strip())
         self._tell("")

@@ -48,10 +48,10 @@ async def greet(transport: Transport, address: Address, tokenizer: Tokenizer, pr
     version = str(told.get("version", ""))[:40] if told else ""
     await _require_pins(transport, address, model, version, tokenizer, profile)
     await _require_vocabulary(transport, address, model, tokenizer)
-    if longest is not None and longest <= profile.canvas_length:
+    if longest is not None and longest <= profile.canvas_tokens:
         raise ServerUnfit(
             f"the server at {address.host} takes {longest} tokens at most, the canvas alone has "
-            f"{profile.canvas_length}: start it with a larger --max-model-len"
+            f"{profile.canvas_tokens}: start it with a larger --max-model-len"
         )
     return Served(model, longest, version)
 
@@ -80,11 +80,11 @@ async def _require_pins(
     transport: Transport, address: Address, model: str, version: str, tokenizer: Tokenizer, profile: Profile
 ) -> None:
     try:
-        await transport.post("/v1/completions", wire.probe(model, profile.canvas_length, tokenizer.pad_id))
+        await transport.post("/v1/completions", wire.probe(model, profile.canvas_tokens, tokenizer.pad_id))
     except wire.Refused as refused:
         if wire.refused_for_width(refused.message):
             raise ServerUnfit(
-                f"the canvas of the server at {address.host} holds fewer than the {profile.canvas_length} tokens of "
+                f"the canvas of the server at {address.host} holds fewer than the {profile.canvas_tokens} tokens of "
                 "dgls.model: start it with the canvas length of the model"
             ) from None
         if wire.refused_for_pins(refused.message):

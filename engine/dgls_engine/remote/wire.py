@@ -89,9 +89,9 @@ def body(ask: Ask, model: str) -> dict[str, Any]:
     return fields | ({"logprob_token_ids": list(ask.wanted)} if ask.wanted else {})
 
 
-def probe(model: str, canvas_length: int, token: int) -> dict[str, Any]:
+def probe(model: str, canvas_tokens: int, token: int) -> dict[str, Any]:
     """Pins without a canvas: a server that can pin refuses that before it computes anything, and says why."""
-    extra = {"diffusion_pinned": [0], "diffusion_canvas_length": canvas_length}
+    extra = {"diffusion_pinned": [0], "diffusion_canvas_length": canvas_tokens}
     return {"model": model, "prompt": [token], "max_tokens": 1, "vllm_xargs": extra}
 
 

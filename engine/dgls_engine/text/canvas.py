@@ -96,11 +96,11 @@ def lay_out(
     expected = [_joined(at, hole.expected or None, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
-    room = profile.canvas_length - fixed
+    room = profile.canvas_tokens - fixed
     if room < 0:
         raise RequestTooLarge(
             f"the holes and the code between them need {fixed} tokens, but the model's canvas holds "
-            f"{profile.canvas_length}: ask for fewer holes at once or for shorter ones"
+            f"{profile.canvas_tokens}: ask for fewer holes at once or for shorter ones"
         )
     pinned[0], pinned[-1] = _trim(pinned[0], pinned[-1], room, profile)
     ids: list[int] = []
@@ -116,7 +116,7 @@ def lay_out(
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]
     if closing:
-        ids += [tokenizer.pad_id] * (width_for(len(ids), profile.canvas_length) - len(ids))
+        ids += [tokenizer.pad_id] * (width_for(len(ids), profile.canvas_tokens) - len(ids))
     free = torch.ones(len(ids), dtype=torch.bool)
     for span in spans:
         free[span.start : span.end] = False

@@ -337,7 +337,7 @@ def test_a_deadline_leaves_no_time_to_judge_or_for_another_turn(
 def test_lengths_that_do_not_fit_are_not_tried(flat: LoadedModel) -> None:
     engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="batch")))
     infill = run(engine, ask(Hole(max_tokens=400), max_steps=1))[1]
-    assert infill.canvas_tokens <= flat.profile.canvas_length
+    assert infill.canvas_tokens <= flat.profile.canvas_tokens
     with pytest.raises(RequestTooLarge):
         run(engine, ask(Hole(min_tokens=300, max_tokens=400)))
 

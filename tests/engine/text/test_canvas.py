@@ -83,23 +83,23 @@ def test_large_holes_take_their_room_from_both_sides(flat: LoadedModel) -> None:
     text = "value = 1\n" * 20
     canvas = canvas_of(flat, [Pinned(text), Hole(max_tokens=38), Pinned(text)])
     (hole,) = canvas.holes
-    assert len(canvas.ids) == flat.profile.canvas_length
+    assert len(canvas.ids) == flat.profile.canvas_tokens
     assert 0 < hole.start < flat.profile.before_tokens
     assert 0 < len(canvas.ids) - hole.end < flat.profile.after_tokens
 
 
 def test_the_text_between_holes_is_never_cut(flat: LoadedModel) -> None:
     between = "value = 1\n" * 20
-    with pytest.raises(RequestTooLarge, match=f"holds {flat.profile.canvas_length}: ask for fewer holes"):
+    with pytest.raises(RequestTooLarge, match=f"holds {flat.profile.canvas_tokens}: ask for fewer holes"):
         canvas_of(flat, [Hole(max_tokens=4), Pinned(between), Hole(max_tokens=4)])
     with pytest.raises(RequestTooLarge):
-        canvas_of(flat, [Hole(max_tokens=flat.profile.canvas_length + 1)])
+        canvas_of(flat, [Hole(max_tokens=flat.profile.canvas_tokens + 1)])
 
 
-@pytest.mark.parametrize(("canvas_length", "width"), [(40, 40), (64, 64), (200, 64), (256, 64)])
-def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, canvas_length: int, width: int) -> None:
+@pytest.mark.parametrize(("canvas_tokens", "width"), [(40, 40), (64, 64), (200, 64), (256, 64)])
+def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, canvas_tokens: int, width: int) -> None:
     segments = [Pinned("x = "), Hole(max_tokens=4), Pinned("\n")]
-    canvas = canvas_of(flat, segments, closing=(2,), canvas_length=canvas_length, before_tokens=9, after_tokens=9)
+    canvas = canvas_of(flat, segments, closing=(2,), canvas_tokens=canvas_tokens, before_tokens=9, after_tokens=9)
     behind = canvas.ids[canvas.holes[0].end + 1 :].tolist()
     pad = flat.tokenizer.pad_id
     assert behind == [2] + [pad] * (len(behind) - 1)

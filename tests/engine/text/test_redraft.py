@@ -38,7 +38,7 @@ STRENGTHS = st.floats(0.01, 0.99)
 
 
 def roomy(loaded: LoadedModel, policy: HolePolicy = "pad") -> LoadedModel:
-    return replace(loaded, profile=replace(loaded.profile, canvas_length=160, hole_policy=policy))
+    return replace(loaded, profile=replace(loaded.profile, canvas_tokens=160, hole_policy=policy))
 
 
 def sketched(loaded: LoadedModel, *segments: Segment, length: Length | None = None) -> Sketch:
@@ -262,8 +262,8 @@ def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
 def test_a_draft_that_just_fits_is_tried_at_its_own_length_alone(flat: LoadedModel) -> None:
     long = " ".join(["value"] * 24)
     infill = run(Engine(flat), ask(Hole(start=Revise(long, 0.1)), max_steps=1))[1]
-    assert len(flat.tokenizer.encode(long)) + SLACK > flat.profile.canvas_length - 1
-    assert infill.canvas_tokens <= flat.profile.canvas_length
+    assert len(flat.tokenizer.encode(long)) + SLACK > flat.profile.canvas_tokens - 1
+    assert infill.canvas_tokens <= flat.profile.canvas_tokens
 
 
 def test_a_draft_that_does_not_fit_is_refused(engine: Engine) -> None:
