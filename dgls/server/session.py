@@ -23,7 +23,7 @@ from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
 from dgls.server.client import Client
 from dgls.server.host import Host, OpenEngine
-from dgls.server.settings import Problem, Settings, merge, read_settings
+from dgls.server.settings import ContextSettings, Problem, Settings, merge, read_settings
 from dgls.server.status import Status, status_of
 from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
@@ -74,12 +74,12 @@ class Session:
         return await self._read(until, Excluded.UNDECIDED, self._around().excluded, uri)
 
     async def snippets(
-        self, document: Document, above: str, below: str, profile: Profile, until: float
+        self, document: Document, above: str, below: str, context: ContextSettings, profile: Profile, until: float
     ) -> tuple[Snippet, ...]:
         """What a model is shown of other files beside the text outside a region; nothing if the disk is slow."""
         wanted: dict[Source, str] = {
-            "imports": self.settings.context.imports,
-            "open files": self.settings.context.open_files,
+            "imports": context.imports,
+            "open files": context.open_files,
         }
         chosen = ("on", "auto") if profile.prompt_format == "chat" else ("on",)
         sources = frozenset(source for source, setting in wanted.items() if setting in chosen)

@@ -107,7 +107,7 @@ async def test_snippets_are_for_models_that_know_such_a_thing_unless_the_user_sa
     session.configure("initialization", {"context": {"imports": setting, "openFiles": setting}})
     profile = Profile(prompt_format, "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
     own = Document((tmp_path / "a.py").as_uri(), 1, "python", "from lib import found\n")
-    snippets = await session.snippets(own, own.text, "", profile, time.monotonic() + 60)
+    snippets = await session.snippets(own, own.text, "", session.settings.context, profile, time.monotonic() + 60)
     assert [snippet.text for snippet in snippets] == (["def found():\n"] if shown else [])
     session.close(0)
 
@@ -122,7 +122,7 @@ async def test_nothing_waits_for_a_disk_that_hangs_and_nothing_piles_up_behind_i
     try:
         own, soon = document("from lib import found\n"), time.monotonic() + 0.02
         assert await session.excluded("file:///project/a.py", soon) is Excluded.UNDECIDED
-        assert await session.snippets(own, own.text, "", profile, soon) == ()
+        assert await session.snippets(own, own.text, "", session.settings.context, profile, soon) == ()
         left = [session._reading._work_queue.get_nowait() for _ in range(session._reading._work_queue.qsize())]
         assert all(job.future.cancelled() for job in left)
     finally:

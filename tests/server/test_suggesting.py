@@ -12,7 +12,8 @@ import pytest
 from dgls.code.document import Change, Document, Position
 from dgls.server.session import Session
 from dgls.server.settings import Settings
-from dgls.server.suggesting import Found, Snapshot, find
+from dgls.server.suggesting import Attempt
+from dgls.suggest.suggestion import Suggestion
 from dgls_engine.errors import Cancelled
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Piece, Resume, Step, Timings
@@ -75,8 +76,11 @@ class Typist:
         self.session.edit(URI, [Change(text, at, at)], document.version + 1)
         self._offset += len(text)
 
-    async def asks(self, invoked: bool = False) -> Found:
-        return await find(self.session, Snapshot(self.session.documents[URI], self._offset, invoked), 5_000)
+    def attempt(self, invoked: bool = False) -> Attempt:
+        return Attempt(self.session, self.session.documents[URI], self._offset, invoked)
+
+    async def asks(self, invoked: bool = False) -> list[Suggestion]:
+        return await self.attempt(invoked).run(5_000)
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def typist(engine: Scripted) -> Iterator[Typist]:
     typist.session.close(5)
 
 
-async def test_what_was_typed_of_a_fill_is_gone_on_from(engine: Scripted, typist: Typist) -> None:
+async def test_attempt_after_typing_part_of_a_draft_resumes_from_the_rest(engine: Scripted, typist: Typist) -> None:
     await typist.asks()
     typist.types("f")
     await typist.asks()
@@ -100,25 +104,29 @@ async def test_what_was_typed_of_a_fill_is_gone_on_from(engine: Scripted, typist
     assert engine.starts == [None, "oo(bar)", None]
 
 
-async def test_a_fill_that_was_cancelled_while_typing_counts(engine: Scripted, typist: Typist) -> None:
+async def test_attempt_after_a_cancelled_one_resumes_from_its_draft(engine: Scripted, typist: Typist) -> None:
     engine.halts = True
-    first = asyncio.create_task(typist.asks())
+    cancelled = typist.attempt()
+    running = asyncio.create_task(cancelled.run(5_000))
     assert await asyncio.to_thread(engine.stepped.wait, 10)
     typist.types("foo")
     engine.halts = False
-    assert await typist.asks() == Found(steps=1)
-    assert await first == Found()
+    newer = typist.attempt()
+    assert await newer.run(5_000) == []
+    assert (newer.steps, newer.error) == (1, None)
+    assert await running == []
+    assert (cancelled.steps, cancelled.error) == (0, None)
     assert engine.starts == [None, "(bar)"]
 
 
-async def test_who_asks_wants_to_see_something_new(engine: Scripted, typist: Typist) -> None:
+async def test_invoked_attempt_starts_from_noise(engine: Scripted, typist: Typist) -> None:
     await typist.asks()
     typist.types("f")
-    assert (await typist.asks(invoked=True)).suggestions
+    assert await typist.asks(invoked=True)
     assert engine.starts == [None] * len(engine.starts)
 
 
-async def test_what_is_no_good_is_not_gone_on_from(engine: Scripted, typist: Typist) -> None:
+async def test_attempt_after_a_rejected_fill_starts_from_noise(engine: Scripted, typist: Typist) -> None:
     engine.text = "f" + "\N{REPLACEMENT CHARACTER}x"
     await typist.asks()
     typist.types("f")
@@ -126,7 +134,7 @@ async def test_what_is_no_good_is_not_gone_on_from(engine: Scripted, typist: Typ
     assert engine.starts == [None, None]
 
 
-async def test_nothing_is_kept_of_a_closed_document(engine: Scripted, typist: Typist) -> None:
+async def test_attempt_after_the_document_was_closed_starts_from_noise(engine: Scripted, typist: Typist) -> None:
     await typist.asks()
     document = typist.session.documents[URI]
     typist.session.forget(URI)
@@ -134,3 +142,11 @@ async def test_nothing_is_kept_of_a_closed_document(engine: Scripted, typist: Ty
     typist.types("f")
     await typist.asks()
     assert engine.starts == [None, None]
+
+
+async def test_attempt_after_a_change_of_settings_keeps_those_it_began_with(typist: Typist) -> None:
+    typist.session.configure("configuration", {"inlineCompletion": {"candidates": 3}})
+    attempt = typist.attempt(invoked=True)
+    typist.session.configure("configuration", {"inlineCompletion": {"candidates": 1}})
+    assert await attempt.run(5_000)
+    assert attempt.steps == 3

@@ -16,8 +16,8 @@ from dgls.change.start import start
 from dgls.change.task import Task
 from dgls.code.document import Document, Span
 from dgls.server.session import READING_SECONDS, Session
-from dgls_engine.profile import ModelInfo
-from dgls_engine.types import CancelToken, Infill, Limits, Step
+from dgls_engine.profile import Profile
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Limits, Step
 
 
 class Watcher(Protocol):
@@ -43,7 +43,9 @@ async def work(
     while isinstance(found, Passage):
         origins += (gap.origin for gap in found.gaps)
         watcher.began(found)
-        infill = await _infill(session, info, found, task.seed, cancel, watcher.on_step(found))
+        request = await _request(session, found, info.profile, task.seed)
+        key = (document.uri, "action")
+        infill = await session.host.infill(request, cancel, key, watcher.on_step(found), asked=True)
         found = await asyncio.to_thread(_advance, job, infill)
     return found, origins
 
@@ -57,17 +59,9 @@ def _advance(job: Job, infill: Infill | None) -> Passage | Outcome:
         return outcome
 
 
-async def _infill(
-    session: Session,
-    info: ModelInfo,
-    passage: Passage,
-    seed: int,
-    cancel: CancelToken,
-    on_step: Callable[[Step], None] | None,
-) -> Infill:
+async def _request(session: Session, passage: Passage, profile: Profile, seed: int) -> InfillRequest:
     document, text = passage.document, passage.document.text
     above, below = text[: passage.canvas.start], text[passage.canvas.end :]
     until = time.monotonic() + READING_SECONDS
-    snippets = await session.snippets(document, above, below, info.profile, until)
-    request = passage.request(session.client.shown_path(document.uri), Limits(), seed, snippets)
-    return await session.host.infill(request, cancel, (document.uri, "action"), on_step, asked=True)
+    snippets = await session.snippets(document, above, below, session.settings.context, profile, until)
+    return passage.request(session.client.shown_path(document.uri), Limits(), seed, snippets)

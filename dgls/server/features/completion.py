@@ -16,7 +16,7 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation
 from dgls.server.places import position_of, range_of
 from dgls.server.session import Session
-from dgls.server.suggesting import Found, Snapshot, due, find, with_plain_breaks
+from dgls.server.suggesting import Attempt, due, with_plain_breaks
 from dgls.suggest.suggestion import Suggestion
 
 MODEL_SHARE = 0.9
@@ -37,8 +37,8 @@ def register(server: LanguageServer, session: Session) -> None:
         session.supersede(uri, "completion")
         encoding = session.client.encoding
         at = document.offset(position_of(params.position), encoding)
-        found = await _in_time(session, Snapshot(document, at, invoked=False))
-        items = [_render(session, document, suggestion) for suggestion in found.suggestions]
+        suggestions = await _in_time(Attempt(session, document, at, invoked=False))
+        items = [_render(session, document, suggestion) for suggestion in suggestions]
         return types.CompletionList(is_incomplete=True, items=items)
 
 
@@ -47,13 +47,13 @@ def _offered(session: Session) -> bool:
     return chosen == "on" or (chosen == "auto" and session.client.menu_only)
 
 
-async def _in_time(session: Session, snapshot: Snapshot) -> Found:
-    deadline_ms = session.settings.inline_completion.deadline_ms
+async def _in_time(attempt: Attempt) -> list[Suggestion]:
+    deadline_ms = attempt.settings.inline_completion.deadline_ms
     try:
         async with asyncio.timeout(deadline_ms / 1000):
-            return await find(session, snapshot, int(MODEL_SHARE * deadline_ms))
+            return await attempt.run(int(MODEL_SHARE * deadline_ms))
     except TimeoutError:
-        return Found()
+        return []
 
 
 def _render(session: Session, document: Document, suggestion: Suggestion) -> types.CompletionItem:

@@ -14,7 +14,7 @@ from pygls.lsp.server import LanguageServer
 from dgls.code.document import Change, Document
 from dgls.server.places import position_of, range_of
 from dgls.server.session import Session
-from dgls.server.suggesting import Snapshot, due, find, with_plain_breaks
+from dgls.server.suggesting import Attempt, due, with_plain_breaks
 from dgls.suggest.cache import rebase
 from dgls.suggest.suggestion import Suggestion
 
@@ -27,19 +27,19 @@ def register(server: LanguageServer, session: Session) -> None:
     async def inline_completion(params: types.InlineCompletionParams) -> types.InlineCompletionList:
         session.supersede(params.text_document.uri, "completion")
         began = time.monotonic()
-        snapshot = _snapshot(session, params)
-        if snapshot is None:
+        attempt = _attempt(session, params)
+        if attempt is None:
             return types.InlineCompletionList(items=[])
-        found = await find(session, snapshot, session.settings.inline_completion.deadline_ms)
-        if found.error is not None and snapshot.invoked:
-            message = f"dgls has no suggestion: {found.error}"
+        suggestions = await attempt.run(attempt.settings.inline_completion.deadline_ms)
+        if attempt.error is not None and attempt.invoked:
+            message = f"dgls has no suggestion: {attempt.error}"
             server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
         selected = params.context.selected_completion_info
-        rendered = (_render(session, snapshot.document, each, selected) for each in found.suggestions)
+        rendered = (_render(session, attempt.document, each, selected) for each in suggestions)
         items = [item for item in rendered if item is not None]
         if items and session.client.suggested:
             took = round(1000 * (time.monotonic() - began), 1)
-            server.protocol.notify(SUGGESTED, _told(found.suggestions[0], took, found.steps))
+            server.protocol.notify(SUGGESTED, _told(suggestions[0], took, attempt.steps))
         return types.InlineCompletionList(items=items)
 
 
@@ -52,7 +52,7 @@ def _told(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
     }
 
 
-def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapshot | None:
+def _attempt(session: Session, params: types.InlineCompletionParams) -> Attempt | None:
     """With a completion selected in the editor's menu, the text and the cursor that accepting it would give: what is
     suggested must go on from there."""
     invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
@@ -61,11 +61,11 @@ def _snapshot(session: Session, params: types.InlineCompletionParams) -> Snapsho
         return None
     encoding, selected = session.client.encoding, params.context.selected_completion_info
     if selected is None:
-        return Snapshot(document, document.offset(position_of(params.position), encoding), invoked)
+        return Attempt(session, document, document.offset(position_of(params.position), encoding), invoked)
     start, end = position_of(selected.range.start), position_of(selected.range.end)
     offset = document.offset(start, encoding) + len(selected.text)
     accepted = document.apply([Change(selected.text, start, end)], document.version, encoding)
-    return Snapshot(accepted, offset, invoked)
+    return Attempt(session, accepted, offset, invoked)
 
 
 def _render(
