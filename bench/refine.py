@@ -34,14 +34,13 @@ from rich.table import Table
 from bench.silence import held_out_texts
 from dgls.change.passage import Passage, Room, applied, carry_out
 from dgls.change.start import start
-from dgls.change.task import HEAVILY, LIGHTLY, MORE, Action, Task
+from dgls.change.task import STRENGTHS, Action, Task
 from dgls.code.document import Document, Span
 from dgls.code.syntax import parse
 from dgls_engine.engine import Engine
 from dgls_engine.types import Infill, Limits
 from dgls_engine.weights.loader import load
 
-STRENGTHS = {"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY}
 OPERATORS = (
     ("==", "!=", "<", ">", "<=", ">=", "is", "in"),
     ("+", "-", "*", "/", "//", "%", "|", "&"),

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dgls.change.fix import statement_at
 from dgls.change.stubs.finding import may_hold_stubs, stub_at
-from dgls.change.task import HEAVILY, LIGHTLY, MORE, Action, Task
+from dgls.change.task import STRENGTHS, Action, Task
 from dgls.code.document import Document, Span
 from dgls.code.languages import language_of
 from dgls.code.syntax import Syntax
@@ -106,8 +106,8 @@ def _of_selection(document: Document, span: Span, instructions: bool) -> Iterato
     lines = document.line_at(span.end) - document.line_at(span.start)
     if lines > _MOST_LINES or span.length > _LONGEST or not _WORD.search(document.text, span.start, span.end):
         return
-    for how, strength in (("lightly", LIGHTLY), ("more", MORE), ("heavily", HEAVILY)):
-        yield Offer(f"Refine selection {how}", Task(Action.REFINE, span, strength=strength))
+    for name, strength in STRENGTHS.items():
+        yield Offer(f"Refine selection {name}", Task(Action.REFINE, span, strength=strength))
     yield Offer("Rewrite selection", Task(Action.REWRITE, span))
     if instructions:
         yield from _presets(document, span)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from types import MappingProxyType
 
 from dgls.code.document import Span
 
@@ -22,7 +23,9 @@ class Action(StrEnum):
 
 
 LIGHTLY, MORE, HEAVILY = 0.15, 0.35, 0.7
-"""Strengths of `Action.REFINE`: which share of the selection's tokens is found anew."""
+STRENGTHS = MappingProxyType({"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY})
+"""Strengths of `Action.REFINE`: the share of the selection's tokens that is generated anew. Clients get them from
+here, when they initialize the server."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,10 +185,10 @@ def _models(parser: argparse.ArgumentParser) -> None:
 
 
 def _strength(text: str) -> float:
-    from dgls.change.task import HEAVILY, LIGHTLY, MORE
+    from dgls.change.task import STRENGTHS
 
     try:
-        value = {"lightly": LIGHTLY, "more": MORE, "heavily": HEAVILY}.get(text) or float(text)
+        value = STRENGTHS.get(text) or float(text)
     except ValueError:
         value = 0.0
     if 0.0 < value < 1.0:

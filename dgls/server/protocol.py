@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Generator
 from typing import Any
 
 from cattrs import BaseValidationError, transform_error
@@ -32,6 +33,7 @@ from pygls.protocol import (
     JsonRPCNotification,
     JsonRPCRequestMessage,
     LanguageServerProtocol,
+    lsp_method,
 )
 
 from dgls.errors import BadParameters
@@ -53,12 +55,14 @@ _NOT_BY_PYGLS = (
 class Protocol(LanguageServerProtocol):
     """One client's conversation; a `dgls.server.transport.Connection`.
 
-    `ended` is set by the `exit` notification; `exit_code` is 0 after a proper `shutdown`, else 1.
+    `ended` is set by the `exit` notification; `exit_code` is 0 after a proper `shutdown`, else 1. `experimental` goes
+    out as that field of the server's capabilities.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ended = asyncio.Event()
+        self.experimental: object = None
         self._initialized = False
         self.fm.add_builtin_feature(types.EXIT, lambda params: self.ended.set())
         self.fm.add_builtin_feature(types.WORKSPACE_EXECUTE_COMMAND, self._run_command)
@@ -71,6 +75,13 @@ class Protocol(LanguageServerProtocol):
         super()._register_builtin_features()  # type: ignore[no-untyped-call]
         for method in _NOT_BY_PYGLS:
             del self.fm.builtin_features[method]
+
+    @lsp_method(types.INITIALIZE)
+    def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
+        """pygls has no way to announce experimental capabilities."""
+        result = yield from super().lsp_initialize(params)
+        result.capabilities.experimental = self.experimental
+        return result
 
     def connected(self, writer: Writer) -> None:
         self.set_writer(writer)

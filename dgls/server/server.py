@@ -15,6 +15,7 @@ from typing import NoReturn, cast
 from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 
+from dgls.change.task import STRENGTHS
 from dgls.server.features import (
     code_action,
     command,
@@ -43,12 +44,17 @@ PREFILL_MS = 1000
 denoising steps, of which those of a 26B model take 6 to 17 ms where memory is fast and a few times that elsewhere."""
 
 
+EXPERIMENTAL = {"dgls": {"strengths": [{"name": name, "strength": strength} for name, strength in STRENGTHS.items()]}}
+"""What the server tells clients beside LSP's own capabilities."""
+
+
 class Server(LanguageServer):
     """pygls' server with our protocol and one session."""
 
     def __init__(self, session: Session) -> None:
         super().__init__("dgls", _version(), protocol_cls=Protocol)
         self.session = session
+        self.conversation.experimental = EXPERIMENTAL
         lifecycle.register(self, session, known=lambda: completion.register(self, session))
         for feature in (text_sync, configuration, status, inline_completion, code_action, command):
             feature.register(self, session)

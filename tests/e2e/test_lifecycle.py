@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from dgls.change.task import STRENGTHS
 from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame, serving
 
 URI = "file:///project/a.py"
@@ -38,6 +39,13 @@ async def test_initialize_is_answered_before_torch_is_imported(tmp_path: Path) -
         imported = server.stderr.decode()
         assert "pygls" in imported
         assert not [line for line in imported.splitlines() if line.endswith((" torch", " transformers", " numpy"))]
+
+
+async def test_initialize_announces_the_strengths_of_refining() -> None:
+    async with serving(fake_command({})) as server:
+        result = await server.wire.initialize()
+        strengths = result["capabilities"]["experimental"]["dgls"]["strengths"]
+        assert [(each["name"], each["strength"]) for each in strengths] == list(STRENGTHS.items())
 
 
 async def test_model_loads_in_the_background_and_says_so(tmp_path: Path) -> None:

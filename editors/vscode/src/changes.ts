@@ -4,16 +4,10 @@ import type { History } from './history';
 import { askInstruction } from './instruction';
 import { selectedIn, type Selected } from './kept';
 import { SCHEME, type Preview, type Proposal } from './preview';
-import { sure, type Candidate, type Rewriting } from './protocol';
+import { strengthsIn, sure, type Candidate, type Rewriting } from './protocol';
 import type { Requests } from './requests';
 import type { Server } from './server';
 
-/** As the server's own code actions call them. */
-const STRENGTHS = [
-  { label: 'Lightly', description: 'finds the least certain 15 % of the tokens anew', strength: 0.15 },
-  { label: 'More', description: '35 %', strength: 0.35 },
-  { label: 'Heavily', description: '70 %', strength: 0.7 },
-];
 /** Another seed may lead to the same text. */
 const TRIES = 3;
 
@@ -47,8 +41,18 @@ export class Changes {
     if (place === undefined) {
       return;
     }
+    const strengths = strengthsIn(this.server.running?.initializeResult?.capabilities.experimental);
+    if (strengths.length === 0) {
+      void vscode.window.showErrorMessage('dgls does not run, or its server is older than this extension.');
+      return;
+    }
+    const items = strengths.map(({ name, strength }) => ({
+      label: name.charAt(0).toUpperCase() + name.slice(1),
+      description: `regenerates the least certain ${Math.round(100 * strength)} % of the tokens`,
+      strength,
+    }));
     const title = 'How much of the selection may change?';
-    const chosen = await vscode.window.showQuickPick(STRENGTHS, { title });
+    const chosen = await vscode.window.showQuickPick(items, { title });
     if (chosen !== undefined) {
       await this.rewrite(place, { strength: chosen.strength });
     }

@@ -1,5 +1,5 @@
 /**
- * What `dgls serve` speaks beside plain LSP (docs/protocol.md): names and shapes. Types alone, nothing runs here.
+ * What `dgls serve` speaks beside plain LSP (docs/protocol.md): names, shapes, and how to read them. Pure.
  */
 import type { Position, Range, WorkspaceEdit } from 'vscode-languageserver-protocol';
 
@@ -10,6 +10,17 @@ export const SUGGESTED = 'dgls/suggested';
 /** What the server is told that this client takes, under `capabilities.experimental`. */
 export interface Asked {
   dgls: { draft: boolean; suggested: boolean };
+}
+
+/** How strongly `dgls.rewrite` may refine: the share of the tokens that is regenerated. */
+export interface Strength {
+  name: string;
+  strength: number;
+}
+
+/** The strengths that the server announces under `capabilities.experimental`; none from a server that does not run. */
+export function strengthsIn(experimental: unknown): Strength[] {
+  return (experimental as { dgls?: { strengths?: Strength[] } } | undefined)?.dgls?.strengths ?? [];
 }
 
 export interface Status {

@@ -122,10 +122,10 @@ def test_crlf_and_the_last_line(start: Open) -> None:
     assert path.read_bytes() == "\r\n".join([*CHANGED, ""]).encode()
 
 
-def test_refine_takes_its_strengths_alone(start: Open) -> None:
+def test_refine_takes_the_strengths_that_the_server_names(start: Open) -> None:
     editor = opened(start, script={"corrected": {"sum": "max"}})
     editor.keys(":Dgls refine much<CR>")
-    assert "refine lightly, more or heavily" in editor.messages()
+    assert "refine takes one of lightly, more, heavily; not much" in editor.messages()
     assert editor.lua("return vim.fn.getcompletion('Dgls refine ', 'cmdline')") == ["lightly", "more", "heavily"]
     previewed(editor, ":Dgls refine heavily<CR>")
     editor.keys("a")

@@ -4,9 +4,6 @@ local server = require('dgls.server')
 
 local M = {}
 
---- Strengths of a refinement: which share of the selection's tokens is found anew.
-M.strengths = { lightly = 0.15, more = 0.35, heavily = 0.7 }
-
 local CANCELLED = -32800
 
 ---@type table<integer, { client: vim.lsp.Client, id: integer }> by buffer

@@ -1,5 +1,7 @@
 --- `:Dgls`: its subcommands and what completes after each.
 
+local server = require('dgls.server')
+
 local M = {}
 
 local function log()
@@ -30,9 +32,35 @@ local function answer(what)
   end
 end
 
+---@param client vim.lsp.Client?
+---@return string[]
+local function strength_names(client)
+  return vim.tbl_map(function(each)
+    return each.name
+  end, server.strengths(client))
+end
+
+---@param call table
+---@param name string the strength; empty for the usual one
+local function refine(call, name)
+  local client = server.needed(vim.api.nvim_get_current_buf())
+  if not client then
+    return
+  end
+  name = name ~= '' and name or 'more'
+  for _, each in ipairs(server.strengths(client)) do
+    if each.name == name then
+      require('dgls.action').rewrite(call.line1, call.line2, { strength = each.strength })
+      return
+    end
+  end
+  local names = table.concat(strength_names(client), ', ')
+  vim.notify(('dgls: refine takes one of %s; not %s'):format(names, name), vim.log.levels.ERROR)
+end
+
 ---@class dgls.Subcommand
 ---@field run fun(call: table, rest: string)
----@field arguments string[]?
+---@field arguments (fun(): string[])?
 
 ---@type table<string, dgls.Subcommand>
 local subcommands = {
@@ -42,19 +70,15 @@ local subcommands = {
     end,
   },
   refine = {
-    arguments = { 'lightly', 'more', 'heavily' },
-    run = function(call, rest)
-      local action = require('dgls.action')
-      local strength = action.strengths[rest ~= '' and rest or 'more']
-      if not strength then
-        vim.notify('dgls: refine lightly, more or heavily; not ' .. rest, vim.log.levels.ERROR)
-        return
-      end
-      action.rewrite(call.line1, call.line2, { strength = strength })
+    arguments = function()
+      return strength_names(server.of(vim.api.nvim_get_current_buf()))
     end,
+    run = refine,
   },
   fill = {
-    arguments = { 'all' },
+    arguments = function()
+      return { 'all' }
+    end,
     run = function(_, rest)
       require('dgls.action').fill(rest == 'all')
     end,
@@ -93,7 +117,8 @@ function M.complete(lead, line)
   local name = line:match('Dgls%s+(%S+)%s')
   local names = vim.tbl_keys(subcommands)
   table.sort(names)
-  local among = not name and names or (subcommands[name] or {}).arguments or {}
+  local arguments = (subcommands[name] or {}).arguments
+  local among = not name and names or arguments and arguments() or {}
   return vim.tbl_filter(function(word)
     return vim.startswith(word, lead)
   end, among)

@@ -37,6 +37,13 @@ function M.needed(bufnr)
   return client
 end
 
+--- How strongly a selection can be refined, as the server of a buffer says: in its order, by name.
+---@param client vim.lsp.Client?
+---@return { name: string, strength: number }[]
+function M.strengths(client)
+  return vim.tbl_get(client or {}, 'server_capabilities', 'experimental', 'dgls', 'strengths') or {}
+end
+
 --- Called when a server has ended, on whatever thread of the loop. One that was not asked to is started again.
 ---@param code integer
 ---@param signal integer

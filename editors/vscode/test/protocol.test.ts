@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { strengthsIn } from '../src/protocol';
+
+void test('strengthsIn takes them in the order of the server', () => {
+  const strengths = [
+    { name: 'barely', strength: 0.05 },
+    { name: 'wholly', strength: 1 },
+  ];
+  assert.deepEqual(strengthsIn({ dgls: { strengths }, others: 1 }), strengths);
+});
+
+void test('strengthsIn finds none in what another server announces', () => {
+  assert.deepEqual(strengthsIn(undefined), []);
+  assert.deepEqual(strengthsIn({ others: 1 }), []);
+});
