@@ -10,9 +10,9 @@ import re
 import sys
 
 from dgls.change.passage import Gap, Passage
+from dgls.code.cursor import Cursor
 from dgls.code.document import Document, Span
-from dgls.code.indentation import first_indents, indentation, width
-from dgls.code.languages import language_of
+from dgls.code.indentation import indentation, width
 from dgls.suggest.plan import Region
 from dgls.suggest.suggestion import NO_TEXT, Rejection, Suggestion, suggest
 
@@ -81,8 +81,7 @@ def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) 
     own = indentation(left + old)
     indents: tuple[str, ...] = (own,)
     if own != indentation(left):  # the code before has been written anew, and may have opened or closed a body
-        language = language_of(document.language, document.uri)
-        indents = first_indents(hollow, hollow.line_at(start), "", language)
+        indents = Cursor.at(hollow, hollow.line_start(hollow.line_at(start))).first_indents
     dedents = any(width(indentation(line)) < width(own) for line in _BREAK.split(old)[1:] if line.strip())
     free = bool(passage.instruction)
     return Region(

@@ -1,39 +1,72 @@
-"""Where the cursor stands: its line's text on either side. Pure; knows neither the tree nor the canvas."""
+"""One keystroke's view of the code: the cursor, its line, the lines and the nodes around it.
+
+Rules about the cursor read this view alone. What needs a scan of lines or of the tree is computed on first use and
+kept, so that no rule repeats it. Knows neither the canvas nor why anyone asks. Pure; one thread uses a cursor.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
+from tree_sitter import Node
+
+from dgls.code.brackets import Balance, balance
 from dgls.code.document import Document, Span
-from dgls.code.indentation import opens_body
+from dgls.code.indentation import (
+    closes_body,
+    ends_body,
+    indentation,
+    levels,
+    line_above,
+    line_below,
+    opens_body,
+    unit,
+    width,
+)
 from dgls.code.languages import Language, language_of
+from dgls.code.syntax import Syntax
 
 CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _CLOSING = frozenset(")]}>\"'`;:, \t")
 
+Inside = Literal["code", "string", "comment"]
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Cursor:
-    """`left` and `right` are its line's text, without the break."""
+    """`left` and `right` are the text of the cursor's line, without the break. `syntax` is the tree around the cursor,
+    None if there is none."""
 
     document: Document
-    language: Language
     offset: int
+    syntax: Syntax | None
+    language: Language
     line: int
     left: str
     right: str
 
     @classmethod
-    def at(cls, document: Document, offset: int) -> Cursor:
-        line = document.line_at(offset)
-        end = document.line_end(line)
-        offset = min(offset, end)  # never between \r and \n
-        left, right = document.text[document.line_start(line) : offset], document.text[offset:end]
-        return cls(document, language_of(document.language, document.uri), offset, line, left, right)
+    def at(cls, document: Document, offset: int, syntax: Syntax | None = None) -> Cursor:
+        """`offset` is clamped to the text, and moved out of a \\r\\n."""
+        assert syntax is None or document.text.startswith(syntax.text, syntax.start), "the tree belongs to another text"
+        line = document.line_at(min(max(0, offset), len(document.text)))
+        start, end = document.line_start(line), document.line_end(line)
+        offset = min(max(0, offset), end)
+        left, right = document.text[start:offset], document.text[offset:end]
+        return cls(document, offset, syntax, language_of(document.language, document.uri), line, left, right)
+
+    # The line.
+
+    @property
+    def at_line_end(self) -> bool:
+        """Is there only whitespace on the right?"""
+        return not self.right.strip()
 
     @property
     def on_blank_line(self) -> bool:
-        return not self.left.strip() and not self.right.strip()
+        return self.at_line_end and not self.left.strip()
 
     @property
     def span(self) -> Span:
@@ -41,16 +74,137 @@ class Cursor:
         return Span(self.offset, self.offset + (len(self.right) if self.on_blank_line else 0))
 
     @property
-    def closed_on_the_right(self) -> bool:
-        return _CLOSING.issuperset(self.right)
-
-    @property
-    def opens_body(self) -> bool:
-        return self.closed_on_the_right and opens_body(self.left, self.language)
-
-    @property
     def in_word(self) -> bool:
         return is_word(self.left[-1:]) and is_word(self.right[:1])
+
+    @cached_property
+    def opens_body(self) -> bool:
+        """Does the text on the left head a body, with nothing but closing characters on the right?"""
+        return _CLOSING.issuperset(self.right) and opens_body(self.left, self.language)
+
+    @cached_property
+    def balance(self) -> Balance:
+        """The brackets and the quote that the text on the left leaves open."""
+        return balance(self.left, self.language)
+
+    # The lines around.
+
+    @cached_property
+    def line_above(self) -> int | None:
+        """The nearest line above that is not blank."""
+        return line_above(self.document, self.line)
+
+    @cached_property
+    def line_below(self) -> int | None:
+        return line_below(self.document, self.line)
+
+    @cached_property
+    def above(self) -> str:
+        """The text of `line_above`, empty if there is none."""
+        return "" if self.line_above is None else self.document.line_text(self.line_above)
+
+    @cached_property
+    def below(self) -> str:
+        return "" if self.line_below is None else self.document.line_text(self.line_below)
+
+    @cached_property
+    def has_body(self) -> bool:
+        """Is the line below indented deeper than the cursor's line?"""
+        return width(indentation(self.below)) > width(indentation(self.left + self.right))
+
+    @cached_property
+    def unit(self) -> str:
+        """What one level of indentation adds here."""
+        return unit(self.document, self.line, self.language)
+
+    @cached_property
+    def first_indents(self) -> tuple[str, ...]:
+        """The indentations that code on the cursor's line may have if the line is blank, the likeliest first.
+
+        The user chose the whitespace on the left, so it stays where it makes sense.
+        """
+        left, expected = self.left, self._expected_indent
+        if self._above_opens_body:
+            return (expected,) if expected.startswith(left) else (left,)
+        enclosing = () if self.line_above is None else tuple(levels(self.document, self.line_above))
+        if left and (not expected.startswith(left) or left in enclosing):
+            return (left,)
+        if not self.language.offside:
+            return (expected,)
+        possible = range(width(indentation(self.below)), width(expected))
+        return (expected, *(level for level in enclosing if level.startswith(left) and width(level) in possible))
+
+    @cached_property
+    def _above_opens_body(self) -> bool:
+        return opens_body(self.above, self.language)
+
+    @cached_property
+    def _expected_indent(self) -> str:
+        indent, next_indent = indentation(self.above), indentation(self.below)
+        if self._above_opens_body:
+            return indent + self.unit
+        if self.line_above is None or closes_body(self.below, self.language):
+            return indent
+        body_may_end = self.line_above < self.line - 1 or (self.language.offside and ends_body(self.above))
+        return next_indent if body_may_end and width(next_indent) < width(indent) else indent
+
+    # The tree.
+
+    @cached_property
+    def byte(self) -> int:
+        """The offset in the tree's bytes. Only where there is a tree."""
+        assert self.syntax is not None, "there is no tree"
+        return self.syntax.byte(self.offset)
+
+    @cached_property
+    def nodes(self) -> tuple[Node, ...]:
+        """The named nodes that hold the character before the cursor, innermost first; none without a tree."""
+        return () if self.syntax is None else tuple(self.syntax.around(self.offset))
+
+    @cached_property
+    def leaf(self) -> Node:
+        """The smallest node, named or not, that holds the character before the cursor. Only where there is a tree."""
+        assert self.syntax is not None, "there is no tree"
+        return self.syntax.leaf(self.offset)
+
+    @cached_property
+    def parses(self) -> bool:
+        """Does the innermost body around the cursor parse? False without a tree."""
+        return self.syntax is not None and not self.syntax.has_error(self.span)
+
+    @cached_property
+    def inside(self) -> Inside:
+        """The tree tells, except on a line that is being typed: there the open quote does."""
+        by_tree = next(filter(None, map(self._inside, self.nodes)), None)
+        if by_tree is not None:
+            return by_tree
+        if self.parses or not (self.balance.comment or self.balance.quote):
+            return "code"
+        return "comment" if self.balance.comment else "string"
+
+    def _inside(self, node: Node) -> Inside | None:
+        """What the type of a node around the cursor says; None if it says nothing."""
+        if node.type in self.language.interpolations:
+            return "code"
+        if node.type in self.language.strings and self._in_string(node):
+            return "string"
+        if node.type in self.language.comments and self._in_comment(node):
+            return "comment"
+        return None
+
+    def _in_string(self, node: Node) -> bool:
+        assert self.syntax is not None, "a node comes from a tree"
+        return node.start_byte < self.byte < node.end_byte and self.syntax.is_sure_of(node)
+
+    def _in_comment(self, node: Node) -> bool:
+        """A comment up to the line's end goes on behind its last character, another one does not."""
+        assert self.syntax is not None, "a node comes from a tree"
+        if node.start_byte >= self.byte or not self.syntax.is_sure_of(node):
+            return False
+        source, marker = self.syntax.source, self.language.line_comment
+        if marker is not None and source.startswith(marker.encode(), node.start_byte):
+            return b"\n" not in source[node.start_byte : self.byte]
+        return self.byte < node.end_byte
 
 
 def is_word(char: str) -> bool:

@@ -68,53 +68,9 @@ def closes_body(text: str, language: Language) -> bool:
     return re.match(language.closer, text.lstrip()) is not None
 
 
-def body_is_empty(document: Document, line: int) -> bool:
-    """Is nothing below `line` indented deeper than it?"""
-    below = line_below(document, line)
-    own = width(indentation(document.line_text(line)))
-    return below is None or width(indentation(document.line_text(below))) <= own
-
-
-def first_indents(document: Document, line: int, left: str, language: Language) -> tuple[str, ...]:
-    """The indentations that code on a blank `line` may have, the likeliest first.
-
-    `left` is the whitespace before the cursor: it stands where it makes sense, as someone chose it.
-    """
-    above = line_above(document, line)
-    opened = above is not None and opens_body(document.line_text(above), language)
-    expected = _expected(document, line, above, opened, language)
-    if opened:
-        return (expected,) if expected.startswith(left) else (left,)
-    enclosing = tuple(levels(document, above)) if above is not None else ()
-    if left and (left in enclosing or not expected.startswith(left)):
-        return (left,)
-    if not language.offside:
-        return (expected,)
-    below = line_below(document, line)
-    floor = 0 if below is None else width(indentation(document.line_text(below)))
-    return (
-        expected,
-        *(level for level in enclosing if level.startswith(left) and floor <= width(level) < width(expected)),
-    )
-
-
-def _expected(document: Document, line: int, above: int | None, opened: bool, language: Language) -> str:
-    if above is None:
-        return ""
-    text = document.line_text(above)
-    indent = indentation(text)
-    if opened:
-        return indent + unit(document, line, language)
-    below = line_below(document, line)
-    next_text = document.line_text(below) if below is not None else ""
-    next_indent = indentation(next_text)
-    deeper = width(next_indent) < width(indent)
-    ended = language.offside and _ENDS_BODY.match(text) is not None
-    if below is not None and closes_body(next_text, language):
-        return indent
-    if deeper and (ended or above < line - 1):
-        return next_indent
-    return indent
+def ends_body(text: str) -> bool:
+    """Does this line leave its body, so that little comes after it there?"""
+    return _ENDS_BODY.match(text) is not None
 
 
 def levels(document: Document, line: int) -> Iterator[str]:

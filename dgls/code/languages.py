@@ -280,8 +280,8 @@ LANGUAGES: tuple[Language, ...] = (
 
 def language_of(language_id: str, path: str = "") -> Language:
     """The entry for an LSP language id, else for the path's extension, else `FALLBACK`."""
-    suffix = PurePosixPath(path).suffix.lower()
     for language in LANGUAGES:
         if language_id == language.id or language_id in language.ids:
             return language
+    suffix = PurePosixPath(path).suffix.lower()
     return next((language for language in LANGUAGES if suffix in language.extensions), FALLBACK)

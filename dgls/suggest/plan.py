@@ -13,7 +13,7 @@ from typing import Literal
 
 from dgls.code.cursor import Cursor
 from dgls.code.document import Document, Span
-from dgls.code.indentation import first_indents, indentation, unit
+from dgls.code.indentation import indentation
 from dgls.code.syntax import Syntax
 from dgls.code.window import CountTokens, after_end, before_start, estimate_tokens
 from dgls.suggest.quiet import Quiet as Quiet
@@ -82,13 +82,11 @@ def plan(
     `max_lines` overrides the choice of line or block. `count` counts tokens; `before` and `after` keep to their
     budgets as it counts.
     """
-    assert syntax is None or document.text.startswith(syntax.text, syntax.start), "the tree belongs to another text"
-    cursor = Cursor.at(document, min(max(0, offset), len(document.text)))
-    if not invoked:
-        reason = Quiet.DELETED if deleted else quiet(cursor, syntax)
-        if reason is not None:
-            return reason
-    kind = _kind(cursor, syntax) if max_lines is None else "line" if max_lines == 1 else "block"
+    cursor = Cursor.at(document, offset, syntax)
+    reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor)
+    if reason is not None:
+        return reason
+    kind = _kind(cursor) if max_lines is None else "line" if max_lines == 1 else "block"
     span = cursor.span
     start = before_start(document, span.start, cursor.language, budget.before_tokens, count)
     end = after_end(document, span.end, cursor.language, budget.after_tokens, count)
@@ -108,28 +106,28 @@ def plan(
     )
 
 
-def _kind(cursor: Cursor, syntax: Syntax | None) -> Kind:
+def _kind(cursor: Cursor) -> Kind:
     """An empty body or a blank line in one may fill several lines, everything else one."""
     if cursor.on_blank_line:
-        return "block" if _in_body(cursor, syntax) else "line"
-    after_statement = not cursor.right.strip() and cursor.left.rstrip().endswith(";")
-    return "block" if cursor.opens_body or after_statement else "line"
+        several = _in_body(cursor)
+    else:
+        after_statement = cursor.at_line_end and cursor.left.rstrip().endswith(";")
+        several = cursor.opens_body or after_statement
+    return "block" if several else "line"
 
 
-def _in_body(cursor: Cursor, syntax: Syntax | None) -> bool:
-    if syntax is not None and not syntax.has_error(cursor.span):
-        innermost = next(syntax.around(cursor.offset))
+def _in_body(cursor: Cursor) -> bool:
+    if cursor.syntax is not None and cursor.parses:
+        innermost = cursor.nodes[0]
         if innermost.type in cursor.language.bodies and innermost.parent is not None:
             return True
-        if syntax.source[innermost.start_byte : innermost.start_byte + 1] in (b"(", b"["):
+        if cursor.syntax.source.startswith((b"(", b"["), innermost.start_byte):
             return False
-    return bool(first_indents(cursor.document, cursor.line, cursor.left, cursor.language)[0])
+    return bool(cursor.first_indents[0])
 
 
 def _indents(cursor: Cursor) -> tuple[str, ...]:
     if cursor.on_blank_line:
-        return first_indents(cursor.document, cursor.line, cursor.left, cursor.language)
-    own = indentation(cursor.left)
-    if cursor.opens_body:
-        return (own + unit(cursor.document, cursor.line, cursor.language),)
-    return (own,)
+        return cursor.first_indents
+    indent = indentation(cursor.left)
+    return (indent + cursor.unit if cursor.opens_body else indent,)

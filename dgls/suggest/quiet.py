@@ -1,23 +1,20 @@
-"""When an automatic suggestion would annoy, and why.
+"""When an automatic suggestion would annoy, and why: the rules, in the table `RULES`.
 
-Answers for a cursor alone, before the model is asked; what becomes of its answer is `suggestion`'s affair. An invoked
-request is never quiet, so it does not ask here. Pure.
+The planner applies them before the model runs, except to a request that the user invoked. `suggestion` judges the
+model's answer. Pure.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from enum import StrEnum
-from typing import Literal
 
-from dgls.code.brackets import balance
 from dgls.code.complete import is_complete
 from dgls.code.cursor import Cursor
 from dgls.code.document import Document
-from dgls.code.indentation import body_is_empty, indentation, line_above, line_below, width
-from dgls.code.syntax import Syntax
+from dgls.code.indentation import indentation
 
-_SCANNED = 2000  # characters of a line that are scanned for an open quote; only generated lines are longer
 _LONGEST = 1000  # characters of a line that a person writes
 _HEAD = 1000  # characters at a file's top in which its generator says so, in a comment
 _HEAD_COMMENT = re.compile(r"(\s*(/\*.*?(\*/|\Z)|<!--.*?(-->|\Z)|(#|//|--|;|%|<\?)[^\n]*))*", re.DOTALL)
@@ -47,30 +44,16 @@ class Quiet(StrEnum):
     SEPARATOR = "between two definitions"
 
 
-def quiet(cursor: Cursor, syntax: Syntax | None) -> Quiet | None:
-    """The reason not to suggest anything here unasked; None: there is none."""
-    if is_generated(cursor.document) or len(cursor.left) + len(cursor.right) > _LONGEST:
-        return Quiet.GENERATED
-    if _in_prose(cursor):
-        return Quiet.PROSE
-    literal = _literal(cursor, syntax)
-    if literal is not None:
-        return literal
-    if cursor.in_word:
-        return Quiet.WORD
-    if cursor.on_blank_line:
-        return Quiet.SEPARATOR if _parts_definitions(cursor) else None
-    if _ends_complete(cursor) or is_complete(cursor, syntax):
-        return Quiet.COMPLETE
-    return None
-
-
 def is_generated(document: Document) -> bool:
     """Does the file's name or the comment at its top say that a program writes it?"""
     if _GENERATED_NAME.search(document.uri.lower()):
         return True
     comment = _HEAD_COMMENT.match(document.text.removeprefix("\ufeff"), 0, _HEAD)
     return comment is not None and bool(_GENERATED.search(comment[0]))
+
+
+def _in_generated_text(cursor: Cursor) -> bool:
+    return is_generated(cursor.document) or len(cursor.left) + len(cursor.right) > _LONGEST
 
 
 def _in_prose(cursor: Cursor) -> bool:
@@ -80,48 +63,37 @@ def _in_prose(cursor: Cursor) -> bool:
     return cursor.language.prose and len(_FENCE.findall(document.text[: cursor.offset])) % 2 == 0
 
 
-def _parts_definitions(cursor: Cursor) -> bool:
-    """Is this one of the few blank lines that part two definitions? More of them were opened to write on."""
-    document, line = cursor.document, cursor.line
-    above, below = line_above(document, line), line_below(document, line)
-    if cursor.left or above is None or below is None:
+def _between_definitions(cursor: Cursor) -> bool:
+    """Is this one of the few blank lines that part two definitions? A user who opens more of them wants to write."""
+    if not cursor.on_blank_line or cursor.left or cursor.line_above is None or cursor.line_below is None:
         return False
-    upper, lower = document.line_text(above), document.line_text(below)
-    ends_one = width(indentation(upper)) > 0 or upper.startswith(("}", "end"))
-    return ends_one and not indentation(lower) and below - above - 1 <= (2 if cursor.language.offside else 1)
+    after_one = bool(indentation(cursor.above)) or cursor.above.startswith(("}", "end"))
+    blank_lines = cursor.line_below - cursor.line_above - 1
+    return after_one and not indentation(cursor.below) and blank_lines <= (2 if cursor.language.offside else 1)
 
 
-def _ends_complete(cursor: Cursor) -> bool:
-    """Does the line end a statement, or open a body that is there?"""
-    if cursor.right.strip():
+def _at_complete_code(cursor: Cursor) -> bool:
+    """Does the line end a statement, open a body that is there, or lack nothing?"""
+    if cursor.on_blank_line:
         return False
-    return cursor.left.rstrip().endswith(";") or (cursor.opens_body and not body_is_empty(cursor.document, cursor.line))
+    if cursor.at_line_end and (cursor.left.rstrip().endswith(";") or (cursor.opens_body and cursor.has_body)):
+        return True
+    return is_complete(cursor)
 
 
-def _literal(cursor: Cursor, syntax: Syntax | None) -> Quiet | None:
-    """Is the cursor inside a comment or string? The tree knows, except on a line that is being typed."""
-    if syntax is not None:
-        found = _literal_node(cursor, syntax)
-        if found is not None or not syntax.has_error(cursor.span):
-            return found if isinstance(found, Quiet) else None
-    open_at_cursor = balance(cursor.left[-_SCANNED:], cursor.language)
-    if open_at_cursor.comment:
-        return Quiet.COMMENT
-    return Quiet.STRING if open_at_cursor.quote else None
+RULES: tuple[tuple[Quiet, Callable[[Cursor], bool]], ...] = (
+    (Quiet.GENERATED, _in_generated_text),
+    (Quiet.PROSE, _in_prose),
+    (Quiet.COMMENT, lambda cursor: cursor.inside == "comment"),
+    (Quiet.STRING, lambda cursor: cursor.inside == "string"),
+    (Quiet.WORD, lambda cursor: cursor.in_word),
+    (Quiet.SEPARATOR, _between_definitions),
+    (Quiet.COMPLETE, _at_complete_code),
+)
+"""Each reason and when it holds; the first that holds is given. A later rule relies on the earlier ones: `inside` is
+right on lines of ordinary length alone, and code is complete or not only outside literals and words."""
 
 
-def _literal_node(cursor: Cursor, syntax: Syntax) -> Quiet | Literal["code"] | None:
-    language = cursor.language
-    at = syntax.byte(cursor.offset)
-    for node in syntax.around(cursor.offset):
-        if node.type in language.interpolations:
-            return "code"
-        if node.type in language.strings and node.start_byte < at < node.end_byte and syntax.is_sure_of(node):
-            return Quiet.STRING
-        if node.type in language.comments and node.start_byte < at and syntax.is_sure_of(node):
-            marker = language.line_comment
-            to_line_end = marker is not None and syntax.source.startswith(marker.encode(), node.start_byte)
-            same_line = b"\n" not in syntax.source[node.start_byte : at]
-            if same_line if to_line_end else at < node.end_byte:
-                return Quiet.COMMENT
-    return None
+def quiet(cursor: Cursor) -> Quiet | None:
+    """Why not to suggest anything here unless the user invokes it; None if nothing speaks against it."""
+    return next((reason for reason, applies in RULES if applies(cursor)), None)

@@ -1,0 +1,78 @@
+"""The cursor's view of its line, the lines around and the tree."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dgls.code.cursor import Cursor, Inside
+from dgls.code.document import Document, Span
+from dgls.code.syntax import parse
+
+
+def cursor_at(marked: str, language: str = "python", with_tree: bool = True) -> Cursor:
+    left, right = marked.split("|")
+    document = Document("untitled:1", 1, language, left + right)
+    return Cursor.at(document, len(left), parse(document, len(left)) if with_tree else None)
+
+
+@given(st.text(alphabet="a \t\r\n", max_size=20), st.integers(-2, 22))
+def test_at_any_offset_stays_on_a_line(text: str, offset: int) -> None:
+    cursor = Cursor.at(Document("untitled:1", 1, "python", text), offset)
+    assert cursor.document.line_text(cursor.line) == cursor.left + cursor.right
+    assert cursor.document.line_start(cursor.line) + len(cursor.left) == cursor.offset
+    clamped = min(max(0, offset), len(text))
+    assert clamped - cursor.offset == (text[clamped - 1 : clamped + 1] == "\r\n")
+
+
+@pytest.mark.parametrize(
+    ("marked", "span"), [("  |  \n", Span(2, 4)), ("x |  \n", Span(2, 2)), ("| x\n", Span(0, 0)), ("|", Span(0, 0))]
+)
+def test_span_covers_only_the_whitespace_that_ends_a_blank_line(marked: str, span: Span) -> None:
+    assert cursor_at(marked).span == span
+
+
+def test_lines_around_skip_blank_lines() -> None:
+    cursor = cursor_at("if a:\n\n    |\n\n    b()\n")
+    assert (cursor.line_above, cursor.above) == (0, "if a:")
+    assert (cursor.line_below, cursor.below) == (4, "    b()")
+
+
+def test_lines_around_without_any_are_none_and_empty() -> None:
+    cursor = cursor_at("\n|\n\n")
+    assert (cursor.line_above, cursor.above, cursor.line_below, cursor.below) == (None, "", None, "")
+
+
+@pytest.mark.parametrize(("below", "has_body"), [("    b()\n", True), ("b()\n", False), ("", False)])
+def test_has_body_needs_a_deeper_line_below(below: str, has_body: bool) -> None:
+    assert cursor_at(f"if a:|\n{below}").has_body is has_body
+
+
+@pytest.mark.parametrize(
+    ("marked", "language", "inside"),
+    [
+        ("x = 'a|b'\n", "python", "string"),
+        ("x = 'ab'|\n", "python", "code"),
+        ("x = f'{a|}'\n", "python", "code"),
+        ("x = '|\n", "python", "string"),
+        ("x = 1  # one|\n", "python", "comment"),
+        ("x = 1  # one\n|\n", "python", "code"),
+        ("a(); /* one| */\n", "javascript", "comment"),
+        ("a(); /* one */|\n", "javascript", "code"),
+        ("let a: string|;\n", "typescript", "code"),
+    ],
+)
+def test_inside_tells_strings_and_comments_from_code(marked: str, language: str, inside: Inside) -> None:
+    assert cursor_at(marked, language).inside == inside
+
+
+@pytest.mark.parametrize(("marked", "inside"), [("x = '|\n", "string"), ("x  # |\n", "comment"), ("x = |\n", "code")])
+def test_inside_without_a_tree_goes_by_the_line(marked: str, inside: Inside) -> None:
+    cursor = cursor_at(marked, with_tree=False)
+    assert (cursor.nodes, cursor.parses) == ((), False)
+    assert cursor.inside == inside
+
+
+def test_fields_are_computed_once() -> None:
+    cursor = cursor_at("def f():\n    return [a|]\n")
+    assert cursor.nodes is cursor.nodes
+    assert cursor.first_indents is cursor.first_indents
