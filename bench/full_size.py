@@ -16,10 +16,12 @@ from typing import Any
 import torch
 
 from dgls_engine.device import device_name, pick_device
-from dgls_engine.profile import ModelInfo, read_json, read_profile
+from dgls_engine.profile import ModelInfo, read_json
 from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.checkpoint import require_family
 from dgls_engine.weights.hub import embedded_folder
 from dgls_engine.weights.loader import LoadedModel
+from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.random_weights import random_model
 
 PUBLISHED: Mapping[str, Any] = {
@@ -135,7 +137,8 @@ def open_random(folder: Path, precision: str, device: str, prompt_tokens: int, p
         profile=profile,
     )
     tokenizer = Tokenizer(folder / "tokenizer.json")
-    loaded = LoadedModel(model, tokenizer, profile, where, model.dtype, info, folder)
+    dtype = next(model.parameters()).dtype
+    loaded = LoadedModel(require_family(own, folder), model, tokenizer, profile, where, dtype, info, folder)
     return loaded.with_profile({"confidence_threshold": 0.0, "max_prompt_tokens": prompt_tokens, "hole_policy": policy})
 
 

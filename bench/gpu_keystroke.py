@@ -16,8 +16,8 @@ from bench.latency import TYPED, Client, JournalEngine, percentile, replay
 from dgls.server.server import PREFILL_MS, serve
 from dgls.server.settings import Settings
 from dgls_engine.engine import Engine
-from dgls_engine.profile import read_profile
 from dgls_engine.types import Loading
+from dgls_engine.weights.profiles import read_profile
 from dgls_engine.worker import EngineLike
 
 

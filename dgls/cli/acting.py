@@ -26,9 +26,10 @@ from dgls.code.languages import FALLBACK, LANGUAGES, language_of
 from dgls.code.syntax import parse
 from dgls.errors import DglsError
 from dgls_engine.errors import EngineError
-from dgls_engine.profile import read_profile
+from dgls_engine.model.families import LARGE
 from dgls_engine.types import Limits
-from dgls_engine.weights.hub import PUBLISHED, installed
+from dgls_engine.weights.hub import installed
+from dgls_engine.weights.profiles import read_profile
 
 PIPED = "-"
 """Who names this as the file means standard input."""
@@ -190,4 +191,4 @@ def _taking_instructions() -> str:
                 return f"take --model {each.name}, which does, or leave --instruction out"
         except EngineError:
             continue
-    return f"{PUBLISHED} does (`dgls models pull {PUBLISHED}` fetches it); or leave --instruction out"
+    return f"{LARGE.name} does (`dgls models pull {LARGE.name}` fetches it); or leave --instruction out"

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from dgls.cli.targets import Lines, Place, kept, lines, place, target
 from dgls.server.settings import DTYPES
+from dgls_engine.model.families import LARGE
 
 _CHANGES_EPILOG = (
     "Exit codes: 0 if all went well, whether or not anything changed; 1 if --check found that something would "
@@ -179,7 +180,7 @@ def _calibrate(parser: argparse.ArgumentParser) -> None:
 def _models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
-    pull.add_argument("name", metavar="NAME", help="such as google/diffusiongemma-26B-A4B-it")
+    pull.add_argument("name", metavar="NAME", help=f"such as {LARGE.name}")
     clean = actions.add_parser("clean", help="remove packed experts whose model is gone")
     clean.add_argument("--all", action="store_true", help="remove all of them; the next load packs its own again")
 

@@ -27,11 +27,11 @@ from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summa
 from dgls.evaluation.running.attempt import Conditions, Count, Infiller
 from dgls.evaluation.running.calibration_fit import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
 from dgls_engine.calibration import Calibration
-from dgls_engine.profile import read_profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights import saved_calibration as own_calibration
 from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.hub import locate
+from dgls_engine.weights.profiles import read_profile
 
 KINDS: tuple[Kind, ...] = ("single-line", "multi-line")
 """Where suggestions come by themselves: not in the middle of words and lines."""

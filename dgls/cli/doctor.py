@@ -21,10 +21,10 @@ from dgls.code.syntax import grammar_of
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import EngineError
-from dgls_engine.model.diffusion_gemma.memory import PUBLISHED as PUBLISHED_ANATOMY
-from dgls_engine.profile import read_profile
+from dgls_engine.model.families import LARGE
 from dgls_engine.weights.checkpoint import read_checkpoint
-from dgls_engine.weights.hub import PUBLISHED, PUBLISHED_PROMPT, Installed, installed, locate
+from dgls_engine.weights.hub import Installed, installed, locate
+from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
 
 EDITORS = {
@@ -109,7 +109,7 @@ def _models() -> Iterator[Finding]:
         checkpoint = read_checkpoint(locate(chosen))
         profile, own = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
-        details, advice = fitting(checkpoint.config, profile.max_prompt_tokens)
+        details, advice = fitting(checkpoint, profile.max_prompt_tokens)
         state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
         yield Finding("model", state, advice, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, own))
@@ -119,9 +119,9 @@ def _models() -> Iterator[Finding]:
     for model in found:
         if model.name != chosen:
             yield _found(model)
-    if all(model.name != PUBLISHED for model in found):
-        details, _ = fitting(PUBLISHED_ANATOMY, PUBLISHED_PROMPT)
-        state = f"{PUBLISHED} is not in the local cache; `dgls models pull {PUBLISHED}` fetches it"
+    if all(model.name != LARGE.name for model in found):
+        details, _ = fitting(LARGE.size, LARGE.prompt_tokens)
+        state = f"{LARGE.name} is not in the local cache; `dgls models pull {LARGE.name}` fetches it"
         yield Finding("model", state, details=details)
 
 
@@ -131,7 +131,7 @@ def _found(model: Installed) -> Finding:
         return Finding("model", state, model.problem)
     try:
         checkpoint = read_checkpoint(model.folder)
-        details, advice = fitting(checkpoint.config, read_profile(model.folder).max_prompt_tokens)
+        details, advice = fitting(checkpoint, read_profile(model.folder).max_prompt_tokens)
     except EngineError as error:
         return Finding("model", state, str(error))
     return Finding("model", state, advice, details=details)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dgls.code.window import CountTokens
-from dgls_engine.profile import Profile, read_profile
+from dgls_engine.profile import Profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.hub import locate
+from dgls_engine.weights.profiles import read_profile
 
 
 @dataclass(frozen=True, slots=True)

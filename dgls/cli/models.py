@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
 from dgls.errors import DglsError
+from dgls_engine.model.families import LARGE
 from dgls_engine.weights.expert_cache import Entry, entries, sweep
-from dgls_engine.weights.hub import EMBEDDED, PUBLISHED, PullPlan, installed, published_requirements, pull
+from dgls_engine.weights.hub import EMBEDDED, PullPlan, installed, large_requirements, pull
 
 
 def run(options: Namespace) -> int:
@@ -41,10 +42,10 @@ def _list(console: Console) -> None:
             console.print("  comes with dgls, runs on any CPU", markup=False)
     if all(model.name != EMBEDDED for model in found):
         console.print(f"{EMBEDDED}: missing from this installation; reinstall dgls", style="red", markup=False)
-    if all(model.name != PUBLISHED for model in found):
-        console.print(PUBLISHED, style="bold", markup=False)
-        console.print(f"  not fetched; {published_requirements()}", markup=False)
-        console.print(f"  `dgls models pull {PUBLISHED}` fetches it", markup=False)
+    if all(model.name != LARGE.name for model in found):
+        console.print(LARGE.name, style="bold", markup=False)
+        console.print(f"  not fetched; {large_requirements()}", markup=False)
+        console.print(f"  `dgls models pull {LARGE.name}` fetches it", markup=False)
     kept = entries()
     for entry in kept:
         state = ", whose source is gone or another one now: `dgls models clean` removes it" if entry.orphaned else ""

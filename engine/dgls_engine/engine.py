@@ -30,9 +30,8 @@ from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.stopping import Deadline, StableAndSure
 from dgls_engine.loop.turns import Turn, next_turn
-from dgls_engine.model import kernels
-from dgls_engine.model.diffusion_gemma.captured import Captured
-from dgls_engine.model.diffusion_gemma.passes import Decoding, Eager
+from dgls_engine.model.family import OpenModel
+from dgls_engine.model.passes import Passes
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.prompt.prefill import Reading
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -45,8 +44,8 @@ from dgls_engine.weights.loader import LoadedModel, load
 
 
 class Engine:
-    """An open model. `clock` gives seconds; deadlines and timings are read from it. `captured`: whether decoder passes
-    are captured (`captured`); None: where our kernels run. With a `prefill_ms` prompts are as long as can be
+    """An open model. `clock` gives seconds; deadlines and timings are read from it. `captured`: whether passes over
+    canvases are captured; None: where our kernels run. With a `prefill_ms` prompts are as long as can be
     read in that time; what they hold then depends on the machine.
 
     Where memory runs out, a request fails, and prompts are shorter from then on: `profile` and `info` say how long."""
@@ -64,11 +63,10 @@ class Engine:
         self._clock = clock
         self._tokenizer = loaded.tokenizer
         self._length = length_policy(loaded.profile.hole_policy)
-        self._reading = Reading(loaded, clock, prefill_ms)
-        self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
-        self._captured: Captured | None = None
-        if kernels.usable(loaded.device) if captured is None else captured:
-            self._captured = Captured(loaded.model, self.profile.canvas_tokens, self.profile.pinned_signal)
+        specials = loaded.tokenizer.specials
+        self._model: OpenModel[Any] = loaded.family.open(loaded.model, loaded.profile, specials, captured)
+        self._reading = Reading(loaded, self._model, clock, prefill_ms)
+        self._vocabulary = Vocabulary(loaded.tokenizer, self._model.vocabulary, loaded.device)
 
     @classmethod
     def open(
@@ -123,7 +121,7 @@ class Engine:
         prompt_tokens, prefilled = self._reading.read(request.context, cancel)
         denoising = self._clock()
 
-        decoding = self._passes(loaded)
+        decoding = self._model.behind(self._reading.encoder.cache)
         redraft = self._redraft(loaded, decoding, request, cancel)
         calibration = self.profile.calibration
         filled: dict[int, Fill] = {}
@@ -166,7 +164,7 @@ class Engine:
 
     def warm(self) -> Iterator[None]:
         """Make ready for what is asked most, a part at each `next`: kernels are compiled, decoder passes captured."""
-        if self._captured is None:
+        if self._loaded is None or not self._model.captures:
             return
         shapes = usual_shapes(self.profile, self._length, len(self._reading.canvas_end))
         if not self._reading.encoder.ids:
@@ -177,7 +175,7 @@ class Engine:
         for batch, tokens in shapes:
             if self._loaded is None:
                 return
-            self._captured.behind(self._reading.encoder.cache).prepare(batch, tokens)
+            self._model.prepare(self._reading.encoder.cache, batch, tokens)
             yield
 
     def count(self, text: str) -> int:
@@ -190,8 +188,7 @@ class Engine:
             return
         device = self._loaded.device
         self._loaded = None
-        self._captured = None
-        del self._reading, self._vocabulary
+        del self._model, self._reading, self._vocabulary
         if device.type != "cpu":  # there it is given back at once, and looking for what is left takes its time
             release(device)
 
@@ -208,13 +205,6 @@ class Engine:
             raise EngineClosed("the engine is closed; open it again")
         return self._loaded
 
-    def _passes(self, loaded: LoadedModel) -> Decoding:
-        """Behind the prompt that is held."""
-        encoder = self._reading.encoder
-        if self._captured is not None:
-            return self._captured.behind(encoder.cache)
-        return Eager(loaded.model, encoder.cache.seen(), len(encoder.ids), self.profile.pinned_signal)
-
     def _follow(self) -> None:
         """Say how long prompts are now."""
         self.profile = self._reading.profile
@@ -222,8 +212,7 @@ class Engine:
 
     def _relieved(self, loaded: LoadedModel, error: NotEnoughMemory) -> NotEnoughMemory:
         """What to say of it, after all was let go of that can be made again."""
-        if self._captured is not None:
-            self._captured.forget()
+        self._model.forget()
         less = self._reading.drop()
         self._follow()
         reclaim(loaded.device, error)
@@ -246,7 +235,9 @@ class Engine:
             raise error
         return laid_out
 
-    def _redraft(self, loaded: LoadedModel, decoding: Decoding, request: InfillRequest, cancel: CancelToken) -> Redraft:
+    def _redraft(
+        self, loaded: LoadedModel, decoding: Passes[Any], request: InfillRequest, cancel: CancelToken
+    ) -> Redraft:
         """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
         if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
             return Redraft.untouched(request.segments)
@@ -260,7 +251,7 @@ class Engine:
     def _contest(
         self,
         loaded: LoadedModel,
-        decoding: Decoding,
+        decoding: Passes[Any],
         canvases: Sequence[Canvas],
         readers: Sequence[Reader],
         contested: int,

@@ -22,13 +22,11 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor
-from transformers import DiffusionGemmaForBlockDiffusion, DynamicCache
 
 from dgls_engine.errors import Cancelled, EngineClosed, EngineError
 from dgls_engine.loop.constraint import Vocabulary
 from dgls_engine.loop.sampler import entropy
 from dgls_engine.loop.stopping import Deadline
-from dgls_engine.model.diffusion_gemma.decoder import encode, encoder_masks
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.prompt.formats import ABOVE, BELOW, open_prompt
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -89,7 +87,8 @@ class Peer:
     """An open peer. `clock` gives seconds."""
 
     def __init__(self, loaded: LoadedModel, clock: Callable[[], float] = time.perf_counter) -> None:
-        used = used_by_peer(loaded.model)
+        causal = loaded.family.causal(loaded.model)
+        used = causal.parameters
         self.info: ModelInfo = replace(loaded.info, parameters=used, weight_bytes=used * loaded.dtype.itemsize)
         self.profile: Profile = loaded.profile
         self._loaded: LoadedModel | None = loaded
@@ -97,7 +96,7 @@ class Peer:
         self._tokenizer = loaded.tokenizer
         self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
         self._markers = Markers.of(loaded.tokenizer)
-        self._vocabulary = Vocabulary(loaded.tokenizer, loaded.model.model.decoder.vocab_size, loaded.device)
+        self._vocabulary = Vocabulary(loaded.tokenizer, causal.vocabulary, loaded.device)
 
     @classmethod
     def open(
@@ -137,7 +136,7 @@ class Peer:
         [span] = canvas.holes
         around = canvas.ids.tolist()
         given = self._markers.given(self._prompt.encode(request.context), around[: span.start], around[span.end :])
-        coming, cache = given, DynamicCache()
+        coming, causal = given, loaded.family.causal(loaded.model)
         most = min(len(span), request.limits.max_steps or len(span))
         ids: list[int] = []
         chances: list[float] = []
@@ -147,7 +146,7 @@ class Peer:
             if cancel.cancelled:
                 raise Cancelled("the request was cancelled")
             started = deadline.now()
-            row = self._held(self._forward(loaded, coming, cache), len(ids), canvas)
+            row = self._held(causal.read(coming), len(ids), canvas)
             probabilities = row.softmax(-1)
             token = int(row.argmax())
             ids.append(token)
@@ -189,31 +188,9 @@ class Peer:
     ) -> None:
         self.close()
 
-    def _forward(self, loaded: LoadedModel, coming: list[int], cache: DynamicCache) -> Tensor:
-        """Logits [V] of the token after `coming`, which are appended to what `cache` holds."""
-        start = cache.get_seq_length()
-        row = torch.tensor([coming], device=loaded.device)
-        window = loaded.model.model.decoder.text_config.sliding_window
-        masks = encoder_masks(start, start + len(coming), window, loaded.device)
-        return uncapped_logits(loaded.model, encode(loaded.model, row, cache, masks, start)[0, -1])
-
     def _held(self, row: Tensor, index: int, canvas: Canvas) -> Tensor:
         """`row` [V] of the hole's token `index`, with minus infinity for what may not stand there."""
         [span] = canvas.holes
         prefix = span.freed if index == 0 else b""
         row[self._vocabulary.banned(index >= span.min_tokens, prefix)] = -math.inf
         return row
-
-
-def uncapped_logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
-    """float32 logits [..., V] of hidden states [..., D]. The likeliest token is the same without the soft cap, which
-    would take a third of a training step here: every token is a target."""
-    raw: Tensor = model.lm_head(hidden)
-    return raw.float()
-
-
-def used_by_peer(model: DiffusionGemmaForBlockDiffusion) -> int:
-    """Parameters that run when the model is used causally: all but the self-conditioning ones."""
-    return sum(map(torch.numel, model.parameters())) - sum(
-        map(torch.numel, model.model.decoder.self_conditioning.parameters())
-    )

@@ -1,27 +1,23 @@
 """How to infill with a model: the `Profile` read beside its weights, and the `ModelInfo` told about it.
 
-Reads JSON files only: it knows neither tensors nor token ids, imports no torch and may be used from any thread.
-A profile is our `infill.json` over `generation_config.json` and `config.json` over the defaults below, which are
-the published ones of DiffusionGemma.
+`weights.profiles` reads a profile. Plain values: no tensors, no token ids, no torch; any thread.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, get_args
 
 from dgls_engine.calibration import Calibration
-from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
+from dgls_engine.errors import BrokenCheckpoint
 
 PromptFormat = Literal["raw", "chat"]
 HolePolicy = Literal["pad", "batch", "fixed"]
 PinnedSignal = Literal["always", "after-first", "never"]
 
 INFILL_FILE = "infill.json"
-CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,25 +95,6 @@ class ModelInfo:
         return self.device.split(":")[0] in ("cuda", "mps")
 
 
-def read_profile(folder: Path) -> Profile:
-    """The profile of the checkpoint in `folder`. Raises `BrokenCheckpoint` naming the file and what is wrong in it,
-    and `UnsupportedModel` for a model that says nowhere how it wants to be prompted."""
-    config = read_json(folder / "config.json")
-    values = _defaults(folder, config) | _generation_values(folder)
-    if (folder / INFILL_FILE).is_file():
-        own = read_json(folder / INFILL_FILE)
-        unknown = sorted(set(own) - set(_types()))
-        if unknown:
-            raise BrokenCheckpoint(f"{folder / INFILL_FILE}: unknown keys {', '.join(unknown)}; remove them")
-        values |= own
-    if "prompt_format" not in values:
-        raise UnsupportedModel(
-            f"{folder} has neither a chat template nor an {INFILL_FILE}, so its prompt format is unknown; "
-            "take an instruction-tuned checkpoint"
-        )
-    return _checked(values, folder)
-
-
 def read_json(path: Path) -> dict[str, Any]:
     """The JSON object in `path`. Raises `BrokenCheckpoint` when there is none."""
     try:
@@ -129,69 +106,3 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise BrokenCheckpoint(f"{path} does not hold a JSON object; fetch the model again")
     return value
-
-
-def has_chat_template(folder: Path) -> bool:
-    """Whether the checkpoint brings a chat template, in a file of its own or in the tokenizer's config."""
-    if any((folder / name).is_file() for name in CHAT_TEMPLATE_FILES):
-        return True
-    config = folder / "tokenizer_config.json"
-    return config.is_file() and "chat_template" in read_json(config)
-
-
-def _defaults(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    canvas = config.get("canvas_length")
-    if not isinstance(canvas, int) or canvas < 4:
-        raise BrokenCheckpoint(f"{folder / 'config.json'}: canvas_length should be a number of tokens, not {canvas!r}")
-    text = config.get("text_config")
-    reach = text.get("max_position_embeddings") if isinstance(text, dict) else None
-    prompt = 4096 if not isinstance(reach, int) else max(0, min(4096, reach - canvas))
-    values: dict[str, Any] = {
-        "hole_policy": "batch",
-        "canvas_tokens": canvas,
-        "max_prompt_tokens": prompt,
-        # What stands before tells more than what follows. The prompt shows the rest, and every length that is tried
-        # pays for these anew: with a hole of 48 and the token that closes it they are 128, one of `canvas.WIDTHS`.
-        "before_tokens": min(canvas * 3 // 8, 48),
-        "after_tokens": min(canvas // 4, 31),
-    }
-    return values | ({"prompt_format": "chat"} if has_chat_template(folder) else {})
-
-
-def _generation_values(folder: Path) -> dict[str, Any]:
-    path = folder / "generation_config.json"
-    if not path.is_file():
-        return {}
-    config = read_json(path)
-    sampler = config.get("sampler_config")
-    found = {
-        "max_steps": config.get("max_denoising_steps"),
-        "entropy_bound": sampler.get("entropy_bound") if isinstance(sampler, dict) else None,
-        **{name: config.get(name) for name in ("t_min", "t_max", "stability_threshold", "confidence_threshold")},
-    }
-    return {name: value for name, value in found.items() if value is not None}
-
-
-def _checked(values: Mapping[str, Any], folder: Path) -> Profile:
-    for name, value in values.items():
-        wanted = _types()[name]
-        numeric = float if wanted == "float" else int
-        right = (
-            isinstance(value, (int, numeric)) and not isinstance(value, bool) if wanted in ("int", "float") else True
-        )
-        if not right:
-            raise BrokenCheckpoint(
-                f"the settings beside the model in {folder}: {name} should be a number, not {value!r}"
-            )
-    try:
-        return Profile(**cast(Any, dict(values) | _calibration(values)))
-    except (ValueError, TypeError) as error:
-        raise BrokenCheckpoint(f"the settings beside the model in {folder} do not fit together: {error}") from None
-
-
-def _calibration(values: Mapping[str, Any]) -> dict[str, Calibration]:
-    return {"calibration": Calibration.from_json(values["calibration"])} if "calibration" in values else {}
-
-
-def _types() -> dict[str, str]:
-    return {own.name: str(own.type) for own in fields(Profile)}

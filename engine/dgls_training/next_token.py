@@ -21,8 +21,9 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import DiffusionGemmaForBlockDiffusion, DynamicCache
 
+from dgls_engine.model.diffusion_gemma.causal import uncapped_logits
 from dgls_engine.model.diffusion_gemma.decoder import encode, encoder_masks
-from dgls_engine.peer import Markers, uncapped_logits
+from dgls_engine.peer import Markers
 from dgls_training.examples import Example
 
 

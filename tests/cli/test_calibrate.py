@@ -12,8 +12,9 @@ import pytest
 
 import dgls_engine
 from dgls.evaluation.cases.case import Case
-from dgls_engine.profile import ModelInfo, Profile, read_profile
+from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Piece, Pinned, Step, Timings
+from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
 from tests.cli.conftest import Run
 from tests.engine.checkpoints import raw_checkpoint

@@ -16,7 +16,6 @@ import dgls.cli.doctor
 import dgls.cli.models
 from dgls import cli
 from dgls_engine.calibration import Calibration
-from dgls_engine.model.diffusion_gemma.memory import footprint
 from dgls_engine.model.diffusion_gemma.skeleton import described
 from dgls_engine.weights.expert_cache import Writing, entry_of
 from dgls_engine.weights.hub import Installed, PullPlan, RemoteFile
@@ -126,7 +125,7 @@ def test_off_a_gpu_the_doctor_names_the_precision_that_fits(
 ) -> None:
     """`auto` takes bfloat16 there."""
     monkeypatch.setattr("dgls_engine.weights.precision._SMALL", 0)
-    needed = footprint(described(json.loads((model / "config.json").read_text())), "fp8", 2, 64, fused=False).total
+    needed = described(json.loads((model / "config.json").read_text())).footprint("fp8", 2, 64, fused=False).total
     monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])
     leave(needed, monkeypatch)
     assert "`dgls.dtype` (or `--dtype`) fp8 fits" in run("doctor").out

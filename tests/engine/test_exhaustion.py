@@ -14,8 +14,7 @@ from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillReques
 from dgls_engine import engine as engines
 from dgls_engine.errors import BrokenCheckpoint, Cancelled, NotEnoughMemory
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.weights import loader
-from dgls_engine.weights import streaming as filling
+from dgls_engine.model.diffusion_gemma.family import DiffusionGemma
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import raw_checkpoint
 
@@ -121,18 +120,20 @@ def test_what_was_loaded_before_opening_failed_is_given_back_though_the_error_is
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
 ) -> None:
     held: list[weakref.ref[Any]] = []
-    build = loader.build
+    build = DiffusionGemma.build
 
-    def noted(config: Any) -> Any:
-        model = build(config)
+    def noted(family: DiffusionGemma, config: Any, shapes: Any) -> Any:
+        model = build(family, config, shapes)
         held.append(weakref.ref(model))
         return model
 
     def fails(*_: Any) -> None:
         raise error
 
-    monkeypatch.setattr(loader, "build", noted)
-    monkeypatch.setattr(*((filling, "finish") if place == "amid the weights" else (engines, "Vocabulary")), fails)
+    monkeypatch.setattr(DiffusionGemma, "build", noted)
+    monkeypatch.setattr(
+        *((DiffusionGemma, "finish") if place == "amid the weights" else (engines, "Vocabulary")), fails
+    )
     with pytest.raises(NotEnoughMemory if error is OUT else type(error)) as failed:
         Engine.open(raw_checkpoint(tmp_path), "cpu")
     gc.collect()

@@ -11,10 +11,12 @@ import pytest
 from dgls.server.settings import InlineCompletionSettings
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
 from dgls_engine.model.widths import WIDTHS
-from dgls_engine.profile import Profile, read_profile
+from dgls_engine.profile import Profile
+from dgls_engine.weights.profiles import read_profile
 
 PROFILE = Profile("raw", "pad", canvas_tokens=64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
-CONFIG = {"canvas_length": 256, "text_config": {"max_position_embeddings": 131072}}
+KIND = {"architectures": ["DiffusionGemmaForBlockDiffusion"], "model_type": "diffusion_gemma"}
+CONFIG = {**KIND, "canvas_length": 256, "text_config": {"max_position_embeddings": 131072}}
 
 
 def checkpoint(folder: Path, template: bool = True, **files: object) -> Path:
@@ -51,7 +53,7 @@ def test_our_file_wins_over_the_generation_config(tmp_path: Path) -> None:
 
 
 def test_prompt_and_canvas_fit_the_models_positions(tmp_path: Path) -> None:
-    config = {"canvas_length": 64, "text_config": {"max_position_embeddings": 512}}
+    config = {**KIND, "canvas_length": 64, "text_config": {"max_position_embeddings": 512}}
     assert read_profile(checkpoint(tmp_path, config=config)).max_prompt_tokens == 512 - 64
 
 
@@ -86,7 +88,7 @@ def test_a_wrong_value_is_named(tmp_path: Path, infill: object, words: str) -> N
 
 def test_a_config_without_canvas_is_broken(tmp_path: Path) -> None:
     with pytest.raises(BrokenCheckpoint, match="canvas_length"):
-        read_profile(checkpoint(tmp_path, config={}))
+        read_profile(checkpoint(tmp_path, config=KIND))
 
 
 def test_a_profile_cannot_be_made_wrong() -> None:

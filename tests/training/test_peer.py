@@ -12,8 +12,9 @@ import torch
 from transformers import DynamicCache
 
 from dgls_engine.errors import Cancelled, EngineClosed, EngineError
+from dgls_engine.model.diffusion_gemma.causal import CausalEncoder
 from dgls_engine.model.diffusion_gemma.decoder import encode, encoder_masks, logits
-from dgls_engine.peer import Markers, Peer, is_peer, mark_as_peer, used_by_peer
+from dgls_engine.peer import Markers, Peer, is_peer, mark_as_peer
 from dgls_engine.prompt.formats import RawPrompt
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Pad
@@ -88,7 +89,7 @@ def infill(peer: Peer, request: InfillRequest) -> tuple[list[Step], Infill]:
 def test_peer_of_matches_denoisers_parameter_count() -> None:
     shape = Architecture()
     denoiser = sum(parameter.numel() for parameter in new_model(shape, seed=0).parameters())
-    assert abs(used_by_peer(new_model(peer_of(shape), seed=0)) / denoiser - 1) < 0.01
+    assert abs(CausalEncoder(new_model(peer_of(shape), seed=0)).parameters / denoiser - 1) < 0.01
 
 
 def test_collate_example_orders_prefix_suffix_middle(tokenizer: Tokenizer) -> None:

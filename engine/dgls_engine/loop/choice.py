@@ -19,7 +19,7 @@ from dgls_engine.loop.constraint import Constraint, Rules
 from dgls_engine.loop.sampler import Sampler, entropy
 from dgls_engine.model import kernels
 from dgls_engine.model.batches import sent
-from dgls_engine.model.family import Head
+from dgls_engine.model.passes import Head
 
 Report = tuple[list[int], list[float], list[float]]
 """Of each hole row: the best token, the entropy in nats at the step's temperature, and the logarithm of the best

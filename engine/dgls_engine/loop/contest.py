@@ -18,7 +18,7 @@ from dgls_engine.loop.denoise import Candidate, Progress, denoise
 from dgls_engine.loop.sampler import Schedule
 from dgls_engine.loop.seam import surprises
 from dgls_engine.loop.stopping import Deadline
-from dgls_engine.model.family import Passes
+from dgls_engine.model.passes import Passes
 from dgls_engine.types import CancelToken, Finish
 
 DROP_AT, KEEP = 2, 4

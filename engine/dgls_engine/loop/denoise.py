@@ -23,7 +23,7 @@ from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.sampler import Sampler, Schedule
 from dgls_engine.loop.stopping import Deadline
 from dgls_engine.model.batches import places, sent, stacked
-from dgls_engine.model.family import Carry, Passes
+from dgls_engine.model.passes import Carry, Passes
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.types import CancelToken, Finish
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from dgls_engine.model.family import JUDGED_ROWS, Head
+from dgls_engine.model.family import JUDGED_ROWS
+from dgls_engine.model.passes import Head
 
 
 def likelihoods(head: Head, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:

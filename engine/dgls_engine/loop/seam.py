@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dgls_engine.loop.likelihood import likelihoods
 from dgls_engine.model.batches import places, stacked
-from dgls_engine.model.family import Passes
+from dgls_engine.model.passes import Passes
 from dgls_engine.text.canvas import Canvas
 
 AFTER, BEFORE = 8, 4

@@ -1,27 +1,32 @@
-"""The port between the denoising loop and a model's architecture: what the loop asks of a forward pass.
+"""The port to model families: what the engine asks of an architecture, from a checkpoint's config to an open model.
 
-    prompt: KeptPrompt      # keys and values of the prompt's tokens
-    passes: Passes          # passes over canvases behind that prompt; `passes.head` turns hidden states into logits
-    carry: Carry            # what one step leaves for the next; the loop hands it on without looking inside
+    family = family_of(config)                          # model.families
+    size = family.size(config)                          # does it fit?
+    module = family.build(config, shapes)               # no weights yet; the loader fills its slots
+    family.finish(module, device)
+    model = family.open(module, profile, specials)      # what the loop and the encoder run
 
-Knows neither text nor sampling. Runs on the engine thread. Shapes: B canvases, C canvas, R rows of all canvases,
-D hidden, V vocabulary.
+A family lies in one folder of `model` and is listed in `model.families`. This module, and what a family does before
+`build`, imports no torch: `dgls doctor` and the remote client use that half. Runs on the thread that loads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from dgls_engine.model.batches import Places
+    from dgls_engine.model.packing import Packed
+    from dgls_engine.model.passes import KeptPrompt, Passes
+    from dgls_engine.model.slots import Site, Slot
+    from dgls_engine.profile import Profile
 
 JUDGED_ROWS = 128
-"""Rows whose logits exist at a time when tokens are judged: what a footprint counts on."""
+"""Rows whose logits exist at a time when tokens are judged: a footprint counts on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,101 +49,145 @@ class Footprint:
         return sum(getattr(self, part.name) for part in fields(self))
 
 
-class Carry(Protocol):
-    """What one step leaves for the next beside the canvases' ids. Opaque to the loop."""
-
-    def kept(self, batch: Tensor, width: int) -> Self:
-        """For the canvases `batch` [b] alone, cut to `width`."""
-        ...
-
-    def next(self, rows: Places, signal: Tensor | None) -> Self:
-        """For the next step; `signal` is what `Head.signal` or `Head.mean` gave for the hole rows."""
-        ...
-
-
-class Head(Protocol):
-    """From hidden states to tokens, and from tokens' probabilities to a signal for the next step."""
+class Size(Protocol):
+    """How large a model is, computed from its config before a byte of it is read."""
 
     @property
-    def device(self) -> torch.device: ...
+    def values(self) -> int:
+        """Weights; tied ones count once."""
+        ...
 
     @property
-    def cap(self) -> float | None:
-        """Logits are cap * tanh(raw / cap); None: they are the raw ones."""
+    def packs(self) -> bool:
+        """Whether it has experts, whose weights can be kept in fewer bits."""
         ...
 
-    def raw(self, hidden: Tensor) -> Tensor:
-        """Raw logits [..., V], in the weights' dtype."""
-        ...
-
-    def logits(self, hidden: Tensor) -> Tensor:
-        """Logits [..., V] in float32."""
-        ...
-
-    def signal(self, logits: Tensor) -> Tensor | None:
-        """The signal [R, D] of a step's logits [R, V], None for families without one."""
-        ...
-
-    def mean(self, probabilities: Tensor) -> Tensor | None:
-        """The same of `probabilities` [R, V] in the weights' dtype."""
+    def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
+        """With experts in `precision` and all else in `plain_bytes` a value. `fused`: with Triton's kernels."""
         ...
 
 
-C = TypeVar("C", bound=Carry)
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A model on the hub, under its `name`. `unused_bytes` are downloaded with it and never read."""
+
+    name: str
+    size: Size
+    prompt_tokens: int
+    unused_bytes: int = 0
 
 
-class Passes(Protocol[C]):
-    """Forward passes over canvases behind one prompt."""
+K = TypeVar("K", bound="KeptPrompt")
+
+
+class OpenModel(Protocol[K]):
+    """A model with its weights, ready to run. Lives on the engine thread."""
 
     @property
-    def head(self) -> Head: ...
+    def vocabulary(self) -> int:
+        """V: how many logits a row has."""
+        ...
 
     @property
-    def device(self) -> torch.device: ...
+    def mask(self) -> int | None:
+        """The id that an undecided position shows, where decided ones stay decided (`loop.masked`). None: an undecided
+        position shows a random token, and every step may change every position (`loop.uniform`)."""
+        ...
 
     @property
-    def asynchronous(self) -> bool:
-        """Whether `run` leaves the work to a device of its own: then the next pass can be under way while the host is
-        busy with the step before (0.3 to 0.5 ms of text, of a step that takes 6)."""
+    def captures(self) -> bool:
+        """Whether passes are captured, a shape at a time, so that `prepare` saves time later."""
         ...
 
-    def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> C:
-        """Before the first step over `ids` [B, C]; `rows` are the hole rows, those that are `drafted` [R] hold text."""
+    def keep(self, capacity: int) -> K:
+        """An empty prompt with room for `capacity` tokens."""
         ...
 
-    def judging(self, ids: Tensor, unseen: Places) -> C:
-        """For one pass that judges canvases: `ids` [B, C] is the text; the `unseen` rows show noise in its stead."""
+    def behind(self, prompt: K) -> Passes[Any]:
+        """Passes over canvases behind the tokens that `prompt` holds now."""
         ...
 
-    def run(self, ids: Tensor, carry: C, lengths: Sequence[int], rows: Places) -> Tensor:
-        """Hidden states [R, D] that predict the tokens at `rows`, of the canvases `ids` [B, C].
+    def prepare(self, prompt: K, batch: int, tokens: int) -> None:
+        """Capture what passes over `batch` canvases of `tokens` tokens will need."""
+        ...
 
-        Of canvas b only the first `lengths[b]` positions count; the rest pads it.
+    def forget(self) -> None:
+        """Free all memory that can be filled again."""
+        ...
+
+
+class Causal(Protocol):
+    """The model as an autoregressive one: it reads tokens once, from left to right."""
+
+    @property
+    def vocabulary(self) -> int: ...
+
+    @property
+    def parameters(self) -> int:
+        """How many of the model's parameters run."""
+        ...
+
+    def read(self, ids: Sequence[int]) -> Tensor:
+        """Logits [V] in float32 of the token behind `ids`, which stand behind all that was read before."""
+        ...
+
+
+class Family(Protocol):
+    """One architecture, or several that share their passes. Stateless."""
+
+    @property
+    def architectures(self) -> Mapping[str, str]:
+        """What a `config.json` calls them: an architecture to its `model_type`."""
+        ...
+
+    @property
+    def adapter_files(self) -> tuple[str, ...]:
+        """Safetensors files that are read beside the weights where they exist."""
+        ...
+
+    def skips(self, name: str) -> bool:
+        """Whether the stored tensor `name` is no part of what is run, such as a vision tower."""
+        ...
+
+    def defaults(self, config: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
+        """Fields of the profile that `config.json` and `generation_config.json` ({} if there is none) settle.
+
+        Raises `ValueError` that says what is wrong in `config.json`.
         """
         ...
 
-
-class KeptPrompt(Protocol):
-    """The keys and values of a prompt's tokens, with room for `capacity` of them."""
-
-    @property
-    def tokens(self) -> int: ...
-    @property
-    def capacity(self) -> int: ...
-
-    @property
-    def chunk(self) -> int:
-        """How many tokens are best encoded between two looks at the cancel token."""
+    def vocabulary(self, config: Mapping[str, Any]) -> int | None:
+        """V as the config has it, None if it does not say."""
         ...
 
-    def crop(self, length: int) -> int:
-        """Keep the first `length` tokens; returns how many could be kept, `length` or 0."""
+    def size(self, config: Mapping[str, Any]) -> Size:
+        """Mistakes in the config surface as any kind of exception, here and in `build`."""
         ...
 
-    def extend(self, ids: Sequence[int]) -> None:
-        """Encode at most `chunk` more tokens behind those that are held."""
+    def build(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+        """The modules on the meta device, in evaluation mode. `shapes` are the stored tensors': they tell which
+        optional parts, such as an adapter, the checkpoint has."""
         ...
 
-    def grown(self, capacity: int) -> Self:
-        """The same prompt with more room, in buffers of its own."""
+    def sites(self, slots: Sequence[Slot]) -> list[Site]:
+        """The experts among the slots, in the order of their layers."""
+        ...
+
+    def install(self, module: nn.Module, gate_up: Packed, down: Packed) -> None:
+        """Put packed weights in place of the plain ones of a site's module."""
+        ...
+
+    def finish(self, module: nn.Module, device: torch.device) -> None:
+        """Compute what is not stored, once every slot is filled."""
+        ...
+
+    def open(
+        self, module: nn.Module, profile: Profile, specials: Mapping[str, int], captured: bool | None = None
+    ) -> OpenModel[Any]:
+        """`specials`: the ids of special tokens by their spelling. `captured`: whether passes are captured; None: where
+        our kernels run. Raises `UnsupportedModel` where profile or tokenizer lack what the family needs."""
+        ...
+
+    def causal(self, module: nn.Module) -> Causal:
+        """To compare with: the same weights, used autoregressively."""
         ...

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 import torch
 
 from dgls_engine.errors import Cancelled
-from dgls_engine.model.family import KeptPrompt
+from dgls_engine.model.passes import KeptPrompt
 from dgls_engine.types import CancelToken
 
 K = TypeVar("K", bound=KeptPrompt)

@@ -30,7 +30,7 @@ BELOW, ABOVE = "<|below|>", "<|above|>"
 """The special tokens of the `raw` format."""
 
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
-"""What opens and closes a thought in Gemma's vocabulary, unless the tokenizer's config names others."""
+"""What opens and closes a thought, unless the tokenizer's config names others."""
 
 _STEPS = 8
 """A text is shortened in steps of this part of its budget."""

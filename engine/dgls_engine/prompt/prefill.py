@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any
 
 from dgls_engine.device import finish
 from dgls_engine.errors import Cancelled
-from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
+from dgls_engine.model.family import OpenModel
 from dgls_engine.profile import Profile
 from dgls_engine.prompt.budget import TELLING, PromptBudget
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
@@ -27,8 +28,10 @@ _LEAST = 1024
 class Reading:
     """`clock` gives seconds; `prefill_ms` is how long reading all of a prompt may take, None: as long as it takes."""
 
-    def __init__(self, loaded: LoadedModel, clock: Callable[[], float], prefill_ms: float | None) -> None:
-        self._loaded = loaded
+    def __init__(
+        self, loaded: LoadedModel, model: OpenModel[Any], clock: Callable[[], float], prefill_ms: float | None
+    ) -> None:
+        self._loaded, self._model = loaded, model
         self._clock = clock
         self._budget = PromptBudget(loaded.profile.max_prompt_tokens, prefill_ms)
         self._use(loaded.profile)
@@ -78,9 +81,9 @@ class Reading:
         # Typing inside the region leaves the context as it is, and tokenising one of 4,096 tokens took 37 ms (CPU).
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
-    def _new_encoder(self) -> Encoder[PromptCache]:
+    def _new_encoder(self) -> Encoder[Any]:
         """With room for all of a prompt from the start: other buffers would void what was captured."""
-        return Encoder(keeper(self._loaded.model), capacity=max(_LEAST, self._profile.max_prompt_tokens))
+        return Encoder(self._model.keep, capacity=max(_LEAST, self._profile.max_prompt_tokens))
 
     def _measure(self, tokens: int, started: float) -> None:
         if self._budget.measures and tokens >= TELLING:

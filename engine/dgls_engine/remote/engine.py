@@ -22,7 +22,7 @@ from typing import Self, TypeVar
 from dgls_engine.errors import EngineClosed, EngineError, RequestTooLarge, ServerUnfit, ServerUnreachable
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.turns import Turn, next_turn
-from dgls_engine.profile import ModelInfo, Profile, read_json, read_profile
+from dgls_engine.profile import ModelInfo, Profile, read_json
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.remote import judging as reading
 from dgls_engine.remote.address import Address
@@ -38,7 +38,9 @@ from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Redraft, keeps, sketch
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Step, Timings, Trial
+from dgls_engine.weights.checkpoint import require_family
 from dgls_engine.weights.hub import locate
+from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
 
 T = TypeVar("T")
@@ -263,6 +265,5 @@ class RemoteEngine:
 
 
 def _vocabulary(folder: Path, tokenizer: Tokenizer) -> int:
-    text = read_json(folder / "config.json").get("text_config")
-    size = text.get("vocab_size") if isinstance(text, dict) else None
-    return size if isinstance(size, int) else tokenizer.size
+    config = read_json(folder / "config.json")
+    return require_family(config, folder).vocabulary(config) or tokenizer.size

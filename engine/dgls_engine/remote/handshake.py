@@ -105,7 +105,7 @@ def cannot_pin(address: Address, version: str = "") -> ServerUnfit:
 
 
 def _what_is_needed() -> str:
-    return f"dgls needs {NEEDED} or later that serves a DiffusionGemma model"
+    return f"dgls needs {NEEDED} or later that serves a text-diffusion model"
 
 
 async def _require_vocabulary(transport: Transport, address: Address, model: str, tokenizer: Tokenizer) -> None:

@@ -2,7 +2,7 @@
 
 Wraps `tokenizers` and adds what infilling needs: the user's text never becomes a special token, a token's bytes
 can be looked up, and so can all tokens that extend a given beginning (token healing). Two kinds of vocabulary
-are understood: byte-level BPE, and Gemma's SentencePiece style (U+2581 stands for a space, `<0xNN>` for a byte).
+are understood: byte-level BPE, and SentencePiece's style (U+2581 stands for a space, `<0xNN>` for a byte).
 It knows no model and no tensor, imports no torch, and may be used from any thread.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -57,9 +57,10 @@ class Tokenizer:
         spellings = {spelling for _, spelling in named}
         self.special_ids = frozenset(id for id, token in known.items() if token.special or token.content in spellings)
         """The ids that no text can produce and that decode to nothing."""
-        self._special_names = {self._contents[id]: id for id in self.special_ids}
+        self.specials: Mapping[str, int] = {self._contents[id]: id for id in self.special_ids}
+        """Special tokens by their spelling."""
         # Marks as special what only the config calls so; then their spelling in a text is read as plain text.
-        self._backend.add_special_tokens([AddedToken(name, special=True) for name in self._special_names])
+        self._backend.add_special_tokens([AddedToken(name, special=True) for name in self.specials])
         self._backend.encode_special_tokens = True
         self.roles = {role: spelling for role, spelling in named if role.endswith("_token")}
         """What the config calls special tokens (`bos_token`, `pad_token`, ...), for a chat template."""
@@ -75,20 +76,20 @@ class Tokenizer:
         """The id that fills what a text leaves of a canvas."""
         if "pad_token" in self.roles:
             return self.id_of(self.roles["pad_token"])
-        for name, id in self._special_names.items():
+        for name, id in self.specials.items():
             if name.strip("<|>[]").lower() == "pad":
                 return id
         raise BrokenCheckpoint(f"{self.path} names no padding token; its tokenizer_config.json should")
 
     def has(self, special_name: str) -> bool:
         """Whether there is a special token of this spelling."""
-        return special_name in self._special_names
+        return special_name in self.specials
 
     def id_of(self, special_name: str) -> int:
         """The id of a special token by its spelling. Raises `BrokenCheckpoint` if there is none."""
-        if special_name not in self._special_names:
+        if special_name not in self.specials:
             raise BrokenCheckpoint(f"{self.path} has no special token {special_name!r}, which the prompt needs")
-        return self._special_names[special_name]
+        return self.specials[special_name]
 
     def encode(self, text: str) -> list[int]:
         """Ids of `text`, which is plain text whatever it spells; lone surrogates are read as U+FFFD."""
@@ -105,11 +106,11 @@ class Tokenizer:
 
     def encode_scaffold(self, text: str) -> list[int]:
         """Ids of text that we or a chat template wrote: the spelling of a special token becomes its id."""
-        if not self._special_names:
+        if not self.specials:
             return self.encode(text)
         ids: list[int] = []
         for part in self._special_pattern.split(text):
-            ids += [self._special_names[part]] if part in self._special_names else self.encode(part)
+            ids += [self.specials[part]] if part in self.specials else self.encode(part)
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
@@ -134,7 +135,7 @@ class Tokenizer:
         # A vocabulary may reach a special id through its merges: keep the spelling's first character apart.
         ids = []
         for part in self._special_pattern.split(text):
-            for piece in (part[:1], part[1:]) if part in self._special_names else (part,):
+            for piece in (part[:1], part[1:]) if part in self.specials else (part,):
                 ids += self._backend.encode(piece, add_special_tokens=False).ids
         if not self.special_ids.isdisjoint(ids):
             raise UnsupportedModel(f"{self.path} turns plain text into special tokens; such a tokenizer is not safe")
@@ -142,7 +143,7 @@ class Tokenizer:
 
     @cached_property
     def _special_pattern(self) -> re.Pattern[str]:
-        names = sorted(self._special_names, key=len, reverse=True)
+        names = sorted(self.specials, key=len, reverse=True)
         return re.compile("(" + "|".join(map(re.escape, names)) + ")")
 
     @cached_property

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from dgls_engine.errors import BrokenCheckpoint, ModelNotFound, UnsupportedModel
+from dgls_engine.model.families import FAMILIES, LARGE, family_of
+from dgls_engine.model.family import Family
 from dgls_engine.profile import read_json
 
-ARCHITECTURE = "DiffusionGemmaForBlockDiffusion"
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 
@@ -45,9 +46,10 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that holds a model of our architecture, every file of it present and whole."""
+    """A folder that holds a model of a family that we run, every file of it present and whole."""
 
     folder: Path
+    family: Family
     config: Mapping[str, Any]
     tensors: Mapping[str, StoredTensor]
 
@@ -65,10 +67,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     if not (folder / "config.json").is_file():
         raise ModelNotFound(f"{folder} holds no model: there is no config.json in it")
     config = read_json(folder / "config.json")
-    refuse_foreign(config, folder)
+    family = require_family(config, folder)
     tensors: dict[str, StoredTensor] = {}
     wanted = _weight_files(folder)
-    for file in sorted(set(wanted.values()) or _unindexed_files(folder)):
+    adapters = [folder / name for name in family.adapter_files if (folder / name).is_file()]
+    for file in [*sorted(set(wanted.values()) or _unindexed_files(folder)), *adapters]:
         for name, tensor in read_header(file).items():
             if name in tensors:
                 raise BrokenCheckpoint(f"{name} stands in {tensors[name].file.name} and in {file.name} of {folder}")
@@ -76,23 +79,27 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     lost = sorted(name for name, file in wanted.items() if name not in tensors or tensors[name].file != file)
     if lost:
         raise BrokenCheckpoint(f"{listed(lost)} stand in {folder / INDEX_FILE}, but not in the files it names")
-    return Checkpoint(folder, config, tensors)
+    return Checkpoint(folder, family, config, tensors)
 
 
-def refuse_foreign(config: Mapping[str, Any], folder: Path) -> None:
-    """Raises `UnsupportedModel` unless the config is of our architecture, unquantised, and brings no code."""
+def require_family(config: Mapping[str, Any], folder: Path) -> Family:
+    """The family of a config. Raises `UnsupportedModel` if there is none, if the weights are quantised, and for a model
+    that brings code."""
     if "auto_map" in config:
         raise UnsupportedModel(f"the model in {folder} wants to run code of its own (auto_map), which is never done")
-    architectures = config.get("architectures") or [f"model type {config.get('model_type')!r}"]
-    if ARCHITECTURE not in architectures or config.get("model_type") != "diffusion_gemma":
+    family = family_of(config)
+    if family is None:
+        architectures = config.get("architectures") or [f"model type {config.get('model_type')!r}"]
+        known = [name for each in FAMILIES for name in each.architectures]
         raise UnsupportedModel(
-            f"the model in {folder} is a {', '.join(map(str, architectures))}; only {ARCHITECTURE} can infill, "
-            "such as google/diffusiongemma-26B-A4B-it"
+            f"the model in {folder} is a {', '.join(map(str, architectures))}; only {_either(known)} can infill, "
+            f"such as {LARGE.name}"
         )
     if config.get("quantization_config"):
         raise UnsupportedModel(
             f"the weights in {folder} are quantised, which is not supported; take the bf16 checkpoint"
         )
+    return family
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:
@@ -132,6 +139,10 @@ def listed(names: list[str], limit: int = 3) -> str:
     """The first few names and how many there are: for error messages."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more ({len(names)} in all)" if rest > 0 else "")
+
+
+def _either(names: list[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _end_of(entry: dict[str, Any]) -> int:

@@ -15,21 +15,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
-from dgls_engine.model.diffusion_gemma.memory import PUBLISHED as PUBLISHED_ANATOMY
-from dgls_engine.model.diffusion_gemma.memory import footprint
+from dgls_engine.model.families import LARGE
 from dgls_engine.profile import read_json
-from dgls_engine.weights.checkpoint import read_checkpoint, refuse_foreign
+from dgls_engine.weights.checkpoint import read_checkpoint, require_family
 
 EMBEDDED = "embedded"
-PUBLISHED = "google/diffusiongemma-26B-A4B-it"
-"""The full model, which `dgls models` offers."""
-
-PUBLISHED_PROMPT = 4096
-"""Prompt tokens at most, as its profile has it."""
-
-_PUBLISHED_VISION = 1_100_000_000
-"""Bytes of its vision tower, which is fetched and not used."""
-
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _WANTED = (".safetensors", ".json", ".jinja")
 
@@ -89,10 +79,10 @@ def cache_folder() -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def published_requirements() -> str:
-    """What the full model needs, in one line: computed from its shape."""
-    needed = {name: footprint(PUBLISHED_ANATOMY, name, 2, PUBLISHED_PROMPT) for name in ("bfloat16", "fp8", "int4")}
-    download = needed["bfloat16"].weights + _PUBLISHED_VISION
+def large_requirements() -> str:
+    """What the large model needs, in one line: computed from its size."""
+    needed = {name: LARGE.size.footprint(name, 2, LARGE.prompt_tokens) for name in ("bfloat16", "fp8", "int4")}
+    download = needed["bfloat16"].weights + LARGE.unused_bytes
     runs = ", ".join(f"{name} with {own.total / 1e9:.0f} GB" for name, own in needed.items())
     return f"{download / 1e9:.1f} GB to download; runs on one device, in {runs} of free memory"
 
@@ -130,12 +120,12 @@ def locate(name: str) -> Path:
 
 
 def installed() -> list[Installed]:
-    """The embedded model and those of our kind in the local cache; other architectures are left out."""
+    """The embedded model and those of our families in the local cache; other architectures are left out."""
     found = [_inspect(EMBEDDED, embedded_folder())] if embedded_folder().is_dir() else []
     for name in _cached_names():
         try:
             folder = locate(name)
-            refuse_foreign(read_json(folder / "config.json"), folder)
+            require_family(read_json(folder / "config.json"), folder)
         except EngineError:
             continue
         found.append(_inspect(name, folder))
@@ -155,7 +145,7 @@ def pull(
     disk or a broken connection.
     """
     if not _HUB_NAME.fullmatch(name):
-        raise ModelNotFound(f"{name!r} is no hub name; they look like {PUBLISHED}")
+        raise ModelNotFound(f"{name!r} is no hub name; they look like {LARGE.name}")
     transport = transport or HubTransport()
     revision, files = transport.list_files(name)
     plan = _plan(name, files)
@@ -171,7 +161,7 @@ def pull(
         meter.start(file.bytes)
         path = transport.fetch(name, revision, file.name, meter.advance)
         if file.name == "config.json":
-            refuse_foreign(read_json(path), path.parent)  # before the weights, which are the long part
+            require_family(read_json(path), path.parent)  # before the weights, which are the long part
         meter.finish()
     read_checkpoint(path.parent)
     return path.parent

@@ -3,9 +3,9 @@
     load("embedded" | folder | hub name) -> LoadedModel
 
 A name becomes a folder (`hub.locate`; nothing is ever downloaded here), the folder's headers are checked against
-the model's own list of weights (`checkpoint`), then the tensors are streamed one by one to the device (`filling`).
+the model's own list of weights (`checkpoint`), then the tensors are streamed one by one to the device (`streaming`).
 
-Runs on the engine thread. Knows torch and transformers; neither prompts nor canvases.
+Runs on the engine thread. Knows torch; neither architectures nor prompts nor canvases.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
-from transformers import DiffusionGemmaForBlockDiffusion
+from torch import Tensor, nn
 
 from dgls_engine.device import device_name, pick_device, told_of_exhaustion, use
 from dgls_engine.errors import BrokenCheckpoint, EngineError
-from dgls_engine.model.diffusion_gemma.skeleton import VISION, anatomy, build, sites, text_config
+from dgls_engine.model.family import Family
 from dgls_engine.model.slots import Slot, slots
-from dgls_engine.profile import ModelInfo, Profile, read_profile
+from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Loading
 from dgls_engine.weights.checkpoint import Checkpoint, listed, read_checkpoint
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.packed_layers import kept_experts
 from dgls_engine.weights.precision import Precision, pick_precision
+from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
 from dgls_engine.weights.streaming import Kept, fill
 
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model ready to infill: weights on `device` in `dtype`, in evaluation mode, no gradients."""
+    """A model with its weights on `device` in `dtype`, in evaluation mode, no gradients: `family.open` runs it."""
 
-    model: DiffusionGemmaForBlockDiffusion
+    family: Family
+    model: Any  # an `nn.Module`, of which the family alone knows more
     tokenizer: Tokenizer
     profile: Profile
     device: torch.device
@@ -67,14 +68,14 @@ def load(
     tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
     use(where := pick_device(device))
-    empty = _build(checkpoint.config, checkpoint.folder)
+    empty = _build(checkpoint)
     stored = _match(slots(empty), checkpoint)
-    if tokenizer.size > text_config(empty).vocab_size:
+    if tokenizer.size > (checkpoint.family.vocabulary(checkpoint.config) or tokenizer.size):
         raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
-    precision = pick_precision(dtype, where, anatomy(empty.config), profile.max_prompt_tokens)
+    precision = pick_precision(dtype, where, checkpoint.family.size(checkpoint.config), profile.max_prompt_tokens)
     source, meter = _Files(checkpoint, stored, where, precision.plain), _Meter(checkpoint, stored, on_loading)
     with told_of_exhaustion(where), _kept(checkpoint, stored, precision, where) as kept:
-        taken = fill(empty, source, precision, where, kept, meter.filled)
+        taken = fill(checkpoint.family, empty, source, precision, where, kept, meter.filled)
     info = ModelInfo(
         name=str(model),
         parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
@@ -85,11 +86,11 @@ def load(
         load_ms=(time.perf_counter() - start) * 1000,
         profile=profile,
     )
-    return LoadedModel(empty, tokenizer, profile, where, precision.plain, info, checkpoint.folder)
+    return LoadedModel(checkpoint.family, empty, tokenizer, profile, where, precision.plain, info, checkpoint.folder)
 
 
 class _Files:
-    """A `filling.Source`: a checkpoint's tensors, each read when it is asked for."""
+    """A `streaming.Source`: a checkpoint's tensors, each read when it is asked for."""
 
     def __init__(self, checkpoint: Checkpoint, stored: Mapping[Slot, str], device: torch.device, dtype: torch.dtype):
         self._checkpoint, self._stored = checkpoint, stored
@@ -124,22 +125,23 @@ def _kept(
     """The experts that earlier loads packed; nothing where none are."""
     if precision.packing is None:
         return nullcontext()
-    layers = sites(list(stored))
+    layers = checkpoint.family.sites(list(stored))
     files = {checkpoint.tensors[stored[slot]].file for site in layers for slot in (site.gate_up, site.down)}
     return kept_experts(checkpoint.folder, sorted(files), layers, precision.packing, device)
 
 
-def _build(config: Mapping[str, Any], folder: Path) -> DiffusionGemmaForBlockDiffusion:
+def _build(checkpoint: Checkpoint) -> nn.Module:
+    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     try:
-        return build(config)
+        return checkpoint.family.build(checkpoint.config, shapes)
     except Exception as error:  # a config's mistakes surface as anything from TypeError to AttributeError
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BrokenCheckpoint(f"{folder / 'config.json'} describes no valid model: {reason}") from error
+        raise BrokenCheckpoint(f"{checkpoint.folder / 'config.json'} describes no valid model: {reason}") from error
 
 
 def _match(all_slots: Sequence[Slot], checkpoint: Checkpoint) -> dict[Slot, str]:
     """Which stored tensor fills which slot. Raises `BrokenCheckpoint` unless all places get one and none is left."""
-    left = {name for name in checkpoint.tensors if not name.startswith(VISION)}
+    left = {name for name in checkpoint.tensors if not checkpoint.family.skips(name)}
     stored: dict[Slot, str] = {}
     missing: list[str] = []
     misshapen: list[str] = []

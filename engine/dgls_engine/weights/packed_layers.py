@@ -1,6 +1,6 @@
 """Packed experts to and from the files of `weights.expert_cache`: a safetensors file a layer.
 
-    with kept_experts(folder, files, sites, packing, device) as kept:     # a `filling.Kept`
+    with kept_experts(folder, files, sites, packing, device) as kept:     # a `streaming.Kept`
         fill(..., kept)
 
 Where they are all on disk they are read, and nothing is packed; else what is packed is written on the way. Knows packed
@@ -48,7 +48,7 @@ def kept_experts(
 
 
 class _Reading:
-    """A `filling.Kept` whose entry is there. If a file turns out not to be what it should, the rest is packed."""
+    """A `streaming.Kept` whose entry is there. If a file turns out not to be what it should, the rest is packed."""
 
     def __init__(self, entry: Entry, sites: Sequence[Site], device: torch.device) -> None:
         self._entry, self._sites, self._device = entry, sites, device
@@ -80,7 +80,7 @@ class _Reading:
 
 
 class _Written:
-    """A `filling.Kept` that is filled on the way."""
+    """A `streaming.Kept` that is filled on the way."""
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing

@@ -13,12 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
-from transformers import DiffusionGemmaForBlockDiffusion
+from torch import Tensor, nn
 
 from dgls_engine.device import told_of_exhaustion
-from dgls_engine.model.diffusion_gemma.memory import Anatomy
-from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build
+from dgls_engine.model.families import family_of
 from dgls_engine.model.slots import Slot
 from dgls_engine.weights.precision import Precision, candidates, precision_named
 from dgls_engine.weights.streaming import fill
@@ -27,15 +25,14 @@ _SPREAD = 0.02
 """Of matrices, around zero; norms and scalars are one, as in a model that was never trained."""
 
 
-def random_model(
-    config: Mapping[str, Any], device: torch.device, dtype: str, seed: int = 0
-) -> DiffusionGemmaForBlockDiffusion:
+def random_model(config: Mapping[str, Any], device: torch.device, dtype: str, seed: int = 0) -> nn.Module:
     """`config` is a `config.json`, `dtype` as in `Engine.open`. The same seed gives the same weights on a device."""
-    model = build(config)
-    own: Anatomy = anatomy(model.config)
-    precision = precision_named(candidates(dtype, device, own.values)[0], device, own.values)
+    family = family_of(config)
+    assert family is not None, "a config of a family that we run"
+    model, size = family.build(config, {}), family.size(config)
+    precision = precision_named(candidates(dtype, device, size)[0], device, size)
     with told_of_exhaustion(device):
-        fill(model, _Noise(device, precision, seed), precision, device)
+        fill(family, model, _Noise(device, precision, seed), precision, device)
     return model
 
 

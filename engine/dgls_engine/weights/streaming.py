@@ -1,12 +1,12 @@
 """Fills a model's places with weights, and packs the experts' on the way where the precision asks for it.
 
-    fill(model, source, precision, device, kept, on_filled)
+    fill(family, model, source, precision, device, kept, on_filled)
 
 Whatever the weights come from, they pass through here in pieces: tensors one by one, experts that are to be packed a
 few at a time, so that neither the host nor the device ever holds more than the result and a slice of one layer. `kept`
 are experts that an earlier load packed, a file a layer (`weights.expert_cache`).
 
-Knows torch and the model's modules; not where weights come from. Runs on the engine thread.
+Knows torch and a model's slots; neither where weights come from nor the architecture. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -15,13 +15,11 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 import torch
-from torch import Tensor
-from transformers import DiffusionGemmaForBlockDiffusion
+from torch import Tensor, nn
 
-from dgls_engine.model.diffusion_gemma import experts
-from dgls_engine.model.diffusion_gemma.skeleton import finish, sites
+from dgls_engine.model.family import Family
 from dgls_engine.model.packing import Packed, Packing, pack, prefers_zeros
-from dgls_engine.model.slots import Site, Slot, settle, slots
+from dgls_engine.model.slots import Site, Slot, require_filled, settle, slots
 from dgls_engine.weights.precision import Precision
 
 SLICE_VALUES = 2**25
@@ -51,7 +49,8 @@ class Kept(Protocol):
 
 
 def fill(
-    model: DiffusionGemmaForBlockDiffusion,
+    family: Family,
+    model: nn.Module,
     source: Source,
     precision: Precision,
     device: torch.device,
@@ -60,7 +59,7 @@ def fill(
 ) -> int:
     """Give each slot its weights; how many bytes they take. `on_filled` is told of each slot."""
     all_slots = slots(model)
-    packed = [] if precision.packing is None else sites(all_slots)
+    packed = [] if precision.packing is None else family.sites(all_slots)
     theirs = {id(slot) for site in packed for slot in (site.gate_up, site.down)}
     taken = 0
     for slot in all_slots:
@@ -73,11 +72,12 @@ def fill(
         assert precision.packing is not None
         gate_up, down = _packed(index, site, source, precision.packing, kept)
         for module in site.modules:
-            experts.install(module, gate_up, down)
+            family.install(module, gate_up, down)
         taken += gate_up.bytes + down.bytes
         on_filled(site.gate_up)
         on_filled(site.down)
-    finish(model, device)
+    family.finish(model, device)
+    require_filled(model)
     return taken
 
 

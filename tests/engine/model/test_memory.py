@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,9 +13,10 @@ import torch
 from bench import full_size
 from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
 from dgls_engine.model.diffusion_gemma import memory
-from dgls_engine.model.diffusion_gemma.memory import PUBLISHED, Footprint, footprint, prompt_bytes
+from dgls_engine.model.diffusion_gemma.memory import PUBLISHED, prompt_bytes
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build, sites
+from dgls_engine.model.family import Footprint
 from dgls_engine.model.packing import PACKINGS, packed_bytes
 from dgls_engine.model.slots import slots
 from dgls_engine.prompt.encoder import Encoder
@@ -25,6 +27,9 @@ from dgls_engine.weights.precision import candidates, pick_precision, precision_
 
 CPU, CUDA, MPS = (torch.device(name) for name in ("cpu", "cuda", "mps"))
 GB = 10**9
+
+SMALL = replace(PUBLISHED, vocabulary=512, hidden=8, experts=2)
+assert SMALL.values < 20_000_000
 
 PUBLISHED_TEXT = dict(full_size.PUBLISHED)
 
@@ -58,12 +63,12 @@ def test_the_published_models_shape_is_known() -> None:
 
 @pytest.mark.parametrize(("name", "most"), [("bfloat16", 50.6), ("fp8", 27.8), ("int4", 17.4)])
 def test_the_published_models_weights_take_what_the_readme_says(name: str, most: float) -> None:
-    assert (most - 0.5) * GB < footprint(PUBLISHED, name, 2, 4096).weights < most * GB
+    assert (most - 0.5) * GB < PUBLISHED.footprint(name, 2, 4096).weights < most * GB
 
 
 def test_the_published_model_in_four_bits_fits_a_card_of_twenty() -> None:
     """With zero points, which take 0.36 GB of it."""
-    assert footprint(PUBLISHED, "int4", 2, 8192).total < 18.5 * GB
+    assert PUBLISHED.footprint("int4", 2, 8192).total < 18.5 * GB
     assert prompt_bytes(PUBLISHED, 2, 8192) < 0.7 * GB
 
 
@@ -72,7 +77,7 @@ def test_packed_weights_take_what_packing_makes_of_them(name: Any) -> None:
     for own in (PUBLISHED, anatomy(build(embedded()).config)):
         shapes = ((own.experts, 2 * own.expert_width, own.hidden), (own.experts, own.hidden, own.expert_width))
         made = len(own.layers) * sum(packed_bytes(shape, name, zeros=True) for shape in shapes)
-        assert footprint(own, name, 2, 0).experts == made
+        assert own.footprint(name, 2, 0).experts == made
 
 
 @pytest.mark.parametrize("tokens", [10, 100])
@@ -124,17 +129,17 @@ def test_it_is_told_that_fewer_bits_would_fit(
 
 
 def test_off_a_gpu_auto_goes_by_size() -> None:
-    assert candidates("auto", CPU, 20_000_000) == candidates("auto", CUDA, 20_000_000) == ("float32",)
-    assert candidates("auto", CPU, PUBLISHED.values) == candidates("auto", MPS, PUBLISHED.values) == ("bfloat16",)
+    assert candidates("auto", CPU, SMALL) == candidates("auto", CUDA, SMALL) == ("float32",)
+    assert candidates("auto", CPU, PUBLISHED) == candidates("auto", MPS, PUBLISHED) == ("bfloat16",)
 
 
 def test_what_is_not_packed_is_plain() -> None:
-    assert precision_named("int4", CUDA, 20_000_000).plain == torch.bfloat16
-    assert precision_named("int4", CPU, PUBLISHED.values).plain == torch.bfloat16
-    assert precision_named("int4", CPU, 20_000_000).plain == torch.float32
-    assert precision_named("float16", CPU, 20_000_000).packing is None
+    assert precision_named("int4", CUDA, SMALL).plain == torch.bfloat16
+    assert precision_named("int4", CPU, PUBLISHED).plain == torch.bfloat16
+    assert precision_named("int4", CPU, SMALL).plain == torch.float32
+    assert precision_named("float16", CPU, SMALL).packing is None
 
 
 def test_fp8_is_not_to_be_had_everywhere() -> None:
     with pytest.raises(UnsupportedModel, match="take int4"):
-        precision_named("fp8", MPS, PUBLISHED.values)
+        precision_named("fp8", MPS, PUBLISHED)

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
-from dgls_engine.profile import Profile, read_profile
+from dgls_engine.profile import Profile
 from dgls_engine.prompt.formats import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Context, Snippet
+from dgls_engine.weights.profiles import read_profile
 from tests.engine.checkpoints import CHAT_SPECIALS, CHAT_TEMPLATE, chat_checkpoint, raw_checkpoint
 
 LINES = [f"    value_{number} = return_list[{number}]\n" for number in range(400)]

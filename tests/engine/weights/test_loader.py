@@ -16,9 +16,9 @@ from transformers import DiffusionGemmaForBlockDiffusion
 from dgls_engine import device as devices
 from dgls_engine.errors import BrokenCheckpoint, ModelNotFound, NotEnoughMemory, UnsupportedModel
 from dgls_engine.model.diffusion_gemma import memory, skeleton
-from dgls_engine.profile import read_profile
 from dgls_engine.weights import loader, precision
 from dgls_engine.weights.loader import load
+from dgls_engine.weights.profiles import read_profile
 from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
 
 Weights = dict[str, Tensor]
@@ -267,7 +267,7 @@ def test_memory_is_checked_before_it_is_taken(pristine: Path, monkeypatch: pytes
 
 def test_fewer_bytes_need_less_memory(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     anatomy, prompt = anatomy_of(pristine), read_profile(pristine).max_prompt_tokens
-    whole, half = (memory.footprint(anatomy, name, size, prompt, fused=False).total for name, size in PLAIN.items())
+    whole, half = (anatomy.footprint(name, size, prompt, fused=False).total for name, size in PLAIN.items())
     leave(whole - 1, monkeypatch)
     assert half < whole
     assert load(pristine, "cpu", "bfloat16").info.dtype == "bfloat16"

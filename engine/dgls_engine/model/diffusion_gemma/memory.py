@@ -1,6 +1,6 @@
 """How much memory a model takes, part by part: computed from its shape before a byte of it is read.
 
-    footprint(PUBLISHED, "int4", 2, prompt_tokens=4096).total       # bytes
+    PUBLISHED.footprint("int4", 2, prompt_tokens=4096).total       # bytes
 
 What is computed is what the loader fills and a request allocates on the device. Not in it: what the driver and other
 processes hold (`device.free_memory` leaves those out, too). Arithmetic only: no torch, no files, any thread.
@@ -8,13 +8,9 @@ processes hold (`device.free_memory` leaves those out, too). Arithmetic only: no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dgls_engine.model.family import JUDGED_ROWS, Footprint
-
-PLAIN_BYTES: Mapping[str, int] = {"float32": 4, "bfloat16": 2, "float16": 2}
-"""Bytes a value of the precisions that keep all weights alike."""
 
 PACKED = ("fp8", "int4")
 """Those that keep the experts' weights in fewer bits (`model.packing`)."""
@@ -46,7 +42,8 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """The numbers of a model's config that decide its size. `tied`: encoder, decoder and output share their weights."""
+    """A `family.Size`: the numbers of a model's config that decide it. `tied`: encoder, decoder and output share their
+    weights."""
 
     vocabulary: int
     hidden: int
@@ -92,6 +89,20 @@ class Anatomy:
         return self.expert_values + self.attention_values + self.dense_values + self.embedding_values
 
     @property
+    def packs(self) -> bool:
+        return True
+
+    def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
+        return Footprint(
+            experts=_expert_bytes(self, precision, plain_bytes),
+            attention=self.attention_values * plain_bytes,
+            dense=self.dense_values * plain_bytes,
+            embedding=self.embedding_values * plain_bytes,
+            prompt=prompt_bytes(self, plain_bytes, prompt_tokens),
+            step=step_bytes(self, plain_bytes, fused),
+        )
+
+    @property
     def _copies(self) -> int:
         return 1 if self.tied else 2
 
@@ -111,18 +122,6 @@ PUBLISHED = Anatomy(
     layers=(*[_SLIDING] * 5, _GLOBAL) * 5,
 )
 """Of google/diffusiongemma-26B-A4B-it."""
-
-
-def footprint(anatomy: Anatomy, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
-    """Of a model whose experts are kept in `precision` and all else in `plain_bytes` a value. `fused`: with Triton."""
-    return Footprint(
-        experts=_expert_bytes(anatomy, precision, plain_bytes),
-        attention=anatomy.attention_values * plain_bytes,
-        dense=anatomy.dense_values * plain_bytes,
-        embedding=anatomy.embedding_values * plain_bytes,
-        prompt=prompt_bytes(anatomy, plain_bytes, prompt_tokens),
-        step=step_bytes(anatomy, plain_bytes, fused),
-    )
 
 
 def prompt_bytes(anatomy: Anatomy, plain_bytes: int, tokens: int) -> int:

@@ -1,4 +1,4 @@
-"""Decoder passes over several canvases behind one prompt: `family.Passes` for DiffusionGemma.
+"""Decoder passes over several canvases behind one prompt: `model.passes.Passes` for DiffusionGemma.
 
 `Decoding` adds self-conditioning and the head to whatever runs the decoder: `Eager` (operation by operation, anywhere)
 or `captured.Captured`. Knows tensors, neither text nor what the canvases are for. Runs on the engine thread. Shapes:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class SoftCappedHead:
-    """A `family.Head` over tied embeddings."""
+    """A `model.passes.Head` over tied embeddings."""
 
     def __init__(self, model: DiffusionGemmaForBlockDiffusion) -> None:
         self._model = model
@@ -54,8 +54,8 @@ class SoftCappedHead:
 
 @dataclass(frozen=True, slots=True)
 class SelfConditioning:
-    """A `family.Carry`: the signal `soft` [B, C, D] of the step to come, None for zeros, and the one `pins` [B, C, D]
-    that pinned rows keep."""
+    """A `model.passes.Carry`: the signal `soft` [B, C, D] of the step to come, None for zeros, and `pins` [B, C, D],
+    which pinned rows keep."""
 
     pins: Tensor
     soft: Tensor | None

@@ -16,9 +16,7 @@ from transformers.models.diffusion_gemma import modeling_diffusion_gemma as part
 from dgls_engine.model.diffusion_gemma import attention, experts, norms
 from dgls_engine.model.diffusion_gemma.decoder import SLIDING
 from dgls_engine.model.diffusion_gemma.memory import Anatomy, Layer
-from dgls_engine.model.slots import Site, Slot, require_filled
-
-VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
+from dgls_engine.model.slots import Site, Slot
 
 
 def build(config: Mapping[str, Any]) -> DiffusionGemmaForBlockDiffusion:
@@ -57,7 +55,6 @@ def finish(model: DiffusionGemmaForBlockDiffusion, device: torch.device) -> None
         table = owner.embed_tokens
         table.embed_scale = torch.tensor(table.scalar_embed_scale, dtype=torch.float32, device=device)
     norms.fuse(model, device)
-    require_filled(model)
 
 
 def text_config(model: DiffusionGemmaForBlockDiffusion) -> DiffusionGemmaTextConfig:

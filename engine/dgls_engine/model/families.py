@@ -1,0 +1,23 @@
+"""The model families that the engine knows. Imports no torch; any thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dgls_engine.model.diffusion_gemma.family import INSTRUCTION_TUNED, DiffusionGemma
+from dgls_engine.model.family import Family, Published
+
+FAMILIES: tuple[Family, ...] = (DiffusionGemma(),)
+
+LARGE: Published = INSTRUCTION_TUNED
+"""The model that `dgls models` offers to fetch."""
+
+
+def family_of(config: Mapping[str, Any]) -> Family | None:
+    """The family of a `config.json`, None where no family runs it."""
+    for family in FAMILIES:
+        for architecture, kind in family.architectures.items():
+            if architecture in (config.get("architectures") or ()) and config.get("model_type") == kind:
+                return family
+    return None
