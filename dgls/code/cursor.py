@@ -175,7 +175,7 @@ class Cursor:
     @cached_property
     def inside(self) -> Inside:
         """The tree tells, except on a line that is being typed: there the open quote does."""
-        by_tree = next(filter(None, map(self._inside, self.nodes)), None)
+        by_tree: Inside | None = next(filter(None, map(self._inside, self.nodes)), None)
         if by_tree is not None:
             return by_tree
         if self.parses or not (self.balance.comment or self.balance.quote):
