@@ -17,8 +17,7 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import closes_body, indentation, opens_body, width
 from dgls.code.syntax import Syntax
 from dgls.suggest.plan import Region
-from dgls.suggest.site import Site, site_of
-from dgls.suggest.surplus import without_closers, without_following_lines, without_rest_of_line
+from dgls.suggest.surplus import Site, site_of, without_closers, without_following_lines, without_rest_of_line
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.suggest.certainty import probability_of, sure_part
+from dgls.suggest.exchange import probability_of, sure_part
 from dgls_engine.types import Piece
 
 
