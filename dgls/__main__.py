@@ -1,9 +1,13 @@
 """The entry of `dgls` and of `python -m dgls`: keep the user's Python settings out, then run the command.
 
-A shell or an editor may set `PYTHONPATH=.` or `PYTHONOPTIMIZE` for the user's own project. Then a project's `torch.py`
-would be imported in place of ours, and asserts would be gone. So where such a variable is set, or the current folder is
-searched for modules, the process replaces itself by one that ignores them. `-E -P` and not `-I`, which would hide what
-`pip install --user` installs, dgls perhaps. Until then only `os` and `sys` are imported.
+A shell or an editor may set `PYTHONPATH=.` or `PYTHONOPTIMIZE` for the user's own project. Python would then import the
+project's `torch.py` in place of ours, and skip asserts. So if such a variable is set, or if Python searches the current
+folder for modules, the process replaces itself by one that ignores them. It passes `-E -P` and not `-I`, which would
+hide what `pip install --user` installs, perhaps dgls itself. A developer's `PYTHONPATH` that leads to dgls keeps the
+folders of dgls and loses all others.
+
+Until then only `os` and `sys` are imported. A program that pip installs imports `re` even before this module, so the
+editors' extensions clear these variables as well.
 """
 
 from __future__ import annotations
@@ -19,35 +23,40 @@ VARIABLES = ("PYTHONPATH", "PYTHONOPTIMIZE", "PYTHONHOME", "PYTHONSTARTUP", "PYT
 
 
 def main() -> NoReturn:
-    if sys.flags.ignore_environment:
-        _forget()  # for the processes that this one starts
-    elif _exposed():
-        _isolate()
+    allowed = "" if sys.flags.ignore_environment else _own_python_path()
+    if not sys.flags.ignore_environment and _exposed(allowed):
+        _restart(allowed)
+    _clear_variables(allowed)  # for the processes that this one starts
     from dgls.cli import main as run
 
     run()
 
 
-def _exposed() -> bool:
-    if _root() in map(os.path.abspath, os.environ.get("PYTHONPATH", "").split(os.pathsep)):
-        return False  # the way to dgls itself
-    return any(os.environ.get(name) for name in VARIABLES) or sys.path[0] in ("", os.getcwd())
+def _own_python_path() -> str:
+    """The part of PYTHONPATH that dgls is imported from; empty for an installed dgls."""
+    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    entries = map(os.path.abspath, filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
+    return os.pathsep.join(entry for entry in entries if entry in (root, os.path.join(root, "engine")))
 
 
-def _forget() -> None:
+def _exposed(allowed: str) -> bool:
+    if any(os.environ.get(name, "") != (allowed if name == "PYTHONPATH" else "") for name in VARIABLES):
+        return True
+    return not sys.flags.safe_path and sys.path[0] in ("", os.getcwd())
+
+
+def _clear_variables(allowed: str) -> None:
     for name in VARIABLES:
         os.environ.pop(name, None)
+    if allowed:
+        os.environ["PYTHONPATH"] = allowed
 
 
-def _root() -> str:
-    """The folder in which `dgls` is found."""
-    return os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-
-
-def _isolate() -> NoReturn:
-    """Start again without the variables, in the same process and on the same pipes where the system can do that."""
-    _forget()
-    command = [sys.executable, "-E", "-P", "-m", "dgls", *sys.argv[1:]]
+def _restart(allowed: str) -> NoReturn:
+    """Start again without the variables, in the same process and on the same pipes if the system can do that."""
+    _clear_variables(allowed)
+    flags = ["-P"] if allowed else ["-E", "-P"]
+    command = [sys.executable, *flags, "-m", "dgls", *sys.argv[1:]]
     if os.name != "nt":
         os.execv(sys.executable, command)
     import subprocess  # Windows' execv gives the pipes' other end to a parent that has ended

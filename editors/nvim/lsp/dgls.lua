@@ -4,6 +4,8 @@ local options = vim.g.dgls or {}
 
 return {
   cmd = require('dgls.server').command(),
+  -- The user's settings for their own Python would reach the server: a project's `enum.py`, for one, in place of Python's.
+  cmd_env = { PYTHONPATH = '', PYTHONOPTIMIZE = '', PYTHONHOME = '', PYTHONSTARTUP = '', PYTHONINSPECT = '' },
   filetypes = {
     'bash', 'c', 'cpp', 'cs', 'css', 'go', 'html', 'java', 'javascript', 'javascriptreact', 'json', 'jsonc', 'lua',
     'php', 'python', 'ruby', 'rust', 'sh', 'toml', 'typescript', 'typescriptreact', 'yaml',

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
+import { withoutPythonSettings } from './environment';
 import { isFound, locate, type Found, type Machine } from './locate';
 
 const PAGE = vscode.Uri.parse('dgls-doctor:dgls doctor');
@@ -33,7 +34,8 @@ export class Doctor implements vscode.TextDocumentContentProvider, vscode.Dispos
 
   private async report({ command, args }: Found, head: string): Promise<void> {
     this.say('', head);
-    const child = spawn(command, [...args, 'doctor'], { cwd: homedir(), stdio: ['ignore', 'pipe', 'pipe'] });
+    const env = withoutPythonSettings(process.env);
+    const child = spawn(command, [...args, 'doctor'], { cwd: homedir(), env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
       stream.setEncoding('utf8').on('data', (said: string) => {
         this.say(this.text, said);

@@ -7,6 +7,7 @@ import { existsSync, readdirSync, rmSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import * as vscode from 'vscode';
+import { withoutPythonSettings } from './environment';
 import { onPath, runs } from './machine';
 
 const WINDOWS = process.platform === 'win32';
@@ -89,7 +90,8 @@ export class Installer {
   ): Promise<void> {
     this.log.info(`${program} ${args.join(' ')}`);
     return new Promise((resolve, reject) => {
-      const child = spawn(program, args, { cwd: homedir(), stdio: ['ignore', 'pipe', 'pipe'] });
+      const env = withoutPythonSettings(process.env);
+      const child = spawn(program, args, { cwd: homedir(), env, stdio: ['ignore', 'pipe', 'pipe'] });
       const stopping = token.onCancellationRequested(() => child.kill());
       for (const stream of [child.stdout, child.stderr]) {
         stream.setEncoding('utf8').on('data', (said: string) => {

@@ -6,6 +6,7 @@ import { accessSync, constants, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join } from 'node:path';
 import * as vscode from 'vscode';
+import { withoutPythonSettings } from './environment';
 import type { Machine } from './locate';
 
 const WINDOWS = process.platform === 'win32';
@@ -41,7 +42,8 @@ export async function onInterpreterChange(listener: () => void): Promise<vscode.
 /** What a program prints; undefined where it fails or takes too long. */
 export function runs(program: string, args: string[]): Promise<string | undefined> {
   return new Promise((resolve) => {
-    execFile(program, args, { cwd: homedir(), timeout: PATIENCE_MS }, (error, printed) => {
+    const env = withoutPythonSettings(process.env);
+    execFile(program, args, { cwd: homedir(), env, timeout: PATIENCE_MS }, (error, printed) => {
       resolve(error === null ? printed : undefined);
     });
   });

@@ -14,6 +14,7 @@ import {
   type LanguageClientOptions,
   type Middleware,
 } from 'vscode-languageclient/node';
+import { withoutPythonSettings } from './environment';
 import { isFound, locate, type Found, type Machine } from './locate';
 import { DRAFT, STATUS, SUGGESTED, type Asked, type Draft, type Status, type Suggested } from './protocol';
 import type { Life } from './status';
@@ -110,7 +111,8 @@ export class Server implements vscode.Disposable {
       },
     };
     // in the home folder: a program started in the workspace may take the workspace's files for its own
-    const run = { command: found.command, args: [...found.args, 'serve'], options: { cwd: homedir() } };
+    const surroundings = { cwd: homedir(), env: withoutPythonSettings(process.env) };
+    const run = { command: found.command, args: [...found.args, 'serve'], options: surroundings };
     const client = new LanguageClient('dgls', 'dgls', { run, debug: run }, options);
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {
