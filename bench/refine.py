@@ -32,8 +32,8 @@ from rich.progress import track
 from rich.table import Table
 
 from bench.silence import held_out_texts
+from dgls.change.offer import start
 from dgls.change.passage import Passage, Room, applied, carry_out
-from dgls.change.start import start
 from dgls.change.task import STRENGTHS, Action, Task
 from dgls.code.document import Document, Span
 from dgls.code.syntax import parse

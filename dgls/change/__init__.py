@@ -1,5 +1,5 @@
-"""Code that the user points at, filled or rewritten: pure planning around the one call `infill(context, segments)`.
+"""The actions: fill or rewrite the code that the user points at. Pure planning around `infill(context, segments)`.
 
-No I/O, no asyncio, no LSP, no tensors. `start` is the way in; what it returns is run by the server and by the command
-line alike.
+No I/O, no asyncio, no LSP, no tensors. `offer.start` turns a task into a job, which the server and the command line run
+alike.
 """

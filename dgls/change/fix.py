@@ -11,7 +11,7 @@ from tree_sitter import Node
 
 from dgls.change.chain import Manner, in_turn
 from dgls.change.passage import Job, Room
-from dgls.change.refine import drafted
+from dgls.change.rewrite import revised
 from dgls.change.selection import open_parts, trimmed
 from dgls.change.sound import as_it_is, kept_sound
 from dgls.change.task import Task
@@ -31,7 +31,7 @@ def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Jo
         raise NothingToDo("the diagnostic covers no statement; select the code to change and refine it")
     parts = open_parts(document, covered, task.keep)
     manner = Manner(
-        lambda text: drafted(text, STRENGTH, room),
+        lambda text: revised(text, STRENGTH, room),
         as_it_is,
         pins_rest=True,
         shows=True,

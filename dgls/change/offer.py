@@ -1,4 +1,8 @@
-"""Which actions make sense at a place. Cheap: no engine, and no more of a long document is read than needed. Pure."""
+"""Which actions a place allows, and how one starts.
+
+Editors ask for offers on every move of the cursor, so `offers` never calls the engine and reads no more of a long
+document than it needs. `start` turns the task of an offer into a job. Pure; runs on any thread.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,10 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dgls.change.fix import statement_at
+from dgls.change.fill import fill, fill_all
+from dgls.change.fix import fix, statement_at
+from dgls.change.passage import Job, Room
+from dgls.change.rewrite import refine, rewrite
 from dgls.change.stubs.finding import may_hold_stubs, stub_at
 from dgls.change.task import STRENGTHS, Action, Task
 from dgls.code.document import Document, Span
@@ -80,6 +87,24 @@ def offers(
         *_fills(document, span, syntax),
         *_of_selection(document, span, instructions),
     ]
+
+
+def start(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
+    """The job that carries `task` out. `syntax` is the tree around the task's span.
+
+    The job raises `NothingToDo` at its first step if the place does not allow the action.
+    """
+    match task.action:
+        case Action.FILL:
+            return fill(task, document, room, syntax)
+        case Action.FILL_ALL:
+            return fill_all(task, document, room)
+        case Action.REFINE:
+            return refine(task, document, room)
+        case Action.REWRITE:
+            return rewrite(task, document, room)
+        case Action.FIX:
+            return fix(task, document, room, syntax)
 
 
 def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | None) -> Iterator[Offer]:

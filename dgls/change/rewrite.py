@@ -1,7 +1,12 @@
-"""The selection is written anew: a hole with slack in its place, what stood there in the prompt.
+"""Rewrite or refine the selection, canvas by canvas.
 
-Without an instruction the new text is about as long as the old; with one it may be as long as the canvas allows. Pure;
-runs on any thread.
+`rewrite` puts an empty hole with slack in place of the old text and shows that text in the prompt. Without an
+instruction the new text is about as long as the old; with one it may be as long as the canvas allows.
+
+`refine` keeps the selection as a draft: the engine finds the tokens that the model doubts most and fills only those.
+It leaves out changes that would break code that parses (`dgls.change.sound`).
+
+Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -10,12 +15,14 @@ from dgls.change.chain import Manner, in_turn
 from dgls.change.fitting import rewritten
 from dgls.change.passage import Job, Room
 from dgls.change.selection import open_parts
+from dgls.change.sound import as_it_is, kept_sound
 from dgls.change.task import Task
 from dgls.code.document import Document
 from dgls.errors import NothingToDo
-from dgls_engine.types import Hole
+from dgls_engine.types import Hole, Revise
 
-_FEW = 4  # tokens that even the shortest text may gain
+_LEAST_SLACK = 4
+"""Tokens by which even the shortest text may grow."""
 
 
 def rewrite(task: Task, document: Document, room: Room) -> Job:
@@ -26,7 +33,18 @@ def rewrite(task: Task, document: Document, room: Room) -> Job:
     def hole(text: str) -> Hole:
         tokens = room.count(text)
         shortest = 1 if instructed else max(1, tokens // 3)
-        return Hole(min_tokens=shortest, max_tokens=tokens + max(_FEW, tokens // 4))
+        return Hole(min_tokens=shortest, max_tokens=tokens + max(_LEAST_SLACK, tokens // 4))
 
     manner = Manner(hole, rewritten, pins_rest=False, shows=True, grows=instructed, instruction=task.instruction)
     return (yield from in_turn(document, open_parts(document, task.span, task.keep), room, manner))
+
+
+def refine(task: Task, document: Document, room: Room) -> Job:
+    manner = Manner(lambda text: revised(text, task.strength, room), as_it_is, pins_rest=True, shows=False)
+    return (yield from kept_sound(in_turn(document, open_parts(document, task.span, task.keep), room, manner)))
+
+
+def revised(text: str, strength: float, room: Room) -> Hole:
+    """A hole that starts from `text`. A greater strength adds slack, because more tokens may be missing."""
+    tokens = room.count(text)
+    return Hole(max_tokens=tokens + max(_LEAST_SLACK, int(tokens * strength / 2)), start=Revise(text, strength))

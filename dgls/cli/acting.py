@@ -13,8 +13,8 @@ from argparse import Namespace
 from dataclasses import dataclass, replace
 
 from dgls.change.edit import breaks, checked, minimal
+from dgls.change.offer import start
 from dgls.change.passage import Replacement, Room, applied, carry_out
-from dgls.change.start import start
 from dgls.change.task import Task
 from dgls.cli.difference import show, write_bytes
 from dgls.cli.drafts import stated

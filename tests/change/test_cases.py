@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from dgls.change.edit import breaks, checked, minimal
-from dgls.change.offer import Diagnosed, offers
+from dgls.change.offer import Diagnosed, offers, start
 from dgls.change.passage import Outcome, Passage, Room, applied, carry_out
-from dgls.change.start import start
 from dgls.change.task import MORE, Action, Task
 from dgls.code.document import Document, Span
 from dgls.code.syntax import Syntax, parse

@@ -1,7 +1,7 @@
 """What is too long for one canvas: that planning it costs no more the longer it is."""
 
+from dgls.change.offer import start
 from dgls.change.passage import LONGEST_TOKEN, Passage, Room, carry_out
-from dgls.change.start import start
 from dgls.change.task import Action, Task
 from dgls.code.document import Document, Span
 from dgls_engine.types import Infill

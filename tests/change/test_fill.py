@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dgls.change.fill import LEAST_TOKENS
+from dgls.change.offer import start
 from dgls.change.passage import Job, Passage, Room, applied, carry_out
-from dgls.change.start import start
 from dgls.change.stubs.finding import stubs_in
 from dgls.change.task import Action, Task
 from dgls.code.document import Document, Span

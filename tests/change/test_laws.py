@@ -9,9 +9,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from dgls.change.edit import breaks, checked, is_large, minimal
-from dgls.change.offer import Diagnosed, offers
+from dgls.change.offer import Diagnosed, offers, start
 from dgls.change.passage import Outcome, Passage, Room, applied, carry_out, moved
-from dgls.change.start import start
 from dgls.change.task import Action, Task
 from dgls.code.document import Document, Span
 from dgls.code.syntax import parse

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Protocol
 
+from dgls.change.offer import start
 from dgls.change.passage import Job, Outcome, Passage, Room
-from dgls.change.start import start
 from dgls.change.task import Task
 from dgls.code.document import Document, Span
 from dgls.server.session import READING_SECONDS, Session
