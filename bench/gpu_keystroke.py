@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.full_size import open_random
 from bench.gpu_phases import STEPS, Figures, Setup
 from bench.latency import TYPED, Client, JournalEngine, percentile, replay
-from dgls.server.server import PREFILL_MS, serve
+from dgls.server.lsp_server import PREFILL_MS, serve
 from dgls.server.settings import Settings
 from dgls_engine.engine import Engine
 from dgls_engine.types import Loading

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from dgls.server.server import serve
+from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Loading, Step, Timings

@@ -14,7 +14,7 @@ TERMINAL = (*TENSORS, "rich", "typer", "tree_sitter", "pygls")
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("dgls.server.server", TENSORS),
+        ("dgls.server.lsp_server", TENSORS),
         ("dgls.cli", TERMINAL),
         ("dgls.cli.serve", (*TENSORS, "rich", "typer")),
         ("dgls.cli.infill", TENSORS),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from dgls.server.server import serve
+from dgls.server.lsp_server import serve
 
 
 def run(options: Namespace) -> int:

@@ -21,7 +21,7 @@ from dgls.code.document import Change, Document
 from dgls.code.syntax import Syntax, parse
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
-from dgls.server.client import Client
+from dgls.server.capabilities import Client
 from dgls.server.host import Host, OpenEngine
 from dgls.server.settings import ContextSettings, Problem, Settings, merge, read_settings
 from dgls.server.status import Status, status_of

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from dgls.server.server import serve
+from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory

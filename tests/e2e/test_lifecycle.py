@@ -26,7 +26,7 @@ async def test_initialize_is_answered_before_torch_is_imported(tmp_path: Path) -
         "-X",
         "importtime",
         "-c",
-        "from dgls.server.server import serve; raise SystemExit(serve())",
+        "from dgls.server.lsp_server import serve; raise SystemExit(serve())",
     ]
     async with serving(command) as server:
         result = await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
@@ -217,7 +217,7 @@ async def test_initialize_is_answered_within_two_seconds_of_process_start() -> N
 
     async def seconds() -> float:
         begun = time.perf_counter()
-        command = [sys.executable, "-P", "-c", "from dgls.server.server import serve; raise SystemExit(serve())"]
+        command = [sys.executable, "-P", "-c", "from dgls.server.lsp_server import serve; raise SystemExit(serve())"]
         async with serving(command, cwd=REPO / "docs") as server:
             await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
             return time.perf_counter() - begun

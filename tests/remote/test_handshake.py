@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgls.server.server import open_engine
+from dgls.server.lsp_server import open_engine
 from dgls.server.settings import EngineSettings, Settings
 from dgls_engine.errors import ServerUnfit, ServerUnreachable
 from dgls_engine.weights.hub import embedded_folder

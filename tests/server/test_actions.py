@@ -13,9 +13,9 @@ from dgls.change.task import Action, Task
 from dgls.code.document import Document, PositionEncoding, Span
 from dgls.errors import NothingToDo, StaleDocument
 from dgls.server.actions import perform as performing
-from dgls.server.actions.edits import Change, warning_of, workspace_edit
 from dgls.server.actions.parameters import Asked
-from dgls.server.client import Client
+from dgls.server.actions.workspace_edit import Change, warning_of, workspace_edit
+from dgls.server.capabilities import Client
 from dgls.server.session import Session
 from dgls_engine.errors import Cancelled
 from tests.server.test_session import never

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dgls.server.server import build
+from dgls.server.lsp_server import build
 from tests.e2e.acting import recorded
 from tests.server.test_session import never
 

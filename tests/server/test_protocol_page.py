@@ -21,7 +21,7 @@ from dgls.server.actions.drafts import DRAFT, Drafts
 from dgls.server.actions.parameters import Filling, Rewriting
 from dgls.server.features.code_action import KINDS
 from dgls.server.features.status import STATUS
-from dgls.server.server import build
+from dgls.server.lsp_server import build
 from dgls.server.settings import Settings, merge, read_settings
 from dgls.server.status import STATES, Status
 from dgls_engine.types import Fill, Hole, Piece, Step

@@ -10,7 +10,7 @@ import pytest
 
 from dgls.code.document import Change, Document, Position
 from dgls.context.exclusion import Excluded
-from dgls.server.client import Client
+from dgls.server.capabilities import Client
 from dgls.server.session import Session
 from dgls.server.settings import Settings
 from dgls_engine.errors import Cancelled

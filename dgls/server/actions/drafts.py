@@ -13,7 +13,7 @@ from typing import Any
 
 from dgls.change.passage import Gap, Passage
 from dgls.code.document import Document, PositionEncoding
-from dgls.server.places import range_of
+from dgls.server.positions import range_of
 from dgls_engine.types import Fill, Step
 
 DRAFT = "dgls/draft"

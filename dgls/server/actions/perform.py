@@ -24,10 +24,10 @@ from dgls.change.task import Action, Task
 from dgls.code.document import Document, Span
 from dgls.errors import NothingToDo, StaleDocument
 from dgls.server.actions.drafts import Drafts
-from dgls.server.actions.edits import LABELS, Change, warning_of, workspace_edit
+from dgls.server.actions.job import work
 from dgls.server.actions.parameters import Asked
 from dgls.server.actions.progress import Progress
-from dgls.server.actions.running import work
+from dgls.server.actions.workspace_edit import LABELS, Change, warning_of, workspace_edit
 from dgls.server.session import Session
 from dgls_engine.errors import Cancelled, EngineError
 from dgls_engine.types import CancelToken, Step

@@ -14,10 +14,10 @@ from pygls.lsp.server import LanguageServer
 from dgls.change.offer import Diagnosed, Offer, offers
 from dgls.change.task import Action
 from dgls.code.document import Document, Span
-from dgls.server.actions.edits import workspace_edit
 from dgls.server.actions.parameters import Asked, asked_from_data, new_request
 from dgls.server.actions.perform import perform, tell, warn
-from dgls.server.places import position_of
+from dgls.server.actions.workspace_edit import workspace_edit
+from dgls.server.positions import position_of
 from dgls.server.session import Session
 
 FILL_ALL = "source.fillAll.dgls"

@@ -12,9 +12,9 @@ from pygls.lsp.server import LanguageServer
 
 from dgls.code.document import Document
 from dgls.errors import BadParameters
-from dgls.server.actions.edits import BROKEN, Change, workspace_edit
 from dgls.server.actions.parameters import Asked, act_from, filling_from, rewriting_from
 from dgls.server.actions.perform import apply, perform, tell
+from dgls.server.actions.workspace_edit import BROKEN, Change, workspace_edit
 from dgls.server.session import Session
 
 Result = dict[str, Any]

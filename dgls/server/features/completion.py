@@ -14,9 +14,9 @@ from pygls.lsp.server import LanguageServer
 from dgls.code.cursor import is_word
 from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation
-from dgls.server.places import position_of, range_of
+from dgls.server.attempt import Attempt, due, with_plain_breaks
+from dgls.server.positions import position_of, range_of
 from dgls.server.session import Session
-from dgls.server.suggesting import Attempt, due, with_plain_breaks
 from dgls.suggest.suggestion import Suggestion
 
 MODEL_SHARE = 0.9

@@ -12,9 +12,9 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from dgls.code.document import Change, Document
-from dgls.server.places import position_of, range_of
+from dgls.server.attempt import Attempt, due, with_plain_breaks
+from dgls.server.positions import position_of, range_of
 from dgls.server.session import Session
-from dgls.server.suggesting import Attempt, due, with_plain_breaks
 from dgls.suggest.cache import rebase
 from dgls.suggest.suggestion import Suggestion
 

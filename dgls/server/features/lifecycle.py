@@ -8,7 +8,7 @@ from lsprotocol import types
 from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.lsp.server import LanguageServer
 
-from dgls.server.client import Client
+from dgls.server.capabilities import Client
 from dgls.server.session import Session
 from dgls.server.settings import SECTION, own_options
 

@@ -8,7 +8,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from dgls.code.document import Change, Document
-from dgls.server.places import position_of
+from dgls.server.positions import position_of
 from dgls.server.session import Session
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from dgls.server.server import open_engine, serve
+from dgls.server.lsp_server import open_engine, serve
 from dgls.server.settings import Settings
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 from dgls_engine.worker import EngineLike

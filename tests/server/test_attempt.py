@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from dgls.code.document import Change, Document, Position
+from dgls.server.attempt import Attempt
 from dgls.server.session import Session
 from dgls.server.settings import Settings
-from dgls.server.suggesting import Attempt
 from dgls.suggest.suggestion import Suggestion
 from dgls_engine.errors import Cancelled
 from dgls_engine.profile import ModelInfo, Profile

@@ -9,8 +9,8 @@ from lsprotocol import types
 from dgls.change.passage import Replacement
 from dgls.change.task import Action, Task
 from dgls.code.document import Document
-from dgls.server.client import Client
-from dgls.server.places import range_of
+from dgls.server.capabilities import Client
+from dgls.server.positions import range_of
 
 BROKEN = "The result does not parse, though the file did."
 LABELS = {
