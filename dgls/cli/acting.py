@@ -17,10 +17,10 @@ from dgls.change.offer import start
 from dgls.change.passage import Replacement, Room, applied, carry_out
 from dgls.change.task import Task
 from dgls.cli.difference import show, write_bytes
-from dgls.cli.drafts import stated
-from dgls.cli.filling import Filling, Spent
 from dgls.cli.model import unloaded
+from dgls.cli.passages import Filling, Spent
 from dgls.cli.source import SourceFile, read_piped, read_source
+from dgls.cli.terminal import stated
 from dgls.code.document import Document, Span
 from dgls.code.languages import FALLBACK, LANGUAGES, language_of
 from dgls.code.syntax import parse

@@ -18,7 +18,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from dgls.cli.drafts import drawn
+from dgls.cli.terminal import drawn
 from dgls.code.document import Document
 from dgls.code.languages import language_of
 from dgls.code.window import after_end, before_start, estimate_tokens

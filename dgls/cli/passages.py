@@ -17,7 +17,7 @@ from rich.live import Live
 from rich.spinner import Spinner
 
 from dgls.change.passage import Passage
-from dgls.cli.drafts import drawn
+from dgls.cli.terminal import drawn
 from dgls.code.document import Span
 from dgls_engine.types import Fill, Infill, Limits
 
