@@ -14,9 +14,8 @@ TERMINAL = (*TENSORS, "rich", "typer", "tree_sitter", "pygls")
 @pytest.mark.parametrize(
     ("module", "unwanted"),
     [
-        ("dgls.server.lsp_server", TENSORS),
+        ("dgls.server.lsp_server", (*TENSORS, "rich", "typer")),
         ("dgls.cli", TERMINAL),
-        ("dgls.cli.serve", (*TENSORS, "rich", "typer")),
         ("dgls.cli.infill", TENSORS),
         ("dgls.cli.evaluate", TENSORS),
         ("dgls_engine", TENSORS),

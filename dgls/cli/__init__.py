@@ -64,21 +64,21 @@ def _drop_output() -> None:
 def _dispatch(options: Namespace) -> int:
     match options.command:
         case "serve":
-            from dgls.cli import serve
+            from dgls.server.lsp_server import serve
 
-            return serve.run(options)
+            return serve(options.tcp)
         case "infill":
             from dgls.cli import infill
 
             return infill.run(options)
         case "fill":
-            from dgls.cli import fill
+            from dgls.cli import acting
 
-            return fill.run(options)
+            return acting.fill(options)
         case "rewrite":
-            from dgls.cli import rewrite
+            from dgls.cli import acting
 
-            return rewrite.run(options)
+            return acting.rewrite(options)
         case "demo":
             from dgls.cli import demo
 

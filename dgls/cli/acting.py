@@ -1,6 +1,8 @@
-"""What `dgls fill` and `dgls rewrite` do alike: read the text, carry a task out, show or write what became of it.
+"""`dgls fill` and `dgls rewrite`: read the text, carry out one task, show or write the result.
 
-Mistakes are told before the model is loaded: a job plans its first canvas without it.
+`fill` writes bodies for functions that are stubs: one, or all of a file together. `rewrite` rewrites lines, or changes
+them a little. Mistakes in the arguments are reported before the model loads, because a job plans its first canvas
+without it.
 """
 
 from __future__ import annotations
@@ -10,18 +12,23 @@ import secrets
 import sys
 import time
 from argparse import Namespace
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from dgls.change.edit import breaks, checked, minimal
 from dgls.change.offer import start
 from dgls.change.passage import Replacement, Room, applied, carry_out
-from dgls.change.task import Task
+from dgls.change.stubs.finding import stubs_in
+from dgls.change.task import MORE, Action, Task
 from dgls.cli.difference import show, write_bytes
+from dgls.cli.infill import offset_of
 from dgls.cli.model import unloaded
 from dgls.cli.passages import Filling, Spent
 from dgls.cli.source import SourceFile, read_piped, read_source
+from dgls.cli.targets import Lines, Place, Target
 from dgls.cli.terminal import stated
 from dgls.code.document import Document, Span
+from dgls.code.indentation import indentation
 from dgls.code.languages import FALLBACK, LANGUAGES, language_of
 from dgls.code.syntax import parse
 from dgls.errors import DglsError
@@ -52,6 +59,43 @@ class Change:
     seed: int = 0
     plan_ms: float = 0.0
     spent: Spent | None = None
+
+
+def fill(options: Namespace) -> int:
+    place: Place = options.target or options.piped
+    if options.all and place.line is not None:
+        raise UnusableOptions("--all fills the whole file; leave the line or --all out")
+    source, document = read(place.path, options)
+    piped = place.path == PIPED
+    if place.line is not None:
+        offset = _offset(document, place.line, place.column)
+        return act(Task(Action.FILL, Span(offset, offset)), source, document, piped, options)
+    stubs = [document.line_at(stub.start) + 1 for stub in stubs_in(document)]
+    if not stubs:
+        return conclude(Change(document.text), source, document, piped, options)
+    if len(stubs) > 1 and not options.all:
+        *most, last = map(str, stubs)
+        raise UnusableOptions(
+            f"{document.uri} has {len(stubs)} stubs, on lines {', '.join(most)} and {last}; "
+            f"name one ({place.path}:{last}), or take --all"
+        )
+    return act(Task(Action.FILL_ALL, Span(0, len(document.text))), source, document, piped, options)
+
+
+def rewrite(options: Namespace) -> int:
+    lines: Lines = options.target or options.piped
+    if options.strength is not None and options.instruction:
+        raise UnusableOptions("--strength changes code without being told how; leave it or --instruction out")
+    keep = tuple(_kept(lines, options.keep))
+    source, document = read(lines.path, options)
+    task = Task(
+        Action.REWRITE if options.strength is None else Action.REFINE,
+        line_span(document, lines.first, lines.last),
+        options.instruction,
+        options.strength or MORE,
+        keep,
+    )
+    return act(task, source, document, lines.path == PIPED, options)
 
 
 def read(path: str, options: Namespace) -> tuple[SourceFile, Document]:
@@ -136,6 +180,25 @@ def as_json(change: Change, document: Document) -> dict[str, object]:
         },
         "seed": change.seed,
     }
+
+
+def _offset(document: Document, line: int, column: int | None) -> int:
+    """Without a column, the line's first character of code. Raises `DglsError` if the place does not exist."""
+    if column is not None:
+        return offset_of(document, Target(document.uri, line, column))
+    span = line_span(document, line, line)
+    return span.start + len(indentation(document.text[span.start : span.end]))
+
+
+def _kept(lines: Lines, ranges: tuple[tuple[int, int], ...]) -> Iterator[int]:
+    """Line numbers from 0. Raises `UnusableOptions` for lines outside `lines`: they stay anyway, so it is a mistake."""
+    for first, last in ranges:
+        if first < lines.first or last > lines.last:
+            wrong = first if first < lines.first or first > lines.last else last
+            raise UnusableOptions(
+                f"--keep names line {wrong}, outside of {lines.first}-{lines.last}, which stays anyway"
+            )
+        yield from range(first - 1, last)
 
 
 def _drawn(check: bool) -> int:

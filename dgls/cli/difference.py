@@ -11,8 +11,8 @@ from difflib import unified_diff
 from rich.console import Console
 from rich.text import Text
 
-from dgls.cli.printable import printable
 from dgls.cli.source import SourceFile
+from dgls.cli.terminal import printable
 
 _NO_FINAL_NEWLINE = "\\ No newline at end of file\n"
 _STYLES = {"@": "cyan", "+": "green", "-": "red", "\\": "dim"}

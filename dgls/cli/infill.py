@@ -17,10 +17,9 @@ from rich.console import Console
 from rich.text import Text
 
 from dgls.cli.model import unloaded
-from dgls.cli.printable import printable
 from dgls.cli.source import SourceFile, read_source
 from dgls.cli.targets import Target
-from dgls.cli.terminal import stated
+from dgls.cli.terminal import printable, stated
 from dgls.code.document import Document
 from dgls.code.languages import language_of
 from dgls.code.syntax import parse

@@ -1,16 +1,24 @@
-"""A hole's draft on a terminal: its tokens, the less certain the dimmer."""
+"""Text for a terminal: source code made safe to print, drafts coloured by certainty, confidences."""
 
 from __future__ import annotations
 
 from rich.text import Text
 
-from dgls.cli.printable import printable
 from dgls_engine.types import Fill
 
 SURE, LIKELY, UNSURE = "bold green", "green", "dim green"
 
 
+def printable(text: str) -> str:
+    """`text` without anything that could move the cursor or ring a bell.
+
+    Control and other unprintable characters become U+FFFD. Tabs and line breaks stay; carriage returns go.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else "" if c == "\r" else "\ufffd" for c in text)
+
+
 def drawn(draft: Fill) -> Text:
+    """The draft's tokens: the less certain, the dimmer."""
     text = Text()
     for piece in draft.pieces:
         text.append(printable(piece.text), SURE if piece.entropy < 0.1 else LIKELY if piece.entropy < 1.0 else UNSURE)
@@ -18,5 +26,5 @@ def drawn(draft: Fill) -> Text:
 
 
 def stated(confidence: float | None) -> str:
-    """The confidence for a line that lists figures; nothing where the model is not calibrated."""
+    """The confidence as part of a line of figures; empty if the model is not calibrated."""
     return "" if confidence is None else f", confidence {confidence:.2f}"

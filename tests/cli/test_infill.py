@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from dgls.cli.infill import UnusablePosition, offset_of
-from dgls.cli.printable import printable
 from dgls.cli.targets import Target
+from dgls.cli.terminal import printable
 from dgls.code.document import Document
 from tests.cli.conftest import Outcome, Run
 
