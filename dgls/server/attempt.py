@@ -142,7 +142,7 @@ class Attempt:
         if cancel.cancelled:  # between two candidates: a newer request has the worker's slot
             raise Cancelled("A newer request took this one's place.")
         note, key = drafting.note if drafting else None, (self.document.uri, "completion")
-        infill = await self.session.host.infill(request, cancel, key, note, asked=self.invoked)
+        infill = await self.session.host.infill(request, cancel, key, note, invoked=self.invoked)
         self.steps += infill.steps
         return infill
 

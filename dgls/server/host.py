@@ -1,7 +1,7 @@
-"""The engine's place in the server: opened, watched, replaced by another, left to rest, and asked.
+"""Owns the engine: opens it, replaces it when the settings change, unloads it when idle, sends it requests.
 
-Knows the settings that choose a model, no documents and no LSP. Everything here runs on the asyncio loop and never
-blocks it; the engine's thread only ever posts a wake-up.
+Knows the settings that choose a model. Knows no documents and no LSP. Everything here runs on the asyncio loop and
+never blocks it; the engine thread only posts wake-ups to it.
 """
 
 from __future__ import annotations
@@ -10,26 +10,45 @@ import asyncio
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from dgls.server.settings import Settings
-from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory
+from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError, NotEnoughMemory
 from dgls_engine.profile import ModelInfo
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 from dgls_engine.worker import EngineLike, Worker
 
 OpenEngine = Callable[[Settings, Loading], EngineLike]
-"""Called on the engine thread, with the settings that a model was chosen by; it is to tell how far it is."""
+"""Opens the model that the settings choose and reports its progress. Called on the engine thread."""
+State = Literal["loading", "ready", "working", "resting", "paused", "failed"]
+STATES: tuple[State, ...] = get_args(State)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the user may want to know. After a failure `message` says what to do. None: not known (yet).
+
+    `memory`: bytes of the model's weights on the device. `instructions`: whether the model takes instructions.
+    """
+
+    state: State
+    model: str
+    device: str | None = None
+    message: str = ""
+    percent: int | None = None
+    memory: int | None = None
+    instructions: bool | None = None
 
 
 @dataclass(slots=True)
 class _Load:
-    """How far it is, as the engine's thread has it; a load that was replaced goes on for itself."""
+    """The progress of one load, written by the engine thread. A load that was replaced keeps its own."""
 
     percent: int | None = None
 
 
 class Host:
-    """`changed` is called when there may be something to tell; each of `warners` with what the user must hear."""
+    """`changed` is called when the status may have changed, each of `warners` with a warning for the user."""
 
     def __init__(self, open_engine: OpenEngine, changed: Callable[[], None]) -> None:
         self.warners: list[Callable[[str], None]] = []
@@ -44,22 +63,12 @@ class Host:
 
     @property
     def worker(self) -> Worker | None:
-        """None until a model was asked for."""
+        """None until a model is needed."""
         return self._worker
 
     @property
-    def percent(self) -> int | None:
-        """How much of the model is loaded; None where that is not known."""
-        return self._load.percent
-
-    @property
-    def shortage(self) -> str:
-        """What was said when a request ran out of memory; empty where none did since the model was loaded."""
-        return self._shortage
-
-    @property
     def ready(self) -> bool:
-        """May something be asked for that nobody waits for? If it finds the model at rest, that is loaded again."""
+        """Whether automatic requests may be sent. An unloaded model is loaded again for them."""
         return self._worker is not None and self._worker.state in ("ready", "resting")
 
     @property
@@ -67,27 +76,45 @@ class Host:
         """The model; None until it was open once."""
         return self._worker.info if self._worker is not None else None
 
+    def status(self, working: bool) -> Status:
+        """`working`: requests are running."""
+        worker, model, enabled = self._worker, self._settings.model, self._settings.inline_completion.enabled
+        if worker is not None and worker.state == "failed":
+            return Status("failed", model, message=_advice(worker.error))
+        if worker.state == "loading" if worker is not None else enabled or working:
+            return Status("loading", model, message=f"Loading the model {model}.", percent=self._load.percent)
+        resting = worker is not None and worker.state == "resting"
+        state: State = "working" if working else "paused" if not enabled else "resting" if resting else "ready"
+        message = _MESSAGES.get(state, self._shortage)
+        info = self.info
+        if info is None:
+            return Status(state, model, message=message)
+        memory, instructions = None if resting else info.weight_bytes or None, info.profile.takes_instructions
+        return Status(state, info.name, info.device, message, memory=memory, instructions=instructions)
+
     def start(self) -> Worker:
-        """Open a model in the background, if none was asked for yet."""
+        """Open a model in the background, unless one was opened before."""
         return self._worker or self._begin(replaced=None)
 
     def configure(self, settings: Settings) -> None:
-        """A model that is open already is replaced where the settings choose another."""
+        """Replace an open model if the settings choose another one."""
         before, self._settings = self._settings, settings
-        if self._worker is not None and _choice(before) != _choice(settings):
+        if self._worker is not None and _model_settings(before) != _model_settings(settings):
             self._begin(replaced=self._worker)
         elif self._worker is not None:
             self._worker.rest_after(_idle_seconds(settings))
 
     async def model(self, cancel: CancelToken) -> ModelInfo:
-        """Wait until the model is known; asking for it opens it, and once more where memory was short. Raises the error
-        of opening, and `Cancelled`."""
+        """Open the model if needed and wait for it. After a lack of memory this tries again.
+
+        Raises the error of opening, and `Cancelled`.
+        """
         self.start().again()
         while (info := (worker := self.start()).info) is None:
             if worker.error is not None:
                 raise worker.error
             if cancel.cancelled:
-                raise Cancelled("What the model was wanted for is over.")
+                raise Cancelled("The request that waits for the model was cancelled.")
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             await turn
@@ -100,32 +127,33 @@ class Host:
         key: Hashable,
         on_step: Callable[[Step], None] | None = None,
         *,
-        asked: bool,
+        invoked: bool,
     ) -> Infill:
-        """The engine's answer; a model at rest is loaded for it. Raises the engine's errors.
+        """Send a request to the engine. Loads an unloaded model. Raises the engine's errors.
 
-        Whoever `asked` for it is told of its failure. Of others the user hears once, and only that memory is short.
+        The caller reports the errors of an `invoked` request. Of automatic ones the user is told only a lack of memory,
+        and only once.
         """
         worker = self.start()
         try:
             return await asyncio.wrap_future(worker.submit(request, cancel, key, on_step))
         except NotEnoughMemory as error:
-            if worker is self._worker and worker.state != "failed":  # that is told by itself
-                self._short(str(error), asked)
+            if worker is self._worker and worker.state != "failed":  # the status reports a failed load
+                self._note_shortage(str(error), invoked)
             raise
 
     def tell(self) -> None:
-        """Wake who waits for a change, and say that there may be one."""
+        """Wake whoever waits for the model, and call `changed`."""
         waiting, self._waiting = self._waiting, []
         for turn in waiting:
             if not turn.done():
                 turn.set_result(None)
         if self._worker is not None and self._worker.state in ("loading", "resting"):
-            self._shortage = ""  # what is loaded anew begins with all of its prompt
+            self._shortage = ""  # a new load starts with the full prompt length
         self._changed()
 
     def close(self, timeout: float) -> bool:
-        """False if the engine's thread did not end within `timeout` seconds."""
+        """False if the engine thread did not end within `timeout` seconds."""
         return self._worker is None or self._worker.close(timeout)
 
     def _begin(self, replaced: Worker | None) -> Worker:
@@ -133,7 +161,7 @@ class Host:
 
         def open_engine() -> EngineLike:
             nonlocal replaced
-            if replaced is not None:  # its memory first: two models may not fit
+            if replaced is not None:  # free its memory first: two models may not fit
                 replaced.close(None)
                 replaced = None
             if load is not self._load:
@@ -148,7 +176,7 @@ class Host:
                 wake()
 
         def wake(_: Worker | None = None) -> None:
-            with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(self.tell)
 
         if replaced is not None:
@@ -160,17 +188,31 @@ class Host:
         self.tell()
         return worker
 
-    def _short(self, message: str, asked: bool) -> None:
+    def _note_shortage(self, message: str, invoked: bool) -> None:
         warned, self._warned, self._shortage = self._warned, True, message
-        for warn in self.warners if not (asked or warned) else ():
+        for warn in self.warners if not (invoked or warned) else ():
             warn(message)
         self.tell()
 
 
-def _choice(settings: Settings) -> tuple[object, ...]:
-    """What an open model depends on."""
+def _model_settings(settings: Settings) -> tuple[object, ...]:
+    """The settings that an open model depends on."""
     return settings.model, settings.device, settings.dtype, settings.threads, settings.engine
 
 
 def _idle_seconds(settings: Settings) -> float | None:
     return 60 * settings.idle_minutes or None
+
+
+_MESSAGES: dict[State, str] = {
+    "paused": "Automatic suggestions are off: set dgls.inlineCompletion.enabled.",
+    "resting": "The model is unloaded to free memory. The next suggestion loads it again.",
+}
+
+
+def _advice(error: Exception | None) -> str:
+    if isinstance(error, MAY_PASS):
+        return f"{str(error).rstrip('.')}. Ask for a suggestion to try again."
+    if isinstance(error, EngineError):
+        return str(error)
+    return f"The engine could not start ({error!r}). Run `dgls doctor` to see what is missing."

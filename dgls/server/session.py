@@ -22,9 +22,8 @@ from dgls.code.syntax import Syntax, parse
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
 from dgls.server.capabilities import Client
-from dgls.server.host import Host, OpenEngine
+from dgls.server.host import Host, OpenEngine, Status
 from dgls.server.settings import ContextSettings, Problem, Settings, merge, read_settings
-from dgls.server.status import Status, status_of
 from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
 from dgls_engine.profile import Profile
@@ -191,7 +190,7 @@ class Session:
             self.supersede(uri, purpose)
 
     def status(self) -> Status:
-        return status_of(self.host, self.settings, working=bool(self._in_flight))
+        return self.host.status(working=bool(self._in_flight))
 
     def tell(self) -> None:
         """Wake who waits for a change of the model, and tell the listeners the status, if it is another one."""

@@ -1,4 +1,4 @@
-"""What the session's host does about a model that rests or runs out of memory, on the loop but without a client."""
+"""The host unloads, reloads and replaces a model, and reports a lack of memory. No client is needed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from dgls.server.host import Status
 from dgls.server.session import Session
 from dgls.server.settings import Settings
-from dgls.server.status import Status
 from dgls_engine.errors import NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings
@@ -26,7 +26,7 @@ FULL = NotEnoughMemory("a GPU ran out of memory; the model is shown half as much
 
 
 class Engine:
-    """Raises what `fails` holds, one error a request, before it fills anything."""
+    """Raises the errors in `fails`, one a request, then fills."""
 
     info = ON_GPU
 
@@ -48,7 +48,7 @@ class Engine:
 
 
 class Opened:
-    """A session whose engines fail as `opening` and `running` say; `told` are its statuses, `warned` its warnings."""
+    """A session whose engines raise the errors in `opening` and `running`; keeps its statuses and warnings."""
 
     def __init__(self) -> None:
         self.opening: list[Exception] = []
@@ -56,11 +56,11 @@ class Opened:
         self.times = 0
         self.may_load = threading.Event()
         self.may_load.set()
-        self.told: list[Status] = []
-        self.warned: list[str] = []
+        self.statuses: list[Status] = []
+        self.warnings: list[str] = []
         self.session = Session(self._open)
-        self.session.listeners.append(self.told.append)
-        self.session.host.warners.append(self.warned.append)
+        self.session.listeners.append(self.statuses.append)
+        self.session.host.warners.append(self.warnings.append)
 
     def _open(self, settings: Settings, on_loading: Loading) -> EngineLike:
         self.times += 1
@@ -77,11 +77,11 @@ class Opened:
                 await asyncio.sleep(0.001)
 
     async def reach(self, state: str) -> Status:
-        await self.until(lambda: bool(self.told) and self.told[-1].state == state)
-        return self.told[-1]
+        await self.until(lambda: bool(self.statuses) and self.statuses[-1].state == state)
+        return self.statuses[-1]
 
-    async def ask(self, asked: bool) -> Infill:
-        return await self.session.host.infill(REQUEST, CancelToken(), "key", asked=asked)
+    async def ask(self, invoked: bool) -> Infill:
+        return await self.session.host.infill(REQUEST, CancelToken(), "key", invoked=invoked)
 
 
 @asynccontextmanager
@@ -89,7 +89,7 @@ async def opened() -> AsyncIterator[Opened]:
     there = Opened()
     there.session.open()
     try:
-        await there.until(lambda: there.session.host.ready)  # it may rest by the time that is told
+        await there.until(lambda: there.session.host.ready)  # it may be unloaded before the status is sent
         yield there
     finally:
         assert there.session.close(5)
@@ -97,27 +97,27 @@ async def opened() -> AsyncIterator[Opened]:
 
 @pytest.fixture
 def quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model rests as soon as nothing waits."""
+    """The model is unloaded as soon as no request waits."""
     monkeypatch.setattr("dgls.server.host._idle_seconds", lambda settings: 0.001 * settings.idle_minutes or None)
 
 
-async def test_model_at_rest_holds_no_memory_and_comes_back_for_a_suggestion(quickly: None) -> None:
+async def test_infill_with_an_unloaded_model_loads_it_again(quickly: None) -> None:
     async with opened() as there:
         resting = await there.reach("resting")
         assert (resting.model, resting.device, resting.memory, resting.instructions) == ("m", "cuda:0", None, False)
-        assert "loaded again" in resting.message
-        assert there.session.host.ready, "a suggestion that nobody asked for wakes it"
+        assert "loads it again" in resting.message
+        assert there.session.host.ready, "an automatic suggestion loads it"
         there.may_load.clear()
-        answer = asyncio.create_task(there.ask(asked=False))
-        await there.until(lambda: there.told[-1].percent == 50)
+        answer = asyncio.create_task(there.ask(invoked=False))
+        await there.until(lambda: there.statuses[-1].percent == 50)
         assert not there.session.host.ready
-        assert there.session.host.info is ON_GPU, "what is known of it stays known"
+        assert there.session.host.info is ON_GPU, "info stays while it is unloaded"
         there.may_load.set()
         assert (await answer).texts == ("x",)
         assert there.times == 2
 
 
-async def test_setting_reaches_a_model_that_is_open(quickly: None) -> None:
+async def test_configure_idle_minutes_with_an_open_model_takes_effect(quickly: None) -> None:
     there = Opened()
     there.session.configure("initialization", {"idleMinutes": 0})
     there.session.open()
@@ -125,13 +125,13 @@ async def test_setting_reaches_a_model_that_is_open(quickly: None) -> None:
     there.session.configure("configuration", {"idleMinutes": 1})
     await there.reach("resting")
     there.session.configure("configuration", {"idleMinutes": 0})
-    await there.ask(asked=True)
+    await there.ask(invoked=True)
     assert there.session.close(5)
     assert there.times == 2
 
 
-async def test_model_that_was_replaced_is_let_go_of() -> None:
-    """It would hold its tokenizer, and the one that it took the place of."""
+async def test_configure_another_model_frees_the_old_worker() -> None:
+    """It would keep its tokenizer and the worker before it in memory."""
     async with opened() as there:
         assert there.session.host.worker is not None
         first = weakref.ref(there.session.host.worker)
@@ -141,7 +141,7 @@ async def test_model_that_was_replaced_is_let_go_of() -> None:
         assert first() is None
 
 
-async def test_model_that_was_replaced_while_it_waited_for_its_turn_is_never_loaded() -> None:
+async def test_configure_twice_while_a_model_loads_skips_the_one_between() -> None:
     there = Opened()
     there.may_load.clear()
     there.session.open()
@@ -154,49 +154,49 @@ async def test_model_that_was_replaced_while_it_waited_for_its_turn_is_never_loa
     assert there.times == 2
 
 
-async def test_user_hears_once_that_memory_ran_out(quickly: None) -> None:
+async def test_infill_automatic_out_of_memory_warns_once(quickly: None) -> None:
     async with opened() as there:
         there.session.configure("initialization", {"idleMinutes": 0})
         there.running[:] = [FULL] * 2
         for _ in range(2):
             with pytest.raises(NotEnoughMemory):
-                await there.ask(asked=False)
-        assert there.warned == [str(FULL)]
-        await there.ask(asked=False)
-        assert (await there.reach("ready")).message == str(FULL), "the status goes on saying it"
+                await there.ask(invoked=False)
+        assert there.warnings == [str(FULL)]
+        await there.ask(invoked=False)
+        assert (await there.reach("ready")).message == str(FULL), "the status keeps saying it"
         there.session.configure("configuration", {"idleMinutes": 1})
         await there.reach("resting")
         there.session.configure("configuration", {"idleMinutes": 0})
-        await there.ask(asked=False)
-        assert (await there.reach("ready")).message == "", "a model that is loaded anew begins anew"
+        await there.ask(invoked=False)
+        assert (await there.reach("ready")).message == "", "a new load clears the message"
 
 
-async def test_who_asked_hears_it_anyway() -> None:
+async def test_infill_invoked_out_of_memory_leaves_the_message_to_the_caller() -> None:
     async with opened() as there:
         there.running[:] = [FULL] * 2
-        for asked in (True, False):
+        for invoked in (True, False):
             with pytest.raises(NotEnoughMemory):
-                await there.ask(asked)
-        assert there.warned == []
+                await there.ask(invoked)
+        assert there.warnings == []
 
 
-async def test_gpu_that_another_program_took_is_told_and_tried_again_when_asked(quickly: None) -> None:
+async def test_model_after_a_reload_without_memory_tries_again(quickly: None) -> None:
     async with opened() as there:
         await there.reach("resting")
         there.opening.append(NotEnoughMemory("20 GB are held by other processes"))
         with pytest.raises(NotEnoughMemory):
-            await there.ask(asked=False)
+            await there.ask(invoked=False)
         assert (await there.reach("failed")).message == (
             "20 GB are held by other processes. Ask for a suggestion to try again."
         )
-        assert there.warned == [], "the failure is told by itself"
+        assert there.warnings == [], "the status reports it"
         assert not there.session.host.ready
         assert await there.session.host.model(CancelToken()) is ON_GPU
-        assert (await there.ask(asked=True)).texts == ("x",)
+        assert (await there.ask(invoked=True)).texts == ("x",)
         assert there.times == 3
 
 
-async def test_first_load_that_found_too_little_memory_is_tried_again_when_asked() -> None:
+async def test_model_after_a_first_load_without_memory_tries_again() -> None:
     there = Opened()
     there.opening.append(NotEnoughMemory("full"))
     there.session.open()

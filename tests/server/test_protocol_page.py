@@ -21,9 +21,9 @@ from dgls.server.actions.drafts import DRAFT, Drafts
 from dgls.server.actions.parameters import Filling, Rewriting
 from dgls.server.features.code_action import KINDS
 from dgls.server.features.status import STATUS
-from dgls.server.lsp_server import build
+from dgls.server.host import STATES, Status
+from dgls.server.lsp_server import EXPERIMENTAL, build
 from dgls.server.settings import Settings, merge, read_settings
-from dgls.server.status import STATES, Status
 from dgls_engine.types import Fill, Hole, Piece, Step
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -96,6 +96,12 @@ def test_parameters_are_the_codes(command: str, kind: type[Rewriting | Filling])
 
 def test_kinds_of_actions_are_the_codes() -> None:
     assert {row[0] for row in re.findall(r"`((quickfix|refactor|source)[\w.]*)` \|", PAGE)} == set(KINDS.values())
+
+
+def test_strengths_are_the_codes() -> None:
+    example = re.search(r"```json\n(.*?)```", section("Standard messages"), re.DOTALL)
+    assert example is not None
+    assert json.loads(example[1]) == {"capabilities": {"experimental": EXPERIMENTAL}}
 
 
 async def test_draft_is_as_the_page_shows_it() -> None:

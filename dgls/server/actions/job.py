@@ -45,7 +45,7 @@ async def work(
         watcher.began(found)
         request = await _request(session, found, info.profile, task.seed)
         key = (document.uri, "action")
-        infill = await session.host.infill(request, cancel, key, watcher.on_step(found), asked=True)
+        infill = await session.host.infill(request, cancel, key, watcher.on_step(found), invoked=True)
         found = await asyncio.to_thread(_advance, job, infill)
     return found, origins
 

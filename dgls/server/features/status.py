@@ -14,8 +14,8 @@ from lsprotocol import types
 from pygls.exceptions import JsonRpcException
 from pygls.lsp.server import LanguageServer
 
+from dgls.server.host import Status
 from dgls.server.session import Session
-from dgls.server.status import Status
 
 STATUS = "dgls/status"
 
