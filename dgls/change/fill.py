@@ -207,4 +207,4 @@ def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
     if isinstance(found, Rejection):
         return None
     lines = found.new_text.splitlines()
-    return None if all(is_placeholder(line, language.id) for line in lines) else found.new_text
+    return None if all(is_placeholder(line, language) for line in lines) else found.new_text

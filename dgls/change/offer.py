@@ -7,7 +7,7 @@ document than it needs. `start` turns the task of an offer into a job. Pure; run
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dgls.change.fill import fill, fill_all
@@ -17,15 +17,13 @@ from dgls.change.rewrite import refine, rewrite
 from dgls.change.stubs.finding import may_hold_stubs, stub_at
 from dgls.change.task import STRENGTHS, Action, Task
 from dgls.code.document import Document, Span
-from dgls.code.languages import language_of
+from dgls.code.languages import Language, language_of
 from dgls.code.syntax import Syntax
 
 _TITLE = 60  # characters of a diagnostic's message that a menu shows
 _MOST_LINES = 500  # of a selection: more are no selection to rewrite, and would take minutes
 _LONGEST = 20_000  # characters of one, for the same reason: lines may be of any length
 _WORD = re.compile(r"\w")
-_MARKUP = frozenset({"json", "yaml", "toml", "html", "css"})
-_ALL = frozenset[str]()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,34 +44,33 @@ class Diagnosed:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """An instruction that is asked for so often that nobody should have to type it. In the languages `only`, if that
-    says any, and in none of `never`; not in prose."""
+    """A common instruction that nobody should have to type, offered where it `fits` the language."""
 
     title: str
     instruction: str
-    only: frozenset[str] = _ALL
-    never: frozenset[str] = _ALL
+    fits: Callable[[Language], bool]
 
 
 PRESETS = (
     Preset(
         "Simplify selection",
         "Simplify this code: make it shorter and clearer, and let it do exactly what it does now.",
+        lambda language: language.kind != "prose",
     ),
     Preset(
         "Add types to selection",
         "Add the type annotations that are missing. Change nothing else.",
-        only=frozenset({"python", "typescript", "typescriptreact", "php"}),
+        lambda language: language.optional_types,
     ),
     Preset(
         "Document selection",
         "Document what is defined here with comments in the form usual in this language. Change no code.",
-        never=frozenset({"json"}),
+        lambda language: language.kind != "prose" and language.has_comments,
     ),
     Preset(
         "Handle errors in selection",
         "Handle the errors that can occur here, as is usual in this language. Change nothing else.",
-        never=_MARKUP,
+        lambda language: language.kind == "code",
     ),
 )
 
@@ -142,6 +139,6 @@ def _of_selection(document: Document, span: Span, instructions: bool) -> Iterato
 
 def _presets(document: Document, span: Span) -> Iterator[Offer]:
     language = language_of(document.language, document.uri)
-    for preset in () if language.prose else PRESETS:
-        if (not preset.only or language.id in preset.only) and language.id not in preset.never:
+    for preset in PRESETS:
+        if preset.fits(language):
             yield Offer(preset.title, Task(Action.REWRITE, span, preset.instruction))

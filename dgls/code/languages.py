@@ -1,7 +1,7 @@
-"""What the planner knows about each language: one table entry, data only.
+"""The table of languages: one entry each, data only.
 
-Supporting a language means adding an entry here (and its grammar's wheel to the project's dependencies).
-`FALLBACK` serves every other language by lines and indentation alone.
+To add a language, follow the recipe in CONTRIBUTING.md. `FALLBACK` serves every language without an entry, by lines and
+indentation alone.
 """
 
 from __future__ import annotations
@@ -9,54 +9,16 @@ import __future__
 
 import builtins
 import sys
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import BuiltinFunctionType
 
-_BRACES = r"\{$"
-_CLOSING = r"[\])}]"
-_LITERALS = frozenset({"true", "false", "none", "null", "nil", "this", "self", "super"})
-
-
-@dataclass(frozen=True, slots=True)
-class Language:
-    """`grammar` names a module and its function that returns the grammar.
-
-    `opener` finds, at the end of a line's text, what starts a body that is indented deeper; `closer` matches the
-    start of a line that ends one (or goes on after it, as `else`). `quotes` delimit strings on one line,
-    `line_comment` opens a comment up to the line's end. The rest are node types: `bodies` hold statements,
-    `interpolations` are code again inside a string, `literals` words with a meaning of their own.
-
-    `words` need no definition: the types and modules that come with the language (not its functions: they are there to
-    be called). A body of a language that `ends_with_value` may end in a name alone. In an `offside` language
-    indentation alone ends a body. `prose` is written for people.
-    """
-
-    id: str
-    grammar: tuple[str, str] | None = None
-    ids: tuple[str, ...] = ()
-    extensions: tuple[str, ...] = ()
-    line_comment: str | None = "//"
-    quotes: str = "\"'"
-    opener: str = _BRACES
-    closer: str = _CLOSING
-    indent: str = "    "
-    offside: bool = False
-    bodies: frozenset[str] = frozenset()
-    strings: frozenset[str] = frozenset()
-    comments: frozenset[str] = frozenset({"comment"})
-    interpolations: frozenset[str] = frozenset()
-    literals: frozenset[str] = _LITERALS
-    words: frozenset[str] = frozenset()
-    ends_with_value: bool = False
-    prose: bool = False
+from dgls.code.language import CLOSING_BRACKET, SAYS_UNWRITTEN, THROWS_UNWRITTEN, Placeholders
+from dgls.code.language import Language as Language
 
 
 def _types(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
-
-FALLBACK = Language("unknown", line_comment=None, quotes="", opener=r"[{:]$")
 
 _PYTHON_HEADER = r"^\s*(async|class|def|elif|else|except|finally|for|if|match|case|try|while|with)\b.*:(\s*#.*)?$"
 _PYTHON_WORDS = (
@@ -64,11 +26,15 @@ _PYTHON_WORDS = (
     | sys.stdlib_module_names
     | frozenset(__future__.all_feature_names)
 )
+_PYTHON_NOTHING = (r"pass(?<!\wpass)[ \t]*+(?:[#;\r\n]|\Z)", r"\.\.\.[ \t]*+(?:[#;\r\n]|\Z)")
 _JS_STRINGS = _types("string template_string regex jsx_text")
 _JS_BODIES = _types("program statement_block class_body switch_body")
 _TS_BODIES = _JS_BODIES | _types("interface_body enum_body")
+_JS_FUNCTIONS = _types("function_declaration generator_function_declaration method_definition")
+_JS_CLOSURES = _types("arrow_function function_expression generator_function")
 _C_BODIES = _types("translation_unit compound_statement field_declaration_list declaration_list enumerator_list")
 _C_STRINGS = _types("string_literal char_literal system_lib_string")
+_C_ASSERTS = rf"assert\(.*{SAYS_UNWRITTEN}.*\)"
 
 LANGUAGES: tuple[Language, ...] = (
     Language(
@@ -77,12 +43,20 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".py", ".pyi"),
         line_comment="#",
         opener=_PYTHON_HEADER,
-        closer=_CLOSING + r"|(elif|else|except|finally)\b",
+        closer=CLOSING_BRACKET + r"|(elif|else|except|finally)\b",
         offside=True,
         bodies=_types("module block"),
         strings=_types("string"),
         interpolations=_types("interpolation"),
         words=_PYTHON_WORDS,
+        functions=_types("function_definition"),
+        optional_types=True,
+        placeholders=Placeholders(
+            nothing=r"pass|\.\.\.|;+",
+            refusal=rf"raise\s+NotImplementedError\b.*|raise\b.*\(.*{SAYS_UNWRITTEN}.*"
+            rf"|assert\s+(?:False|0)\b.*{SAYS_UNWRITTEN}.*",
+            hints=_PYTHON_NOTHING,
+        ),
     ),
     Language(
         "javascript",
@@ -94,6 +68,8 @@ LANGUAGES: tuple[Language, ...] = (
         bodies=_JS_BODIES,
         strings=_JS_STRINGS,
         interpolations=_types("template_substitution"),
+        functions=_JS_FUNCTIONS,
+        closures=_JS_CLOSURES,
     ),
     Language(
         "typescript",
@@ -104,6 +80,9 @@ LANGUAGES: tuple[Language, ...] = (
         bodies=_TS_BODIES,
         strings=_JS_STRINGS,
         interpolations=_types("template_substitution"),
+        functions=_JS_FUNCTIONS,
+        closures=_JS_CLOSURES,
+        optional_types=True,
     ),
     Language(
         "typescriptreact",
@@ -114,16 +93,22 @@ LANGUAGES: tuple[Language, ...] = (
         bodies=_TS_BODIES,
         strings=_JS_STRINGS,
         interpolations=_types("template_substitution"),
+        functions=_JS_FUNCTIONS,
+        closures=_JS_CLOSURES,
+        optional_types=True,
     ),
     Language(
         "go",
         ("tree_sitter_go", "language"),
         extensions=(".go",),
         quotes="\"'`",
-        closer=_CLOSING + r"|(case\b.*|default\s*):",
+        closer=CLOSING_BRACKET + r"|(case\b.*|default\s*):",
         indent="\t",
         bodies=_types("source_file block statement_list field_declaration_list interface_type"),
         strings=_types("interpreted_string_literal raw_string_literal rune_literal"),
+        functions=_types("function_declaration method_declaration"),
+        closures=_types("func_literal"),
+        placeholders=Placeholders(refusal=rf"panic\(.*{SAYS_UNWRITTEN}.*\)|return\b.*{SAYS_UNWRITTEN}.*"),
     ),
     Language(
         "rust",
@@ -134,6 +119,13 @@ LANGUAGES: tuple[Language, ...] = (
         ends_with_value=True,
         strings=_types("string_literal raw_string_literal char_literal"),
         comments=_types("line_comment block_comment"),
+        functions=_types("function_item"),
+        closures=_types("closure_expression"),
+        placeholders=Placeholders(
+            refusal=rf"(?:todo|unimplemented)!\s*[(\[{{].*|(?:panic|unreachable)!\(.*{SAYS_UNWRITTEN}.*"
+            rf"|(?:return\s+)?Err\(.*{SAYS_UNWRITTEN}.*",
+            hints=("todo!",),
+        ),
     ),
     Language(
         "java",
@@ -143,6 +135,12 @@ LANGUAGES: tuple[Language, ...] = (
         strings=_types("string_literal character_literal"),
         comments=_types("line_comment block_comment"),
         interpolations=_types("string_interpolation"),
+        functions=_types("method_declaration constructor_declaration compact_constructor_declaration"),
+        closures=_types("lambda_expression"),
+        placeholders=Placeholders(
+            refusal=rf"{THROWS_UNWRITTEN}|throw\s+new\s+UnsupportedOperationException\(\s*\)",
+            hints=(r"UnsupportedOperationException\(\s*+\)", "upported yet"),
+        ),
     ),
     Language(
         "c",
@@ -150,24 +148,35 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".c", ".h"),
         bodies=_C_BODIES,
         strings=_C_STRINGS,
+        functions=_types("function_definition"),
+        placeholders=Placeholders(refusal=_C_ASSERTS),
     ),
     Language(
         "cpp",
         ("tree_sitter_cpp", "language"),
         extensions=(".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx"),
-        closer=_CLOSING + r"|(public|private|protected)\s*:",
+        closer=CLOSING_BRACKET + r"|(public|private|protected)\s*:",
         bodies=_C_BODIES,
         strings=_C_STRINGS | {"raw_string_literal"},
+        functions=_types("function_definition"),
+        closures=_types("lambda_expression"),
+        placeholders=Placeholders(refusal=rf"{THROWS_UNWRITTEN}|{_C_ASSERTS}"),
     ),
     Language(
         "csharp",
         ("tree_sitter_c_sharp", "language"),
+        filetypes=("cs",),
         extensions=(".cs",),
         bodies=_types("compilation_unit declaration_list block switch_body accessor_list enum_member_declaration_list"),
         strings=_types(
             "string_literal verbatim_string_literal raw_string_literal character_literal interpolated_string_expression"
         ),
         interpolations=_types("interpolation"),
+        functions=_types(
+            "method_declaration constructor_declaration destructor_declaration local_function_statement "
+            "accessor_declaration operator_declaration"
+        ),
+        closures=_types("lambda_expression anonymous_method_expression"),
     ),
     Language(
         "ruby",
@@ -176,12 +185,14 @@ LANGUAGES: tuple[Language, ...] = (
         line_comment="#",
         opener=r"^\s*(def|class|module|if|elsif|else|unless|while|until|for|case|when|begin|rescue|ensure)\b"
         r"(?!.*\bend$)|\bdo(\s*\|.*\|)?$|\{(\s*\|.*\|)?$",
-        closer=_CLOSING + r"|(end|elsif|else|when|rescue|ensure)\b",
+        closer=CLOSING_BRACKET + r"|(end|elsif|else|when|rescue|ensure)\b",
         indent="  ",
         bodies=_types("program body_statement then else"),
         strings=_types("string heredoc_body regex"),
         interpolations=_types("interpolation"),
         ends_with_value=True,
+        functions=_types("method singleton_method"),
+        placeholders=Placeholders(nothing=r"nil|;+", refusal=rf"(?:raise|fail)\b.*{SAYS_UNWRITTEN}.*"),
     ),
     Language(
         "php",
@@ -189,6 +200,9 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".php",),
         bodies=_types("program compound_statement declaration_list switch_block"),
         strings=_types("string encapsed_string heredoc"),
+        functions=_types("function_definition method_declaration"),
+        closures=_types("anonymous_function"),
+        optional_types=True,
     ),
     Language(
         "lua",
@@ -196,27 +210,38 @@ LANGUAGES: tuple[Language, ...] = (
         extensions=(".lua",),
         line_comment="--",
         opener=r"\b(then|do|else|repeat)$|\bfunction\b[^()]*\([^()]*\)$|\{$",
-        closer=_CLOSING + r"|(end|else|elseif|until)\b",
+        closer=CLOSING_BRACKET + r"|(end|else|elseif|until)\b",
         indent="  ",
         bodies=_types("chunk block"),
         strings=_types("string"),
+        functions=_types("function_declaration"),
+        closures=_types("function_definition"),
+        placeholders=Placeholders(refusal=rf"error\s*\(.*{SAYS_UNWRITTEN}.*\)"),
     ),
     Language(
         "shellscript",
         ("tree_sitter_bash", "language"),
         ids=("bash", "sh"),
+        filetypes=("bash", "sh"),
         extensions=(".sh", ".bash"),
         line_comment="#",
         opener=r"\b(then|do|else)$|\{$",
-        closer=_CLOSING + r"|(fi|done|else|elif|esac)\b",
+        closer=CLOSING_BRACKET + r"|(fi|done|else|elif|esac)\b",
         indent="  ",
         bodies=_types("program compound_statement do_group if_statement else_clause elif_clause case_item"),
         strings=_types("string raw_string ansi_c_string heredoc_body"),
         interpolations=_types("command_substitution expansion"),
+        functions=_types("function_definition"),
+        placeholders=Placeholders(
+            nothing=r":|true|;+",
+            refusal=rf"(?:echo|printf)\b.*{SAYS_UNWRITTEN}.*",
+            value=r"(?:return|exit)\s+\d+",
+        ),
     ),
     Language(
         "html",
         ("tree_sitter_html", "language"),
+        kind="markup",
         extensions=(".html", ".htm"),
         line_comment=None,
         quotes="",
@@ -229,6 +254,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "css",
         ("tree_sitter_css", "language"),
+        kind="markup",
         extensions=(".css",),
         line_comment=None,
         indent="  ",
@@ -238,9 +264,11 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "json",
         ("tree_sitter_json", "language"),
+        kind="data",
         ids=("jsonc",),
         extensions=(".json",),
         line_comment=None,
+        has_comments=False,
         quotes='"',
         opener=r"[\[{]$",
         indent="  ",
@@ -249,7 +277,9 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "yaml",
         ("tree_sitter_yaml", "language"),
+        kind="data",
         ids=("dockercompose",),
+        filetypes=("yaml",),
         extensions=(".yaml", ".yml"),
         line_comment="#",
         opener=r":$",
@@ -261,6 +291,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "toml",
         ("tree_sitter_toml", "language"),
+        kind="data",
         extensions=(".toml",),
         line_comment="#",
         opener=r"\[$",
@@ -269,13 +300,26 @@ LANGUAGES: tuple[Language, ...] = (
     ),
     Language(
         "markdown",
+        kind="prose",
         ids=("restructuredtext", "latex", "tex", "asciidoc", "git-commit", "gitcommit"),
         extensions=(".md", ".markdown", ".rst", ".adoc", ".tex"),
         line_comment=None,
         quotes="",
-        prose=True,
     ),
 )
+
+FALLBACK = Language(
+    "unknown",
+    line_comment=None,
+    quotes="",
+    opener=r"[{:]$",
+    placeholders=Placeholders(
+        nothing=r"pass|\.\.\.|:|\(\)|;+",
+        refusal=f"(?:{'|'.join({language.placeholders.refusal: None for language in LANGUAGES})})",
+        hints=_PYTHON_NOTHING,
+    ),
+)
+"""Any other language's placeholder may be one."""
 
 
 def language_of(language_id: str, path: str = "") -> Language:

@@ -60,7 +60,7 @@ def _in_prose(cursor: Cursor) -> bool:
     document = cursor.document
     if document.language in _NOTES and document.uri.lower().endswith(".txt"):
         return True
-    return cursor.language.prose and len(_FENCE.findall(document.text[: cursor.offset])) % 2 == 0
+    return cursor.language.kind == "prose" and len(_FENCE.findall(document.text[: cursor.offset])) % 2 == 0
 
 
 def _between_definitions(cursor: Cursor) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dgls.change.stubs.layout import Inside, Stub, laid_out
-from dgls.change.stubs.placeholders import PLACEHOLDERS, UNKNOWN, is_comment, matches, says_todo, says_what
+from dgls.change.stubs.placeholders import does_nothing, is_comment, refuses, says_todo, says_what
 from dgls.code.document import Document, Span
 from dgls.code.indentation import closes_body, indentation, line_above, line_below, opens_body, width
 from dgls.code.languages import Language
@@ -63,8 +63,7 @@ def _stub(document: Document, language: Language, line: int) -> Stub | None:
 
 def _is_part(text: str, indent: str, language: Language) -> bool:
     code = text[len(indent) :]
-    kinds = PLACEHOLDERS.get(language.id, UNKNOWN)
-    placeholder = matches(kinds.nothing, code) or matches(kinds.refusal, code) or is_comment(code)
+    placeholder = does_nothing(code, language) or refuses(code, language) or is_comment(code)
     return indentation(text) == indent and placeholder and bool(code)
 
 
@@ -76,4 +75,4 @@ def _says_so(text: str, language: Language) -> bool:
     code = text.strip()
     if is_comment(code):
         return says_todo(code) and not says_what(code)
-    return matches(PLACEHOLDERS.get(language.id, UNKNOWN).refusal, code)
+    return refuses(code, language)

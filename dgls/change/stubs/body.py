@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from tree_sitter import Node
 
 from dgls.change.stubs.layout import Inside
-from dgls.change.stubs.placeholders import PLACEHOLDERS, explains, is_comment, matches, says_todo, says_what
+from dgls.change.stubs.placeholders import does_nothing, explains, is_comment, is_value, refuses, says_todo, says_what
 from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation, width
+from dgls.code.language import Language
 from dgls.code.syntax import Syntax
 
 _WRAPPERS = frozenset({"block", "statement_list", "body_statement"})
@@ -57,7 +58,7 @@ def body_of(document: Document, syntax: Syntax, owner: Node) -> Body | None:
     for node, gone in found:
         at = syntax.offset(node.start_byte)
         code = syntax.code(node).rstrip()
-        _take(body, syntax.language.id, Span(at, at + len(code)), code, gone)
+        _take(body, syntax.language, Span(at, at + len(code)), code, gone)
     held = owner.child_by_field_name("body")
     body.expression = held is not None and held.type == _EXPRESSION
     if closed is None:
@@ -87,23 +88,23 @@ def _bounds(syntax: Syntax, owner: Node) -> tuple[int, int | None] | None:
 
 def _sorted_out(syntax: Syntax, owner: Node, start: int, end: int) -> list[tuple[Node, bool]] | None:
     """The nodes inside, and whether they are placeholders; the rest is kept. None: there is code among them."""
-    kinds = PLACEHOLDERS[syntax.language.id]
+    language = syntax.language
     found: list[tuple[Node, bool]] = []
     values = spoken = False  # a value is a placeholder only where something says that code is missing
     for node in _nodes(owner, start, end):
-        comment = node.type in syntax.language.comments
+        comment = node.type in language.comments
         code = syntax.code(node)
         if node.has_error and "\n" in code:
             return None  # what is unfinished took more of the text than its own
         if comment:
             spoken = spoken or says_todo(code)
             found.append((node, says_todo(code) and not says_what(code)))
-        elif matches(kinds.nothing, code) or matches(kinds.refusal, code):
-            spoken = spoken or matches(kinds.refusal, code)
+        elif does_nothing(code, language) or refuses(code, language):
+            spoken = spoken or refuses(code, language)
             found.append((node, True))
-        elif syntax.language.offside and _is_docstring(node) and all(not gone for _, gone in found):
+        elif language.offside and _is_docstring(node) and all(not gone for _, gone in found):
             found.append((node, False))
-        elif matches(kinds.value, code):
+        elif is_value(code, language):
             values = True
             found.append((node, True))
         else:
@@ -125,10 +126,10 @@ def _is_docstring(node: Node) -> bool:
     return node.type == "expression_statement" and [child.type for child in node.children] == ["string"]
 
 
-def _take(body: Body, language: str, span: Span, code: str, gone: bool) -> None:
+def _take(body: Body, language: Language, span: Span, code: str, gone: bool) -> None:
     (body.gone if gone else body.kept).append(span)
     body.todo = body.todo or (is_comment(code) and says_todo(code))
-    body.refuses = body.refuses or (gone and matches(PLACEHOLDERS[language].refusal, code))
+    body.refuses = body.refuses or (gone and refuses(code, language))
     body.explained = body.explained or (is_comment(code) and not gone and explains(code))
 
 
@@ -144,7 +145,6 @@ def _take_lines_below(body: Body, document: Document, syntax: Syntax) -> None:
             return
         if code:
             start = document.line_start(line) + len(indentation(text))
-            _take(
-                body, syntax.language.id, Span(start, start + len(code)), code, says_todo(code) and not says_what(code)
-            )
+            gone = says_todo(code) and not says_what(code)
+            _take(body, syntax.language, Span(start, start + len(code)), code, gone)
         line += 1

@@ -19,10 +19,10 @@ from dgls.change.stubs.body import Body, body_of
 from dgls.change.stubs.hints import hints_at_stubs
 from dgls.change.stubs.layout import Stub as Stub
 from dgls.change.stubs.layout import below_comment, laid_out
-from dgls.change.stubs.placeholders import PLACEHOLDERS, declares_only, is_comment, says_todo
+from dgls.change.stubs.placeholders import declares_only, is_comment, says_todo
 from dgls.code.document import Document
 from dgls.code.indentation import indentation, line_above, width
-from dgls.code.languages import FALLBACK, Language, language_of
+from dgls.code.languages import Language, language_of
 from dgls.code.syntax import Syntax, grammar_of, parse_all
 
 _SHORT = 15_000  # characters, some 400 lines; that many are parsed in two milliseconds
@@ -51,9 +51,9 @@ def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | No
     if declares_only(document.uri):
         return None
     offset = min(max(0, offset), len(document.text))
-    if syntax is None or language.id not in PLACEHOLDERS:
-        if not _may_have_bodies(language):
-            return None
+    if language.kind != "code":
+        return None
+    if syntax is None:
         return bare_stub_at(document, language, offset) or _below_todo(document, language, offset, None)
     for body in _around(document, offset, syntax):
         return _stub(document, language, body, offset)
@@ -68,14 +68,12 @@ def stubs_in(document: Document, syntax: Syntax | None = None) -> tuple[Stub, ..
     where all of it is stubs.
     """
     language = language_of(document.language, document.uri)
-    if declares_only(document.uri):
+    if declares_only(document.uri) or language.kind != "code":
         return ()
-    if language.id not in PLACEHOLDERS:
-        syntax = None
-    elif syntax is None or syntax.text != document.text:
+    if syntax is None or syntax.text != document.text:
         syntax = parse_all(document)
     if syntax is None:
-        return tuple(bare_stubs_in(document, language)) if _may_have_bodies(language) else ()
+        return tuple(bare_stubs_in(document, language))
     found: list[Stub] = []
     bases = _bases(syntax)
     for owner in _functions(syntax):
@@ -93,11 +91,6 @@ def may_hold_stubs(document: Document, syntax: Syntax | None = None) -> bool:
     return hints_at_stubs(document) and (len(document.text) > _SHORT or bool(stubs_in(document, syntax)))
 
 
-def _may_have_bodies(language: Language) -> bool:
-    """Not so the languages that we know to have no functions."""
-    return language is FALLBACK or language.id in PLACEHOLDERS
-
-
 def _stub(document: Document, language: Language, body: Body, offset: int | None = None) -> Stub:
     if body.expression:
         return Stub(body.start, body.gone[0], "", "", None)
@@ -106,16 +99,17 @@ def _stub(document: Document, language: Language, body: Body, offset: int | None
 
 def _functions(syntax: Syntax) -> list[Node]:
     """In text order."""
-    kinds = PLACEHOLDERS[syntax.language.id]
-    captured = QueryCursor(_query(syntax.language, (*kinds.functions, *kinds.closures))).captures(syntax.tree.root_node)
+    captured = QueryCursor(_query(syntax.language)).captures(syntax.tree.root_node)
     return sorted(captured.get("function", []), key=lambda node: node.start_byte)
 
 
 @cache
-def _query(language: Language, types: tuple[str, ...]) -> Query:
+def _query(language: Language) -> Query:
     grammar = grammar_of(language)
     assert grammar is not None, "there is a tree"
-    return Query(grammar, "[" + " ".join(f"({each})" for each in types) + "] @function")
+    return Query(
+        grammar, "[" + " ".join(f"({node})" for node in sorted(language.functions | language.closures)) + "] @function"
+    )
 
 
 def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) -> bool:
@@ -135,7 +129,7 @@ def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) 
         return False
     if body.refuses:
         return True
-    if owner.type in PLACEHOLDERS[syntax.language.id].closures or body.explained:
+    if owner.type in syntax.language.closures or body.explained:
         return False
     if _is_constructor(owner, body.header) and not _drops_arguments(body.header):
         return False
@@ -223,8 +217,7 @@ def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
 
 def _owners(syntax: Syntax, offset: int) -> Iterator[Node]:
     """What has a body, be it a function or not."""
-    kinds = PLACEHOLDERS[syntax.language.id]
-    functions = (*kinds.functions, *kinds.closures)
+    functions = syntax.language.functions | syntax.language.closures
     for node in syntax.around(offset):
         if node.type == "decorated_definition":
             node = node.child_by_field_name("definition") or node

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from dgls.change.stubs.placeholders import PLACEHOLDERS, declares_only, is_comment, is_placeholder, is_value
+from dgls.change.stubs.placeholders import declares_only, is_comment, is_placeholder, is_value
 from dgls.code.document import Document
 from dgls.code.indentation import closes_body, indentation, line_above, line_below, width
 from dgls.code.languages import FALLBACK, Language, language_of
@@ -24,13 +24,6 @@ _EVERYWHERE = (
     r"|(?<=otImplemented)(?=E)|(?<=nimplemented)|(?<=e implemented))| me\b| this\b|ation goes here)",
     "OT IMPLEMENTED",
 )
-_NOTHING = (r"pass(?<!\wpass)[ \t]*+(?:[#;\r\n]|\Z)", r"\.\.\.[ \t]*+(?:[#;\r\n]|\Z)")
-_SOMEWHERE = {
-    "python": _NOTHING,
-    "unknown": _NOTHING,
-    "rust": ("todo!",),
-    "java": (r"UnsupportedOperationException\(\s*+\)", "upported yet"),
-}
 _BRACES = re.compile(r"\{\s*+(?:[;:]\s*+|true\s*+;?\s*+)?\}(?<![=(,:\[>$]\{\})(?<![=(,:\[>] \{\})")
 _END = re.compile(r"(?:def |function\b)[^\r\n;]*+(?:\s*+--[^\r\n]*+)*+[\s;]*+(?:nil\s*+)?end\b")
 _INDENTED = re.compile(
@@ -52,14 +45,14 @@ _MANY = 100  # places that were looked at in vain; then the tree has to tell
 def hints_at_stubs(document: Document) -> bool:
     """Takes two to four milliseconds for 10,000 lines that hold none, less for those that do."""
     language = language_of(document.language, document.uri)
-    if declares_only(document.uri) or (language is not FALLBACK and language.id not in PLACEHOLDERS):
+    if declares_only(document.uri) or language.kind != "code":
         return False
-    for looked, line in enumerate(_lines(document, *_EVERYWHERE, *_SOMEWHERE.get(language.id, ()))):
+    for looked, line in enumerate(_lines(document, *_EVERYWHERE, *language.placeholders.hints)):
         if looked == _MANY or _is_all(document, language, line):
             return True
     if language.offside:
         return any(_is_bare(document, match) for match in _INDENTED.finditer(document.text))
-    empty = _END if language.id in ("ruby", "lua") else _BRACES
+    empty = _END if closes_body("end", language) else _BRACES
     return language is not FALLBACK and empty.search(document.text) is not None
 
 
@@ -72,16 +65,16 @@ def _lines(document: Document, *patterns: str) -> Iterator[int]:
 def _is_all(document: Document, language: Language, line: int) -> bool:
     """Does the body around have no more than the placeholder on this line?"""
     text = _COMMENT.sub("", document.line_text(line))
-    if not is_placeholder(text, language.id):
+    if not is_placeholder(text, language):
         ends = (_CLOSED.sub("", text[match.end() :]) for match in _OPENED.finditer(text))
-        return any(end.strip() and is_placeholder(end, language.id) for end in ends)
+        return any(end.strip() and is_placeholder(end, language) for end in ends)
     above = line_above(document, line)
     if above is not None:
         head = document.line_text(above)
         if language.offside and _CLAUSE.match(head):
             return False
         deep = width(indentation(head)) >= width(indentation(text))
-        if deep and not (is_comment(head) or is_placeholder(head, language.id) or head.rstrip().endswith(('"', "'"))):
+        if deep and not (is_comment(head) or is_placeholder(head, language) or head.rstrip().endswith(('"', "'"))):
             return False
     return _ends(document, line, language)
 
@@ -109,7 +102,7 @@ def _ends(document: Document, line: int, language: Language) -> bool:
         deeper = width(indentation(code)) - width(indentation(text))
         if deeper < 0 or closes_body(code, language):
             return True
-        if deeper == 0 and not (is_placeholder(code, language.id) or is_value(code, language.id) or is_comment(code)):
+        if deeper == 0 and not (is_placeholder(code, language) or is_value(code, language) or is_comment(code)):
             return False
         below = line_below(document, below)
     return True

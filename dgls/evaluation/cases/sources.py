@@ -22,13 +22,7 @@ from dgls.code.syntax import grammar_of
 from dgls.context.exclusion import Exclusion
 from dgls.errors import UnusableSource
 
-_CODE = frozenset(
-    [
-        *("python", "javascript", "typescript", "typescriptreact", "go", "rust", "java", "c", "cpp", "csharp"),
-        *("ruby", "php", "lua", "shellscript", "html", "css"),
-    ]
-)
-"""Programming languages only: a folder may hold more JSON than code."""
+_KINDS = ("code", "markup")  # a folder may hold more JSON than code
 _SKIPPED = frozenset(
     [
         *("node_modules", "bower_components", "__pycache__", "site-packages", "build", "dist", "target"),
@@ -94,7 +88,7 @@ def _walk(folder: Path) -> Iterator[Path]:
     suffixes = {
         suffix
         for language in LANGUAGES
-        if language.id in _CODE and grammar_of(language) is not None
+        if language.kind in _KINDS and grammar_of(language) is not None
         for suffix in language.extensions
     }
     for place, folders, names in os.walk(folder):

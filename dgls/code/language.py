@@ -1,0 +1,79 @@
+"""What is known of a language: the fields of an entry in the table of `languages`. Data only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["code", "markup", "data", "prose"]
+
+SAYS_UNWRITTEN = (
+    r"(?:not[ _-]?(?:yet[ _-]?)?implemented|unimplemented|not (?:yet )?supported yet|implement (?:me|this)"
+    r"|to be implemented|[\"'`]\s*(?:todo|fixme)\s*[:!\"'`(])"
+)
+THROWS_UNWRITTEN = rf"throw\b.*{SAYS_UNWRITTEN}.*"
+_EMPTY_VALUE = (
+    r"(?:return\b|exit\b|[\s,;()]|None|null|nil|NULL|nullptr|undefined|[tT]rue|[fF]alse|default|-?[01](?:\.0)?\b"
+    r"|\[\]|\{\}|\"\"|''|Default::default)+"
+)
+_LITERALS = frozenset({"true", "false", "none", "null", "nil", "this", "self", "super"})
+
+CLOSING_BRACKET = r"[\])}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Placeholders:
+    """Statements that stand in for code that is not written yet. Each pattern matches a whole statement.
+
+    `nothing` does nothing. `refusal` says that code is missing. `value` is a result returned for want of a better one:
+    it is a placeholder only beside a refusal or a comment that says TODO. `hints` find text in which such a statement
+    may be; each begins with plain letters, because these are fast to search for.
+    """
+
+    nothing: str = r";+"
+    refusal: str = THROWS_UNWRITTEN
+    value: str = _EMPTY_VALUE
+    hints: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """`id` is the LSP language id, `ids` are others that clients send. `filetypes` are Neovim's names, if they are
+    others than these ids. `grammar` names a module and the function in it that returns the grammar.
+
+    `opener` finds the head of a body at the end of a line's text. `closer` matches the start of a line that ends a body
+    (or goes on after it, as `else`). `quotes` delimit strings on one line. `line_comment` starts a comment up to the
+    line's end. In an `offside` language indentation alone ends a body.
+
+    Node types: `bodies` hold statements, `interpolations` are code inside a string, `literals` are words with a meaning
+    of their own, `closures` are functions without a name.
+
+    `words` need no definition: the types and modules that come with the language (not its functions: they are there to
+    be called). A body of a language that `ends_with_value` may end in a name alone. With `optional_types`, annotations
+    may be missing in code that is correct. Only a language of the kind "code" has functions, and so `placeholders`.
+    """
+
+    id: str
+    grammar: tuple[str, str] | None = None
+    kind: Kind = "code"
+    ids: tuple[str, ...] = ()
+    filetypes: tuple[str, ...] = ()
+    extensions: tuple[str, ...] = ()
+    line_comment: str | None = "//"
+    has_comments: bool = True
+    quotes: str = "\"'"
+    opener: str = r"\{$"
+    closer: str = CLOSING_BRACKET
+    indent: str = "    "
+    offside: bool = False
+    bodies: frozenset[str] = frozenset()
+    strings: frozenset[str] = frozenset()
+    comments: frozenset[str] = frozenset({"comment"})
+    interpolations: frozenset[str] = frozenset()
+    functions: frozenset[str] = frozenset()
+    closures: frozenset[str] = frozenset()
+    literals: frozenset[str] = _LITERALS
+    words: frozenset[str] = frozenset()
+    ends_with_value: bool = False
+    optional_types: bool = False
+    placeholders: Placeholders = Placeholders()
