@@ -97,7 +97,8 @@ def table_of(result: Result) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     table.add_row(
-        "expected calibration error", *(f"{summary.calibration_error or 0.0:.3f}" for summary in (before, after))
+        "expected calibration error",
+        *("-" if error is None else f"{error:.3f}" for error in (before.calibration_error, after.calibration_error)),
     )
     table.add_row("shown by themselves", _percent(before.shown), _percent(after.shown))
     table.add_row("of these exact", _percent(before.shown_exact), _percent(after.shown_exact), end_section=True)

@@ -27,7 +27,7 @@ OUTCOME = Outcome(
     raw="    return a",
     text="    return a",
     rejected=None,
-    raw_confidence=0.5,
+    probability=0.5,
     confidence=0.5,
     shown=True,
     exact=False,
@@ -40,7 +40,7 @@ OUTCOME = Outcome(
     passes=8,
     ms=100.0,
     finish="stable",
-    piece_confidences=(0.5, 1.0),
+    piece_probabilities=(0.5, 1.0),
 )
 
 HEADER = Header(

@@ -106,9 +106,15 @@ def test_attempt_hole_larger_than_canvas_is_not_run() -> None:
 @pytest.mark.parametrize(("raw", "calibrated", "shown"), [(1.0, 0.9, True), (0.6, 0.5, False)])
 def test_attempt_shows_by_calibrated_confidence(raw: float, calibrated: float, shown: bool) -> None:
     outcome = filled("    return a + b", confidence=raw)
-    assert outcome.raw_confidence == raw
+    assert outcome.probability == raw
     assert outcome.confidence == pytest.approx(calibrated)
     assert outcome.shown is shown
+
+
+def test_attempt_uncalibrated_model_gives_no_confidence() -> None:
+    uncalibrated = Parrot("    return a + b", 0.6, replace(PROFILE, calibration=Calibration()))
+    outcome = attempt(uncalibrated, CASE, len, Conditions())
+    assert (outcome.confidence, outcome.probability, outcome.shown) == (None, 0.6, True)
 
 
 def test_attempt_request_equals_editors_request() -> None:

@@ -122,6 +122,12 @@ def test_show_curve_runs_from_surest_to_all() -> None:
     ]
 
 
+def test_metrics_uncalibrated_model_have_no_confidences() -> None:
+    outcomes = [outcome(str(n), confidence=None, exact=n < 2) for n in range(5)]
+    assert reliability(outcomes) == show_curve(outcomes) == []
+    assert summarise(outcomes).calibration_error is None
+
+
 OUTCOMES = st.lists(
     st.builds(
         outcome,

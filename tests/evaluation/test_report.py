@@ -131,6 +131,16 @@ def test_page_of_escapes_code() -> None:
     parsed(page)
 
 
+def test_report_uncalibrated_model_names_no_confidence() -> None:
+    uncalibrated = report(*(replace(each, confidence=None) for each in MANY))
+    figures = as_json(uncalibrated)
+    assert (figures["calibration_error"], figures["reliability"], figures["show_curve"]) == (None, [], [])
+    assert "confidence" not in page_of(uncalibrated)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(table_of(uncalibrated))
+    assert "calibration error" not in console.export_text()
+
+
 def test_page_of_samples_right_and_wrong_fills() -> None:
     page = page_of(report(*MANY))
     counts = {name: page.count(f'<details class="{name}">') for name in ("right", "wrong", "quiet")}

@@ -11,7 +11,7 @@ import pytest
 from dgls.evaluation.running.results import Results, UnusableResults, default_path, fingerprint_of_cases
 from tests.evaluation.made_up import HEADER, case, outcome
 
-KEPT = [outcome("a"), outcome("b", rejected="empty", text="", parses=None, finish=None, piece_confidences=())]
+KEPT = [outcome("a"), outcome("b", rejected="empty", text="", parses=None, finish=None, piece_probabilities=())]
 
 
 @pytest.fixture

@@ -47,12 +47,12 @@ class Outcome:
     """The outcome of one case. It is a line of a results file, so each field is plain JSON; None: does not apply.
 
     `raw` is the engine's text; `text` is the suggestion made from it ("" if `rejected`, which gives the reason).
-    `tokens` is the answer's length under the model's tokenizer. `raw_confidence` is the model's own, `confidence`
-    the calibrated one; `shown`: an automatic suggestion would have been shown. `parses`: the file still parses with
-    `text` in it (None if the author's does not, or there is no `text`). `repeats_after`: `text` repeats the code that
-    follows; `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes over the canvas,
-    those that only score included, the prompt's not. `ms`: the engine's milliseconds, the prompt's included. Without a
-    `finish` the model was not run, as the hole did not fit its canvas.
+    `tokens` is the answer's length under the model's tokenizer. `probability` is the model's own figure; `confidence`
+    is calibrated, None if the model is not. `shown`: an automatic suggestion would have been shown. `parses`: the file
+    still parses with `text` in it (None if the author's does not, or there is no `text`). `repeats_after`: `text`
+    repeats the code that follows; `raw_repeats_after`: `raw` does. `passed`: its tests passed. `passes`: forward passes
+    over the canvas, including those that only score, without the prompt's. `ms`: the engine's milliseconds, including
+    the prompt's. Without a `finish` the model was not run, because the hole did not fit its canvas.
     """
 
     id: str
@@ -63,8 +63,8 @@ class Outcome:
     raw: str
     text: str
     rejected: str | None
-    raw_confidence: float
-    confidence: float
+    probability: float
+    confidence: float | None
     shown: bool
     exact: bool
     similarity: float
@@ -76,4 +76,4 @@ class Outcome:
     passes: int
     ms: float
     finish: Finish | None
-    piece_confidences: tuple[float, ...] = ()
+    piece_probabilities: tuple[float, ...] = ()

@@ -68,7 +68,8 @@ class ShowPoint:
 class Summary:
     """`passed`: of those whose tests were run. `suggested` and `shown`: of all holes. `parses` and `repeats_after`: of
     the suggestions (`parses` where the author's file does); `raw_repeats_after`: of what the model wrote.
-    `calibration_error`: of the suggestions. Steps, passes and milliseconds: of the holes that the model was run for.
+    `calibration_error`: of the suggestions, None if the model is not calibrated. Steps, passes and milliseconds: of the
+    holes that the model was run for.
     """
 
     n: int
@@ -136,8 +137,8 @@ def suggestions(outcomes: Iterable[Outcome]) -> list[Outcome]:
 
 
 def reliability(outcomes: Sequence[Outcome], bins: int = BINS) -> list[Bin]:
-    """The suggestions in non-empty bins of ascending calibrated confidence."""
-    ranked = sorted(suggestions(outcomes), key=lambda outcome: outcome.confidence)
+    """The suggestions in non-empty bins of ascending confidence. Empty if the model is not calibrated."""
+    ranked = _by_confidence(outcomes)
     bins = min(bins, len(ranked))
     borders = [len(ranked) * index // bins for index in range(bins + 1)] if bins else []
     return [_bin(ranked[start:end]) for start, end in pairwise(borders)]
@@ -153,15 +154,18 @@ def calibration_error(outcomes: Sequence[Outcome], bins: int = BINS) -> float | 
 
 
 def show_curve(outcomes: Sequence[Outcome], points: int = SHOW_RATES) -> list[ShowPoint]:
-    """From showing only the surest to showing every suggestion. Suggestions of equal confidence appear together."""
-    ranked = sorted(suggestions(outcomes), key=lambda outcome: -outcome.confidence)
+    """From showing only the surest to showing every suggestion. Suggestions of equal confidence appear together.
+
+    Empty if the model is not calibrated.
+    """
+    ranked = _by_confidence(outcomes)[::-1]
     curve: dict[float, ShowPoint] = {}
     for index in range(1, points + 1):
         wanted = math.ceil(len(outcomes) * index / points)
-        if not ranked or (wanted > len(ranked) and curve and min(curve) == ranked[-1].confidence):
+        if not ranked or (wanted > len(ranked) and curve and min(curve) == ranked[-1][0]):
             break
-        threshold = ranked[min(wanted, len(ranked)) - 1].confidence
-        shown = [outcome for outcome in ranked if outcome.confidence >= threshold]
+        threshold = ranked[min(wanted, len(ranked)) - 1][0]
+        shown = [outcome for confidence, outcome in ranked if confidence >= threshold]
         curve[threshold] = ShowPoint(threshold, Share(len(shown), len(outcomes)), _share(each.exact for each in shown))
     return list(curve.values())
 
@@ -187,9 +191,16 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _bin(outcomes: Sequence[Outcome]) -> Bin:
-    confidences = [outcome.confidence for outcome in outcomes]
-    return Bin(confidences[0], confidences[-1], fmean(confidences), _share(outcome.exact for outcome in outcomes))
+def _by_confidence(outcomes: Iterable[Outcome]) -> list[tuple[float, Outcome]]:
+    """The suggestions that have a confidence, lowest first."""
+    made = suggestions(outcomes)
+    rated = [(outcome.confidence, outcome) for outcome in made if outcome.confidence is not None]
+    return sorted(rated, key=lambda pair: pair[0])
+
+
+def _bin(rated: Sequence[tuple[float, Outcome]]) -> Bin:
+    confidences = [confidence for confidence, _ in rated]
+    return Bin(confidences[0], confidences[-1], fmean(confidences), _share(outcome.exact for _, outcome in rated))
 
 
 def _grouped(

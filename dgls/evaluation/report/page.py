@@ -241,7 +241,7 @@ def _case(case: Case, outcome: Outcome) -> str:
         for name, mark, text in filled
     )
     told = [
-        f"confidence {outcome.confidence:.2f}",
+        *([] if outcome.confidence is None else [f"confidence {outcome.confidence:.2f}"]),
         f"{outcome.tokens} tokens",
         f"{outcome.steps} steps",
         f"{outcome.ms:.0f} ms",

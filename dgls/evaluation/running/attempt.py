@@ -117,8 +117,7 @@ def _judged(
     """Everything of an outcome that needs no program to be run, but for what is shown unasked."""
     text = found.new_text if isinstance(found, Suggestion) else ""
     raw = infill.texts[0] if infill else ""
-    raw_confidence = infill.fills[0].probability if infill else 0.0
-    confidence = profile.calibration.confidence(raw_confidence)
+    probability = infill.fills[0].probability if infill else 0.0
     language = language_of(case.language, case.path)
     around = document.text[: region.span.start], document.text[region.span.end :]
     return Outcome(
@@ -130,8 +129,8 @@ def _judged(
         raw=raw,
         text=text,
         rejected=None if isinstance(found, Suggestion) else str(found),
-        raw_confidence=raw_confidence,
-        confidence=raw_confidence if confidence is None else confidence,  # outcomes still have an order
+        probability=probability,
+        confidence=profile.calibration.confidence(probability),
         shown=False,
         exact=bool(text) and without_trailing_blanks(text) == without_trailing_blanks(case.answer),
         similarity=similarity(text, case.answer),
@@ -143,7 +142,7 @@ def _judged(
         passes=(infill.passes or infill.steps) if infill else 0,  # not every engine counts them apart
         ms=infill.timings.prefill_ms + infill.timings.denoise_ms if infill else 0.0,
         finish=infill.finish if infill else None,
-        piece_confidences=tuple(piece.probability for piece in infill.fills[0].pieces) if infill else (),
+        piece_probabilities=tuple(piece.probability for piece in infill.fills[0].pieces) if infill else (),
     )
 
 

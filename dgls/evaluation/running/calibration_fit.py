@@ -85,8 +85,8 @@ def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calib
     `least_shown`: the share of the suggestions that is shown whether or not it is `SHOWN_RIGHT`.
     """
     made = suggestions([each.outcome for each in fills])
-    points = shares_right([(outcome.raw_confidence, outcome.exact) for outcome in made])
-    confidences = [Calibration(points).confidence(outcome.raw_confidence) or 0.0 for outcome in made]
+    points = shares_right([(outcome.probability, outcome.exact) for outcome in made])
+    confidences = [Calibration(points).confidence(outcome.probability) or 0.0 for outcome in made]
     lines = [sample for each in fills for sample in each.lines]
     return Calibration(
         points,
@@ -159,9 +159,9 @@ def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:
 
 def judged(outcome: Outcome, calibration: Calibration) -> Outcome:
     """The outcome as it would have been under `calibration`, its text as it is."""
-    confidence = calibration.confidence(outcome.raw_confidence)
+    confidence = calibration.confidence(outcome.probability)
     shown = outcome.rejected is None and calibration.shows(confidence)
-    return replace(outcome, confidence=outcome.raw_confidence if confidence is None else confidence, shown=shown)
+    return replace(outcome, confidence=confidence, shown=shown)
 
 
 def held_out(fills: Sequence[Fill], least_shown: float, before: Calibration) -> list[Outcome]:

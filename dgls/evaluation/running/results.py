@@ -20,7 +20,7 @@ from platformdirs import user_cache_path
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case, Outcome
 
-_FORMAT = 1
+_FORMAT = 2
 _CONVERTER = Converter(forbid_extra_keys=True)
 
 
