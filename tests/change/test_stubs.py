@@ -56,12 +56,6 @@ def test_a_look_at_the_text_spares_most_files_the_offer() -> None:
     assert not hints_at_stubs(Document("file:///a.ts", 1, "typescript", script))
 
 
-def test_table_of_languages_names_functions_for_code_alone() -> None:
-    assert {language.id for language in LANGUAGES if not language.functions} == {
-        language.id for language in LANGUAGES if language.kind != "code"
-    }
-
-
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_all_stubs_of_a_file_are_stubs_at_the_cursor(case: Case) -> None:
     for stub in stubs_in(case.document):

@@ -1,4 +1,4 @@
-"""Every grammar loads; an incremental parse is a full one; what is parsed doesn't grow with the file."""
+"""An incremental parse is a full one, and what is parsed doesn't grow with the file."""
 
 import pytest
 from hypothesis import given
@@ -6,8 +6,7 @@ from hypothesis import strategies as st
 from tree_sitter import Node
 
 from dgls.code.document import Document, Span
-from dgls.code.languages import LANGUAGES, Language, language_of
-from dgls.code.syntax import Syntax, grammar_of, parse
+from dgls.code.syntax import Syntax, parse
 from dgls.suggest.plan import Budget, Quiet, plan
 
 
@@ -23,42 +22,6 @@ def parsed(text: str, previous: Syntax | None = None, offset: int = 0) -> Syntax
 
 def shape(node: Node) -> list[object]:
     return [node.type, node.byte_range, *map(shape, node.children)]
-
-
-@pytest.mark.parametrize(
-    "language", [language for language in LANGUAGES if language.kind != "prose"], ids=lambda language: language.id
-)
-def test_a_grammar_loads_and_knows_the_tables_node_types(language: Language) -> None:
-    grammar = grammar_of(language)
-    assert grammar is not None
-    named = language.bodies | language.strings | language.comments | language.interpolations
-    named |= language.functions | language.closures
-    missing = {name for name in named if grammar.id_for_node_kind(name, True) is None}
-    assert missing <= ({"comment"} if language.id == "json" else set())
-
-
-def test_no_extension_or_id_belongs_to_two_languages() -> None:
-    names = [name for language in LANGUAGES for name in (language.id, *language.ids, *language.extensions)]
-    assert len(names) == len(set(names))
-
-
-@pytest.mark.parametrize(
-    ("language_id", "path", "found"),
-    [
-        ("python", "", "python"),
-        ("javascriptreact", "a.jsx", "javascript"),
-        ("", "file:///a/b.RS", "rust"),
-        ("cobol", "a.cbl", "unknown"),
-    ],
-)
-def test_a_language_is_found_by_id_then_extension(language_id: str, path: str, found: str) -> None:
-    assert language_of(language_id, path).id == found
-
-
-def test_a_missing_grammar_is_none() -> None:
-    absent = Language("absent", ("tree_sitter_of_no_such_language", "language"))
-    assert grammar_of(absent) is None
-    assert parse(document("x", "cobol"), 0) is None
 
 
 CODE = st.text(alphabet="ab(){}:\"'\n \u00e9\U0001f600", max_size=40)
