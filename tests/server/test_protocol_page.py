@@ -16,10 +16,11 @@ from lsprotocol import types
 from lsprotocol.converters import get_converter
 
 from dgls.change.passage import Gap, Passage
+from dgls.change.task import Action
 from dgls.code.document import Document, Span
 from dgls.server.actions.drafts import DRAFT, Drafts
 from dgls.server.actions.parameters import Filling, Rewriting
-from dgls.server.features.code_action import KINDS
+from dgls.server.features.code_action import kind_of
 from dgls.server.features.status import STATUS
 from dgls.server.host import STATES, Status
 from dgls.server.lsp_server import EXPERIMENTAL, build
@@ -95,7 +96,9 @@ def test_parameters_are_the_codes(command: str, kind: type[Rewriting | Filling])
 
 
 def test_kinds_of_actions_are_the_codes() -> None:
-    assert {row[0] for row in re.findall(r"`((quickfix|refactor|source)[\w.]*)` \|", PAGE)} == set(KINDS.values())
+    assert {row[0] for row in re.findall(r"`((quickfix|refactor|source)[\w.]*)` \|", PAGE)} == {
+        kind_of(action) for action in Action
+    }
 
 
 def test_strengths_are_the_codes() -> None:

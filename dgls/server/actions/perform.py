@@ -27,7 +27,7 @@ from dgls.server.actions.drafts import Drafts
 from dgls.server.actions.job import work
 from dgls.server.actions.parameters import Asked
 from dgls.server.actions.progress import Progress
-from dgls.server.actions.workspace_edit import LABELS, Change, warning_of, workspace_edit
+from dgls.server.actions.workspace_edit import Change, label_of, warning_of, workspace_edit
 from dgls.server.session import Session
 from dgls_engine.errors import Cancelled, EngineError
 from dgls_engine.types import CancelToken, Step
@@ -145,7 +145,7 @@ class _Watch:
     ) -> None:
         client, self._task = session.client, asked.task
         self._candidates, self._candidate, self._passage = candidates, -1, 0
-        self._progress = Progress(server, LABELS[asked.task.action], token, client.progress)
+        self._progress = Progress(server, label_of(asked.task.action), token, client.progress)
         self._drafts: Drafts | None = None
         if client.drafts:
             self._drafts = Drafts(server.protocol.notify, asked.request, document, client.encoding)

@@ -13,13 +13,6 @@ from dgls.server.capabilities import Client
 from dgls.server.positions import range_of
 
 BROKEN = "The result does not parse, though the file did."
-LABELS = {
-    Action.FILL: "dgls: fill",
-    Action.FILL_ALL: "dgls: fill all",
-    Action.REFINE: "dgls: refine",
-    Action.REWRITE: "dgls: rewrite",
-    Action.FIX: "dgls: fix",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +28,12 @@ class Change:
 
     @property
     def label(self) -> str:
-        return LABELS[self.task.action]
+        return label_of(self.task.action)
+
+
+def label_of(action: Action) -> str:
+    """The name of the edit in the editor's undo list and of its progress, such as "dgls: fill all"."""
+    return f"dgls: {action.replace('-', ' ')}"
 
 
 def workspace_edit(change: Change, client: Client) -> types.WorkspaceEdit:

@@ -22,18 +22,13 @@ from dgls.server.session import Session
 
 FILL_ALL = "source.fillAll.dgls"
 _REWRITE = types.CodeActionKind.RefactorRewrite.value
-KINDS = {
-    Action.FILL: _REWRITE,
-    Action.FILL_ALL: FILL_ALL,
-    Action.REFINE: _REWRITE,
-    Action.REWRITE: _REWRITE,
-    Action.FIX: types.CodeActionKind.QuickFix.value,
-}
+_KINDS = {Action.FILL_ALL: FILL_ALL, Action.FIX: types.CodeActionKind.QuickFix.value}
+"""All other actions are `refactor.rewrite`."""
 COMMAND = "dgls.act"
 
 
 def register(server: LanguageServer, session: Session) -> None:
-    options = types.CodeActionOptions(sorted(set(KINDS.values())), resolve_provider=True)
+    options = types.CodeActionOptions(sorted({kind_of(action) for action in Action}), resolve_provider=True)
 
     @server.feature(types.TEXT_DOCUMENT_CODE_ACTION, options)
     def code_action(params: types.CodeActionParams) -> list[types.CodeAction | types.Command]:
@@ -63,6 +58,10 @@ def register(server: LanguageServer, session: Session) -> None:
         return action
 
 
+def kind_of(action: Action) -> str:
+    return _KINDS.get(action, _REWRITE)
+
+
 def _offered(session: Session, document: Document, params: types.CodeActionParams) -> list[Offer]:
     info = session.host.info
     span = _span(session, document, params.range)
@@ -78,7 +77,7 @@ def _kind(offer: Offer, at_stub: bool, only: Sequence[types.CodeActionKind | str
     that would all be filled, and is shown that beside it."""
     if offer.task.action is Action.FILL_ALL and at_stub and not any(_holds(kind, FILL_ALL) for kind in only or ()):
         return _REWRITE
-    return KINDS[offer.task.action]
+    return kind_of(offer.task.action)
 
 
 def _holds(wanted: types.CodeActionKind | str, kind: str) -> bool:
