@@ -25,9 +25,8 @@ from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.profile import ModelInfo, Profile, read_json
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.remote import judging as reading
-from dgls_engine.remote.address import Address
+from dgls_engine.remote.address import Address, Credentials
 from dgls_engine.remote.conversation import Asking, waited
-from dgls_engine.remote.credentials import Credentials
 from dgls_engine.remote.handshake import Served, greet
 from dgls_engine.remote.rival import drawn, noise
 from dgls_engine.remote.rivalry import Lead, Rivalry

@@ -20,8 +20,7 @@ import httpx2
 
 from dgls_engine.errors import ServerUnfit, ServerUnreachable
 from dgls_engine.remote import wire
-from dgls_engine.remote.address import Address
-from dgls_engine.remote.credentials import Credentials
+from dgls_engine.remote.address import Address, Credentials
 
 T = TypeVar("T")
 Headers = Mapping[str, str]
