@@ -25,8 +25,8 @@ from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.denoise import Candidate, denoise
-from dgls_engine.loop.sampler import Sampler, Schedule
-from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper

@@ -25,10 +25,9 @@ from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest, Lead
 from dgls_engine.loop.denoise import Candidate
 from dgls_engine.loop.doubt import doubts
-from dgls_engine.loop.limits import deadline_of, schedule_of
-from dgls_engine.loop.sampler import Sampler, Schedule
+from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.seam import AFTER
-from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure, deadline_of, schedule_of
 from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.model.family import OpenModel
 from dgls_engine.model.passes import Passes

@@ -10,8 +10,8 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import Entro
 
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.denoise import Candidate, Progress, denoise
-from dgls_engine.loop.sampler import Sampler, Schedule
-from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma.captured import Captured
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper

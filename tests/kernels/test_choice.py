@@ -19,8 +19,8 @@ from dgls_engine.device import no_waits
 from dgls_engine.loop.choice import Fused, Plain
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
-from dgls_engine.loop.sampler import Sampler, Schedule
-from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager, SoftCappedHead
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper

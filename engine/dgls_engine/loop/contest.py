@@ -15,9 +15,8 @@ from torch import Tensor
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choosing, Plain
 from dgls_engine.loop.denoise import Candidate, Progress, denoise
-from dgls_engine.loop.sampler import Schedule
 from dgls_engine.loop.seam import surprises
-from dgls_engine.loop.stopping import Deadline
+from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.passes import Passes
 from dgls_engine.types import CancelToken, Finish
 

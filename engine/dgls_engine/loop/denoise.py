@@ -20,8 +20,8 @@ import torch
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choice, Choosing, Plain
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.sampler import Sampler, Schedule
-from dgls_engine.loop.stopping import Deadline
+from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.batches import places, sent, stacked
 from dgls_engine.model.passes import Carry, Passes
 from dgls_engine.text.canvas import Canvas

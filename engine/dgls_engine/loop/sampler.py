@@ -7,23 +7,8 @@ Shapes: H hole rows, V vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """Linear temperature: `t_max` at the first step, falling towards `t_min`. Steps ascend from 1 to `max_steps`."""
-
-    max_steps: int
-    t_min: float
-    t_max: float
-
-    def temperature(self, index: int) -> float:
-        remaining = self.max_steps + 1 - index  # this step included: transformers' `cur_step`
-        return self.t_min + (self.t_max - self.t_min) * remaining / self.max_steps
 
 
 class Sampler:

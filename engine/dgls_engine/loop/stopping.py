@@ -1,7 +1,7 @@
-"""When to stop denoising: the drafts no longer change and the model is sure of them; or time is up.
+"""When to stop denoising: the drafts are stable and the model is sure of them, or a limit of the request is reached.
 
-Reads the holes alone: the pinned positions' entropy is zero and would only dilute the mean. Plain numbers, no
-tensors. One object serves one request, on the engine thread.
+Only hole positions count: the pinned positions' entropy is zero and would only dilute the mean. Plain
+numbers, no tensors. One object serves one request, on the engine thread.
 """
 
 from __future__ import annotations
@@ -9,7 +9,12 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
+
+from dgls_engine.errors import EngineError
+from dgls_engine.profile import Profile
+from dgls_engine.types import Limits
 
 
 class StableAndSure:
@@ -54,3 +59,31 @@ class Deadline:
 
     def strikes_within(self, seconds: float) -> bool:
         return self._end is not None and self.now() + seconds > self._end
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """Linear temperature: `t_max` at the first step, falling towards `t_min`. Steps ascend from 1 to `max_steps`."""
+
+    max_steps: int
+    t_min: float
+    t_max: float
+
+    def temperature(self, index: int) -> float:
+        remaining = self.max_steps + 1 - index  # this step included: transformers' `cur_step`
+        return self.t_min + (self.t_max - self.t_min) * remaining / self.max_steps
+
+
+def deadline_of(limits: Limits, clock: Callable[[], float]) -> Deadline:
+    """Raises `EngineError` for a deadline in the past."""
+    if limits.deadline_ms is not None and limits.deadline_ms < 0:
+        raise EngineError(f"a deadline is a number of milliseconds from now, not {limits.deadline_ms}")
+    return Deadline(None if limits.deadline_ms is None else limits.deadline_ms / 1000, clock)
+
+
+def schedule_of(limits: Limits, profile: Profile) -> Schedule:
+    """Raises `EngineError` where no step would be taken."""
+    steps = profile.max_steps if limits.max_steps is None else limits.max_steps
+    if steps < 1:
+        raise EngineError(f"denoising takes at least 1 step, not {steps}")
+    return Schedule(steps, profile.t_min, profile.t_max)

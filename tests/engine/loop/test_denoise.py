@@ -11,8 +11,8 @@ from torch import Tensor
 
 from dgls_engine.loop.constraint import TOKEN_WORTH, Constraint, Rules, Vocabulary
 from dgls_engine.loop.denoise import Candidate, Progress, denoise
-from dgls_engine.loop.sampler import Sampler, Schedule, accepted, entropy
-from dgls_engine.loop.stopping import Deadline, StableAndSure
+from dgls_engine.loop.sampler import Sampler, accepted, entropy
+from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
