@@ -1,7 +1,7 @@
-"""Which brackets and quotes a piece of code leaves open: a scan that needs no grammar and no whole file.
+"""Which brackets and quotes a piece of code leaves open: a scan that needs neither a grammar nor the whole file.
 
-It knows strings on one line, triple quotes and line comments; it is used where a tree is of no help, that is on a
-line that is being typed and on the model's own text.
+It knows strings on one line, triple quotes and line comments. It serves where a tree is no help: on a line that is
+being typed, and on the model's text. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _CLOSES = {")": "(", "]": "[", "}": "{"}
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """Indices of brackets without a partner in the text, and the quote or comment open at its end, if any."""
+    """Indices of the brackets without a partner in a text, and the quote or comment that is open at its end."""
 
     openers: tuple[int, ...]
     closers: tuple[int, ...]

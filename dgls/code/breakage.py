@@ -1,8 +1,9 @@
 """Would an edit break code that parses?
 
-The tree of the code around tells in most cases; of Python the few statements around, too, by Python's own parser: its
-grammar for tree-sitter takes much that Python does not. Where neither parses by itself, and not for what is being
-typed, it was cut in the wrong place: then the whole file is asked, if it isn't too long. Pure.
+In most cases the tree around the edit tells. For Python, Python's own parser reads the few statements around it, too,
+because tree-sitter's grammar accepts code that Python rejects. If these statements do not parse by themselves, even
+without the line being typed, they were cut in the wrong place: then the whole file is parsed, if it is not too long.
+Pure.
 """
 
 from __future__ import annotations
@@ -18,21 +19,19 @@ from dgls.code.document import Document, Span
 from dgls.code.statement import Statements, statements_around
 from dgls.code.syntax import Syntax, grammar_of, parse_all
 
-_LONGEST = (
-    100_000  # characters of a file that are parsed at once, where nothing less will do: some tens of milliseconds
-)
+_LONGEST = 100_000  # characters of a file that is parsed whole, which takes tens of milliseconds
 
 
 @dataclass(frozen=True)
 class Breakage:
-    """Judges edits of one span of a document by the `syntax` around it; what they have in common is found once."""
+    """Judges edits of one span of a document by the `syntax` around it. What they share is computed once."""
 
     document: Document
     span: Span
     syntax: Syntax
 
     def by(self, new_text: str) -> bool:
-        """Did the code around the span parse, and does it no longer with `new_text` there?"""
+        """Does the code around the span parse now, but not with `new_text` in place of the span?"""
         if self._python is not None:
             if self._syntax_is_whole and self.syntax.breaks(self.span, new_text):
                 return True
@@ -58,13 +57,13 @@ class Breakage:
 
     @cached_property
     def _was_unfinished(self) -> bool:
-        """Was it the line being typed that did not parse? There is nothing to break then."""
+        """Does the code parse without the line being typed? Then there is nothing to break."""
         assert self._python is not None
-        return self._parses(self._python.without_own_line())
+        return self._parses(self._python.without_edited_lines())
 
     @cached_property
     def _syntax_is_whole(self) -> bool:
-        """Is no error in the tree that its borders may have made?"""
+        """Is the tree free of errors that the borders of its window may have caused?"""
         return len(self.syntax.text) == len(self.document.text) or not self.syntax.tree.root_node.has_error
 
     @cached_property
@@ -82,7 +81,7 @@ class Breakage:
         return self.document.text[: self.span.start] + new_text + self.document.text[self.span.end :]
 
     def _parses(self, text: str) -> bool:
-        """By both grammars: neither takes all that the other does."""
+        """By both parsers: each accepts code that the other rejects."""
         grammar = grammar_of(self.syntax.language)
         assert grammar is not None, "there is a tree"
         if Parser(grammar).parse(text.encode("utf-8", "surrogatepass")).root_node.has_error:
@@ -92,7 +91,7 @@ class Breakage:
 
 def _is_python(text: str) -> bool:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the user's own code, as for "\d"
+        warnings.simplefilter("ignore")  # about the user's code, such as "\d"
         try:
             ast.parse(text)
         except (SyntaxError, ValueError, RecursionError, MemoryError):

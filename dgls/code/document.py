@@ -1,8 +1,8 @@
-"""A text document as the editor has it: frozen, line-indexed, with LSP positions to and from offsets.
+"""A text document as the editor has it: immutable, with an index of its lines.
 
-Offsets count code points, as Python's `str` does; positions count lines and the code units of the negotiated
+Offsets count code points, as Python's `str` does. LSP positions count lines and the code units of the negotiated
 encoding. A line ends at \\n, \\r\\n or \\r and nowhere else, as LSP says (`str.splitlines` also ends one at form
-feeds and U+2028). Knows neither the protocol's classes nor the disk; usable from any thread.
+feeds and U+2028). Knows neither the protocol's classes nor the disk. Runs on any thread.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A pair of offsets, `start <= end`; empty where they are equal."""
+    """A pair of offsets, `start <= end`; empty if they are equal."""
 
     start: int
     end: int
@@ -43,7 +43,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One edit of a document: `text` replaces what lies between two positions, or everything without them."""
+    """One edit: `text` replaces the code between two positions, or everything if there are none."""
 
     text: str
     start: Position | None = None
@@ -69,7 +69,7 @@ class Document:
 
     @property
     def newline(self) -> str:
-        """The first line's break, "\\n" where there is none."""
+        """The line break of the first line, "\\n" if it has none."""
         return self.text[self.line_end(0) : self.next_line(0)] or "\n"
 
     def line_start(self, line: int) -> int:
@@ -87,7 +87,7 @@ class Document:
         return self._starts[line + 1] if line + 1 < len(self._starts) else len(self.text)
 
     def line_at(self, offset: int) -> int:
-        """The line that an offset lies in; a line's break belongs to it."""
+        """The line that contains an offset; its line break is part of it."""
         return bisect_right(self._starts, offset) - 1
 
     def line_text(self, line: int) -> str:
@@ -99,9 +99,9 @@ class Document:
         return bisect_right(self._starts, offset - 1)
 
     def offset(self, position: Position, encoding: PositionEncoding) -> int:
-        """Clamped as LSP says: past a line's end to before its break, past the last line to the end.
+        """The offset of a position, clamped as LSP says: past a line's end to its break, past the last line to the end.
 
-        Within a character of several code units, the offset before it.
+        A position inside a character of several code units is rounded down.
         """
         if position.line >= len(self._starts):
             return len(self.text)
@@ -122,7 +122,7 @@ class Document:
         )
 
     def apply(self, changes: Iterable[Change], version: int, encoding: PositionEncoding) -> Document:
-        """The document after `changes`, each of which speaks of the text that the one before it left."""
+        """The document after `changes`. Each one refers to the text that the previous one produced."""
         document = self
         for change in changes:
             document = document._changed(change, encoding)
@@ -137,19 +137,19 @@ class Document:
         return replace(self, text=text, _starts=self._starts_after(text, start, end))
 
     def _starts_after(self, text: str, start: int, end: int) -> list[int]:
-        """The line starts of `text`, which differs between `start` and `end`: only the lines there are read again."""
+        """The line starts of `text`, which differs between `start` and `end`: only those lines are scanned again."""
         first = self.line_at(max(0, start - 1))  # a \r before the change may become half of a \r\n
         last = self.line_at(end)
-        grown, top = len(text) - len(self.text), self._starts[first]
-        lines = [top + at for at in _line_starts(text[top : self.next_line(last) + grown])]
+        growth, top = len(text) - len(self.text), self._starts[first]
+        lines = [top + at for at in _line_starts(text[top : self.next_line(last) + growth])]
         below = self._starts[last + 1 :]
         if below:
             lines.pop()  # the next line's start
-        return [*self._starts[:first], *lines, *([at + grown for at in below] if grown else below)]
+        return [*self._starts[:first], *lines, *([at + growth for at in below] if growth else below)]
 
 
 def _line_starts(text: str) -> list[int]:
-    """Splitting at \\n is several times faster than the regular expression; only lone \\r needs that."""
+    """Splitting at \\n is several times faster than the regular expression, which only a lone \\r needs."""
     if text.count("\r") == text.count("\r\n"):
         lengths = map(len, text.split("\n"))
         starts = list(accumulate((length + 1 for length in lengths), initial=0))
@@ -167,10 +167,10 @@ def _code_units(text: str, encoding: PositionEncoding) -> int:
 
 
 def _code_points(line: str, units: int, encoding: PositionEncoding) -> int:
-    """How many code points of `line` the first `units` code units hold, whole ones only."""
+    """How many whole code points the first `units` code units of `line` hold."""
     if encoding == "utf-32" or line.isascii():
         return min(units, len(line))
-    surplus = 0  # code units before the character at hand, less its index
+    surplus = 0  # code units before the current character, minus its index
     for match in _WIDE[encoding].finditer(line):
         index = match.start()
         if index + surplus >= units:

@@ -1,7 +1,7 @@
-"""How lines are indented: by what unit, and how far a new line would be.
+"""How lines are indented, and which of them open and close bodies.
 
-Goes by the lines around alone, so it answers the same while the line at hand is half typed and no tree fits it.
-An indentation is its text (spaces and tabs); its width counts a tab as four.
+Reads lines and no tree, because a tree is wrong while a line is half typed. An indentation is a text of spaces and
+tabs; its width counts a tab as four. Pure.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dgls.code.document import Document
 from dgls.code.languages import Language
 
-_NEAR = 100  # lines looked at on either side; farther ones say little about the code here
+_NEAR = 100  # lines examined on either side; lines farther away say little about the code here
 _ENDS_BODY = re.compile(r"\s*(return|raise|break|continue|pass)\b")
 
 
@@ -26,7 +26,7 @@ def width(indent: str) -> int:
 
 
 def line_above(document: Document, line: int) -> int | None:
-    """The nearest line above that is not blank, if it is near."""
+    """The nearest line above that is not blank; None if there is none within `_NEAR` lines."""
     return next((at for at in range(line - 1, max(-1, line - _NEAR), -1) if document.line_text(at).strip()), None)
 
 
@@ -36,10 +36,10 @@ def line_below(document: Document, line: int) -> int | None:
 
 
 def unit(document: Document, line: int, language: Language) -> str:
-    """What one level adds in the code around `line`: the commonest step from a line to a deeper next one.
+    """The text that one level adds in the code around `line`: the most common step from a line to a deeper next one.
 
-    A tab is a level by itself, however many of them a line adds. Where all lines are equally deep, those indented with
-    tabs still say so.
+    A tab is one level, even if lines add several at once. If no line is deeper than another, a line indented with tabs
+    still shows that the file uses them.
     """
     steps: Counter[str] = Counter()
     last: str | None = None
@@ -60,7 +60,7 @@ def unit(document: Document, line: int, language: Language) -> str:
 
 
 def opens_body(text: str, language: Language) -> bool:
-    """Does a body that is indented deeper start at the end of this text?"""
+    """Is this text the head of a body, which is indented deeper?"""
     return re.search(language.opener, text.rstrip()) is not None
 
 
@@ -69,7 +69,7 @@ def closes_body(text: str, language: Language) -> bool:
 
 
 def ends_body(text: str) -> bool:
-    """Does this line leave its body, so that little comes after it there?"""
+    """Does this line leave its body, as `return` does?"""
     return _ENDS_BODY.match(text) is not None
 
 

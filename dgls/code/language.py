@@ -1,4 +1,4 @@
-"""What is known of a language: the fields of an entry in the table of `languages`. Data only."""
+"""The fields of an entry in the table of `languages`. Data only."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ class Placeholders:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """`id` is the LSP language id, `ids` are others that clients send. `filetypes` are Neovim's names, if they are
-    others than these ids. `grammar` names a module and the function in it that returns the grammar.
+    """`id` is the LSP language id, `ids` are others that clients send. `filetypes` are Neovim's names, if they differ
+    from these ids. `grammar` names a module and the function in it that returns the grammar.
 
     `opener` finds the head of a body at the end of a line's text. `closer` matches the start of a line that ends a body
     (or goes on after it, as `else`). `quotes` delimit strings on one line. `line_comment` starts a comment up to the

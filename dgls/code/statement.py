@@ -1,8 +1,9 @@
-"""The few Python statements around an edit, as a text that parses by itself wherever the file does.
+"""The few Python statements around an edit, as a small module that parses if the file does.
 
-What an edit breaks shows in the statement that it stands in or below: from there to the line at which nothing goes on
-that began in it. The bodies around are stood in for by empty heads, what follows by an empty statement, or a
-definition to which a decorator may belong. A long statement above is left out but for its end. Pure.
+The module starts with the statement that the edit is in or follows, and ends before the first line on which nothing
+continues that began there. `if 1:` stands in for the heads of the bodies around it, and `pass` for the code below. If
+that is a definition, an empty one stands in for it, because the edit may be a decorator. Of a long statement above only
+the end is kept. Pure.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _LONGEST = 100  # lines of a statement above that are parsed with the edit: abou
 
 @dataclass(frozen=True, slots=True)
 class Statements:
-    """Lines of a document around `span`, and what to put above and below them to make a module of them."""
+    """The `lines` of a document around `span`; together with `above` and `below` they are a module."""
 
     document: Document
     span: Span
@@ -33,12 +34,12 @@ class Statements:
         """The module with `new_text` in place of the span."""
         document, span = self.document, self.span
         start, end = document.line_start(self.lines.start), document.next_line(self.lines.stop - 1)
-        own = f"{document.text[start : span.start]}{new_text}{document.text[span.end : end]}"
-        line_break = "" if own.endswith("\n") else "\n"  # one too many would end a line that a backslash goes on from
-        return f"{self.above}{own}{line_break}{self.below}"
+        edited = f"{document.text[start : span.start]}{new_text}{document.text[span.end : end]}"
+        line_break = "" if edited.endswith("\n") else "\n"  # a second one would end a line that a backslash continues
+        return f"{self.above}{edited}{line_break}{self.below}"
 
-    def without_own_line(self) -> str:
-        """The module with nothing to speak of in the lines of the span."""
+    def without_edited_lines(self) -> str:
+        """The module with `pass` in place of the lines of the span."""
         document = self.document
         first, last = document.line_at(self.span.start), document.line_at(self.span.end)
         start, end = document.line_start(self.lines.start), document.next_line(self.lines.stop - 1)
@@ -47,13 +48,13 @@ class Statements:
 
 
 def statements_around(document: Document, span: Span, syntax: Syntax) -> Statements | None:
-    """None where the window holds no statement above, and does not start with the file."""
+    """None if no statement starts above the edit in the window, and the window does not start with the file."""
     first = document.line_at(span.start)
     left = document.text[document.line_start(first) : span.start]
-    own = width(indentation(left))
+    depth = width(indentation(left))
     starts = _statements_above(document, first, syntax)
     nearest = above = next(starts, None)
-    while above is not None and width(indentation(document.line_text(above[0]))) > own:
+    while above is not None and width(indentation(document.line_text(above[0]))) > depth:
         above = next(starts, None)
     if above is None or nearest is None:
         if syntax.start > 0:
@@ -63,19 +64,19 @@ def statements_around(document: Document, span: Span, syntax: Syntax) -> Stateme
         top, node = nearest if first - above[0] > _LONGEST else above
         heads = _heads(document, node, syntax)
     level = [*heads, indentation(document.line_text(top))] if above is not None else [""]
-    outside = next((indent for indent in reversed(level) if width(indent) <= own), level[0])
+    outside = next((indent for indent in reversed(level) if width(indent) <= depth), level[0])
     stop = _end(document, top, document.line_at(span.end), width(outside), syntax)
     if level[0]:
         heads.insert(0, "")
     bodies = "".join(f"{indent}if 1:\n" for indent in heads)
     below = document.line_text(stop) if stop < document.line_count else ""
     definition = below.startswith(tuple(outside + word for word in ("def ", "async ", "class ", "@")))
-    next_one = "def _(): pass" if definition else "pass"
-    return Statements(document, span, range(top, stop), bodies, f"{outside}{next_one}\n")
+    rest = "def _(): pass" if definition else "pass"
+    return Statements(document, span, range(top, stop), bodies, f"{outside}{rest}\n")
 
 
 def _statements_above(document: Document, line: int, syntax: Syntax) -> Iterator[tuple[int, Node]]:
-    """The lines above on which a statement starts, nearest first, and what starts there."""
+    """The lines above on which a statement starts, nearest first, each with its statement."""
     for above in range(line - 1, document.line_at(syntax.start) - 1, -1):
         text = document.line_text(above)
         if text.strip() and not text.lstrip().startswith("#"):
@@ -88,19 +89,19 @@ def _statements_above(document: Document, line: int, syntax: Syntax) -> Iterator
 
 def _heads(document: Document, node: Node, syntax: Syntax) -> list[str]:
     """The indentations of the statements whose bodies a node is in, outermost first."""
-    found: list[str] = []
+    indents: list[str] = []
     while (parent := node.parent) is not None:
         if node.type == "block":
             row = document.line_at(syntax.start) + parent.start_point.row
             indent = indentation(document.line_text(row))
-            if not found or width(indent) < width(found[0]):
-                found.insert(0, indent)
+            if not indents or width(indent) < width(indents[0]):
+                indents.insert(0, indent)
         node = parent
-    return found
+    return indents
 
 
 def _end(document: Document, top: int, last: int, level: int, syntax: Syntax) -> int:
-    """The first line below at which nothing goes on that started at `top` or below."""
+    """The first line below `last` on which nothing continues that started at `top` or below."""
     start = syntax.byte(max(syntax.start, document.line_start(top)))
     for line in range(last + 1, document.line_at(syntax.start + len(syntax.text)) + 1):
         text = document.line_text(line)

@@ -1,13 +1,12 @@
-"""The tree of the code around an offset: which nodes lie there, and does it parse.
+"""The tree of the code around an offset: which nodes are there, and whether the code parses.
 
-Parsing takes time by the length of the text, and many times as much behind an unclosed bracket. So a window around
-the offset is parsed, not the file: its borders are chosen as those of the canvas are, before definitions and in slots
-in which they stay put while one types. What is cut at a border may make an error there; hence errors are asked for
-by place.
+Parsing time grows with the text, and is many times longer behind an unclosed bracket. So only a window around the
+offset is parsed. Its borders are chosen as those of the canvas: before definitions, and in slots, so that they stay put
+while the user types. A border may cut code apart and cause an error there. Hence callers ask for errors at a place.
 
-tree-sitter counts UTF-8 bytes; everything that goes in or comes out here counts the document's code points. None
-stands for a tree that is not to be had (no grammar, a line too long): callers then go by lines and indentation. Pure;
-grammars are imported on first use.
+tree-sitter counts UTF-8 bytes; all offsets in this interface count the document's code points. Where there is no tree
+(no grammar, a line too long), callers get None and rely on lines and indentation. Pure; grammars are imported on first
+use.
 """
 
 from __future__ import annotations
@@ -25,14 +24,14 @@ from dgls.code.languages import Language, language_of
 from dgls.code.window import after_end, before_start, estimate_tokens
 
 WINDOW_TOKENS = 5400
-"""Of code on either side of the offset, as `estimate_tokens` counts: some 300 lines, parsed in a millisecond or two."""
-_LONGEST = 50_000  # characters of a window; only a line of generated text makes one longer
+"""On either side of the offset, by `estimate_tokens`: some 300 lines, parsed in one or two milliseconds."""
+_LONGEST = 50_000  # characters of a window; only lines of generated text make one longer
 
 
 @dataclass(frozen=True, slots=True)
 class Syntax:
-    """A window of a document and its tree. `text` starts at `start` in the document; `source` is it in UTF-8, in
-    which lone surrogates take three bytes."""
+    """A window of a document and its tree. `text` starts at `start` in the document. `source` is `text` in UTF-8, where
+    a lone surrogate takes three bytes."""
 
     language: Language
     start: int
@@ -41,11 +40,11 @@ class Syntax:
     tree: Tree
 
     def has_error(self, span: Span) -> bool:
-        """Is there an error in the innermost body around `span`? The text's borders count as the body of all."""
+        """Is there an error in the innermost body around `span`, or in the whole window if no body is around it?"""
         return self._body(span).has_error
 
     def breaks(self, span: Span, new_text: str) -> bool:
-        """Does all of it parse, or the body around `span`, and does it no longer with `new_text` there?"""
+        """Does the window, or at least the body around `span`, parse now, but not with `new_text` in its place?"""
         body = self._body(span)
         if body.has_error:
             return False
@@ -53,21 +52,21 @@ class Syntax:
         filled = self._with(span, new_text)
         if whole:
             return filled.tree.root_node.has_error
-        again = filled._body(Span(span.start, span.start + len(new_text)), body)
-        before = body if again.parent is not None else self.tree.root_node
-        return again.has_error and not before.has_error
+        new_body = filled._body(Span(span.start, span.start + len(new_text)), body)
+        old_body = body if new_body.parent is not None else self.tree.root_node
+        return new_body.has_error and not old_body.has_error
 
     def needs(self, span: Span, new_text: str, shorter: str) -> bool:
-        """Does the whole parse with `new_text` in place of `span`, but not with `shorter`?"""
+        """Does the window parse with `new_text` in place of `span`, but not with `shorter`?"""
         if new_text == shorter:
             return False
-        longer, less = self._with(span, new_text), self._with(span, shorter)
-        return less.tree.root_node.has_error and not longer.tree.root_node.has_error
+        with_all, with_less = self._with(span, new_text), self._with(span, shorter)
+        return with_less.tree.root_node.has_error and not with_all.tree.root_node.has_error
 
     def _with(self, span: Span, new_text: str) -> Syntax:
         start, end = span.start - self.start, span.end - self.start
         filled = _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
-        assert filled is not None, "there is a grammar, or there were no tree"
+        assert filled is not None, "a language with a tree has a grammar"
         return filled
 
     def around(self, offset: int) -> Iterator[Node]:
@@ -83,8 +82,8 @@ class Syntax:
         return self.source[node.start_byte : node.end_byte].decode("utf-8", "surrogatepass")
 
     def is_sure_of(self, literal: Node) -> bool:
-        """Is this a string or comment? Not for sure where the window may start in one: what stands between two
-        strings then looks like one. Such a window has an error above, as prose is no code."""
+        """Is this certainly a string or comment? In a window that starts inside a string, the code between two strings
+        looks like one. Such a window has an error above, because prose is not code."""
         if self.start == 0 or literal.start_point.row == literal.end_point.row:
             return True
         node = self.tree.root_node
@@ -111,7 +110,7 @@ class Syntax:
             node = node.parent
 
     def _body(self, span: Span, before: Node | None = None) -> Node:
-        """The innermost body that holds `span`, or the one that stood there `before` an edit; else the root."""
+        """The innermost body that holds `span` (and starts with the body `before` an edit, if given); else the root."""
         for node in self._holding(span.start, span.end):
             if node.type in self.language.bodies and (before is None or node.start_byte == before.start_byte):
                 return node
@@ -150,7 +149,7 @@ def _parsed(language: Language, start: int, text: str, previous: Syntax | None) 
 
 
 def grammar_of(language: Language) -> Grammar | None:
-    """The language's grammar; None without one, or where its wheel is missing or too old for tree-sitter's core."""
+    """None if the language has no grammar, or if its wheel is missing or too old for tree-sitter's core."""
     return _load(*language.grammar) if language.grammar else None
 
 
@@ -163,7 +162,7 @@ def _load(module: str, function: str) -> Grammar | None:
 
 
 def _edited(previous: Syntax, source: bytes) -> Tree:
-    """A copy of the previous tree, told which one stretch of bytes has changed."""
+    """A copy of the previous tree in which the stretch of bytes that changed is marked."""
     old = previous.source
     start = _common_prefix(old, source)
     tail = _common_suffix(old[start:], source[start:])
@@ -181,12 +180,12 @@ def _edited(previous: Syntax, source: bytes) -> Tree:
 
 
 def _point(source: bytes, at: int) -> tuple[int, int]:
-    """Row and column of a byte, both in tree-sitter's terms."""
+    """The row and column of a byte, as tree-sitter counts them."""
     return source.count(b"\n", 0, at), at - (source.rfind(b"\n", 0, at) + 1)
 
 
 def _common_prefix(left: bytes, right: bytes) -> int:
-    """By bisection: comparing slices is far faster than a loop over bytes."""
+    """By bisection, because comparing slices is far faster than a loop over bytes."""
     low, high = 0, min(len(left), len(right))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,10 +1,10 @@
 """How much of the file around the cursor goes into the canvas: the borders of `before` and `after`.
 
-A border that moves makes the engine read its whole prompt again, so it must stay put while the user types. Hence
-borders depend only on whole lines above and below the cursor's, and are chosen in slots, stretches of a quarter
-of the budget counted from the file's start (for `before`) or its end (for `after`): typing moves a border only once
-in a slot's worth of new text. In its slot a border goes before the least indented line, which is where a
-definition or statement begins; a tree would say the same, but comes apart while a line is half typed.
+When a border moves, the engine reads its whole prompt again. So borders must stay put while the user types. They depend
+only on the lines above and below the cursor's line, and are chosen in slots: stretches of a quarter of the budget,
+counted from the file's start (for `before`) or its end (for `after`). Typing then moves a border only once per slot of
+new text. In its slot a border goes before the least indented line, where a definition or statement begins. A tree would
+tell these places too, but it is wrong while a line is half typed. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dgls.code.languages import Language
 
 CountTokens = Callable[[str], int]
 
-_CHARS = 3  # characters of code a token holds, on the low side
+_CHARS = 3  # characters a token of code, on the low side
 _LONGEST = 8  # a line of more characters a token is not even counted
 
 
 def estimate_tokens(text: str) -> int:
-    """What a tokenizer would count, roughly and rather too much; for when none is loaded."""
+    """A rough count on the high side, for when no tokenizer is loaded."""
     return -(-len(text.encode("utf-8", "surrogatepass")) // _CHARS)
 
 
@@ -30,8 +30,7 @@ def before_start(document: Document, offset: int, language: Language, tokens: in
     """Where `before` starts: text[start:offset] has at most `tokens`."""
     line = document.line_at(offset)
     line_start = document.line_start(line)
-    own = document.text[line_start:offset]
-    room = _room(own, tokens, count)
+    room = _room(document.text[line_start:offset], tokens, count)
     if room < 0:
         return _cut_left(document.text, line_start, offset, tokens, count)
     slot_size = _slot_size(tokens)
@@ -66,22 +65,22 @@ def after_end(document: Document, offset: int, language: Language, tokens: int, 
     return next_line
 
 
-def _room(own: str, tokens: int, count: CountTokens) -> int:
-    """Tokens left for other lines beside the cursor's own part of its line, to which a quarter is kept for growth."""
-    if len(own) > tokens * _LONGEST:
+def _room(text: str, tokens: int, count: CountTokens) -> int:
+    """The tokens left beside `text`, the part of the cursor's line; a quarter is kept for that line to grow."""
+    if len(text) > tokens * _LONGEST:
         return -1
-    return tokens - max(count(own), tokens // 4)
+    return tokens - max(count(text), tokens // 4)
 
 
 def _slot_size(tokens: int) -> int:
-    """Characters. It depends on the budget alone: with the room left it would change as the cursor's line grows."""
+    """In characters. Depends on the budget alone, because the room changes as the cursor's line grows."""
     return max(1, tokens * _CHARS // 4)
 
 
 def border_among(document: Document, lines: range, language: Language) -> int | None:
-    """The start of the line among `lines` that a definition or statement most likely begins with.
+    """The start of the line among `lines` on which a definition or statement most likely begins.
 
-    A blank line and a body's head behind it are the best sign; prose in a string has blank lines, too.
+    The best sign is the head of a body after a blank line. A blank line alone may be one in prose, inside a string.
     """
     after_blank = lines.start == 0 or not document.line_text(lines.start - 1).strip()
     best: tuple[bool, int, bool, bool, int] | None = None
@@ -96,7 +95,7 @@ def border_among(document: Document, lines: range, language: Language) -> int | 
 
 
 def _cut_left(text: str, line_start: int, offset: int, tokens: int, count: CountTokens) -> int:
-    """A border inside a line too long for the budget; in slots as well."""
+    """A border inside a line that is too long for the budget, chosen in slots as well."""
     slot_size = _slot_size(tokens)
     start = max(line_start, line_start - (-(offset - line_start - tokens * _CHARS) // slot_size) * slot_size)
     start = min(start, offset)
