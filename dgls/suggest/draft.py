@@ -1,9 +1,9 @@
-"""What the model last made of a hole, for the next keystroke's hole to go on from.
+"""The model's last draft of a hole, from which the hole of the next keystroke starts.
 
-Where the text typed since is the draft's own, what is left of the draft takes the place of noise; otherwise the hole
-starts anew. To go on from a draft that the text contradicts, or that the model was unsure of, saves steps too, but
-makes worse fills (`bench/warm.py`). Pure, but for one reference: a `Drafting` is written to by the engine's thread
-while it is read on the loop.
+If the user typed the beginning of the draft, the rest of it takes the place of noise. Otherwise the hole starts from
+noise. To start from a draft that the text contradicts, or that the model was unsure of, saves steps too, but makes
+worse fills (`bench/warm.py`). Pure, except that the engine's thread sets the draft of a `Drafting` while the event loop
+reads it.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from dgls_engine.profile import Profile
 from dgls_engine.types import Infill, Step
 
 SURE = 2.0
-"""Of a fill that was cut short, drafts count up to so many times the mean entropy at which it would have ended."""
+"""A draft of a fill that is cut short is kept up to this many times the mean entropy at which a fill ends."""
 
 
 @dataclass(frozen=True, slots=True)
 class LastDraft:
-    """`text` for `span` of `document`."""
+    """A draft that puts `text` in place of `span` in `document`."""
 
     document: Document
     span: Span
     text: str
 
     def rest(self, document: Document, region: Region) -> LastDraft | None:
-        """What is left of it for the hole of `region`, planned in `document`; None where it does not fit."""
-        made = Suggestion(self.document.uri, self.document.version, self.span, self.text, confidence=None)
-        moved = rebase(made, self.document, document)
-        if moved is None or moved.span != region.span:
+        """The part not typed yet, for the hole of `region` planned in `document`; None if it does not fit there."""
+        whole = Suggestion(self.document.uri, self.document.version, self.span, self.text, confidence=None)
+        rest = rebase(whole, self.document, document)
+        if rest is None or rest.span != region.span:
             return None
-        text = moved.new_text if region.stop is None else moved.new_text.split(region.stop, 1)[0]
+        text = rest.new_text if region.stop is None else rest.new_text.split(region.stop, 1)[0]
         return LastDraft(document, region.span, text) if text.strip() else None
 
 
 class Drafting:
-    """The hole of `region` in `document` while a model of this `profile` fills it. `start` is what is left of what was
-    made in an `older` one, if that fits."""
+    """The draft of the hole of `region` while a model with this `profile` fills it. `start` is the rest of the `older`
+    draft, None if it does not fit."""
 
     def __init__(self, document: Document, region: Region, profile: Profile, older: LastDraft | None) -> None:
         self._document, self._span, self._profile = document, region.span, profile
@@ -50,16 +50,19 @@ class Drafting:
 
     @property
     def last(self) -> LastDraft | None:
-        """What the next one may go on from."""
+        """The draft that the next hole may start from."""
         return self._last
 
     def note(self, step: Step) -> None:
-        """While lengths still compete, the surest draft may have any of them. Called on the engine's thread."""
+        """Keep the draft of a step if the model is sure of it, and of its length: not while several lengths compete.
+
+        Called on the engine's thread.
+        """
         sure = step.entropy <= SURE * self._profile.confidence_threshold and self._profile.hole_policy == "pad"
         self._keep(step.fills[0].text, sure)
 
     def end(self, infill: Infill, usable: bool) -> None:
-        """What made no suggestion is not `usable`: of its rest none would come either."""
+        """An infill that made no suggestion is not `usable`: its rest would make none either."""
         self._keep(infill.fills[0].text, usable and infill.finish == "stable")
 
     def _keep(self, text: str, sure: bool) -> None:

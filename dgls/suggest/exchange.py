@@ -1,6 +1,6 @@
-"""A region to the engine and back: what is asked of it, and what becomes of its answer.
+"""From a region to the request for the engine, and from its infill to a suggestion.
 
-Written once for all who fill a region: the server, the command line, the evaluation. Pure; runs on any thread.
+The server, the command line and the evaluation share it. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ def request_of(
     snippets: tuple[Snippet, ...] = (),
     start: Start = Blank(),  # noqa: B008 (frozen)
 ) -> InfillRequest:
-    """`path` and `snippets` are shown to the model as they are. `start` is what stands in the hole before the first
-    step."""
+    """The model sees `path` and `snippets` as they are. `start` is the content of the hole before the first step."""
     return InfillRequest(
         Context(path, language, region.above, region.below, snippets),
         [
@@ -44,15 +43,13 @@ def request_of(
 def suggestion_of(
     document: Document, region: Region, infill: Infill, calibration: Calibration, syntax: Syntax | None = None
 ) -> Suggestion | Rejection:
-    """The lines that the model was sure of, made fit to show, with the calibrated confidence in just these."""
+    """The lines that the model was sure of, as a suggestion, with the calibrated confidence in these lines."""
     fill = infill.fills[0]
     kept, confidence = sure_part(fill.pieces, calibration.keep_above) if fill.pieces else fill.text, fill.confidence
     if kept != fill.text:
         confidence = calibration.confidence(probability_of(fill.pieces, len(kept)))
-    found = suggest(document, region, kept, syntax=syntax)
-    if isinstance(found, Rejection):
-        return found
-    return replace(found, confidence=confidence)
+    suggestion = suggest(document, region, kept, syntax=syntax)
+    return suggestion if isinstance(suggestion, Rejection) else replace(suggestion, confidence=confidence)
 
 
 def filled(document: Document, region: Region, text: str) -> str:
@@ -61,10 +58,11 @@ def filled(document: Document, region: Region, text: str) -> str:
 
 
 def sure_part(pieces: Sequence[Piece], keep_above: float) -> str:
-    """The fill's text up to the end of the line before the first doubted one; all of it where there is none.
+    """The fill's text before the first doubted line; all of it if no line is doubted.
 
-    A line is doubted if one of its tokens has a lower probability than `keep_above`. A token belongs to all the lines
-    that its code stands on, one of whitespace alone to the line it leads to.
+    A line is doubted if one of its tokens is less probable than `keep_above`. A token belongs to every line that it has
+    code on; a token of whitespace belongs to the line that it leads to. The first line of code is always kept: whether
+    it is shown depends on the suggestion's confidence.
     """
     text = "".join(piece.text for piece in pieces)
     first_end = text.find("\n", len(text) - len(text.lstrip()))

@@ -1,9 +1,9 @@
 """From a cursor to the region the engine fills, or the reason to stay quiet.
 
-    above | before |span| after | below        before and after: pinned in the canvas; above and below: the prompt
+    above | before |span| after | below        before, after: pinned in the canvas; above, below: the prompt
 
-Whatever the text and the offset, the five parts joined are the document. Lines and indentation decide; the tree,
-where there is one, tells strings and comments from code and arguments from bodies. Pure; runs on any thread.
+For any text and offset, the five parts join to the document. Lines and indentation decide. The tree, if there is one,
+tells strings and comments from code, and arguments from bodies. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from dgls_engine.profile import Profile
 Kind = Literal["line", "block"]
 
 LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
-"""How long a hole is where nobody says otherwise."""
+"""The default size of a hole."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Tokens: of pinned code on either side of the hole, and of the hole; `block_lines` bounds a block's lines."""
+    """The tokens of pinned code on either side of the hole, and of the hole. `block_lines` limits a block's lines."""
 
     before_tokens: int = 96
     after_tokens: int = 64
@@ -38,14 +38,14 @@ class Budget:
 
     @classmethod
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
-        """What a model's canvas has room for, within what the user allows a fill."""
+        """What a model's canvas has room for, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
         return cls(profile.before_tokens, profile.after_tokens, min(hole, LINE_TOKENS), hole, max_lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What to fill (`span`, offsets in the document of `version`; `span.start` is the cursor) and what stands around.
+    """What to fill (`span`, offsets in the document of `version`; `span.start` is the cursor), and the code around it.
 
     `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
     before the first `stop`, if there is one, and has `max_lines` at most.
@@ -77,10 +77,9 @@ def plan(
 ) -> Region | Quiet:
     """The region around `offset` (clamped to the text).
 
-    `syntax` is the tree around `offset`, or None. `invoked`: the user asked, so there is no reason to be quiet.
-    `deleted`: the last edit was a deletion here, so they want less of it.
-    `max_lines` overrides the choice of line or block. `count` counts tokens; `before` and `after` keep to their
-    budgets as it counts.
+    `syntax` is the tree around `offset`, or None. `invoked`: the user asked for a suggestion, so nothing speaks against
+    one. `deleted`: the last edit deleted text here, so the user wants less of it. `max_lines` overrides the choice of
+    line or block. `before` and `after` keep to their budgets as `count` counts tokens.
     """
     cursor = Cursor.at(document, offset, syntax)
     reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor)

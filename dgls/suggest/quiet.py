@@ -32,7 +32,7 @@ _FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
 class Quiet(StrEnum):
-    """Why no automatic completion is due at a cursor."""
+    """Why nothing is suggested unasked at a cursor."""
 
     DELETED = "after a deletion"
     GENERATED = "in generated text"
@@ -45,7 +45,7 @@ class Quiet(StrEnum):
 
 
 def is_generated(document: Document) -> bool:
-    """Does the file's name or the comment at its top say that a program writes it?"""
+    """Does the file's name, or the comment at its top, say that a program writes it?"""
     if _GENERATED_NAME.search(document.uri.lower()):
         return True
     comment = _HEAD_COMMENT.match(document.text.removeprefix("\ufeff"), 0, _HEAD)
@@ -64,7 +64,7 @@ def _in_prose(cursor: Cursor) -> bool:
 
 
 def _between_definitions(cursor: Cursor) -> bool:
-    """Is this one of the few blank lines that part two definitions? A user who opens more of them wants to write."""
+    """Is this one of the few blank lines between two definitions? A user who adds more of them wants to write there."""
     if not cursor.on_blank_line or cursor.left or cursor.line_above is None or cursor.line_below is None:
         return False
     after_one = bool(indentation(cursor.above)) or cursor.above.startswith(("}", "end"))

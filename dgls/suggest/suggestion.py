@@ -1,7 +1,7 @@
-"""From the model's infill to an edit worth showing, or the reason to drop it.
+"""From the model's infill to an edit worth showing, or a reason to reject it.
 
-A model of this kind errs in few ways: it goes on past the hole and repeats the code after it, closes a bracket twice,
-misses the indentation of a blank line, or says one thing over and over. Each has a small function here. Pure.
+The model makes few kinds of mistakes: it writes past the hole and repeats the code after it, closes a bracket twice,
+misses the indentation of a blank line, or repeats itself. A small function corrects each. Pure.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dgls.suggest.surplus import Site, site_of, without_closers, without_followi
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 NO_TEXT = frozenset("\ufffd\0")
-"""What bytes that are no text decode to."""
+"""The characters to which bytes that are no text decode."""
 
 
 class Rejection(StrEnum):
-    """Why an infill became no suggestion."""
+    """Why an infill makes no suggestion."""
 
     EMPTY = "nothing but whitespace"
     NO_TEXT = "bytes that are no text"
@@ -37,7 +37,8 @@ class Rejection(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """An edit of one version of a document: `new_text` replaces `span`. Confidence from 0 to 1."""
+    """An edit of one version of a document: `new_text` replaces `span`. `confidence` is calibrated, from 0 to 1; None
+    without a calibration."""
 
     uri: str
     version: int
@@ -53,9 +54,9 @@ def suggest(
     confidence: float | None = None,
     syntax: Syntax | None = None,
 ) -> Suggestion | Rejection:
-    """The infill of `region` (planned in this `document`) made fit to show.
+    """The edit that an infill of `region`, planned in this `document`, makes.
 
-    With the `syntax` around the region, a suggestion that breaks code that parsed is rejected.
+    With `syntax`, the tree around the region, an edit that breaks code that parsed is rejected.
     """
     assert region.version == document.version, "the region was planned in another version"
     site = site_of(document, region)
@@ -68,9 +69,9 @@ def suggest(
         return Rejection.EMPTY
     fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
     fill = without_following_lines(fill, site)
-    once = without_closers(fill, region, site)
-    if syntax is None or not syntax.needs(region.span, fill, once):
-        fill = once
+    shorter = without_closers(fill, region, site)
+    if syntax is None or not syntax.needs(region.span, fill, shorter):
+        fill = shorter
     fill = without_rest_of_line(fill, site)
     fill = _trimmed(fill, site)
     if not fill.strip():
@@ -89,7 +90,7 @@ def suggest(
 
 
 def _indented(fill: str, region: Region, site: Site) -> str:
-    """The first line of code at an indentation it may have, the others moved along where they need it."""
+    """Give the first line of code an indentation that it may have, and move the others along if they need it."""
     if site.blank:
         leading = re.match(r"(?:[ \t]*\n)+", fill)
         code = fill[leading.end() :] if leading else site.left + fill
@@ -110,7 +111,7 @@ def _indented(fill: str, region: Region, site: Site) -> str:
 
 
 def _in_style(line: str, unit: str) -> str:
-    """A line indented with tabs where the file is, with spaces where it is."""
+    """Indent a line with tabs or spaces, as the file is."""
     indent = indentation(line)
     if unit == "\t":
         return indent.replace("    ", "\t") + line[len(indent) :]
@@ -118,23 +119,23 @@ def _in_style(line: str, unit: str) -> str:
 
 
 def _shifted(lines: list[str], indents: tuple[str, ...], site: Site) -> list[str]:
-    """If the first line's indentation is none of `indents` it gets the first of them.
+    """Give the first line the first of `indents` if it has none of them.
 
-    Not so a line that ends the body above (`else`, a bracket), one that heads the lines below, and one that goes on
-    in a bracket opened above, at whatever depth.
+    Leave a line that ends the body above (`else`, a bracket), a line that heads the lines below, and a line inside a
+    bracket opened above, which may have any indentation.
     """
-    wrong = indentation(lines[0])
-    if wrong in indents or not lines[0].strip() or _stands_apart(lines, wrong, site):
+    old = indentation(lines[0])
+    if old in indents or not lines[0].strip() or _may_differ(lines, old, site):
         return lines
-    right = indents[0]
-    others = [width(indentation(line)) for line in lines[1:] if line.strip()]
-    first = right + lines[0].lstrip(" \t")
-    if others and min(others) >= width(right) > width(wrong):  # only the first line missed it
+    new = indents[0]
+    other_widths = [width(indentation(line)) for line in lines[1:] if line.strip()]
+    first = new + lines[0].lstrip(" \t")
+    if other_widths and min(other_widths) >= width(new) > width(old):  # only the first line is not deep enough
         return [first, *lines[1:]]
-    return [first, *(_moved(line, wrong, right) for line in lines[1:])]
+    return [first, *(_moved(line, old, new) for line in lines[1:])]
 
 
-def _stands_apart(lines: list[str], indent: str, site: Site) -> bool:
+def _may_differ(lines: list[str], indent: str, site: Site) -> bool:
     if indent not in site.levels[1:]:
         above = site.above[-1] if site.above else ""
         bracketed = not opens_body(above, site.language) and bool(balance(above, site.language).openers)
@@ -144,15 +145,12 @@ def _stands_apart(lines: list[str], indent: str, site: Site) -> bool:
     return closes_body(lines[0], site.language) or (alone and deeper_below and opens_body(lines[0], site.language))
 
 
-def _moved(line: str, wrong: str, right: str) -> str:
-    indent = indentation(line)
-    if indent.startswith(wrong):
-        return right + line[len(wrong) :]
-    return line
+def _moved(line: str, old: str, new: str) -> str:
+    return new + line[len(old) :] if indentation(line).startswith(old) else line
 
 
 def _cut_at_dedent(fill: str, region: Region, site: Site) -> str:
-    """Only what belongs to the cursor's own body; a bracket or `end` that closes a body opened here may stay."""
+    """Keep the lines of the cursor's body, and a bracket or `end` that closes a body opened on the cursor's line."""
     if region.kind == "line":
         return fill
     lines = (site.left + fill).split("\n")
@@ -160,12 +158,12 @@ def _cut_at_dedent(fill: str, region: Region, site: Site) -> str:
     for index, line in enumerate(lines[1:], 1):
         if not line.strip() or width(indentation(line)) >= floor:
             continue
-        keep = index + 1 if _closes_own_body(line, site) else index
+        keep = index + 1 if _closes_new_body(line, site) else index
         return "\n".join(lines[:keep])[len(site.left) :]
     return fill
 
 
-def _closes_own_body(line: str, site: Site) -> bool:
+def _closes_new_body(line: str, site: Site) -> bool:
     if site.blank or site.language.offside or not closes_body(line, site.language):
         return False
     indent = indentation(site.left)
@@ -175,7 +173,7 @@ def _closes_own_body(line: str, site: Site) -> bool:
 
 
 def _trimmed(fill: str, site: Site) -> str:
-    """No trailing whitespace, save what the text on the right needs: a space, or its own line after a body."""
+    """Drop trailing whitespace, except what the text on the right needs: a space, or a new line after a body."""
     if not site.right.strip():
         return fill.rstrip()
     if "\n" in fill:
@@ -184,7 +182,7 @@ def _trimmed(fill: str, site: Site) -> str:
 
 
 def _repeats_itself(fill: str, site: Site) -> bool:
-    """A stutter within a line, one line three times on end, or a few lines over and over."""
+    """Does it repeat itself within a line, have one line three times in a row, or a few lines many times?"""
     lines = [line.strip() for line in (site.left + fill).split("\n") if line.strip()]
     words = [line for line in lines if re.search(r"\w", line)]
     if any(re.search(r"\w", match[1]) for match in _STUTTER.finditer(fill[:2000])):
@@ -196,7 +194,7 @@ def _repeats_itself(fill: str, site: Site) -> bool:
 
 
 def unbroken(new_text: str, breaks: Callable[[str], bool]) -> str | None:
-    """As many of its lines as break no code that parsed: what a fill ends with may be cut off. None: not even one."""
+    """As many of the first lines as break no code that parsed; None if the first line alone breaks some."""
     ends = [match.start() for match in _LINE_BREAK.finditer(new_text)]
     for shorter in (new_text, *(new_text[:end].rstrip() for end in reversed(ends))):
         if not shorter.strip():

@@ -1,4 +1,4 @@
-"""What a fill says that stands behind the hole anyway: lines below, closing brackets, the rest of the line. Pure."""
+"""Cuts off what a fill repeats of the code after it: lines below, closing brackets, the rest of the line. Pure."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ _FOLLOWING = 8  # lines after the hole that a fill is compared with
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """What stands around the hole: its line as far as it is in the canvas, and the nearest lines that are not blank."""
+    """The code around a hole: its line, `left` and `right`, as far as it is in the canvas, and the nearest lines that
+    are not blank. `levels` are the indentations of the line above and of the lines that enclose it."""
 
     language: Language
     unit: str
@@ -24,7 +25,7 @@ class Site:
     right: str
     above: tuple[str, ...]
     below: tuple[str, ...]
-    levels: tuple[str, ...]  # indentations of the line above and of what encloses it
+    levels: tuple[str, ...]
 
     @property
     def blank(self) -> bool:
@@ -32,7 +33,7 @@ class Site:
 
 
 def site_of(document: Document, region: Region) -> Site:
-    """The hole of `region`, which was planned in this `document`."""
+    """The site of the hole of `region`, planned in this `document`."""
     language = language_of(document.language, document.uri)
     start, end = region.span.start, region.span.end
     line = document.line_at(start)
@@ -59,24 +60,25 @@ def site_of(document: Document, region: Region) -> Site:
 
 
 def without_following_lines(fill: str, site: Site) -> str:
-    """Up to where the fill starts to write the lines below once more."""
+    """The fill up to where it starts to repeat the lines below."""
     if not site.below:
         return fill
     lines = (site.left + fill).split("\n")
     following = site.below[0]
     for index, line in enumerate(lines):
-        again = line.rstrip() == following
+        repeated = line.rstrip() == following
         begun = index == len(lines) - 1 > 0 and len(line.strip()) > 2 and following.startswith(line)
-        if (again or begun) and (index or site.blank):
+        if (repeated or begun) and (index or site.blank):
             return "\n".join(lines[:index])[len(site.left) :]
     return fill
 
 
 def without_closers(fill: str, region: Region, site: Site) -> str:
-    """Up to the first bracket that is closed already: on the right, or, where the line ends, below.
+    """The fill up to the first closing bracket that the code after the hole has already.
 
-    On the right, what the line itself opened counts. Below, as many brackets must be closed as are open in the
-    canvas before the hole: with more or fewer its borders cut through them, and nothing can be said.
+    A fill may close brackets that are open before the hole and that nothing after it closes. If there is code on the
+    right, the line alone counts. Else the canvas does, if it closes as many brackets after the hole as are open before:
+    if the numbers differ, its borders cut brackets apart and tell nothing.
     """
     if site.right.strip():
         waiting = [site.right[at] for at in balance(site.right, site.language).closers]
@@ -94,7 +96,7 @@ def without_closers(fill: str, region: Region, site: Site) -> str:
 
 
 def without_rest_of_line(fill: str, site: Site) -> str:
-    """Without an end that repeats how the line goes on, unless that leaves a bracket or quote open."""
+    """The fill without an end that repeats the rest of the line, unless this leaves a bracket or quote open."""
     right = site.right.rstrip()
 
     def left_open(fill: str) -> tuple[int, bool]:
