@@ -1,4 +1,4 @@
-"""What breaks code is found where the tree around the cursor can't tell, too."""
+"""Edits that break code are found, even where the tree around the cursor cannot tell."""
 
 import pytest
 
@@ -21,29 +21,29 @@ LONG_LIST = "NAMES = [\n" + '    "a",\n' * 6000 + '    "b"|,\n' + '    "c",\n' *
 
 
 @pytest.mark.parametrize(("new_text", "breaking"), [(' "d"', False), (",", True), (", d", False), (")", True)])
-def test_in_a_list_longer_than_the_window(new_text: str, breaking: bool) -> None:
+def test_breakage_in_a_list_longer_than_the_window_is_found(new_text: str, breaking: bool) -> None:
     assert broken(LONG_LIST, new_text) is breaking
 
 
 @pytest.mark.parametrize("new_text", ["f() = 1", "import a.b as c.d", "  x = 1"])
-def test_pythons_own_parser_has_the_last_word(new_text: str) -> None:
+def test_breakage_that_only_python_rejects_is_found(new_text: str) -> None:
     assert broken("def f():\n    |\n    return 1\n", new_text)
 
 
 @pytest.mark.parametrize(("text", "new_text"), [("print 'old'\n|\n", "print 'older'"), ("x = (\n|\n", "f() = 1")])
-def test_what_did_not_parse_is_not_broken(text: str, new_text: str) -> None:
+def test_breakage_of_code_that_does_not_parse_is_none(text: str, new_text: str) -> None:
     assert not broken(text, new_text)
 
 
 @pytest.mark.parametrize(
     "text", ["class E:\n    pass|\n", "class E:\n    pass|\nx = 1\n", "def f():\n    pass|\n    return 1\n"]
 )
-def test_a_line_that_goes_on_has_to_go_on_with_something(text: str) -> None:
+def test_breakage_by_a_backslash_above_nothing_is_found(text: str) -> None:
     assert broken(text, "\\")
     assert not broken(text, "; x = 1 + \\\n        2")
 
 
-def test_an_opened_body_breaks_and_a_whole_one_does_not() -> None:
+def test_breakage_by_a_body_depends_on_its_end() -> None:
     text = "function f() {\n  a();\n  |\n}\n"
     assert broken(text, "if (b) {", "javascript")
     assert not broken(text, "if (b) {\n    c();\n  }", "javascript")
@@ -66,12 +66,12 @@ FAR = "def far():\n    return 1\n\n\n" * 5000  # longer than what is ever parsed
         ("print 'old'\n|\n", "print 'older'", False),
     ],
 )
-def test_a_file_of_any_length_is_judged_by_the_statements_around(text: str, new_text: str, breaking: bool) -> None:
+def test_breakage_in_a_long_file_is_that_in_a_short_one(text: str, new_text: str, breaking: bool) -> None:
     assert broken(FAR + text + "\n\n" + FAR, new_text) is breaking
     assert broken(text, new_text) is breaking
 
 
-def test_a_whole_file_is_not_parsed_where_the_statements_around_tell(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_breakage_that_the_statements_around_tell_parses_no_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
     judge = breakage._is_python
 
@@ -86,7 +86,7 @@ def test_a_whole_file_is_not_parsed_where_the_statements_around_tell(monkeypatch
 
 
 @pytest.mark.parametrize(("below", "breaking"), [("x = 1\n", True), ("def f(): ...\n", False), ("", True)])
-def test_a_decorator_needs_a_definition_below(below: str, breaking: bool) -> None:
+def test_statements_around_a_decorator_parse_only_above_a_definition(below: str, breaking: bool) -> None:
     text = f"a = 1\n|\n{below}"
     document = Document("untitled:1", 1, "python", text.replace("|", ""))
     statements = statements_around(document, Span(6, 6), parse(document, 6))  # type: ignore[arg-type]

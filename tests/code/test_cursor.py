@@ -72,7 +72,7 @@ def test_inside_without_a_tree_goes_by_the_line(marked: str, inside: Inside) -> 
     assert cursor.inside == inside
 
 
-def test_fields_are_computed_once() -> None:
+def test_cursor_fields_are_computed_once() -> None:
     cursor = cursor_at("def f():\n    return [a|]\n")
     assert cursor.nodes is cursor.nodes
     assert cursor.first_indents is cursor.first_indents

@@ -46,18 +46,20 @@ def naive_offset(text: str, position: Position, encoding: str) -> int:
 
 
 @given(TEXT)
-def test_lines_end_where_lsp_says(text: str) -> None:
+def test_document_of_any_text_has_the_lines_of_lsp(text: str) -> None:
     doc = document(text)
     assert [(doc.line_start(line), doc.line_end(line)) for line in range(doc.line_count)] == naive_lines(text)
 
 
 @given(TEXT, POSITION, ENCODING)
-def test_a_position_is_the_offset_of_the_naive_model(text: str, position: Position, encoding: PositionEncoding) -> None:
+def test_offset_of_any_position_is_that_of_the_naive_model(
+    text: str, position: Position, encoding: PositionEncoding
+) -> None:
     assert document(text).offset(position, encoding) == naive_offset(text, position, encoding)
 
 
 @given(TEXT, ENCODING)
-def test_an_offset_survives_the_way_to_a_position_and_back(text: str, encoding: PositionEncoding) -> None:
+def test_offset_of_the_position_of_an_offset_is_the_offset(text: str, encoding: PositionEncoding) -> None:
     doc = document(text)
     for offset in range(len(text) + 1):
         inside_break = text[offset - 1 : offset + 1] == "\r\n"
@@ -65,7 +67,7 @@ def test_an_offset_survives_the_way_to_a_position_and_back(text: str, encoding: 
 
 
 @given(TEXT, st.lists(st.tuples(POSITION, POSITION, TEXT), max_size=4), ENCODING)
-def test_edits_apply_in_order(
+def test_apply_of_several_edits_applies_them_in_order(
     text: str, edits: list[tuple[Position, Position, str]], encoding: PositionEncoding
 ) -> None:
     doc = document(text).apply([Change(new, start, end) for start, end, new in edits], 7, encoding)
@@ -76,7 +78,7 @@ def test_edits_apply_in_order(
     assert [(doc.line_start(line), doc.line_end(line)) for line in range(doc.line_count)] == naive_lines(text)
 
 
-def test_a_change_without_positions_replaces_everything() -> None:
+def test_apply_without_positions_replaces_everything() -> None:
     assert document("a\nb").apply([Change("c\r\nd")], 2, "utf-16") == Document("untitled:1", 2, "python", "c\r\nd")
 
 
@@ -92,7 +94,7 @@ def test_a_change_without_positions_replaces_everything() -> None:
         ("", Position(0, 5), "utf-8", 0),
     ],
 )
-def test_positions_are_clamped_and_rounded_down(
+def test_offset_of_a_position_outside_is_clamped_or_rounded_down(
     text: str, position: Position, encoding: PositionEncoding, offset: int
 ) -> None:
     assert document(text).offset(position, encoding) == offset
@@ -101,17 +103,17 @@ def test_positions_are_clamped_and_rounded_down(
 @pytest.mark.parametrize(
     ("text", "newline"), [("", "\n"), ("a", "\n"), ("a\nb\r\n", "\n"), ("a\r\nb", "\r\n"), ("a\rb", "\r")]
 )
-def test_the_newline_is_the_first_lines(text: str, newline: str) -> None:
+def test_newline_is_the_break_of_the_first_line(text: str, newline: str) -> None:
     assert document(text).newline == newline
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_an_edit_of_ten_thousand_lines_takes_milliseconds(newline: str) -> None:
+def test_apply_to_ten_thousand_lines_takes_milliseconds(newline: str) -> None:
     doc = document(("    return some_function(argument)" + newline) * 10_000)
     assert best_of(5, lambda: edited(doc, Position(5_000, 8))) < 0.02  # some 1.5 ms when the machine is idle
 
 
-def test_an_edit_of_one_long_line_takes_milliseconds() -> None:
+def test_apply_to_one_long_line_takes_milliseconds() -> None:
     doc = document("x = '\U0001f600'" + "a" * 500_000)
     assert best_of(5, lambda: edited(doc, Position(0, 400_000))) < 0.05
 

@@ -28,7 +28,7 @@ CODE = st.text(alphabet="ab(){}:\"'\n \u00e9\U0001f600", max_size=40)
 
 
 @given(CODE, CODE)
-def test_an_incremental_parse_is_a_full_one(old: str, new: str) -> None:
+def test_parse_after_an_edit_gives_the_tree_of_a_full_parse(old: str, new: str) -> None:
     assert shape(parsed(new, parsed(old)).tree.root_node) == shape(parsed(new).tree.root_node)
 
 
@@ -44,7 +44,7 @@ FUNCTION = '''def f{n}(a):
 LONG = "".join(FUNCTION.format(n=n) for n in range(1000))
 
 
-def test_an_incremental_parse_of_a_window_is_a_full_one_wherever_it_moves() -> None:
+def test_parse_of_a_moving_window_gives_the_tree_of_a_full_parse() -> None:
     text, offset = LONG, len(LONG) // 2
     syntax = parsed(text, None, offset)
     for letter in "def h(a):\n    return [a\n" * 30:
@@ -54,7 +54,7 @@ def test_an_incremental_parse_of_a_window_is_a_full_one_wherever_it_moves() -> N
     assert shape(syntax.tree.root_node) == shape(parsed(text, None, offset).tree.root_node)
 
 
-def test_a_window_does_not_grow_with_the_file_and_stays_put_while_one_types() -> None:
+def test_window_in_a_long_file_is_short_and_stays_put_while_typing() -> None:
     offset = LONG.index("def f500(")
     windows = set()
     for length in range(40):
@@ -66,11 +66,11 @@ def test_a_window_does_not_grow_with_the_file_and_stays_put_while_one_types() ->
     assert windows.pop()[1] < 30_000
 
 
-def test_a_line_too_long_to_parse_has_no_tree() -> None:
+def test_parse_of_a_line_too_long_is_none() -> None:
     assert parse(document("x = [" + "1, " * 100_000 + "]\n"), 5) is None
 
 
-def test_an_error_is_one_where_it_stands() -> None:
+def test_has_error_outside_the_body_of_the_error_is_false() -> None:
     text = "def f():\n    return 1\n\n\ndef g():\n    return (\n"
     syntax = parsed(text)
     inside, after = Span(20, 20), Span(len(text), len(text))
@@ -89,7 +89,9 @@ This is a paragraph of a template, as long as the window. Don't call it code: it
 
 @pytest.mark.parametrize("quotes", ['"""', "'''"])
 @pytest.mark.parametrize(("marker", "in_string"), [("return g(a, 2", False), ("def f1(", False), ("Doc of 1", True)])
-def test_a_window_that_starts_in_a_string_takes_no_code_for_one(quotes: str, marker: str, in_string: bool) -> None:
+def test_plan_in_a_window_that_starts_in_a_string_tells_code_from_strings(
+    quotes: str, marker: str, in_string: bool
+) -> None:
     text = f"TEXT = {quotes}{PROSE * 400}{quotes}\n\n\n{FUNCTION.format(n=1)}{FUNCTION.format(n=2)}"
     at = text.index(marker) + len(marker)
     syntax = parsed(text, None, at)
@@ -107,7 +109,7 @@ METHODS = {
 
 @pytest.mark.parametrize("language", METHODS)
 @pytest.mark.parametrize("number", [20, 1000, 1980])
-def test_a_window_cut_out_of_a_long_body_still_tells_what_breaks_code(language: str, number: int) -> None:
+def test_breaks_in_a_window_cut_out_of_a_long_body_still_tells(language: str, number: int) -> None:
     head, method = METHODS[language]
     text = head + "".join(method.format(n=n) for n in range(2000)) + "}\n"
     at = text.index(f"a({number});")
@@ -118,13 +120,13 @@ def test_a_window_cut_out_of_a_long_body_still_tells_what_breaks_code(language: 
     assert not syntax.breaks(Span(at, at), "b(1); ")
 
 
-def test_offsets_count_code_points() -> None:
+def test_byte_of_an_offset_counts_code_points() -> None:
     syntax = parsed("'\U0001f600\u00e9' + name\n")
     assert syntax.byte(8) == len("'\U0001f600\u00e9' + n".encode())
     assert next(syntax.around(9)).type == "identifier"
 
 
 @given(st.text(alphabet="a\ud83d\ude00\U0001f600\n", max_size=10))
-def test_lone_surrogates_are_parsed_too(text: str) -> None:
+def test_parse_of_lone_surrogates_gives_a_tree(text: str) -> None:
     syntax = parsed(text)
     assert syntax.byte(len(text)) == len(syntax.source)

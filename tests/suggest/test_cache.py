@@ -1,4 +1,4 @@
-"""What was typed of a suggestion is served from it; everything else drops it."""
+"""Typing the beginning of a suggestion serves the rest; any other edit drops it."""
 
 import pytest
 from hypothesis import given
@@ -26,9 +26,8 @@ def later(text: str) -> Document:
         ("x = foo(b)\nend\n", 9, "ar"),
     ],
 )
-def test_the_rest_of_what_was_typed(text: str, cursor: int, rest: str) -> None:
-    found = rebase(SHOWN, OLD, later(text))
-    assert found == Suggestion("untitled:1", 2, Span(cursor, cursor), rest, 0.5)
+def test_rebase_after_typing_the_beginning_keeps_the_rest(text: str, cursor: int, rest: str) -> None:
+    assert rebase(SHOWN, OLD, later(text)) == Suggestion("untitled:1", 2, Span(cursor, cursor), rest, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -42,17 +41,17 @@ def test_the_rest_of_what_was_typed(text: str, cursor: int, rest: str) -> None:
         "x = )\nend\n",  # no typed text before the bracket
     ],
 )
-def test_dropped(text: str) -> None:
+def test_rebase_after_another_edit_is_none(text: str) -> None:
     assert rebase(SHOWN, OLD, later(text)) is None
 
 
-def test_deleting_typed_letters_serves_them_again() -> None:
+def test_typed_through_after_deleting_letters_serves_them_again() -> None:
     cached = TypedThrough(OLD, (SHOWN,))
     assert [item.new_text for item in cached.at(later("x = fo\nend\n"), 6)] == ["o(bar)"]
     assert [item.new_text for item in cached.at(later("x = f\nend\n"), 5)] == ["oo(bar)"]
 
 
-def test_served_only_at_the_cursor_and_only_those_that_agree() -> None:
+def test_typed_through_at_the_cursor_serves_only_what_agrees() -> None:
     other = Suggestion("untitled:1", 1, Span(4, 4), "far", 0.4)
     cached = TypedThrough(OLD, (SHOWN, other))
     assert [item.new_text for item in cached.at(later("x = f\nend\n"), 5)] == ["oo(bar)", "ar"]
@@ -60,7 +59,7 @@ def test_served_only_at_the_cursor_and_only_those_that_agree() -> None:
     assert cached.at(later("x = f\nend\n"), 4) == ()
 
 
-def test_what_was_asked_for_is_served_once_some_of_it_is_typed() -> None:
+def test_typed_through_invoked_serves_once_some_is_typed() -> None:
     cached = TypedThrough(OLD, (SHOWN,), invoked=True)
     assert cached.at(OLD, 4) == ()
     assert [item.new_text for item in cached.at(later("x = f\nend\n"), 5)] == ["oo(bar)"]
@@ -70,13 +69,15 @@ TEXT = st.text(alphabet="ab()\n ", max_size=12)
 
 
 @given(TEXT, st.text(alphabet="  ", max_size=2), TEXT, TEXT, st.integers(0, 12))
-def test_typing_on_leads_to_the_same_text(left: str, replaced: str, right: str, new_text: str, typed: int) -> None:
+def test_rebase_while_typing_leads_to_the_same_text(
+    left: str, replaced: str, right: str, new_text: str, typed: int
+) -> None:
     old = Document("untitled:1", 1, "python", left + replaced + right)
     shown = Suggestion("untitled:1", 1, Span(len(left), len(left) + len(replaced)), new_text, 1.0)
     new = later(left + new_text[:typed] + replaced + right)
-    found = rebase(shown, old, new)
+    rest = rebase(shown, old, new)
     if typed >= len(new_text):
-        assert found is None
+        assert rest is None
     else:
-        assert found is not None
-        assert new.text[: found.span.start] + found.new_text + new.text[found.span.end :] == left + new_text + right
+        assert rest is not None
+        assert new.text[: rest.span.start] + rest.new_text + new.text[rest.span.end :] == left + new_text + right

@@ -19,11 +19,11 @@ CASES = [
 
 
 @pytest.mark.parametrize(("language", "case"), CASES)
-def test_a_case(language: str, case: dict[str, Any]) -> None:
+def test_plan_of_a_marked_case_gives_its_region_or_reason(language: str, case: dict[str, Any]) -> None:
     left, right = case["text"].split("<CURSOR>")
     document = Document("untitled:1", 1, language, left + right)
     before, after = case.get("budget", (96, 64))
-    found = plan(
+    region = plan(
         document,
         len(left),
         Budget(before_tokens=before, after_tokens=after),
@@ -31,14 +31,14 @@ def test_a_case(language: str, case: dict[str, Any]) -> None:
         invoked=case.get("invoked", False),
     )
     if "quiet" in case:
-        assert found is Quiet[case["quiet"]]
+        assert region is Quiet[case["quiet"]]
         return
-    assert not isinstance(found, Quiet)
-    assert found.kind == case["kind"]
-    assert found.stop == ("\n" if found.kind == "line" else None)
-    assert list(found.indents) == case.get("indents", list(found.indents))
-    assert document.text[found.span.start : found.span.end] == case.get("span", "")
-    assert found.before.startswith(case.get("before_starts", ""))
-    assert found.before.endswith(case.get("before_ends", ""))
-    assert found.after.startswith(case.get("after_starts", ""))
-    assert found.below.startswith(case.get("below_starts", ""))
+    assert not isinstance(region, Quiet)
+    assert region.kind == case["kind"]
+    assert region.stop == ("\n" if region.kind == "line" else None)
+    assert list(region.indents) == case.get("indents", list(region.indents))
+    assert document.text[region.span.start : region.span.end] == case.get("span", "")
+    assert region.before.startswith(case.get("before_starts", ""))
+    assert region.before.endswith(case.get("before_ends", ""))
+    assert region.after.startswith(case.get("after_starts", ""))
+    assert region.below.startswith(case.get("below_starts", ""))

@@ -1,4 +1,4 @@
-"""What a hole starts from: the rest of the last draft where the text agrees with it, and else nothing."""
+"""A hole starts from the rest of the last draft if the text agrees with it, else from noise."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def infill(text: str, finish: Finish = "stable") -> Infill:
 
 
 def filled(text: str) -> LastDraft | None:
-    own = drafting("")
-    own.end(infill(text), usable=True)
-    return own.last
+    drafts = drafting("")
+    drafts.end(infill(text), usable=True)
+    return drafts.last
 
 
 @pytest.mark.parametrize(
@@ -50,28 +50,28 @@ def filled(text: str) -> LastDraft | None:
         ("foo(bar)", None),
     ],
 )
-def test_the_rest_of_what_was_typed(typed: str, start: str | None) -> None:
+def test_drafting_after_typing_starts_from_the_rest(typed: str, start: str | None) -> None:
     assert drafting(typed, filled("foo(bar)")).start == start
 
 
-def test_a_bracket_that_the_editor_closed_is_left_out() -> None:
+def test_drafting_before_an_auto_closed_bracket_leaves_it_out() -> None:
     assert drafting("foo(", filled("foo(bar)"), tail=")" + TAIL).start == "bar"
 
 
-def test_nothing_where_something_else_changed_too() -> None:
+def test_drafting_after_another_edit_starts_from_noise() -> None:
     assert drafting("f", filled("foo(bar)"), tail=TAIL + "more = 1\n").start is None
 
 
-def test_a_hole_of_one_line_takes_the_first_line_of_several() -> None:
+def test_drafting_of_one_line_starts_from_the_first_line() -> None:
     assert drafting("f", filled("foo(bar)\ny = 2")).start == "oo(bar)"
     assert drafting("f", filled("f\ny = 2")).start is None
 
 
-def test_blanks_are_no_start() -> None:
+def test_drafting_with_a_blank_rest_starts_from_noise() -> None:
     assert drafting("f", filled("f   ")).start is None
 
 
-def test_the_start_is_what_the_next_one_goes_on_from_until_there_is_a_draft() -> None:
+def test_drafting_before_its_first_step_keeps_its_start() -> None:
     second = drafting("f", filled("foo(bar)"))
     assert drafting("fo", second.last).start == "o(bar)"
     second.note(step("oob"))
@@ -85,31 +85,31 @@ LEAST = SURE * PROFILE.confidence_threshold
     ("policy", "entropy", "start"),
     [("pad", LEAST, "oo"), ("pad", 1.01 * LEAST, None), ("batch", 0.0, None), ("fixed", 0.0, None)],
 )
-def test_of_a_fill_that_was_cut_short_only_sure_drafts_of_the_right_length_count(
+def test_note_of_a_step_keeps_only_a_sure_draft_of_known_length(
     policy: HolePolicy, entropy: float, start: str | None
 ) -> None:
-    own = drafting("", policy=policy)
-    own.note(step("foo", entropy))
-    assert drafting("f", own.last).start == start
+    drafts = drafting("", policy=policy)
+    drafts.note(step("foo", entropy))
+    assert drafting("f", drafts.last).start == start
 
 
 @pytest.mark.parametrize("policy", ["pad", "batch", "fixed"])
 @pytest.mark.parametrize(("finish", "start"), [("stable", "oo"), ("steps", None), ("deadline", None)])
-def test_of_a_fill_that_ended_only_a_settled_one_counts(policy: HolePolicy, finish: Finish, start: str | None) -> None:
-    own = drafting("", policy=policy)
-    own.note(step("far", 0.0))
-    own.end(infill("foo", finish), usable=True)
-    assert drafting("f", own.last).start == start
+def test_end_of_a_fill_keeps_only_a_stable_one(policy: HolePolicy, finish: Finish, start: str | None) -> None:
+    drafts = drafting("", policy=policy)
+    drafts.note(step("far", 0.0))
+    drafts.end(infill("foo", finish), usable=True)
+    assert drafting("f", drafts.last).start == start
 
 
-def test_what_made_no_suggestion_does_not_count() -> None:
-    own = drafting("")
-    own.note(step("foo"))
-    own.end(infill("foo"), usable=False)
-    assert own.last is None
+def test_end_of_an_unusable_fill_keeps_nothing() -> None:
+    drafts = drafting("")
+    drafts.note(step("foo"))
+    drafts.end(infill("foo"), usable=False)
+    assert drafts.last is None
 
 
-def test_a_draft_that_the_model_gave_up_does_not_come_back() -> None:
-    own = drafting("f", filled("foo(bar)"))
-    own.note(step("unsure", 10.0))
-    assert own.last is None
+def test_note_of_an_unsure_draft_drops_the_older_one() -> None:
+    drafts = drafting("f", filled("foo(bar)"))
+    drafts.note(step("unsure", 10.0))
+    assert drafts.last is None

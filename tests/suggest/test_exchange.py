@@ -1,4 +1,4 @@
-"""A fill is cut before the first line that the model doubted, its first line of code excepted."""
+"""A fill is shown up to the first line that the model doubts, and its first line of code always."""
 
 import math
 
@@ -36,7 +36,7 @@ def pieces(text: str) -> list[Piece]:
         ("\n", "\n"),
     ],
 )
-def test_a_fill(fill: str, kept: str) -> None:
+def test_sure_part_of_a_fill_ends_before_the_first_doubted_line(fill: str, kept: str) -> None:
     assert sure_part(pieces(fill), 0.3) == kept
 
 
@@ -44,9 +44,7 @@ PIECE = st.builds(Piece, st.text(alphabet="ab(\n \t", max_size=6), st.floats(0.0
 
 
 @given(st.lists(PIECE, max_size=12), st.floats(0.0, 1.0))
-def test_what_is_kept_is_a_beginning_of_whole_lines_and_every_later_token_in_it_is_sure(
-    fill: list[Piece], keep_above: float
-) -> None:
+def test_sure_part_of_any_fill_is_whole_lines_of_sure_tokens(fill: list[Piece], keep_above: float) -> None:
     text = "".join(piece.text for piece in fill)
     kept = sure_part(fill, keep_above)
     assert kept == text or text.startswith(kept + "\n")
@@ -60,12 +58,12 @@ def test_what_is_kept_is_a_beginning_of_whole_lines_and_every_later_token_in_it_
 
 
 @given(st.lists(PIECE, max_size=12), st.floats(0.0, 1.0), st.floats(0.0, 1.0))
-def test_a_lower_threshold_keeps_no_less(fill: list[Piece], one: float, other: float) -> None:
+def test_sure_part_at_a_lower_threshold_is_no_shorter(fill: list[Piece], one: float, other: float) -> None:
     assert sure_part(fill, min(one, other)).startswith(sure_part(fill, max(one, other)))
 
 
 @given(st.lists(PIECE, max_size=12), st.integers(0, 40))
-def test_of_less_of_a_fill_the_model_is_no_less_sure(fill: list[Piece], length: int) -> None:
+def test_probability_of_a_shorter_beginning_is_no_lower(fill: list[Piece], length: int) -> None:
     assert probability_of(fill, length + 1) <= probability_of(fill, length) <= probability_of(fill, 0) == 1.0
 
 

@@ -1,4 +1,4 @@
-"""The planner's laws: whatever the text, its parts join to it, fit their budgets and stay put while one types."""
+"""The planner's laws: for any text, the parts join to it, fit their budgets, and stay put while the user types."""
 
 from itertools import pairwise
 
@@ -25,7 +25,7 @@ def region_at(text: str, offset: int, language: str = "python", budget: Budget |
 
 
 @given(TEXT, st.integers(-1, 130), LANGUAGES, BUDGETS)
-def test_the_parts_join_to_the_text(text: str, offset: int, language: str, budget: Budget) -> None:
+def test_plan_of_any_text_gives_parts_that_join_to_it(text: str, offset: int, language: str, budget: Budget) -> None:
     region = region_at(text, offset, language, budget)
     replaced = text[region.span.start : region.span.end]
     assert region.above + region.before + replaced + region.after + region.below == text
@@ -34,14 +34,14 @@ def test_the_parts_join_to_the_text(text: str, offset: int, language: str, budge
 
 
 @given(TEXT, st.integers(0, 130), LANGUAGES, BUDGETS)
-def test_before_and_after_keep_to_their_budgets(text: str, offset: int, language: str, budget: Budget) -> None:
+def test_plan_of_any_text_keeps_to_the_budgets(text: str, offset: int, language: str, budget: Budget) -> None:
     region = region_at(text, offset, language, budget)
     assert estimate_tokens(region.before) <= budget.before_tokens
     assert estimate_tokens(region.after) <= budget.after_tokens
 
 
 @given(TEXT, st.integers(0, 130), BUDGETS)
-def test_a_callers_own_counter_is_kept_to(text: str, offset: int, budget: Budget) -> None:
+def test_plan_with_another_counter_keeps_to_the_budgets(text: str, offset: int, budget: Budget) -> None:
     region = plan(Document("untitled:1", 1, "python", text), offset, budget, invoked=True, count=len)
     assert isinstance(region, Region)
     assert len(region.before) <= budget.before_tokens
@@ -60,7 +60,7 @@ def typing(head: str, typed: str, tail: str) -> list[Region]:
 
 
 @pytest.mark.parametrize("number", range(5, 25))
-def test_typing_a_line_moves_no_border(number: int) -> None:
+def test_plan_while_typing_a_line_moves_no_border(number: int) -> None:
     at = FILE.index(f"    def method_{number}(")
     regions = typing(FILE[:at] + "        ", "found = self.find(value, other=[1, 2]) + 'text'", "\n" + FILE[at:])
     assert len({(region.above, region.below) for region in regions}) == 1
@@ -68,7 +68,7 @@ def test_typing_a_line_moves_no_border(number: int) -> None:
     assert regions[0].below
 
 
-def test_typing_a_function_moves_the_borders_rarely() -> None:
+def test_plan_while_typing_functions_moves_borders_rarely() -> None:
     at = FILE.index("    def method_20(")
     typed = "".join(map(method, range(100, 104)))
     regions = typing(FILE[:at], typed, FILE[at:])
@@ -78,7 +78,7 @@ def test_typing_a_function_moves_the_borders_rarely() -> None:
 
 
 @pytest.mark.parametrize("tokens", [24, 44, 96])
-def test_typing_on_never_moves_a_border_back(tokens: int) -> None:
+def test_plan_while_typing_moves_no_border_back(tokens: int) -> None:
     """However long a line gets: a border that goes to and fro makes the engine read its prompt twice."""
     at = FILE.index("    def method_20(")
     typed = "    def sort(self):\n        return sorted(self.values, key=lambda value: value.account_number)\n\n"
@@ -90,21 +90,21 @@ def test_typing_on_never_moves_a_border_back(tokens: int) -> None:
     assert len({region.below for region in regions}) == 1
 
 
-def test_borders_sit_before_definitions() -> None:
+def test_plan_in_a_class_puts_borders_before_definitions() -> None:
     at = FILE.index("    def method_20(") - 1
     region = region_at(FILE, at, budget=Budget(before_tokens=160, after_tokens=160))  # a slot holds a method
     assert region.before.startswith("    def method_")
     assert region.below.startswith("    def method_")
 
 
-def test_most_of_the_budget_is_used() -> None:
+def test_plan_in_a_long_file_uses_at_least_a_quarter_of_the_budget() -> None:
     region = region_at(FILE, FILE.index("    def method_20("))
     assert estimate_tokens(region.before) >= Budget().before_tokens // 4
     assert estimate_tokens(region.after) >= Budget().after_tokens // 4
 
 
 @pytest.mark.parametrize(("lines", "kind", "stop"), [(1, "line", "\n"), (3, "block", None)])
-def test_a_number_of_lines_overrides_the_choice(lines: int, kind: str, stop: str | None) -> None:
+def test_plan_with_max_lines_chooses_line_or_block_by_it(lines: int, kind: str, stop: str | None) -> None:
     document = Document("untitled:1", 1, "python", "x = \n")
     region = plan(document, 4, Budget(), max_lines=lines)
     assert isinstance(region, Region)

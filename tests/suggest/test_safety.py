@@ -1,4 +1,4 @@
-"""What is shown is safe, whatever the model says: over all cases and over holes in packages kept for evaluation.
+"""A suggestion is safe for any fill, over all marked cases and over holes in the packages kept for evaluation.
 
 A suggestion repeats nothing of the code after it, breaks no file that parsed, and is indented as the file is.
 """
@@ -50,45 +50,47 @@ def faults(document: Document, offset: int, fill: str, answer: str = "") -> list
     syntax = parse(document, offset)
     region = plan(document, offset, Budget(), syntax, invoked=True)
     assert isinstance(region, Region)
-    found = suggest(document, region, fill, 1.0, syntax)
-    if isinstance(found, Rejection):
+    suggestion = suggest(document, region, fill, 1.0, syntax)
+    if isinstance(suggestion, Rejection):
         return []
-    text, span = document.text, found.span
+    text, span = document.text, suggestion.span
     left, right = text[: span.start], text[span.end :]
-    filled = Document(document.uri, 2, document.language, left + found.new_text + right)
+    filled = Document(document.uri, 2, document.language, left + suggestion.new_text + right)
     wrong = []
-    if repeats_after(left, found.new_text, right, answer, language_of(document.language, document.uri)):
+    if repeats_after(left, suggestion.new_text, right, answer, language_of(document.language, document.uri)):
         wrong.append("repeats what follows")
     if is_sound(document) and not is_sound(filled):
         wrong.append("breaks what parsed")
-    if not is_indented_alike(document, region, found):
+    if not is_indented_alike(document, region, suggestion):
         wrong.append("is indented unlike the file")
     return wrong
 
 
-def is_indented_alike(document: Document, region: Region, found: Suggestion) -> bool:
+def is_indented_alike(document: Document, region: Region, suggestion: Suggestion) -> bool:
     line = document.line_at(region.span.start)
     left = document.text[document.line_start(line) : region.span.start]
-    own_unit = unit(document, line, language_of(document.language, document.uri))
-    other = "\t" if own_unit != "\t" else "    "
-    lines = (left + found.new_text).split(document.newline)
+    tab_or_spaces = unit(document, line, language_of(document.language, document.uri))
+    other = "\t" if tab_or_spaces != "\t" else "    "
+    lines = (left + suggestion.new_text).split(document.newline)
     return not any(other in indentation(line) for line in lines[not left.isspace() :])
 
 
 @pytest.mark.parametrize("part", range(10))
-def test_over_held_out_holes(part: int) -> None:
+def test_suggest_for_held_out_holes_is_safe(part: int) -> None:
     chance = random.Random(part)
     shown_as_it_was = 0
     for hole in HOLES[part::10]:
         document, offset = Document("file:///a.py", 1, "python", hole.left + hole.right), len(hole.left)
-        own, *others = fills(hole.answer, hole.right, chance.choice(HOLES).answer, chance)
-        for name, fill in (own, *chance.sample(others, 3)):
+        answer, *others = fills(hole.answer, hole.right, chance.choice(HOLES).answer, chance)
+        for name, fill in (answer, *chance.sample(others, 3)):
             assert faults(document, offset, fill, hole.answer) == [], (name, hole.left[-80:], fill, hole.right[:80])
         syntax = parse(document, offset)
         region = plan(document, offset, Budget(), syntax, invoked=True)
         assert isinstance(region, Region)
-        found = suggest(document, region, hole.answer, 1.0, syntax)
-        shown_as_it_was += isinstance(found, Suggestion) and hole.answer.strip().startswith(found.new_text.strip())
+        suggestion = suggest(document, region, hole.answer, 1.0, syntax)
+        shown_as_it_was += isinstance(suggestion, Suggestion) and hole.answer.strip().startswith(
+            suggestion.new_text.strip()
+        )
     assert shown_as_it_was >= 40  # of 50: what is safe because nothing is shown is of no use
 
 
@@ -109,7 +111,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("document", "offset", "infill"), CASES)
-def test_over_the_cases(document: Document, offset: int, infill: str) -> None:
+def test_suggest_for_marked_cases_is_safe(document: Document, offset: int, infill: str) -> None:
     chance = random.Random(0)
     for name, fill in fills(infill, document.text[offset:], chance.choice(HOLES).answer, chance):
         assert faults(document, offset, fill, infill) == [], (name, fill)
@@ -141,7 +143,7 @@ FRAGMENTS += ["if x:", "def f():", "else:", "function g() {", "\\", "//", "`", "
 
 @settings(max_examples=300)
 @given(st.integers(0, len(CASES) - 1), st.lists(st.sampled_from(FRAGMENTS), max_size=8).map("".join))
-def test_any_fill_of_a_case(index: int, fill: str) -> None:
+def test_suggest_for_any_fill_of_a_case_is_safe(index: int, fill: str) -> None:
     document, offset, _ = CASES[index].values
     assert isinstance(document, Document)
     assert isinstance(offset, int)

@@ -1,4 +1,4 @@
-"""Quiet where a suggestion would annoy, and shown where one is wanted: see fixtures/silence/README.md."""
+"""Quiet where a suggestion would annoy, and a suggestion where one is wanted: see fixtures/silence/README.md."""
 
 import pytest
 
@@ -6,6 +6,7 @@ from bench.silence import Case, is_right, read_cases, share, shown
 from dgls.code.document import Document
 from dgls.code.syntax import parse
 from dgls.suggest.plan import Budget, Quiet, Region, plan
+from dgls.suggest.quiet import RULES
 
 CASES = list(read_cases())
 PARAMETERS = [
@@ -15,11 +16,11 @@ PARAMETERS = [
 
 
 @pytest.mark.parametrize("case", PARAMETERS)
-def test_a_case(case: Case) -> None:
+def test_quiet_in_a_marked_case_is_right(case: Case) -> None:
     assert is_right(case), shown(case)
 
 
-def test_the_rates_over_all_cases() -> None:
+def test_quiet_over_all_cases_reaches_its_rates() -> None:
     for_none, for_one = ([case for case in CASES if case.wanted is wanted] for wanted in (False, True))
     assert min(len(for_none), len(for_one)) >= 45
     assert share([is_right(case) for case in for_none]) >= 0.9
@@ -27,20 +28,25 @@ def test_the_rates_over_all_cases() -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if not case.wanted], ids=lambda case: case.name)
-def test_a_user_who_asks_is_always_answered(case: Case) -> None:
+def test_plan_when_invoked_is_never_quiet(case: Case) -> None:
     syntax = parse(case.document, case.offset)
-    found = plan(case.document, case.offset, Budget(), syntax, invoked=True, deleted=True)
-    assert isinstance(found, Region)
+    region = plan(case.document, case.offset, Budget(), syntax, invoked=True, deleted=True)
+    assert isinstance(region, Region)
 
 
-def test_separators_that_end_no_line_shift_none() -> None:
+def test_quiet_rules_give_every_reason_except_deletion() -> None:
+    assert len(dict(RULES)) == len(RULES)
+    assert dict(RULES).keys() == set(Quiet) - {Quiet.DELETED}
+
+
+def test_quiet_below_unicode_separators_still_finds_the_line() -> None:
     text = "// a\u2028\u2028        b\nconst first = 1;\nconst value = first\n    .second();\n"
     document = Document("untitled:1", 1, "javascript", text)
     offset = text.index("\n    .")
     assert plan(document, offset, Budget(), parse(document, offset)) is Quiet.COMPLETE
 
 
-def test_after_a_deletion_there_is_quiet_where_a_suggestion_was_due() -> None:
+def test_plan_after_a_deletion_is_quiet() -> None:
     document = Document("untitled:1", 1, "python", "x = ")
     assert plan(document, 4, Budget(), deleted=True) is Quiet.DELETED
     assert isinstance(plan(document, 4, Budget()), Region)
@@ -55,6 +61,6 @@ def test_after_a_deletion_there_is_quiet_where_a_suggestion_was_due() -> None:
         ("x = 1|", False),  # a word may go on
     ],
 )
-def test_a_language_without_a_grammar_goes_by_the_line(text: str, complete: bool) -> None:
-    found = plan(Document("untitled:1", 1, "zig", text[:-1]), len(text) - 1, Budget())
-    assert (found is Quiet.COMPLETE) is complete
+def test_quiet_without_a_grammar_goes_by_the_line(text: str, complete: bool) -> None:
+    region = plan(Document("untitled:1", 1, "zig", text[:-1]), len(text) - 1, Budget())
+    assert (region is Quiet.COMPLETE) is complete

@@ -33,33 +33,33 @@ def planned(text: str, language: str, invoked: bool = False) -> tuple[Document, 
 
 
 @pytest.mark.parametrize(("language", "case"), CASES)
-def test_a_case(language: str, case: dict[str, Any]) -> None:
+def test_suggest_for_a_marked_case_gives_its_result_or_reason(language: str, case: dict[str, Any]) -> None:
     document, syntax, region = planned(case["text"], language, case.get("invoked", False))
-    found = suggest(document, region, case["infill"], 0.5, syntax)
+    suggestion = suggest(document, region, case["infill"], 0.5, syntax)
     if "rejected" in case:
-        assert found is Rejection[case["rejected"]]
+        assert suggestion is Rejection[case["rejected"]]
         return
-    assert isinstance(found, Suggestion)
-    text, span = document.text, found.span
-    assert text[: span.start] + found.new_text + "<END>" + text[span.end :] == case["result"]
-    assert (found.uri, found.version, found.confidence) == (document.uri, document.version, 0.5)
+    assert isinstance(suggestion, Suggestion)
+    text, span = document.text, suggestion.span
+    assert text[: span.start] + suggestion.new_text + "<END>" + text[span.end :] == case["result"]
+    assert (suggestion.uri, suggestion.version, suggestion.confidence) == (document.uri, document.version, 0.5)
 
 
 CODE = st.text(alphabet="ab (){}[]\"'`:;,=\n\r\t.\\#/\U0001f600\u2028", max_size=60)
 
 
 @given(CODE, CODE, CODE, st.sampled_from(["python", "javascript", "go", "lua", "plaintext"]))
-def test_any_infill_gives_a_suggestion_for_the_span_or_a_reason(
+def test_suggest_for_any_infill_gives_an_edit_of_the_span_or_a_reason(
     left: str, right: str, infill: str, language: str
 ) -> None:
     document = Document("untitled:1", 1, language, left + right)
     region = plan(document, len(left), Budget(), invoked=True)
     assert isinstance(region, Region)
-    found = suggest(document, region, infill)
-    if isinstance(found, Suggestion):
-        assert found.span == region.span
-        assert found.new_text.strip()
-        assert region.kind == "block" or "\n" not in found.new_text
+    suggestion = suggest(document, region, infill)
+    if isinstance(suggestion, Suggestion):
+        assert suggestion.span == region.span
+        assert suggestion.new_text.strip()
+        assert region.kind == "block" or "\n" not in suggestion.new_text
 
 
 DGLS = Path(__file__).parents[2] / "dgls"
@@ -68,7 +68,7 @@ assert OWN_SOURCES, "the rooms that are read have moved"
 
 
 @pytest.mark.parametrize("path", OWN_SOURCES, ids=lambda path: path.stem)
-def test_the_right_code_is_never_rejected_or_changed(path: Path) -> None:
+def test_suggest_for_the_right_code_changes_nothing(path: Path) -> None:
     """The rest of each line, from its first blank on, given back as the infill."""
     text = path.read_text(encoding="utf-8")
     lines = Document("untitled:1", 1, "python", text)
@@ -81,12 +81,12 @@ def test_the_right_code_is_never_rejected_or_changed(path: Path) -> None:
         syntax = parse(document, cursor)
         region = plan(document, cursor, Budget(), syntax)
         if isinstance(region, Region):
-            found = suggest(document, region, text[cursor:end] + "\n", 1.0, syntax)
-            assert isinstance(found, Suggestion), (found, code)
-            assert found.new_text == text[cursor:end]
+            suggestion = suggest(document, region, text[cursor:end] + "\n", 1.0, syntax)
+            assert isinstance(suggestion, Suggestion), (suggestion, code)
+            assert suggestion.new_text == text[cursor:end]
 
 
-def test_lines_deep_inside_a_table_are_tabs_of_the_file() -> None:
+def test_unit_deep_inside_a_table_is_one_tab() -> None:
     """All lines in sight are two tabs deep: a level is one of them, and one more is not doubled."""
     text = "\t\t(0, 1),\n" * 5 + "\t\t\n" + "\t\t(2, 3),\n" * 5
     document = Document("file:///a.py", 1, "python", "x = [\n" + text + "]\n")
