@@ -1,8 +1,7 @@
-"""What is too long for one canvas is written anew canvas by canvas; what fits one, in one.
+"""Rewrite parts of a document in as few canvases as they fit into, one canvas after the other.
 
-A finished part stands in the text that the next canvas is cut from: it is pinned before the hole, and in the prompt.
-Knows texts, offsets and counts of tokens; not what is asked of the model or how its answers are made fit. Pure; runs on
-any thread.
+Each canvas sees the finished parts before it, pinned before the hole and in the prompt. Knows texts, offsets and token
+counts; an action's `Manner` says what to ask of the model and how to adapt its answers. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -34,12 +33,11 @@ from dgls_engine.types import Hole
 
 @dataclass(frozen=True, slots=True)
 class Manner:
-    """How an action goes about its parts.
+    """What an action does with each part.
 
-    `hole` makes the hole for a text; its `max_tokens` are what it takes up in the canvas, and if it `grows` it also
-    takes what the canvas leaves. `fit` makes the infill of a gap fit to stand there; it gives the old text back for one
-    that is not. `pins_rest`: the parts still to come are pinned after the hole as they are. `shows`: the text at hand
-    stands in the prompt.
+    `hole` makes the hole for a text; its `max_tokens` are the room that it takes in the canvas. If it `grows`, it also
+    takes the room that is left. `fit` adapts an infill to its gap, or returns the old text if it cannot. `pins_rest`:
+    later parts are pinned after the hole, unchanged. `shows`: the old text stands in the prompt.
     """
 
     hole: Callable[[str], Hole]
@@ -51,7 +49,7 @@ class Manner:
 
 
 def in_turn(document: Document, parts: Sequence[Span], room: Room, manner: Manner) -> Job:
-    """Each of `parts`, in text order, is written anew once."""
+    """Rewrite each of `parts` once, in text order."""
     turns = canvases(document, parts, room, lambda text: manner.hole(text).max_tokens)
     made: list[Replacement] = []
     confidences: list[float | None] = []
@@ -70,43 +68,45 @@ def in_turn(document: Document, parts: Sequence[Span], room: Room, manner: Manne
 def canvases(
     document: Document, parts: Sequence[Span], room: Room, size: Callable[[str], int]
 ) -> list[tuple[Span, ...]]:
-    """What each canvas fills: whole parts where they fit, else cut between statements. `size`: a hole's tokens."""
+    """The parts that each canvas fills. A part too long for one is cut between statements. `size`: a hole's tokens."""
     text, most = document.text, _most(room)
-    found: list[tuple[Span, ...]] = []
-    now: list[Span] = []
+    full: list[tuple[Span, ...]] = []
+    current: list[Span] = []
     used = 0
-    left = list(reversed(parts))
-    while left:
-        part = left.pop()
-        start = now[-1].end if now else part.start
+    rest = list(reversed(parts))
+    while rest:
+        part = rest.pop()
+        start = current[-1].end if current else part.start
         if part.end - start <= most * LONGEST_TOKEN and used + (tokens := _size(text, start, part, room, size)) <= most:
-            now.append(part)
+            current.append(part)
             used += tokens
-        elif now:
-            found.append(tuple(now))
-            left.append(part)
-            now, used = [], 0
+        elif current:
+            full.append(tuple(current))
+            rest.append(part)
+            current, used = [], 0
         else:
             head, tail = _cut(document, part, most, size)
-            found.append((head,))
-            left += [tail] if tail is not None else []
-    return [*found, tuple(now)] if now else found
+            full.append((head,))
+            rest += [tail] if tail is not None else []
+    return [*full, tuple(current)] if current else full
 
 
 def _size(text: str, start: int, part: Span, room: Room, size: Callable[[str], int]) -> int:
-    """Tokens of a part, and of what lies between `start` and it."""
+    """Tokens of a part and of the text between `start` and it."""
     return room.count(text[start : part.start]) + size(text[part.start : part.end])
 
 
 def _most(room: Room) -> int:
-    """Tokens of holes and of what lies between them: half of the code around gives way before a part is cut."""
+    """Tokens for holes and the text between them. Before a part is cut, half of the code around gives way."""
     return max(room.hole_tokens, room.canvas_tokens - (room.before_tokens + room.after_tokens) // 2)
 
 
 def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) -> tuple[Span, Span | None]:
-    """The first piece of a part that is too long, and the rest. Pieces are about as long as each other, not as long as
-    may be: a last one of a few tokens would know little of what it belongs to. The rest starts with its indentation, as
-    how deep it is depends on what the first piece becomes."""
+    """The first piece of a part that is too long, and the rest.
+
+    Pieces have about equal length: a last one of a few tokens would lack context. The rest starts with its indentation,
+    because its depth depends on what the first piece becomes.
+    """
     text = document.text
     reach = min(part.end, part.start + most * LONGEST_TOKEN)
     lines = range(document.line_at(part.start) + 1, document.line_at(reach) + 1)
@@ -129,7 +129,7 @@ def _cut(document: Document, part: Span, most: int, size: Callable[[str], int]) 
 
 
 def _cut_line(document: Document, part: Span, most: int, size: Callable[[str], int]) -> tuple[Span, Span | None]:
-    """Inside a line that is too long by itself; between words, if there are any."""
+    """Cut inside a line that is too long by itself, between words if there are any."""
     text = document.text
     line_end = document.line_end(document.line_at(part.start))
     lengths = range(1, min(line_end - part.start, most * LONGEST_TOKEN) + 1)
@@ -149,7 +149,7 @@ def _passage(
     room: Room,
     manner: Manner,
 ) -> Passage:
-    """`document` is the one in which the replacements that are `made` stand."""
+    """`document` already contains the replacements `made`."""
     text = document.text
     spans = [moved(piece, made) for piece in pieces]
     start, end = spans[0].start, spans[-1].end
@@ -175,7 +175,7 @@ def _passage(
 
 
 def _around(room: Room, used: int) -> tuple[int, int]:
-    """Tokens of the code before and after that the holes leave room for."""
+    """Tokens for the code before and after the holes."""
     left, wanted = max(0, room.canvas_tokens - used), room.before_tokens + room.after_tokens
     if left >= wanted:
         return room.before_tokens, room.after_tokens
@@ -184,9 +184,9 @@ def _around(room: Room, used: int) -> tuple[int, int]:
 
 
 def _start_of_before(document: Document, start: int, tokens: int, room: Room) -> int:
-    """As many whole lines as fit: nobody types here, so the border needn't stay put as that of a suggestion must."""
-    own = document.line_at(start)
-    lines = range(max(0, own - tokens, document.lines_from(start - tokens * LONGEST_TOKEN)), own + 1)
+    """As many whole lines as fit. Nobody types here, so this border may move, unlike that of a suggestion."""
+    first = document.line_at(start)
+    lines = range(max(0, first - tokens, document.lines_from(start - tokens * LONGEST_TOKEN)), first + 1)
     fits = bisect_left(lines, -tokens, key=lambda line: -room.count(document.text[document.line_start(line) : start]))
     if fits < len(lines):
         return document.line_start(lines[fits])
@@ -194,9 +194,9 @@ def _start_of_before(document: Document, start: int, tokens: int, room: Room) ->
 
 
 def _end_of_after(document: Document, end: int, tokens: int, room: Room) -> int:
-    own, reach = document.line_at(end), end + tokens * LONGEST_TOKEN
+    first, reach = document.line_at(end), end + tokens * LONGEST_TOKEN
     last = document.line_count if reach >= len(document.text) else document.line_at(reach)
-    lines = range(own, min(last, own + tokens))
+    lines = range(first, min(last, first + tokens))
     fit = bisect_right(lines, tokens, key=lambda line: room.count(document.text[end : document.next_line(line)]))
     if fit:
         return document.next_line(lines[fit - 1])
@@ -204,7 +204,6 @@ def _end_of_after(document: Document, end: int, tokens: int, room: Room) -> int:
 
 
 def _next_hole(document: Document, end: int, following: Span) -> int:
-    """How far code that stays as it is goes on behind `end`, and may be pinned: to the line of the next part, if lines
-    are kept between."""
+    """Where the unchanged code after `end` ends: at the next part's line if there is code between, else at `end`."""
     kept = document.text[end : following.start].strip()
     return document.line_start(document.line_at(following.start)) if kept else end

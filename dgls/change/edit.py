@@ -1,6 +1,6 @@
-"""From an action's outcome to the smallest edit that makes it, checked before anybody is sent it.
+"""Turn an action's outcome into the smallest edit, and check that edit before it is sent.
 
-Knows texts and offsets; neither LSP nor what was asked for. Pure; runs on any thread.
+Knows texts and offsets; not LSP, and not which action it was. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ from dgls.code.document import Document, Span
 from dgls.code.syntax import Syntax, parse, parse_all
 
 SCREEN_LINES = 40
-"""What an editor shows at once, on a laptop."""
+"""Lines that an editor shows at once, on a laptop."""
 
-_ALIKE = 0.6  # as difflib counts: more of a line stays than goes
-_NEAR = 40 * SCREEN_LINES  # characters between changes that may depend on each other
-_LONGEST = 400_000  # characters of a document that is parsed as a whole: a quarter of a second
+_ALIKE = 0.6  # difflib ratio: more of a line stays than goes
+_NEAR = 40 * SCREEN_LINES  # characters; changes closer than this may depend on each other
+_LONGEST = 400_000  # characters; a longer document is not parsed as a whole (this one takes 0.25 s)
 _LINES = re.compile(r"\A[^\r\n]*|(?:\r\n|\r|\n)[^\r\n]*")
-"""Lines, ended as LSP says and `str.splitlines` does not; each with the break before it: the last has none after it."""
+"""Lines with the line breaks of LSP, which are fewer than those of `str.splitlines`. Each has the break before it."""
 
 _BREAKS = ("\r\n", "\n", "\r")
 _WORDS = re.compile(r"\r\n|\w+|[^\S\r\n]+|.", re.DOTALL)
 
 
 class WrongEdit(AssertionError):
-    """An edit would change what no gap allows. A mistake of ours, and no user's: the edit must not be sent."""
+    """An edit would change text outside the gaps: a bug. The edit must not be sent."""
 
 
 def minimal(outcome: Outcome) -> tuple[Replacement, ...]:
-    """The same change, of the lines alone that it changes.
+    """The same change, reduced to the lines that it changes.
 
-    Where a line became another much like it, only what differs is replaced, from the first such word to the last: so
-    the caret, marks and folds in the rest of it stay. Other changed lines are replaced as a whole, as many small edits
-    can't be read in an editor's preview. What was only added or taken away is just that, an insertion or a deletion.
+    In a line that became a similar one, only the text from the first to the last changed word is replaced, so that the
+    caret, marks and folds in the rest stay. Other changed lines are replaced as a whole, because nobody can read many
+    small edits in an editor's preview. Text that was only added or removed becomes an insertion or a deletion.
     """
     text = outcome.document.text
     return tuple(
@@ -48,10 +48,10 @@ def minimal(outcome: Outcome) -> tuple[Replacement, ...]:
 
 
 def breaks(outcome: Outcome) -> bool:
-    """Did the document parse where it is touched, and does it no longer?
+    """Whether the document parsed where it is changed, and no longer does.
 
-    Changes near each other are judged as one: one may open what the other closes. False where nobody can tell: without
-    a grammar, or where a very long stretch of a very long document is touched.
+    Changes near each other count as one, because one may open a bracket that the other closes. False if it cannot be
+    known: without a grammar, or if the change spans a very long part of a very long document.
     """
     made: list[Replacement] = []
     for group in _near(minimal(outcome)):
@@ -66,8 +66,10 @@ def breaks(outcome: Outcome) -> bool:
 
 
 def is_large(outcome: Outcome) -> bool:
-    """Should a person see the change before it is made? If its first and its last line, before it or after it, do not
-    fit on one screen: who can't see all of what an action did can't judge it at a glance and undo it."""
+    """Whether the change, before or after, does not fit on one screen.
+
+    A person should confirm such a change: they could not judge it at a glance and undo it.
+    """
     changes = minimal(outcome)
     if not changes:
         return False
@@ -77,7 +79,7 @@ def is_large(outcome: Outcome) -> bool:
 
 
 def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[Span]) -> tuple[Replacement, ...]:
-    """`changes`, once it is certain that they make the outcome and that all outside `origins` stays, byte for byte.
+    """`changes`, after checking that they make the outcome and that everything outside `origins` stays, byte for byte.
 
     `origins` are those of the gaps of all passages. Raises `WrongEdit`.
     """
@@ -90,29 +92,29 @@ def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[
         raise WrongEdit("the changes do not make the outcome")
     at = old_at = inside = 0
     for origin in _hulls(origins):
-        own = [each for each in changes if origin.start <= each.span.start and each.span.end <= origin.end]
+        inner = [each for each in changes if origin.start <= each.span.start and each.span.end <= origin.end]
         at = _same(text[old_at : origin.start], new, at) + origin.length
-        at += sum(len(each.text) - each.span.length for each in own)
-        old_at, inside = origin.end, inside + len(own)
+        at += sum(len(each.text) - each.span.length for each in inner)
+        old_at, inside = origin.end, inside + len(inner)
     if inside != len(changes) or _same(text[old_at:], new, at) != len(new):
         raise WrongEdit("something outside the gaps would change")
     return tuple(changes)
 
 
 def _hulls(origins: Iterable[Span]) -> list[Span]:
-    """In text order; those that touch as one, for a change may reach over their common border."""
-    found: list[Span] = []
+    """In text order. Spans that touch become one, because a change may cross their common border."""
+    hulls: list[Span] = []
     for origin in sorted(set(origins), key=lambda span: (span.start, span.end)):
-        if found and origin.start < found[-1].end:
+        if hulls and origin.start < hulls[-1].end:
             raise WrongEdit("gaps overlap")
-        if found and origin.start == found[-1].end:
-            origin = Span(found.pop().start, origin.end)
-        found.append(origin)
-    return found
+        if hulls and origin.start == hulls[-1].end:
+            origin = Span(hulls.pop().start, origin.end)
+        hulls.append(origin)
+    return hulls
 
 
 def _same(kept: str, new: str, at: int) -> int:
-    """Where `kept`, which must stand at `at`, ends there."""
+    """The end of `kept` in `new`. Raises `WrongEdit` if `kept` does not stand at `at`."""
     there = new[at : at + len(kept)]
     if kept.encode("utf-8", "surrogatepass") != there.encode("utf-8", "surrogatepass"):
         raise WrongEdit("something outside the gaps would change")
@@ -120,7 +122,7 @@ def _same(kept: str, new: str, at: int) -> int:
 
 
 def _merged(replacements: Iterable[Replacement]) -> Iterator[Replacement]:
-    """Those that touch as one."""
+    """Replacements that touch become one."""
     last: Replacement | None = None
     for each in replacements:
         if last is not None and last.span.end == each.span.start:
@@ -142,7 +144,7 @@ def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Which lines became which. Several that became as many, each much like its own, are a hunk each."""
+    """Ranges of changed lines, old and new. Lines that became as many similar ones are a hunk each."""
     for tag, top, bottom, new_top, new_bottom in SequenceMatcher(None, before, after).get_opcodes():
         pairs = list(zip(range(top, bottom), range(new_top, new_bottom), strict=False))
         if bottom - top == new_bottom - new_top and all(_alike(before[line], after[new]) for line, new in pairs):
@@ -156,8 +158,10 @@ def _alike(old: str, new: str) -> bool:
 
 
 def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
-    """Without the words that both sides begin and end with, if it is of a `single` line; of several lines only what is
-    added or taken away before or after all that stays."""
+    """The change of a `single` line without the words that both sides begin and end with.
+
+    A change of several lines is narrowed only if it adds or removes text at one end.
+    """
     before, after = _WORDS.findall(old), _WORDS.findall(change.text)
     most = min(len(before), len(after))
     first = next((at for at in range(most) if before[at] != after[at]), most)
@@ -174,7 +178,7 @@ def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
 
 
 def _near(changes: Sequence[Replacement]) -> Iterator[list[Replacement]]:
-    """Changes in groups, from each to the next about a screen at most."""
+    """Changes in groups: within a group, about a screen at most from each to the next."""
     group: list[Replacement] = []
     for each in changes:
         if group and each.span.start - group[-1].span.end > _NEAR:

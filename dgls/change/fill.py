@@ -1,8 +1,8 @@
-"""Code for stubs: for the one that somebody points at, or for all of a document.
+"""Fill one stub, or all stubs of a document.
 
-All take one way. As many stubs as fit are filled together in a canvas, each a hole on lines of its own between what is
-pinned; the rest in further canvases, which see what the earlier ones were filled with. A fill is made fit just as one
-of inline completion is. Where none is to be had the stub stays. Pure.
+As many stubs as fit share a canvas; each is a hole on its own lines between pinned text. Later canvases see the fills
+of earlier ones. A fill is adapted like one of inline completion. A stub without a usable fill stays as it is. Pure;
+runs on any thread.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ from dgls.suggest.suggestion import Rejection, suggest, unbroken
 from dgls_engine.types import Hole
 
 LEAST_TOKENS = 12
-"""A hole is not made shorter to let one more into its canvas: half of all bodies of a single line fit."""
-_SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after that holes leave, if they need more
+"""The shortest hole: half of all one-line bodies fit. A canvas takes no further stub that would shorten it more."""
+_SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after, tried in turn if the holes need more room
 
 
 def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
-    """The stub at the task's span. `syntax` is the tree around it."""
+    """Fill the stub at the task's span. `syntax` is the tree around it."""
     stub = stub_at(document, task.span.start, syntax)
     if stub is None:
         raise NothingToDo(
-            "there is no stub here: name a line of a function that has no code yet, or a comment that says TODO"
+            "there is no stub here; name a line of a function that has no code yet, or a comment that says TODO"
         )
     return (yield from filled(document, [stub], room, keep_broken=True))
 
 
 def fill_all(task: Task, document: Document, room: Room) -> Job:
-    """All stubs of the document."""
+    """Fill all stubs of the document."""
     stubs = stubs_in(document)
     if not stubs:
         raise NothingToDo(
-            "no function in this file is a stub; mark what is missing with a TODO comment as all that its body has"
+            "no function in this file is a stub; write only a TODO comment in the body of one that has no code yet"
         )
     return (yield from filled(document, stubs, room, keep_broken=False))
 
 
 def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: bool) -> Job:
-    """The outcome's confidence is that all fills are right if each hole's is that its own is: their product.
+    """Fill `stubs`. The outcome's confidence, that all fills are right, is the product of theirs.
 
-    `keep_broken`: a fill that breaks the file stands all the same. Who asks for one stub gets it, and is told; among
-    many nobody would look for it.
+    `keep_broken`: keep a fill that breaks the file. For a single stub the user is warned; among many, nobody would
+    notice it.
     """
     done: list[Replacement] = []
     confidences: list[float | None] = []
@@ -85,7 +85,7 @@ def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: b
 
 @dataclass(frozen=True, slots=True)
 class Together:
-    """Stubs that share a canvas: how many tokens there are for each hole, and before and after them."""
+    """Stubs that share a canvas, with the tokens for each hole and for the text before and after them."""
 
     stubs: tuple[Stub, ...]
     hole_tokens: int
@@ -94,10 +94,9 @@ class Together:
 
 
 def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[Together]:
-    """As many stubs a canvas as have room in it, in text order.
+    """Group stubs into canvases, in text order, as many in each as fit.
 
-    Their holes are equally long. For one more of them, first what is pinned around them gives way, then they are
-    shortened.
+    The holes of a canvas are equally long. To fit one more, first the pinned text around shrinks, then the holes.
     """
     first = 0
     while first < len(stubs):
@@ -112,7 +111,7 @@ def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[To
 
 
 def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together:
-    """With the most pinned code around that leaves holes as long as a line, or else the longest holes."""
+    """The layout with the most pinned text that leaves room for a line in each hole, or else the longest holes."""
     between = 0
     for stub, following in pairwise(stubs):
         pinned = document.text[stub.span.end : following.span.start]
@@ -132,7 +131,7 @@ def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together
 
 
 def _passage(document: Document, together: Together, done: Sequence[Replacement], room: Room) -> Passage:
-    """The document with the fills that are `done`, and with nothing in the gaps of the stubs `together`."""
+    """The passage for `together`, in the document with the fills `done` and empty gaps for its stubs."""
     stubs = together.stubs
     opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
     shift = sum(len(each.text) - each.span.length for each in done)
@@ -155,7 +154,7 @@ def _passage(document: Document, together: Together, done: Sequence[Replacement]
 def _canvas_start(
     document: Document, hole: int, signature: int, language: Language, tokens: int, count: CountTokens
 ) -> int:
-    """With the signature, if that fits; and with no room to spare, since nobody types here."""
+    """Where the pinned text before starts: with the signature if it fits, and without reserve, as nobody types here."""
     starts = [before_start(document, hole, language, each, count) for each in (tokens * 4 // 3, tokens)]
     return min(start for start in (*starts, signature, hole) if count(document.text[start:hole]) <= tokens)
 
@@ -166,19 +165,19 @@ def _canvas_end(document: Document, hole: int, language: Language, tokens: int, 
 
 
 def _signature(document: Document, stub: Stub) -> int:
-    """Where the line starts on which the stub's signature begins."""
+    """The start of the line on which the stub's signature begins."""
     return document.line_start(document.line_at(stub.start))
 
 
 def _note(document: Document, stub: Stub, language: Language) -> str:
-    """A stub's placeholders, if a comment among them says what is to be done."""
+    """The stub's placeholders, if a comment among them describes the code, else ""."""
     text = document.text[stub.span.start : stub.span.end]
     comments = text.partition(language.line_comment or "\n")[2]
     return text.strip() if says_todo(comments) and says_what(comments) else ""
 
 
 def _sound(document: Document, stub: Stub, code: str, done: Sequence[Replacement]) -> str | None:
-    """As many of its lines as break nothing that parses with the stub. None: not even one does."""
+    """The longest start of `code`, in lines, that breaks nothing that parses now. None if even the first line does."""
     now, span = applied(document, done), moved(stub.span, done)
     syntax = parse(now, span.start)
     if syntax is None:
@@ -188,7 +187,7 @@ def _sound(document: Document, stub: Stub, code: str, done: Sequence[Replacement
 
 
 def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
-    """The infill as code that is fit for the gap. None: there is nothing in it that would be more than the stub."""
+    """The infill adapted to the gap. None if it holds no more than placeholders."""
     text, language = passage.document.text, language_of(passage.document.language, passage.document.uri)
     region = Region(
         version=passage.document.version,
@@ -203,8 +202,8 @@ def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
         max_tokens=gap.hole.max_tokens,
         max_lines=BLOCK_LINES if stub.indent is not None else 1,
     )
-    found = suggest(passage.document, region, infill)
-    if isinstance(found, Rejection):
+    suggestion = suggest(passage.document, region, infill)
+    if isinstance(suggestion, Rejection):
         return None
-    lines = found.new_text.splitlines()
-    return None if all(is_placeholder(line, language) for line in lines) else found.new_text
+    lines = suggestion.new_text.splitlines()
+    return None if all(is_placeholder(line, language) for line in lines) else suggestion.new_text

@@ -1,7 +1,7 @@
-"""What the model wrote in place of code, made fit to stand there; the old code, if it can't be.
+"""Adapt the text that the model wrote in place of code: indentation, line breaks, repetitions.
 
-Whether the result parses is for people to be told, and no reason to drop it here. Knows texts, not the model. Pure;
-runs on any thread.
+Returns the old code if the text is unusable. Does not check whether the result parses. Knows texts, not the model.
+Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -21,33 +21,33 @@ _ENDED = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
 
 
 def rewritten(passage: Passage, gap: Gap, text: str) -> str:
-    """An infill written from nothing: indented as the old code, repeating nothing of the code below or beside.
+    """An infill written from an empty hole, indented like the old code, without repetitions of the code after it.
 
-    Without an instruction it goes on in no body around, unless the old code did.
+    Without an instruction it does not continue the body around, unless the old code did.
     """
     document, old = passage.document, passage.document.text[gap.span.start : gap.span.end]
     if text == old:
         return old
-    known = _has_line_below(document, gap.span)  # what follows such a line in the new code is no repetition
+    known = _has_line_below(document, gap.span)  # such a line in the new code is no repetition
     below = "" if known else document.text[gap.span.end :]
     hollow = Document(document.uri, document.version, document.language, document.text[: gap.span.start] + below)
     region = _region(passage, gap, old, hollow, "" if known else document.text[gap.span.end : passage.canvas.end])
-    found = suggest(hollow, region, text)
-    if isinstance(found, Suggestion):
-        new = found.new_text
-    elif found is Rejection.REPEATS_ITSELF and suggest(hollow, region, old) is found:
+    suggestion = suggest(hollow, region, text)
+    if isinstance(suggestion, Suggestion):
+        new = suggestion.new_text
+    elif suggestion is Rejection.REPEATS_ITSELF and suggest(hollow, region, old) is suggestion:
         new = text.strip()
     else:
         return old
     if not old[0].isspace() and not document.text[max(0, gap.span.start - 1) : gap.span.start].strip():
         new = new.lstrip(" \t")
     elif old[0].isspace() and _right(passage, gap).strip():
-        new = region.indents[0] + new.lstrip(" \t")  # it was taken to go before code that is indented already
+        new = region.indents[0] + new.lstrip(" \t")  # `suggest` took it to stand before code that is indented already
     return _ended(passage, gap, _in_breaks_of(old, document, new))
 
 
 def redrafted(passage: Passage, gap: Gap, text: str) -> str:
-    """An infill that kept most of the old code token by token; so its spaces and breaks are mostly right."""
+    """An infill that kept most tokens of the old code, so that its blanks and line breaks are mostly right."""
     old = passage.document.text[gap.span.start : gap.span.end]
     code = text.strip()
     if not code or (not NO_TEXT.isdisjoint(code) and NO_TEXT.isdisjoint(old)):
@@ -60,7 +60,7 @@ def redrafted(passage: Passage, gap: Gap, text: str) -> str:
 
 
 def _ended(passage: Passage, gap: Gap, new: str) -> str:
-    """Where code goes on behind the gap on its line, the new code ends as close to that as the old one did."""
+    """If code follows the gap on its line, the new code ends with the same blanks before it as the old code."""
     if not _right(passage, gap).strip():
         return new
     old = passage.document.text[gap.span.start : gap.span.end]
@@ -74,15 +74,15 @@ def _right(passage: Passage, gap: Gap) -> str:
 
 
 def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) -> Region:
-    """The empty place in the `hollow` document where the old code stood."""
+    """The empty region in the `hollow` document where the old code stood."""
     document, canvas, start = passage.document, passage.canvas, gap.span.start
     left = document.text[document.line_start(document.line_at(start)) : start]
     beside = bool((left + _right(passage, gap)).strip())
-    own = indentation(left + old)
-    indents: tuple[str, ...] = (own,)
-    if own != indentation(left):  # the code before has been written anew, and may have opened or closed a body
+    indent = indentation(left + old)
+    indents: tuple[str, ...] = (indent,)
+    if indent != indentation(left):  # the code before was rewritten and may have opened or closed a body
         indents = Cursor.at(hollow, hollow.line_start(hollow.line_at(start))).first_indents
-    dedents = any(width(indentation(line)) < width(own) for line in _BREAK.split(old)[1:] if line.strip())
+    dedents = any(width(indentation(line)) < width(indent) for line in _BREAK.split(old)[1:] if line.strip())
     free = bool(passage.instruction)
     return Region(
         version=document.version,
@@ -100,7 +100,7 @@ def _region(passage: Passage, gap: Gap, old: str, hollow: Document, after: str) 
 
 
 def _has_line_below(document: Document, span: Span) -> bool:
-    """Does the line that follows stand in the old code already, as a bracket or decorator may, or begin as it ends?"""
+    """Whether the line below `span` also stands in the old code (a bracket, say), or begins like its last line."""
     start = document.line_start(document.line_at(span.start))
     lines = [line.rstrip() for line in _BREAK.split(document.text[start : span.end])]
     last = document.line_at(span.end)

@@ -1,6 +1,7 @@
-"""What a diagnostic covers is changed: the statement is the draft, the message the instruction, its neighbours pinned.
+"""Fix the statement that a diagnostic covers.
 
-Pure; runs on any thread.
+The statement is the draft, the diagnostic's message the instruction; the code around is pinned. Pure; runs on any
+thread.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ from dgls.code.syntax import Syntax
 from dgls.errors import NothingToDo
 
 STRENGTH = 0.6
-"""What is wrong is seldom a single token: most of the statement is open."""
+"""Most of the statement is open, because a mistake is seldom a single token."""
 
-_MOST_LINES = 20  # of what a diagnostic covers: more is said of a definition or file, and mended by no one statement
+_MOST_LINES = 20  # a diagnostic that covers more is about a definition or file: no change of a statement fixes it
 
 
 def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
@@ -41,11 +42,10 @@ def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Jo
 
 
 def statement_at(document: Document, span: Span, syntax: Syntax | None) -> Span | None:
-    """The smallest statement or statements that hold `span`; of one that has a body, no more than the head that `span`
-    is in. By lines where no tree tells.
+    """The smallest statement, or statements, around `span`. Of one with a body, only the head that `span` is in.
 
-    None for a diagnostic of nothing (blank text), of the whole file (none at its start is of a place) and of more than
-    a statement or two.
+    Without a usable tree, whole lines. None if the diagnostic covers blank text, the whole file (an empty span at its
+    start) or more than `_MOST_LINES` lines.
     """
     span = Span(max(0, span.start), min(span.end, len(document.text)))
     first, last = document.line_at(span.start), document.line_at(span.end)
@@ -55,14 +55,14 @@ def statement_at(document: Document, span: Span, syntax: Syntax | None) -> Span 
     place = trimmed(document, span) or (span if span.start == span.end else None)
     if place is None or trimmed(document, lines) is None:
         return None
-    found = _statement(syntax, place) if syntax is not None else None
-    if found is None or document.line_at(found.end) - document.line_at(found.start) >= _MOST_LINES:
-        found = lines
-    return trimmed(document, found)
+    statement = _statement(syntax, place) if syntax is not None else None
+    if statement is None or document.line_at(statement.end) - document.line_at(statement.start) >= _MOST_LINES:
+        statement = lines
+    return trimmed(document, statement)
 
 
 def _statement(syntax: Syntax, span: Span) -> Span | None:
-    """None where the tree does not know: outside of it, and where it is broken."""
+    """None if `span` is outside of the tree or in a broken part of it."""
     if not syntax.start <= span.start <= span.end <= syntax.start + len(syntax.text):
         return None
     start, end = syntax.byte(span.start), syntax.byte(span.end)
@@ -84,7 +84,7 @@ def _statement(syntax: Syntax, span: Span) -> Span | None:
 
 
 def _between_bodies(syntax: Syntax, node: Node, start: int, end: int) -> Span:
-    """The part of a statement around a stretch of bytes that is in none of its bodies."""
+    """The part of the statement `node` around these bytes that is in none of its bodies."""
     bodies = list(_bodies(node, syntax.language.bodies))
     left = max((body.end_byte for body in bodies if body.end_byte <= start), default=node.start_byte)
     right = min((body.start_byte for body in bodies if end <= body.start_byte), default=node.end_byte)

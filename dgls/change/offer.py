@@ -21,14 +21,14 @@ from dgls.code.languages import Language, language_of
 from dgls.code.syntax import Syntax
 
 _TITLE = 60  # characters of a diagnostic's message that a menu shows
-_MOST_LINES = 500  # of a selection: more are no selection to rewrite, and would take minutes
-_LONGEST = 20_000  # characters of one, for the same reason: lines may be of any length
+_MOST_LINES = 500  # of a selection; to rewrite more would take minutes
+_LONGEST = 20_000  # characters of a selection, for the same reason: lines may have any length
 _WORD = re.compile(r"\w")
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """`title` is for people."""
+    """A task and its title in a menu."""
 
     title: str
     task: Task
@@ -36,7 +36,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Diagnosed:
-    """What some other tool says of a place."""
+    """A diagnostic of another tool."""
 
     span: Span
     message: str
@@ -78,7 +78,7 @@ PRESETS = (
 def offers(
     document: Document, span: Span, syntax: Syntax | None, diagnosed: Sequence[Diagnosed], instructions: bool
 ) -> list[Offer]:
-    """In the order in which a menu should show them. `instructions`: whether the model takes any."""
+    """The offers in the order of a menu. `instructions`: whether the model takes instructions."""
     return [
         *_fixes(document, diagnosed, syntax),
         *_fills(document, span, syntax),
@@ -105,12 +105,12 @@ def start(task: Task, document: Document, room: Room, syntax: Syntax | None) -> 
 
 
 def _fixes(document: Document, diagnosed: Sequence[Diagnosed], syntax: Syntax | None) -> Iterator[Offer]:
-    """Where several tools say the same of a statement, one."""
-    said: set[tuple[Span, str]] = set()
+    """One fix for each statement and message, also if several tools report it."""
+    reported: set[tuple[Span, str]] = set()
     for each in diagnosed:
         statement = statement_at(document, each.span, syntax)
-        if statement is not None and (statement, each.message) not in said:
-            said.add((statement, each.message))
+        if statement is not None and (statement, each.message) not in reported:
+            reported.add((statement, each.message))
             first = each.message.strip().split("\n")[0]
             short = first if len(first) <= _TITLE else first[: _TITLE - 1].rstrip() + "…"
             yield Offer(f"Fix: {short}" if short else "Fix this", Task(Action.FIX, each.span, each.message))
@@ -124,7 +124,7 @@ def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Of
 
 
 def _of_selection(document: Document, span: Span, instructions: bool) -> Iterator[Offer]:
-    """Brackets and the like alone are not worth it. Further candidates, which say nothing of themselves, come last."""
+    """None for a selection without a word. Further candidates come last, because their titles say the least."""
     lines = document.line_at(span.end) - document.line_at(span.start)
     if lines > _MOST_LINES or span.length > _LONGEST or not _WORD.search(document.text, span.start, span.end):
         return

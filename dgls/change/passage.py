@@ -1,8 +1,8 @@
-"""What one canvas is asked to fill: gaps in a document's text, and the text around them that is pinned.
+"""A passage: the gaps that one canvas fills and the pinned text around them. And the other types that actions share.
 
     above | before |gap| between |gap| after | below        above and below: the prompt; the rest: the canvas
 
-Pure; the types that all actions share.
+Pure values; any thread may use them.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from dgls_engine.profile import Profile
 from dgls_engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment, Snippet
 
 LONGEST_TOKEN = 16
-"""Characters of code that a token has at most, in the mean of a canvas: more text is not even counted."""
+"""Most characters a token of code has, averaged over a canvas. Text beyond that is not even counted."""
 _CANDIDATES = 1000
-"""More than anybody asks for at once: their seeds follow one another, so an attempt's must be farther apart."""
+"""Candidates of one request have consecutive seeds, so the seeds of further attempts must lie farther apart."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A hole in a document: what `span` holds is replaced by what `hole` is filled with.
+    """A hole in the passage's document: the fill of `hole` replaces the text in `span`.
 
-    `origin` is the same place in the document that the task is about, which earlier passages have not touched; what
-    stands there in the end is `lead`, the fill and `tail`. They are in the passage's document already.
+    `origin` is the same place in the task's document, before any passage. There, `lead`, the fill and `tail` replace
+    the text; the passage's document already contains `lead` and `tail`.
     """
 
     span: Span
@@ -42,9 +42,8 @@ class Gap:
 class Passage:
     """Gaps that are filled together: disjoint, in text order, inside `canvas`, the part of the text in the canvas.
 
-    In `document` the fills of earlier passages stand already. `current` is shown to the model as what the gaps are to
-    replace (empty: it is not to be seen), `instruction` as what is wanted of it. A further `attempt` at the same gaps
-    is made with another seed.
+    `document` already contains the fills of earlier passages. The model sees `current` as the text that the gaps
+    replace ("" to hide it), and `instruction`. A further `attempt` at the same gaps has another seed.
     """
 
     document: Document
@@ -59,10 +58,10 @@ class Passage:
         for gap in self.gaps:
             borders += [gap.span.start, gap.span.end]
         borders.append(self.canvas.end)
-        assert all(left <= right for left, right in pairwise(borders)), f"no order in {borders}"
+        assert all(left <= right for left, right in pairwise(borders)), f"borders out of order: {borders}"
 
     def request(self, path: str, limits: Limits, seed: int, snippets: tuple[Snippet, ...] = ()) -> InfillRequest:
-        """`path` and `snippets` are shown to the model as they are."""
+        """The engine's request for this passage. The model sees `path` and `snippets` unchanged."""
         text, at = self.document.text, self.canvas.start
         segments: list[Segment] = []
         for gap in self.gaps:
@@ -76,7 +75,7 @@ class Passage:
 
 @dataclass(frozen=True, slots=True)
 class Replacement:
-    """`text` in place of what `span` holds in the document that the task is about."""
+    """`text` replaces the text in `span` of the task's document."""
 
     span: Span
     text: str
@@ -84,10 +83,10 @@ class Replacement:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What becomes of `document`, the one that the task is about: replacements in text order, disjoint.
+    """The result of a job: disjoint replacements in `document`, the task's document, in text order.
 
-    Empty when nothing would change. `confidence` (0 to 1) is that all
-    fills are right: the product of theirs, None where nothing was filled or the model is not calibrated.
+    Without replacements nothing changes. `confidence` (0 to 1) that all fills are right is the product of theirs; None
+    if nothing was filled or the model is not calibrated.
     """
 
     document: Document
@@ -96,17 +95,17 @@ class Outcome:
 
 
 def confidence_of(confidences: Sequence[float | None]) -> float | None:
-    """That all fills are right, if each confidence says so of one. None where one is unknown, or there are none."""
+    """The confidence that all fills are right: the product. None if one is unknown, or there are none."""
     known = [confidence for confidence in confidences if confidence is not None]
     return math.prod(known) if confidences and len(known) == len(confidences) else None
 
 
 Job = Generator[Passage, Infill, Outcome]
-"""An action under way: it yields a passage, wants its infill sent back, and returns the outcome."""
+"""A running action: it yields passages, receives their infills, and returns the outcome."""
 
 
 def carry_out(job: Job, infill: Callable[[Passage], Infill]) -> Outcome:
-    """Run a job to its end where waiting is no matter."""
+    """Run a job to its end, blocking."""
     passage = next(job)
     while True:
         try:
@@ -118,10 +117,10 @@ def carry_out(job: Job, infill: Callable[[Passage], Infill]) -> Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """What a canvas has room for, in tokens as `count` counts them; and whether the model takes instructions.
+    """The room in a canvas, in tokens as `count` counts them, and whether the model takes `instructions`.
 
-    `hole_tokens` are for the holes of a canvas and the code between them, with `before_tokens` and `after_tokens` of
-    pinned code around; these give way where holes need more, up to `canvas_tokens` in all.
+    `hole_tokens` are for the holes of a canvas and the code between them; `before_tokens` and `after_tokens` for the
+    pinned code around. The pinned code shrinks if the holes need more; `canvas_tokens` is the sum that must fit.
     """
 
     canvas_tokens: int
@@ -154,6 +153,6 @@ def applied(document: Document, replacements: Iterable[Replacement]) -> Document
 
 
 def moved(span: Span, replacements: Iterable[Replacement]) -> Span:
-    """Where a span of the document, which no replacement touches, is once those before it are made."""
+    """`span`, which no replacement touches, shifted by the replacements before it."""
     by = sum(len(each.text) - each.span.length for each in replacements if each.span.end <= span.start)
     return replace(span, start=span.start + by, end=span.end + by)

@@ -1,4 +1,4 @@
-"""What a selection leaves to be written anew: itself, less the lines that are to be kept.
+"""The parts of a selection to rewrite: all of it except the lines to keep.
 
 Knows texts and offsets. Pure; runs on any thread.
 """
@@ -13,10 +13,10 @@ from dgls.errors import NothingToDo
 
 
 def open_parts(document: Document, span: Span, keep: Collection[int] = ()) -> tuple[Span, ...]:
-    """The runs of selected text between the lines to `keep`, each from its first character of code to its last.
+    """The selected text between the lines to `keep`, each part from its first character of code to its last.
 
-    Blanks behind that go along where the line ends with them; no code outside of the selection ever does. Raises
-    `NothingToDo` where nothing is left.
+    A part includes the blanks after it if they end the line, and never code outside of the selection. Raises
+    `NothingToDo` if no part is left.
     """
     chosen = trimmed(document, Span(max(0, span.start), min(span.end, len(document.text))))
     if chosen is None:
@@ -25,12 +25,12 @@ def open_parts(document: Document, span: Span, keep: Collection[int] = ()) -> tu
     runs = [list(run) for kept, run in groupby(lines, key=frozenset(keep).__contains__) if not kept]
     parts = tuple(part for run in runs if (part := _of_lines(document, chosen, run[0], run[-1])) is not None)
     if not parts:
-        raise NothingToDo("all selected lines are to be kept; leave out some of them")
+        raise NothingToDo("all selected lines are to be kept; keep fewer lines")
     return parts
 
 
 def _of_lines(document: Document, chosen: Span, first: int, last: int) -> Span | None:
-    """What is selected of these lines; None if that is blank."""
+    """The selected part of these lines; None if it is blank."""
     start, end = max(chosen.start, document.line_start(first)), min(chosen.end, document.line_end(last))
     code = document.text[start:end]
     if not code.strip():
@@ -41,7 +41,7 @@ def _of_lines(document: Document, chosen: Span, first: int, last: int) -> Span |
 
 
 def trimmed(document: Document, span: Span) -> Span | None:
-    """Without blank text at its start and without blank lines at its end; None if there is nothing else in it."""
+    """`span` without blank text at its start and blank lines at its end; None if all of it is blank."""
     text = document.text[span.start : span.end]
     if not text.strip():
         return None

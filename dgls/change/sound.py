@@ -1,7 +1,7 @@
-"""Of a draft that came back changed, the changes that break nothing, and another infill where none of them is left.
+"""Keep only those changes to a draft that leave code parsing, and try again if none is left.
 
-A draft comes back with changes here and there that do not need each other. Where all of them break code that parsed,
-the model was asked too boldly: it is asked once more, and then for little. Pure; runs on any thread.
+A revised draft has several changes that are independent of each other. If every one breaks code that parsed, the second
+attempt has another seed and the third a low strength. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dgls_engine.types import Hole, Infill, Revise
 
 
 def kept_sound(job: Job) -> Job:
-    """The job, told of each of its drafts no more than is fit to stand there and sound."""
+    """The job, which receives adapted infills with only those changes that break nothing."""
     passage = next(job)
     while True:
         infill = yield from _sound_infill(passage)
@@ -29,7 +29,7 @@ def kept_sound(job: Job) -> Job:
 
 
 def as_it_is(passage: Passage, gap: Gap, text: str) -> str:
-    """The `fit` of a job that is kept sound: its texts are fit already."""
+    """`Manner.fit` of a job in `kept_sound`: its texts are adapted already."""
     return text
 
 
@@ -47,7 +47,7 @@ def _sound_infill(passage: Passage) -> Generator[Passage, Infill, Infill]:
 
 
 def _attempts(passage: Passage) -> Iterator[Passage]:
-    """The last is what who wanted little would have been given first."""
+    """The passage, then with another seed, then at the strength `LIGHTLY`."""
     yield passage
     yield replace(passage, attempt=1)
     if any(_strength(gap.hole) > LIGHTLY for gap in passage.gaps):
@@ -73,8 +73,10 @@ def _outcome(passage: Passage, infill: Infill) -> Outcome:
 def _sound(
     passage: Passage, kept: tuple[Replacement, ...], changes: tuple[Replacement, ...]
 ) -> tuple[Replacement, ...]:
-    """`kept`, which breaks nothing, and of the `changes` behind it those that do not either; found by halves, as
-    each look takes a parse."""
+    """`kept`, which breaks nothing, and those of the later `changes` that break nothing either.
+
+    Bisects, because each check is a parse.
+    """
     together = (*kept, *changes)
     if not breaks(Outcome(passage.document, together, None)):
         return together
@@ -85,10 +87,10 @@ def _sound(
 
 
 def _texts(passage: Passage, changes: tuple[Replacement, ...]) -> tuple[str, ...]:
-    """What the gaps hold once the changes are made."""
+    """The texts of the gaps after the changes."""
     texts: list[str] = []
     for gap in passage.gaps:
-        own = [each for each in changes if gap.span.start <= each.span.start and each.span.end <= gap.span.end]
-        new = applied(passage.document, own).text
+        inner = [each for each in changes if gap.span.start <= each.span.start and each.span.end <= gap.span.end]
+        new = applied(passage.document, inner).text
         texts.append(new[gap.span.start : len(new) - (len(passage.document.text) - gap.span.end)])
     return tuple(texts)
