@@ -125,7 +125,7 @@ class Attempt:
         return plan(document, offset, budget, syntax, invoked=invoked, deleted=deleted, max_lines=lines)
 
     def _drafting(self, region: Region, profile: Profile) -> Drafting:
-        """Where the text typed since agrees with the last draft, the hole starts from the rest of it."""
+        """If the text typed since agrees with the last draft, the hole starts from the rest of the draft."""
         older = self.session.drafting.get(self.document.uri)
         drafting = Drafting(self.document, region, profile, older.last if older is not None else None)
         self.session.drafting[self.document.uri] = drafting

@@ -1,4 +1,4 @@
-"""Who the client is: what it can do, and where it works. Frozen; knows none of the protocol's classes."""
+"""What the client can do and which folders it works in. Frozen; knows none of LSP's classes."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from dgls.code.document import PositionEncoding
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """`folders` are the URIs of its workspace folders.
+    """The capabilities that the client declared. `folders` are the URIs of its workspace folders.
 
-    `menu_only`: it shows suggestions in its completion menu or nowhere.
-    It asked to be told of settings (`configuration`), of work under way (`progress`), of drafts and of what each
-    suggestion took (`suggested`). It knows code actions beside mere commands (`actions`), fetches what one does when
-    it is chosen (`resolves_actions`), marks those of a model (`tags_actions`). It makes edits when told to
-    (`applies_edits`), of a certain version alone (`versions_edits`), and shows what is said of one (`annotates_edits`).
+    - `menu_only`: it shows suggestions in the completion menu or not at all
+    - `configuration`, `progress`: the server may request settings and show progress bars
+    - `drafts`, `suggested`: it wants `dgls/draft` and `dgls/suggested`
+    - `actions`: it takes code actions, not only commands; `resolves_actions`: it gets their edit when one is chosen;
+      `tags_actions`: it takes the tag of LLM-generated actions
+    - `applies_edits`: it applies edits on request; `versions_edits`: edits of one version of a document;
+      `annotates_edits`: it shows change annotations
     """
 
     encoding: PositionEncoding = "utf-16"
@@ -34,7 +36,7 @@ class Client:
     folders: tuple[str, ...] = ()
 
     def shown_path(self, uri: str) -> str:
-        """What a model is told of a file's path: the part inside the workspace, else the name alone."""
+        """The path that a model is shown: relative to its workspace folder, or the file name alone."""
         for folder in self.folders:
             if uri.startswith(folder.rstrip("/") + "/"):
                 return unquote(uri[len(folder.rstrip("/")) + 1 :])

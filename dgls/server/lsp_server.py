@@ -1,6 +1,6 @@
-"""Builds the language server and runs it over stdio or TCP. No logic: that is in the features.
+"""Builds the language server and runs it over stdio or TCP. The features hold the logic.
 
-Importing this module loads no torch; `initialize` is answered before a weight is read.
+Importing this module does not import torch, and `initialize` is answered before any weight is read.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ CLOSE_SECONDS = 0.5
 """How long the engine thread may take to end before the process ends without it."""
 
 PREFILL_MS = 1000
-"""How long a model may take to read a whole prompt. Suggestions have 1,500 ms by default; the rest is for a dozen
-denoising steps, of which those of a 26B model take 6 to 17 ms where memory is fast and a few times that elsewhere."""
+"""How long a model may take to read a full prompt. Suggestions have 1,500 ms by default. The rest is for a dozen
+denoising steps, which take a 26B model 6 to 17 ms each on fast memory and a few times as long on slow memory."""
 
 
 EXPERIMENTAL = {"dgls": {"strengths": [{"name": name, "strength": strength} for name, strength in STRENGTHS.items()]}}
-"""What the server tells clients beside LSP's own capabilities."""
+"""The capabilities that the server announces besides LSP's own."""
 
 
 class Server(LanguageServer):
@@ -64,15 +64,15 @@ class Server(LanguageServer):
         return cast(Protocol, self.protocol)
 
     def report_server_error(self, error: Exception, source: type[PyglsError] | type[JsonRpcException]) -> None:
-        """Requests carry their errors in the reply; the rest belongs in the log, not in the user's face."""
+        """Log errors: requests carry theirs in the reply, and pygls would show all of them to the user."""
         logger.error("%s: %s", source.__name__, error)
 
 
 def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
-    """The engine that the settings choose; torch is imported here, on the engine thread.
+    """The engine that the settings choose. Imports torch, on the engine thread.
 
-    Unless the user sets it, the number of threads leaves the editor a core. Where a server runs the model, only its
-    tokenizer and its template are read here.
+    The default number of threads leaves one core to the editor. If a team server runs the model, only the model's
+    tokenizer and template are loaded here.
     """
     if settings.engine.url:
         return _open_remote(settings)
@@ -97,15 +97,15 @@ def _open_remote(settings: Settings) -> EngineLike:
 
 
 def build(open_engine: OpenEngine = open_engine) -> Server:
-    """A server for one client, not yet connected."""
+    """A server for one client, not connected yet."""
     return Server(Session(open_engine))
 
 
 def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoReturn:
     """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), then end the process.
 
-    Raises `DglsError` when the port can't be had or the client doesn't speak LSP. The process ends without the
-    interpreter's teardown: that takes torch a second or two, and an engine thread deep in a load can't be stopped.
+    Raises `DglsError` if the port is taken or the client does not speak LSP. The process ends without the interpreter's
+    teardown: torch takes a second or two for it, and an engine thread that loads a model can't be stopped.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:

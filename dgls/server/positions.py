@@ -1,4 +1,4 @@
-"""Places of a document as LSP writes them, and back. Pure."""
+"""Converts between offsets in a document and LSP positions. Pure."""
 
 from __future__ import annotations
 

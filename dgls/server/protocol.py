@@ -1,15 +1,15 @@
-"""pygls' protocol with the edges that would leave a client without an answer or with a corrupt text filed off.
+"""pygls' protocol without the flaws that leave a client unanswered or corrupt a text.
 
-- Parameters that can't be decoded, messages out of turn (before `initialize`, after `shutdown`) and requests of
-  unknown methods without parameters each get an error reply; pygls says nothing.
-- Text documents and notebooks are no business of pygls here: its line splitting corrupts texts with form feeds or
-  U+2028, so the features keep their own documents.
-- `exit` sets an event instead of raising SystemExit through the stack.
-- A command is cancelled like any other request: pygls answers that it was, and lets it run on. It is handed its whole
-  parameters, its progress token among them.
-- An answer of the client to what was cancelled meanwhile is passed over; pygls breaks off the connection.
+- Parameters that can't be decoded, messages out of order (before `initialize`, after `shutdown`) and requests of
+  unknown methods without parameters get an error reply. pygls sends none.
+- The features keep the text documents. pygls' line splitting corrupts texts with form feeds or U+2028.
+- `exit` sets an event. pygls raises SystemExit through the stack.
+- Cancelling a command stops it. pygls answers that it was cancelled and lets it run. A command gets all of its
+  parameters, including its progress token.
+- The client's answer to a cancelled request is ignored. pygls closes the connection.
+- `initialize` announces experimental capabilities.
 
-It knows messages, not what they are for. Runs on the asyncio loop.
+Knows messages, not their meaning. Runs on the asyncio loop.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from dgls.server.transport import Writer
 
 logger = logging.getLogger(__name__)
 
-_NOT_BY_PYGLS = (
+_WITHOUT_PYGLS = (
     types.TEXT_DOCUMENT_DID_OPEN,
     types.TEXT_DOCUMENT_DID_CHANGE,
     types.TEXT_DOCUMENT_DID_CLOSE,
@@ -53,10 +53,10 @@ _NOT_BY_PYGLS = (
 
 
 class Protocol(LanguageServerProtocol):
-    """One client's conversation; a `dgls.server.transport.Connection`.
+    """The messages of one client; a `dgls.server.transport.Connection`.
 
-    `ended` is set by the `exit` notification; `exit_code` is 0 after a proper `shutdown`, else 1. `experimental` goes
-    out as that field of the server's capabilities.
+    `exit` sets `ended`; `exit_code` is 0 after a `shutdown`, else 1. `experimental` is that field of the server's
+    capabilities.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -73,12 +73,11 @@ class Protocol(LanguageServerProtocol):
 
     def _register_builtin_features(self) -> None:
         super()._register_builtin_features()  # type: ignore[no-untyped-call]
-        for method in _NOT_BY_PYGLS:
+        for method in _WITHOUT_PYGLS:
             del self.fm.builtin_features[method]
 
     @lsp_method(types.INITIALIZE)
     def lsp_initialize(self, params: types.InitializeParams) -> Generator[Any, Any, types.InitializeResult]:
-        """pygls has no way to announce experimental capabilities."""
         result = yield from super().lsp_initialize(params)
         result.capabilities.experimental = self.experimental
         return result
@@ -87,7 +86,7 @@ class Protocol(LanguageServerProtocol):
         self.set_writer(writer)
 
     def received(self, body: bytes) -> None:
-        """Handle one message; a request gets its reply whatever is wrong with it."""
+        """Handle one message. A bad request gets an error reply."""
         try:
             data = json.loads(body)
         except ValueError as error:
@@ -101,21 +100,21 @@ class Protocol(LanguageServerProtocol):
             )
             return
         if "method" not in data:
-            self._settle(data)
-        elif (refusal := self._out_of_turn(data)) is not None:
+            self._take_answer(data)
+        elif (refusal := self._out_of_order(data)) is not None:
             if "id" in data:
                 self._refuse(data["id"], refusal)
         else:
             self._dispatch(data)
 
-    def _out_of_turn(self, data: dict[str, Any]) -> JsonRpcException | None:
+    def _out_of_order(self, data: dict[str, Any]) -> JsonRpcException | None:
         method = data["method"]
         if method == types.EXIT:
             return None
         if self._shutdown:
             return JsonRpcInvalidRequest("the server was shut down: send `exit` and start a new one")
         if method == types.INITIALIZE:
-            return JsonRpcInvalidRequest("the server is initialized already") if self._initialized else None
+            return JsonRpcInvalidRequest("the server is already initialized") if self._initialized else None
         if not self._initialized:
             return JsonRpcServerNotInitialized("the first request must be `initialize`")
         return None
@@ -123,7 +122,7 @@ class Protocol(LanguageServerProtocol):
     def _dispatch(self, data: dict[str, Any]) -> None:
         try:
             message = self._decode(data)
-        except Exception as error:  # whatever a structure hook raises at parameters that it was not made for
+        except Exception as error:  # structure hooks raise anything for parameters they do not expect
             reason = _reasons(error)
             logger.error("Can't decode the parameters of %s: %s", data["method"], reason)
             if "id" in data:
@@ -133,17 +132,15 @@ class Protocol(LanguageServerProtocol):
         self.handle_message(message)
 
     def _decode(self, data: dict[str, Any]) -> Any:
-        known = self.get_message_type(data["method"])
-        if known is not None:
-            return self._converter.structure(data, known)
+        message_type = self.get_message_type(data["method"])
+        if message_type is not None:
+            return self._converter.structure(data, message_type)
         fallback: Any = JsonRPCRequestMessage if "id" in data else JsonRPCNotification
-        wanted = {
-            name: data.get(name) for name in ("id", "method", "jsonrpc", "params") if name != "id" or "id" in data
-        }
-        return self._converter.structure(wanted, fallback)
+        known = {name: data.get(name) for name in ("id", "method", "jsonrpc", "params") if name != "id" or "id" in data}
+        return self._converter.structure(known, fallback)
 
-    def _settle(self, data: dict[str, Any]) -> None:
-        """Hand the client's answer to whoever asked; after `shutdown` nobody waits, and pygls would warn of it."""
+    def _take_answer(self, data: dict[str, Any]) -> None:
+        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn."""
         if self._shutdown:
             return
         try:
@@ -162,7 +159,7 @@ class Protocol(LanguageServerProtocol):
         return await handler(params)
 
     def _send_handler_result(self, future: Any, *, msg_id: str | int) -> None:
-        """An error that is meant for the client is no trouble of ours: it goes out without a traceback."""
+        """Errors for the client are expected, so they are sent without a traceback in the log."""
         if not future.cancelled() and isinstance(error := future.exception(), BadParameters):
             self._request_futures.pop(msg_id, None)
             self._refuse(msg_id, JsonRpcInvalidParams(str(error)))
@@ -172,8 +169,8 @@ class Protocol(LanguageServerProtocol):
     def _handle_response(
         self, msg_id: str | int, result: Any | None = None, error: types.ResponseError | None = None
     ) -> None:
-        asked = self._request_futures.get(msg_id)
-        if asked is not None and asked.cancelled():
+        waiting = self._request_futures.get(msg_id)
+        if waiting is not None and waiting.cancelled():
             del self._request_futures[msg_id]
         else:
             super()._handle_response(msg_id, result, error)

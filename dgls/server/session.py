@@ -1,8 +1,8 @@
 """One client's session: the only mutable state of the server.
 
 Owns the settings, the engine's host, the open documents, the requests in flight and the cache of suggestions.
-It knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it: files are
-read on one thread of their own.
+Knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it: a thread of its
+own reads the files.
 """
 
 from __future__ import annotations
@@ -30,10 +30,11 @@ from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Snippet
 
 Purpose = Literal["completion", "action"]
-"""What runs for a document: a suggestion at the cursor, a change that the user asked for. Neither ends the other."""
+"""A suggestion at the cursor, or an action of the user. Of each kind one runs per document; they don't cancel each
+other."""
 T = TypeVar("T")
 READING_SECONDS = 0.1
-"""How long a suggestion waits for the disk in all; what is read later serves the next one."""
+"""How long a suggestion waits for the disk in total. The next suggestion uses what is read later."""
 
 
 @dataclass(slots=True)
@@ -56,74 +57,77 @@ class Session:
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
     _opened: bool = False
-    _told: Status | None = None
+    _last_status: Status | None = None
 
     def __post_init__(self, open_engine: OpenEngine) -> None:
         self.host = Host(open_engine, self._tell)
 
     def syntax(self, document: Document, offset: int) -> Syntax | None:
-        """The tree around `offset`, from the last one of the document's URI where that helps; None without one."""
+        """The tree around `offset`, parsed incrementally from the document's last one. None without a grammar."""
         syntax = parse(document, offset, self._syntaxes.get(document.uri))
         if syntax is not None:
             self._syntaxes[document.uri] = syntax
         return syntax
 
     async def excluded(self, uri: str, until: float) -> Excluded | None:
-        """Why nothing is suggested unasked in an open document; None if it may be."""
-        return await self._read(until, Excluded.UNDECIDED, self._around().excluded, uri)
+        """Why an open document gets no automatic suggestions; None if it gets them."""
+        return await self._read(until, Excluded.UNDECIDED, self._current_surroundings().excluded, uri)
 
     async def snippets(
         self, document: Document, above: str, below: str, context: ContextSettings, profile: Profile, until: float
     ) -> tuple[Snippet, ...]:
-        """What a model is shown of other files beside the text outside a region; nothing if the disk is slow."""
-        wanted: dict[Source, str] = {
+        """Code of other files to show the model; nothing if the disk is slow. `above` and `below`: the text outside a
+        region."""
+        setting_of: dict[Source, str] = {
             "imports": context.imports,
             "open files": context.open_files,
         }
-        chosen = ("on", "auto") if profile.prompt_format == "chat" else ("on",)
-        sources = frozenset(source for source, setting in wanted.items() if setting in chosen)
+        enabled = ("on", "auto") if profile.prompt_format == "chat" else ("on",)
+        sources = frozenset(source for source, setting in setting_of.items() if setting in enabled)
         if not sources:
             return ()
-        look, documents = self._around().snippets, dict(self.documents)
-        return await self._read(until, (), look, document, above, below, documents, sources)
+        search, documents = self._current_surroundings().snippets, dict(self.documents)
+        return await self._read(until, (), search, document, above, below, documents, sources)
 
-    async def _read(self, until: float, late: T, look: Callable[..., T], *asked: object) -> T:
-        """What the reading thread finds; `late` if that takes too long. What it has not begun by then is dropped."""
-        looking = asyncio.get_running_loop().run_in_executor(self._reading, look, *asked)
+    async def _read(self, until: float, late: T, function: Callable[..., T], *arguments: object) -> T:
+        """The function's result from the reading thread; `late` after the time `until`, and then the call is dropped
+        unless it has begun."""
+        reading = asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         try:
-            return await asyncio.wait_for(looking, until - time.monotonic())
+            return await asyncio.wait_for(reading, until - time.monotonic())
         except TimeoutError:
             return late
 
-    def _around(self) -> Surroundings:
-        found, chosen = self._surroundings, (self.client.folders, self.settings.exclude)
-        if found is None or (found.folders, found.globs) != chosen:
-            found = self._surroundings = Surroundings(*chosen)
-            self._reading.submit(found.excluded, "")  # reads the rules before somebody waits for them
-        return found
+    def _current_surroundings(self) -> Surroundings:
+        """The newest exclusions count, also for a request that began before them."""
+        surroundings, current = self._surroundings, (self.client.folders, self.settings.exclude)
+        if surroundings is None or (surroundings.folders, surroundings.globs) != current:
+            surroundings = self._surroundings = Surroundings(*current)
+            self._reading.submit(surroundings.excluded, "")  # read the rules before a request waits for them
+        return surroundings
 
     def configure(
         self, layer: Literal["initialization", "configuration"], options: Mapping[str, Any]
     ) -> tuple[Problem, ...]:
-        """Take one layer of options (the configuration lies over what came with initialization) into the settings.
+        """Set one layer of options; the configuration overrides the initialization options.
 
-        Returns what could not be used, unless the user was told just that before. A model that is open already is
-        replaced when the settings choose another.
+        Returns the unusable values, unless they are the same as last time. Replaces an open model if the settings
+        choose another one.
         """
         self._layers[layer] = options
-        told = self._problems
+        known = self._problems
         self.settings, self._problems = read_settings(
             merge(self._layers.get("initialization", {}), self._layers.get("configuration", {}))
         )
         self.host.configure(self.settings)
-        self._around()
+        self._current_surroundings()
         self.tell()
-        return self._problems if self._problems != told else ()
+        return self._problems if self._problems != known else ()
 
     def open(self) -> None:
-        """Load the model in the background, unless nothing is to be suggested before the user asks for it.
+        """Load the model in the background if automatic suggestions are on.
 
-        From here on the listeners are told the status; before, the client may not be ready to hear of it.
+        Listeners get the status from now on. Before, the client is not ready for it.
         """
         self._opened = True
         if self.settings.inline_completion.enabled:
@@ -131,43 +135,42 @@ class Session:
         self.tell()
 
     def move(self, folders: tuple[str, ...]) -> None:
-        """The client works in other workspace folders now."""
+        """The client's workspace folders changed."""
         self.client = replace(self.client, folders=folders)
-        self._around()
+        self._current_surroundings()
 
     def supersede(self, uri: str, purpose: Purpose) -> None:
-        """Cancel what runs for a document."""
+        """Cancel the request that runs for a document."""
         if (older := self._in_flight.pop((uri, purpose), None)) is not None:
             older.cancel()
             self.tell()
 
     @contextmanager
     def in_flight(self, uri: str, purpose: Purpose) -> Iterator[CancelToken]:
-        """The one that may run for a document: an older one is cancelled by the token that it holds."""
+        """Register a request and its cancel token. Cancels an older request of the same kind for the document."""
         self.supersede(uri, purpose)
         token = self._in_flight[uri, purpose] = CancelToken()
         self.tell()
         try:
             yield token
         finally:
-            token.cancel()  # whatever made it end, nothing may go on working for it
+            token.cancel()  # however the request ended, stop the engine's work for it
             if self._in_flight.get((uri, purpose)) is token:
                 del self._in_flight[uri, purpose]
                 self.tell()
 
     def note_fruitless(self, document: Document, task: Task) -> None:
-        """The task would change nothing in this text: no use to offer it again."""
-        noted, tasks = self._fruitless.get(document.uri, (document, set()))
-        self._fruitless[document.uri] = (document, {task} if noted is not document else tasks | {task})
+        """The task changed nothing in this text, so do not offer it again."""
+        self._fruitless[document.uri] = (document, self.fruitless(document) | {task})
 
     def fruitless(self, document: Document) -> set[Task]:
         noted, tasks = self._fruitless.get(document.uri, (document, set()))
         return tasks if noted is document else set()
 
     def edit(self, uri: str, changes: Sequence[Change], version: int) -> None:
-        """An open document changed; where a deletion was the last of `changes` is remembered until the next edit.
+        """An open document changed. Remembers a deletion, if that was the last change, until the next edit.
 
-        A change that is being made for it would be one of a text that is no more.
+        Cancel any running action: it was planned on stale text.
         """
         self.supersede(uri, "action")
         document = self.documents[uri] = self.documents[uri].apply(changes, version, self.client.encoding)
@@ -177,15 +180,15 @@ class Session:
             self._deleted_at[uri] = document.offset(last.start, self.client.encoding)
 
     def deleted_at(self, uri: str, offset: int) -> bool:
-        """Did the user just delete text here? Then they want less of it, not more."""
+        """Did the user just delete text here? Then they want less text, not more."""
         return self._deleted_at.get(uri) == offset
 
     def forget(self, uri: str) -> None:
-        """The document was closed: nothing about it is kept. What is opened there next may have any version again."""
+        """The document was closed: drop everything about it. The next one at this URI may start at any version."""
         self.openings[uri] += 1
         memories: list[dict[str, Any]] = [self.documents, self.suggested, self._syntaxes, self._deleted_at]
-        for kept in (*memories, self.drafting, self._fruitless):
-            kept.pop(uri, None)
+        for memory in (*memories, self.drafting, self._fruitless):
+            memory.pop(uri, None)
         for purpose in get_args(Purpose):
             self.supersede(uri, purpose)
 
@@ -193,13 +196,13 @@ class Session:
         return self.host.status(working=bool(self._in_flight))
 
     def tell(self) -> None:
-        """Wake who waits for a change of the model, and tell the listeners the status, if it is another one."""
+        """Wake whoever waits for the model, and send listeners the status if it changed."""
         self.host.tell()
 
     def _tell(self) -> None:
         status = self.status()
-        if self._opened and status != self._told:
-            self._told = status
+        if self._opened and status != self._last_status:
+            self._last_status = status
             for listener in self.listeners:
                 listener(status)
 

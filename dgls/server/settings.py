@@ -1,7 +1,7 @@
 """Options (raw, from the client) -> Settings (validated, frozen).
 
-Bad values never stop the server: each falls back to its default, and one message names the setting and what it takes.
-Pure functions; knows no LSP, and of the engine only what a server's address may be.
+A bad value never stops the server: the default replaces it, and a message names the setting and what it takes. Pure
+functions. Knows no LSP, and of the engine only the form of a server's address.
 """
 
 import re
@@ -21,14 +21,14 @@ DTYPES = ("auto", "float32", "bfloat16", "float16", "fp8", "int4")
 
 @dataclass(frozen=True, slots=True)
 class Takes:
-    """What a setting takes, in words, and the test for it."""
+    """What a setting takes: a description for people, and the test."""
 
     words: str
     accepts: Callable[[Any], bool]
 
 
 class BadValue(ValueError):
-    """A setting's value is not what it takes; the message says what that is."""
+    """A setting has a value that it does not take. The message says what it takes."""
 
 
 def _whole(least: int, most: int) -> Takes:
@@ -88,8 +88,8 @@ _COMMAND = Takes(
 class EngineSettings:
     """A vLLM server that runs the model instead of this machine, if `url` is not empty.
 
-    `served_model` is its name for the model; empty: its only one. Its API key is in an environment variable, or a
-    command prints it; it is never in settings.
+    `served_model` is the server's name for the model; empty if it serves only one. The API key comes from an
+    environment variable or from a command's output, never from the settings.
     """
 
     url: Annotated[str, _URL] = ""
@@ -100,10 +100,11 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class InlineCompletionSettings:
-    """Suggestions as you type. `enabled` switches the automatic ones; invoked ones always work.
+    """Suggestions as you type. `enabled` turns automatic ones on or off; invoked ones always work.
 
-    `min_confidence` hides less sure automatic suggestions; None leaves that to the model's calibration. `deadline_ms`
-    bounds one suggestion, the best draft is shown when it strikes; `candidates` are made for an invoked request.
+    `min_confidence` hides less confident automatic suggestions; None leaves the limit to the model's calibration.
+    `deadline_ms` limits one suggestion: at the deadline the best draft is shown. `candidates`: suggestions for one
+    invoked request.
     """
 
     enabled: Annotated[bool, _FLAG] = True
@@ -116,7 +117,7 @@ class InlineCompletionSettings:
 
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
-    """What the model is shown beside the file. "auto": if it was instruction-tuned; others don't know such a thing."""
+    """What the model sees besides the file. "auto": on for instruction-tuned models; others were not trained for it."""
 
     imports: Annotated[str, _one_of("auto", "on", "off")] = "auto"
     open_files: Annotated[str, _one_of("auto", "on", "off")] = "auto"
@@ -124,11 +125,12 @@ class ContextSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All that a user can set. `threads` bounds the CPU threads of the model; 0: all cores but one, for the editor.
-    After `idle_minutes` without a request the weights leave the GPU; 0: never.
+    """Everything that a user can set.
 
-    Files that `exclude` names are never shown to the model, and nothing is suggested in them unless the user asks.
-    `completion` offers suggestions as items of the editor's menu, too; "auto": where the editor has nothing better.
+    - `threads`: CPU threads of the model; 0: all cores but one, which stays free for the editor
+    - `idle_minutes`: after so long without a request the model is unloaded from the GPU; 0: never
+    - `exclude`: files that the model never sees, and that get no automatic suggestions
+    - `completion`: suggestions in the editor's completion menu; "auto": for editors without inline completion
     """
 
     model: Annotated[str, _MODEL] = "embedded"
@@ -145,7 +147,7 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """A value that was not used: the setting's name as the user writes it, and what it takes."""
+    """An unusable value: the setting's name as the user writes it, and what the setting takes."""
 
     name: str
     takes: str
@@ -155,7 +157,7 @@ class Problem:
 
 
 def own_options(options: object) -> Mapping[str, Any]:
-    """The part of a client's options that is ours: some clients send the section, some the object around it."""
+    """Our section of a client's options. Some clients send the section itself, some the object around it."""
     if not isinstance(options, Mapping):
         return {}
     section = options.get(SECTION)
@@ -163,7 +165,7 @@ def own_options(options: object) -> Mapping[str, Any]:
 
 
 def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay options over one another, the last wins; null means unset. Dotted names (`"a.b": 1`) are opened up."""
+    """Merge layers of options. The last one wins; null means unset. A dotted name (`"a.b": 1`) stands for nesting."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for dotted, value in layer.items():
@@ -181,7 +183,7 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def read_settings(options: Mapping[str, Any]) -> tuple[Settings, tuple[Problem, ...]]:
-    """Settings from merged options, and what could not be used. Unknown names are left to other versions of us."""
+    """The settings of merged options, and their unusable values. Unknown names are ignored, for newer versions."""
     try:
         return _CONVERTER.structure(options, Settings), ()
     except ClassValidationError as error:
@@ -196,7 +198,7 @@ def read_settings(options: Mapping[str, Any]) -> tuple[Settings, tuple[Problem, 
     return settings, tuple(Problem(".".join((SECTION, *path)), takes) for path, takes in problems)
 
 
-def told_once(problems: tuple[Problem, ...]) -> str:
+def warning_about(problems: tuple[Problem, ...]) -> str:
     """One message for all problems."""
     return "; ".join(str(problem) for problem in problems) + ". The default is used instead."
 

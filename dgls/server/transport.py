@@ -1,11 +1,11 @@
 """Bytes in, bytes out: LSP frames over stdio or one loopback TCP connection.
 
-Stands in for pygls' own loops, which share a thread pool with handlers, lose the exit code and wait for a closed stdin.
-It knows frames, not messages. Everything runs on the asyncio loop, except the reading of stdin: a daemon thread,
-because no portable way to wait for a pipe without one exists.
+Replaces pygls' own loops, which share a thread pool with handlers, lose the exit code and wait for a closed stdin.
+Knows frames, not messages. Everything runs on the asyncio loop except the reading of stdin: that needs a daemon thread,
+because no portable way exists to wait for a pipe on the loop.
 
 stdout belongs to the protocol: `claim_stdio` moves it to a private descriptor and points the public one to stderr, so
-that a stray print, a warning or a native library cannot corrupt the stream.
+that no stray print, warning or native library corrupts the stream.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Protocol
 
 from dgls.errors import BrokenFrame, PortUnavailable
 
-HOST = "127.0.0.1"
+LOOPBACK = "127.0.0.1"
 CHUNK = 1 << 16
 HEADER_LIMIT = 1 << 14
 _LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
 
 
 class Writer(Protocol):
-    """What pygls' protocol writes to."""
+    """Takes the bytes that pygls' protocol sends."""
 
     def write(self, data: bytes) -> None: ...
 
@@ -35,7 +35,7 @@ class Writer(Protocol):
 
 
 class Connection(Protocol):
-    """Whoever handles the frames of a connection."""
+    """Handles the frames of a connection."""
 
     def connected(self, writer: Writer) -> None: ...
 
@@ -43,14 +43,14 @@ class Connection(Protocol):
 
 
 class Frames:
-    """Cuts a byte stream into message bodies, however the bytes are dealt out."""
+    """Cuts a byte stream into message bodies; its chunks may end anywhere."""
 
     def __init__(self) -> None:
         self._bytes = bytearray()
         self._length: int | None = None
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The bodies that `chunk` completes. Raises `BrokenFrame` for a header without a length."""
+        """The bodies that `chunk` completes. Raises `BrokenFrame` if a header has no length."""
         self._bytes += chunk
         while (body := self._next()) is not None:
             yield body
@@ -79,7 +79,7 @@ class Frames:
 
 
 class StdioWriter:
-    """Writes to a descriptor, whole messages, and tells once when the other side is gone."""
+    """Writes whole messages to a descriptor. Calls `on_lost` once if the other side closed it."""
 
     def __init__(self, descriptor: int, on_lost: Callable[[], None]) -> None:
         self._descriptor = descriptor
@@ -102,7 +102,7 @@ class StdioWriter:
 def claim_stdio() -> tuple[int, int]:
     """Take stdin and stdout for the protocol: (descriptor to read, descriptor to write).
 
-    From here on whatever else reads stdin finds it empty, and whatever else is written to stdout goes to stderr.
+    Other code then reads an empty stdin, and what it writes to stdout goes to stderr.
     """
     sys.stdout.flush()
     incoming, outgoing = os.dup(0), os.dup(1)
@@ -128,7 +128,7 @@ async def serve_stdio(connection: Connection, ended: asyncio.Event, incoming: in
                 chunk = b""
             try:
                 loop.call_soon_threadsafe(chunks.put_nowait, chunk)
-            except RuntimeError:  # the loop is closed: nobody listens any more
+            except RuntimeError:  # the loop is closed
                 return
 
     connection.connected(StdioWriter(outgoing, ended.set))
@@ -144,13 +144,13 @@ async def serve_tcp(
 ) -> None:
     """Serve the first client that connects to `port` of the loopback interface; 0 picks a free one.
 
-    `listening` is told the port. Ends when the client leaves or `ended` is set. Raises `PortUnavailable`.
+    Calls `listening` with the port. Ends when the client disconnects or `ended` is set. Raises `PortUnavailable`.
     """
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes] = asyncio.Queue()
     first: asyncio.Future[asyncio.BaseTransport] = loop.create_future()
     try:
-        server = await loop.create_server(lambda: _Client(connection, chunks, first), HOST, port)
+        server = await loop.create_server(lambda: _Client(connection, chunks, first), LOOPBACK, port)
     except (OSError, OverflowError) as error:
         raise PortUnavailable(f"Can't listen on port {port} ({error}): choose another one, or 0 for any.") from error
     listening(server.sockets[0].getsockname()[1])
@@ -164,7 +164,7 @@ async def serve_tcp(
 
 
 class _Client(asyncio.Protocol):
-    """A TCP client: the first one is served, any other is turned away."""
+    """A TCP client. Only the first one is served; any other is disconnected."""
 
     def __init__(
         self,
@@ -202,13 +202,13 @@ async def _pump(connection: Connection, chunks: asyncio.Queue[bytes], ended: asy
             if ended.is_set():
                 return
             connection.received(body)
-            # An async handler begins only when the loop turns: let it take its snapshot of the text before the
-            # next message, which may be an edit, is applied.
+            # An async handler starts only when the loop turns. It must take its snapshot of the text before the next
+            # message, which may be an edit, is applied.
             await asyncio.sleep(0)
 
 
 async def _until(ended: asyncio.Event, pump: Coroutine[None, None, None]) -> None:
-    """Run `pump` to its end, or to `ended`; what it raises is raised here."""
+    """Run `pump` until it returns or `ended` is set. Raises its errors."""
     tasks = {asyncio.create_task(pump), asyncio.create_task(ended.wait())}
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

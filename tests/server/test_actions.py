@@ -1,4 +1,4 @@
-"""A change as the client takes it, and that none is handed out once its time is over."""
+"""The form of an edit for each client, and what `perform` does if the document changes meanwhile."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dgls.change.task import Action, Task
 from dgls.code.document import Document, PositionEncoding, Span
 from dgls.errors import NothingToDo, StaleDocument
 from dgls.server.actions import perform as performing
-from dgls.server.actions.parameters import Asked
-from dgls.server.actions.workspace_edit import Change, warning_of, workspace_edit
+from dgls.server.actions.parameters import ActionRequest
+from dgls.server.actions.workspace_edit import Proposal, warning_of, workspace_edit
 from dgls.server.capabilities import Client
 from dgls.server.session import Session
 from dgls_engine.errors import Cancelled
@@ -26,15 +26,15 @@ TASK = Task(Action.FIX, PLACE, "no such name")
 SHOWS = Client(versions_edits=True, annotates_edits=True)
 
 
-def change(breaks: bool = False, large: bool = False) -> Change:
-    return Change(TASK, DOCUMENT, (Replacement(PLACE, "d\r\n"),), 0.5, breaks, large)
+def proposal(breaks: bool = False, large: bool = False) -> Proposal:
+    return Proposal(TASK, DOCUMENT, (Replacement(PLACE, "d\r\n"),), 0.5, breaks, large)
 
 
 @pytest.mark.parametrize(("encoding", "character"), [("utf-8", 13), ("utf-16", 11), ("utf-32", 10)])
-def test_edit_counts_in_the_negotiated_encoding_and_keeps_the_line_breaks(
+def test_workspace_edit_counts_in_the_negotiated_encoding_and_keeps_line_breaks(
     encoding: PositionEncoding, character: int
 ) -> None:
-    edit = workspace_edit(change(), Client(encoding=encoding))
+    edit = workspace_edit(proposal(), Client(encoding=encoding))
     assert edit.changes is not None
     (one,) = edit.changes[DOCUMENT.uri]
     assert one.range == types.Range(types.Position(0, character), types.Position(1, 0))
@@ -43,8 +43,8 @@ def test_edit_counts_in_the_negotiated_encoding_and_keeps_the_line_breaks(
 
 
 @pytest.mark.parametrize("large", [False, True])
-def test_confirmation_is_asked_for_large_edits_alone(large: bool) -> None:
-    annotations = workspace_edit(change(breaks=True, large=large), SHOWS).change_annotations
+def test_workspace_edit_asks_for_confirmation_of_large_edits_only(large: bool) -> None:
+    annotations = workspace_edit(proposal(breaks=True, large=large), SHOWS).change_annotations
     assert annotations is not None
     (annotation,) = annotations.values()
     assert annotation.needs_confirmation is large
@@ -60,14 +60,14 @@ def test_confirmation_is_asked_for_large_edits_alone(large: bool) -> None:
         (SHOWS, False, False, False),
     ],
 )
-def test_broken_result_is_told_where_no_annotation_would_be_seen(
+def test_warning_of_a_broken_result_is_shown_unless_an_annotation_is(
     client: Client, breaks: bool, large: bool, said: bool
 ) -> None:
-    assert (warning_of(change(breaks, large), client) is not None) == said
+    assert (warning_of(proposal(breaks, large), client) is not None) == said
 
 
 class Quiet:
-    """As much of a server as an action without progress needs."""
+    """The part of a server that an action without progress uses."""
 
     work_done_progress = None
 
@@ -83,13 +83,13 @@ class Quiet:
         ("fruitless", NothingToDo),
     ],
 )
-async def test_what_comes_too_late_for_the_engine_to_stop_is_not_handed_out(
+async def test_perform_with_a_change_during_the_work_raises(
     meanwhile: str, error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = Session(never)
     session.documents[DOCUMENT.uri] = DOCUMENT
 
-    async def work(*_: Any) -> tuple[Outcome, list[Span]]:
+    async def run_job(*_: Any) -> tuple[Outcome, list[Span]]:
         if meanwhile == "newer":
             session.supersede(DOCUMENT.uri, "action")
         elif meanwhile == "closed":
@@ -102,13 +102,13 @@ async def test_what_comes_too_late_for_the_engine_to_stop_is_not_handed_out(
         replacements = () if meanwhile == "fruitless" else (Replacement(PLACE, "d\r\n"),)
         return Outcome(DOCUMENT, replacements, 0.5), [PLACE]
 
-    monkeypatch.setattr(performing, "work", work)
+    monkeypatch.setattr(performing, "run_job", run_job)
     server: LanguageServer = Quiet()  # type: ignore[assignment]
-    asked = Asked("r", DOCUMENT.uri, DOCUMENT.version, TASK)
+    request = ActionRequest("r", DOCUMENT.uri, DOCUMENT.version, TASK)
     if error is None:
-        (made,) = await performing.perform(server, session, [asked])
-        assert made.replacements
+        (performed,) = await performing.perform(server, session, [request])
+        assert performed.replacements
     else:
         with pytest.raises(error):
-            await performing.perform(server, session, [asked])
+            await performing.perform(server, session, [request])
     assert session.fruitless(DOCUMENT) == ({TASK} if meanwhile == "fruitless" else set())

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dgls.server.settings import InlineCompletionSettings, Settings, merge, own_options, read_settings, told_once
+from dgls.server.settings import InlineCompletionSettings, Settings, merge, own_options, read_settings, warning_about
 
 BAD: list[tuple[str, object]] = [
     ("model", 3),
@@ -60,7 +60,7 @@ def test_bad_value_leaves_the_good_ones_beside_it() -> None:
 
 def test_all_problems_go_into_one_message() -> None:
     _, problems = read_settings({"threads": "x", "inlineCompletion": {"maxLines": 0}})
-    message = told_once(problems)
+    message = warning_about(problems)
     assert "dgls.threads takes a whole number from 0 to 256" in message
     assert "dgls.inlineCompletion.maxLines takes a whole number from 1 to 64" in message
 

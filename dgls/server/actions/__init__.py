@@ -1,4 +1,4 @@
-"""What the features that change code share: what is asked for, its running, its watching and the edit it ends in.
+"""What the features that change code share: reading requests, running them, showing progress, building the edit.
 
-Above the session, below the features. Everything here runs on the asyncio loop, but for what says otherwise.
+Above the session, below the features. Everything here runs on the asyncio loop unless it says otherwise.
 """

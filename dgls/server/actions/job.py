@@ -1,7 +1,7 @@
-"""Runs a task's job for a session: each passage goes to the engine, the outcome comes back.
+"""Runs a task's job for a session: sends each passage to the engine and returns the outcome.
 
-Planning and checking a job may parse a whole file, so both happen on a thread of the loop's pool; the engine has a
-thread of its own. The job itself knows of neither. It tells a `Watcher` what it is doing, and knows no LSP.
+Planning and checking a job may parse a whole file, so both run on a thread of the loop's pool. The engine has its own
+thread. The job knows neither. Knows no LSP; a `Watcher` follows the progress.
 """
 
 from __future__ import annotations
@@ -22,40 +22,40 @@ from dgls_engine.types import CancelToken, Infill, InfillRequest, Limits, Step
 
 class Watcher(Protocol):
     def began(self, passage: Passage) -> None:
-        """The engine is asked for a passage, the first or the next."""
+        """The passage goes to the engine now."""
 
     def on_step(self, passage: Passage) -> Callable[[Step], None] | None:
-        """Who is told of each step, on the engine thread; None where nobody wants to know."""
+        """Step callback for the engine thread, or None."""
 
 
-async def work(
+async def run_job(
     session: Session, task: Task, document: Document, cancel: CancelToken, watcher: Watcher
 ) -> tuple[Outcome, list[Span]]:
-    """What becomes of the document, and the places of it that were to be filled: nothing else may change.
+    """The outcome, and the spans of the document that were to be filled: nothing else may change.
 
     Raises `NothingToDo`, the engine's errors and `Cancelled`.
     """
     info = await session.host.model(cancel)
     room = Room.of(info.profile, session.host.start().count)
     job = start(task, document, room, session.syntax(document, task.span.start))
-    found = await asyncio.to_thread(_advance, job, None)
+    key = (document.uri, "action")
     origins: list[Span] = []
-    while isinstance(found, Passage):
-        origins += (gap.origin for gap in found.gaps)
-        watcher.began(found)
-        request = await _request(session, found, info.profile, task.seed)
-        key = (document.uri, "action")
-        infill = await session.host.infill(request, cancel, key, watcher.on_step(found), invoked=True)
-        found = await asyncio.to_thread(_advance, job, infill)
-    return found, origins
+    result = await asyncio.to_thread(_advance, job, None)
+    while isinstance(result, Passage):
+        origins += (gap.origin for gap in result.gaps)
+        watcher.began(result)
+        request = await _request(session, result, info.profile, task.seed)
+        infill = await session.host.infill(request, cancel, key, watcher.on_step(result), invoked=True)
+        result = await asyncio.to_thread(_advance, job, infill)
+    return result, origins
 
 
 def _advance(job: Job, infill: Infill | None) -> Passage | Outcome:
     """A future can't hold the StopIteration that a generator ends with."""
     try:
         return next(job) if infill is None else job.send(infill)
-    except StopIteration as over:
-        outcome: Outcome = over.value
+    except StopIteration as stopped:
+        outcome: Outcome = stopped.value
         return outcome
 
 

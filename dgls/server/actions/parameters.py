@@ -1,6 +1,6 @@
-"""What a client asks for, decoded: the data of a code action, and the parameters of the commands.
+"""Decodes what a client requests: the data of a code action, and the parameters of the commands.
 
-Whatever can't be used raises `BadParameters`, whose message says what to send. Pure.
+Unusable input raises `BadParameters` with a message that says what to send. Pure.
 """
 
 from __future__ import annotations
@@ -19,14 +19,15 @@ from dgls.errors import BadParameters
 
 T = TypeVar("T")
 MOST_CANDIDATES = 3
-_MOST_CHARACTERS = 2**31 - 1  # in a line, as LSP counts
+_MOST_CHARACTERS = 2**31 - 1  # in a line, LSP's limit
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """A task on a version of a document. `request` is the client's name, or ours, for what it leads to.
+class ActionRequest:
+    """A task on one version of a document. `request` names it in drafts; the client or the server chose the name.
 
-    `opening` tells the document from others that were open by its name; None: whichever is when the work begins.
+    `opening` tells apart documents that were opened one after another with the same URI and version. None: the document
+    that is open when the work begins.
     """
 
     request: str
@@ -36,7 +37,7 @@ class Asked:
     opening: int | None = None
 
     def data(self) -> dict[str, Any]:
-        """As a code action carries it; `from_data` reads it."""
+        """The data of a code action; `request_from_data` reads it."""
         return asdict(self)
 
 
@@ -48,7 +49,7 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Rewriting:
-    """The parameters of `dgls.rewrite`: with a `strength` the selection is refined. `keep` are lines, from 0."""
+    """The parameters of `dgls.rewrite`. With a `strength` the selection is refined. `keep`: lines, counted from 0."""
 
     uri: str
     version: int
@@ -61,16 +62,16 @@ class Rewriting:
     preview: bool = False
     request: str = ""
 
-    def asked(self, document: Document, encoding: PositionEncoding) -> list[Asked]:
+    def requests(self, document: Document, encoding: PositionEncoding) -> list[ActionRequest]:
         """One for each candidate."""
         start, end = document.offset(self.range.start, encoding), document.offset(self.range.end, encoding)
-        if self.version == document.version:  # else the work is refused, whatever this names
+        if self.version == document.version:  # any other version is refused later, with its own message
             self._check(document, start, end)
         task = Task(Action.REWRITE, Span(start, end), self.instruction, keep=self.keep, seed=self.seed)
         if self.strength is not None:
             task = replace(task, action=Action.REFINE, strength=self.strength)
-        first = Asked(self.request or new_request(), self.uri, self.version, task)
-        return [replace(first, task=replace(task, seed=self.seed + more)) for more in range(self.candidates)]
+        first = ActionRequest(self.request or new_request(), self.uri, self.version, task)
+        return [replace(first, task=replace(task, seed=self.seed + index)) for index in range(self.candidates)]
 
     def _check(self, document: Document, start: int, end: int) -> None:
         for position in (self.range.start, self.range.end):
@@ -86,7 +87,7 @@ class Rewriting:
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """The parameters of `dgls.fill`: the stub at `position`, or all of the document's."""
+    """The parameters of `dgls.fill`: the stub at `position`, or all stubs of the document."""
 
     uri: str
     version: int
@@ -94,55 +95,55 @@ class Filling:
     all: bool = False
     request: str = ""
 
-    def asked(self, document: Document, encoding: PositionEncoding) -> Asked:
+    def action_request(self, document: Document, encoding: PositionEncoding) -> ActionRequest:
         if self.version == document.version:
             _check_position("dgls.fill: position", document, self.position)
-        at = document.offset(self.position, encoding)
-        task = Task(Action.FILL, Span(at, at))
+        offset = document.offset(self.position, encoding)
+        task = Task(Action.FILL, Span(offset, offset))
         if self.all:
             task = Task(Action.FILL_ALL, Span(0, len(document.text)))
-        return Asked(self.request or new_request(), self.uri, self.version, task)
+        return ActionRequest(self.request or new_request(), self.uri, self.version, task)
 
 
 def new_request() -> str:
     return str(uuid4())
 
 
-def asked_from_data(data: object) -> Asked:
-    asked = _structured(data, Asked, "the action's data")
-    if not 0 <= asked.task.span.start <= asked.task.span.end:
-        raise BadParameters("the action's data: the span has no order; send back the data as it came")
-    _check_strength("the action's data", asked.task.strength)
-    return asked
+def request_from_data(data: object) -> ActionRequest:
+    request = _structured(data, ActionRequest, "the action's data")
+    if not 0 <= request.task.span.start <= request.task.span.end:
+        raise BadParameters("the action's data: the span ends before it starts; send back the data unchanged")
+    _check_strength("the action's data", request.task.strength)
+    return request
+
+
+def act_from(arguments: object) -> ActionRequest:
+    return request_from_data(_only(arguments, "dgls.act"))
 
 
 def rewriting_from(arguments: object) -> Rewriting:
-    found = _structured(_only(arguments, "dgls.rewrite"), Rewriting, "dgls.rewrite")
-    found = replace(found, instruction=found.instruction.strip())
-    if found.strength is not None:
-        _check_strength("dgls.rewrite", found.strength)
-        if found.instruction:
+    rewriting = _structured(_only(arguments, "dgls.rewrite"), Rewriting, "dgls.rewrite")
+    rewriting = replace(rewriting, instruction=rewriting.instruction.strip())
+    if rewriting.strength is not None:
+        _check_strength("dgls.rewrite", rewriting.strength)
+        if rewriting.instruction:
             raise BadParameters("dgls.rewrite: send an instruction or a strength, not both")
-    if not 1 <= found.candidates <= MOST_CANDIDATES:
+    if not 1 <= rewriting.candidates <= MOST_CANDIDATES:
         raise BadParameters(f"dgls.rewrite: candidates takes a whole number from 1 to {MOST_CANDIDATES}")
-    if found.candidates > 1 and not found.preview:
+    if rewriting.candidates > 1 and not rewriting.preview:
         raise BadParameters("dgls.rewrite: several candidates need preview, for only one edit can be applied")
-    return found
+    return rewriting
 
 
 def filling_from(arguments: object) -> Filling:
     return _structured(_only(arguments, "dgls.fill"), Filling, "dgls.fill")
 
 
-def act_from(arguments: object) -> Asked:
-    return asked_from_data(_only(arguments, "dgls.act"))
-
-
 def _check_position(what: str, document: Document, position: Position) -> None:
-    """Past a line's end is its end, as LSP has it, and the line after the last one is the text's end."""
+    """A character past the line's end means the end, as LSP says. The line after the last one means the text's end."""
     if not (0 <= position.line <= document.line_count and 0 <= position.character <= _MOST_CHARACTERS):
         place = f"line {position.line}, character {position.character}"
-        raise BadParameters(f"{what} names no place in the document: {place} of {document.line_count} lines")
+        raise BadParameters(f"{what} is not in the document: {place} of {document.line_count} lines")
 
 
 def _check_strength(what: str, strength: float) -> None:
@@ -158,7 +159,7 @@ def _only(arguments: object, command: str) -> object:
 
 def _structured(value: object, kind: type[T], what: str) -> T:
     if not isinstance(value, Mapping):
-        raise BadParameters(f"{what} is to be an object (docs/protocol.md), not {type(value).__name__}")
+        raise BadParameters(f"{what} must be an object (docs/protocol.md), not {type(value).__name__}")
     given = {name: part for name, part in value.items() if part is not None}
     try:
         return _converter().structure(given, kind)
@@ -168,7 +169,7 @@ def _structured(value: object, kind: type[T], what: str) -> T:
 
 @cache
 def _converter() -> Converter:
-    """Strict where cattrs would convert: "3" is no number, and 1 no flag."""
+    """Stricter than cattrs: "3" is not a number, and 1 is not a flag."""
     converter = Converter(forbid_extra_keys=True)
 
     def exactly(kind: type, *accepted: type) -> None:
@@ -183,5 +184,5 @@ def _converter() -> Converter:
     exactly(int, int)
     exactly(bool, bool)
     exactly(float, int, float)
-    converter.register_structure_hook(Action, lambda value, _: Action(value))  # it is a str, and would go as one
+    converter.register_structure_hook(Action, lambda value, _: Action(value))  # else the hook for str would take it
     return converter

@@ -1,8 +1,8 @@
-"""From what was asked for to a change that may be made, with all that the user sees of it meanwhile.
+"""Runs one action request: progress, drafts, version check, result.
 
-A change belongs to one version of its document, from opening to closing: neither is work begun for another one, nor is
-its result handed out. A newer change of the document takes the place of an older one: it is what the user wants now,
-and of two that speak of one version only one could be made. What is typed ends the work at once.
+A proposal belongs to one version of its document, from opening to closing: the work neither starts for another version
+nor returns a result for one. A newer action on the document cancels the older one, because only one of two edits of the
+same version could be applied. Typing cancels the action at once.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from dgls.change.task import Action, Task
 from dgls.code.document import Document, Span
 from dgls.errors import NothingToDo, StaleDocument
 from dgls.server.actions.drafts import Drafts
-from dgls.server.actions.job import work
-from dgls.server.actions.parameters import Asked
+from dgls.server.actions.job import run_job
+from dgls.server.actions.parameters import ActionRequest
 from dgls.server.actions.progress import Progress
-from dgls.server.actions.workspace_edit import Change, label_of, warning_of, workspace_edit
+from dgls.server.actions.workspace_edit import Proposal, label_of, warning_of, workspace_edit
 from dgls.server.session import Session
 from dgls_engine.errors import Cancelled, EngineError
 from dgls_engine.types import CancelToken, Step
@@ -37,96 +37,100 @@ T = TypeVar("T")
 
 
 async def perform(
-    server: LanguageServer, session: Session, asked: Sequence[Asked], token: types.ProgressToken | None = None
-) -> list[Change]:
-    """The different changes, at least one, that the candidates of one request lead to.
+    server: LanguageServer,
+    session: Session,
+    requests: Sequence[ActionRequest],
+    token: types.ProgressToken | None = None,
+) -> list[Proposal]:
+    """The distinct proposals, at least one. `requests` are the candidates of one request of the client.
 
-    `token` is the client's, for progress. Raises `StaleDocument`, `NothingToDo`, the engine's errors and `Cancelled`.
+    `token`: the client's progress token. Raises `StaleDocument`, `NothingToDo`, the engine's errors and `Cancelled`.
     """
-    document = _current(session, asked[0])
-    first = replace(asked[0], opening=session.openings[document.uri])
-    watch = _Watch(server, session, first, document, token, len(asked))
-    changes: list[Change] = []
+    document = _current(session, requests[0])
+    first = replace(requests[0], opening=session.openings[document.uri])
+    watch = _Watch(server, session, first, document, token, len(requests))
+    proposals: list[Proposal] = []
     try:
         with session.in_flight(first.uri, "action") as cancel:
-            for each in asked:
+            for request in requests:
                 watch.next_candidate()
-                change = await _change(session, each.task, document, cancel, watch)
+                proposal = await _propose(session, request.task, document, cancel, watch)
                 if cancel.cancelled:  # too late for the engine to notice
-                    raise Cancelled("what this was wanted for is over")
-                if change.replacements and change.replacements not in [other.replacements for other in changes]:
-                    changes.append(change)
+                    raise Cancelled("The action was cancelled.")
+                replacements = proposal.replacements
+                if replacements and replacements not in [other.replacements for other in proposals]:
+                    proposals.append(proposal)
     except Cancelled:
-        _current(session, first)  # if that is the reason, say so
+        _current(session, first)  # raises StaleDocument if that is the reason
         raise
     except NothingToDo:
-        _note(session, document, first.task)
+        _note_fruitless(session, document, first.task)
         raise
     finally:
         watch.end()
     _current(session, first)
-    if not changes:
-        _note(session, document, first.task)
+    if not proposals:
+        _note_fruitless(session, document, first.task)
         raise NothingToDo("the model would leave this as it is")
-    return changes
+    return proposals
 
 
-async def tell(server: LanguageServer, doing: Coroutine[Any, Any, T]) -> T | None:
-    """What `doing` returns; None where it came to nothing, and then the user was told why in one line."""
+async def report_errors(server: LanguageServer, action: Coroutine[Any, Any, T]) -> T | None:
+    """The action's result. If it fails the user gets a message that says why, and the result is None."""
     try:
-        return await doing
-    except Cancelled:  # something newer took its place, or the server is about to end
+        return await action
+    except Cancelled:  # by a newer request or by the server's end: no message
         return None
     except NothingToDo as error:
-        kind, why = types.MessageType.Info, str(error)
+        kind, reason = types.MessageType.Info, str(error)
     except StaleDocument as error:
-        kind, why = types.MessageType.Warning, str(error)
+        kind, reason = types.MessageType.Warning, str(error)
     except Exception as error:
         logger.error("Nothing changed: %s", error, exc_info=not isinstance(error, (EngineError, JsonRpcException)))
-        kind, why = types.MessageType.Error, str(error)
-    server.window_show_message(types.ShowMessageParams(kind, f"dgls changed nothing: {why}"))
+        kind, reason = types.MessageType.Error, str(error)
+    server.window_show_message(types.ShowMessageParams(kind, f"dgls changed nothing: {reason}"))
     return None
 
 
-async def apply(server: LanguageServer, session: Session, change: Change) -> bool:
-    """Have the client make the change; what it says against that is shown."""
-    params = types.ApplyWorkspaceEditParams(workspace_edit(change, session.client), change.label)
+async def apply(server: LanguageServer, session: Session, proposal: Proposal) -> bool:
+    """Have the client apply the proposal. Raises `StaleDocument` if the client refuses."""
+    params = types.ApplyWorkspaceEditParams(workspace_edit(proposal, session.client), proposal.label)
     answer = await server.workspace_apply_edit_async(params)
     if not answer.applied:
-        why = answer.failure_reason or "it gave no reason"
-        raise StaleDocument(f"the editor did not make the edit ({why})")
-    warn(server, session, change)
+        reason = answer.failure_reason or "it gave no reason"
+        raise StaleDocument(f"the editor did not make the edit ({reason})")
+    warn(server, session, proposal)
     return True
 
 
-def warn(server: LanguageServer, session: Session, change: Change) -> None:
-    if (said := warning_of(change, session.client)) is not None:
-        server.window_show_message(types.ShowMessageParams(types.MessageType.Warning, said))
+def warn(server: LanguageServer, session: Session, proposal: Proposal) -> None:
+    if (warning := warning_of(proposal, session.client)) is not None:
+        server.window_show_message(types.ShowMessageParams(types.MessageType.Warning, warning))
 
 
-def _current(session: Session, asked: Asked) -> Document:
-    document = session.documents.get(asked.uri)
+def _current(session: Session, request: ActionRequest) -> Document:
+    document = session.documents.get(request.uri)
     if document is None:
         raise StaleDocument("the document is not open any more; open it and ask again")
-    if asked.opening not in (None, session.openings[asked.uri]):
+    if request.opening not in (None, session.openings[request.uri]):
         raise StaleDocument("the document was closed and opened again since this was asked for; ask again")
-    if document.version != asked.version:
+    if document.version != request.version:
         raise StaleDocument("the document has changed since this was asked for; ask again")
     return document
 
 
-async def _change(session: Session, task: Task, document: Document, cancel: CancelToken, watch: _Watch) -> Change:
-    outcome, origins = await work(session, task, document, cancel, watch)
+async def _propose(session: Session, task: Task, document: Document, cancel: CancelToken, watch: _Watch) -> Proposal:
+    outcome, origins = await run_job(session, task, document, cancel, watch)
     return await asyncio.to_thread(_checked, task, outcome, origins)
 
 
-def _checked(task: Task, outcome: Outcome, origins: list[Span]) -> Change:
+def _checked(task: Task, outcome: Outcome, origins: list[Span]) -> Proposal:
     replacements = edit.checked(outcome, edit.minimal(outcome), origins)
     breaks, large = edit.breaks(outcome), edit.is_large(outcome)
-    return Change(task, outcome.document, replacements, outcome.confidence, breaks, large)
+    return Proposal(task, outcome.document, replacements, outcome.confidence, breaks, large)
 
 
-def _note(session: Session, document: Document, task: Task) -> None:
+def _note_fruitless(session: Session, document: Document, task: Task) -> None:
     if task.action is Action.FIX:
         session.note_fruitless(document, task)
 
@@ -138,17 +142,17 @@ class _Watch:
         self,
         server: LanguageServer,
         session: Session,
-        asked: Asked,
+        request: ActionRequest,
         document: Document,
         token: types.ProgressToken | None,
         candidates: int,
     ) -> None:
-        client, self._task = session.client, asked.task
+        client, self._task = session.client, request.task
         self._candidates, self._candidate, self._passage = candidates, -1, 0
-        self._progress = Progress(server, label_of(asked.task.action), token, client.progress)
+        self._progress = Progress(server, label_of(request.task.action), token, client.progress)
         self._drafts: Drafts | None = None
         if client.drafts:
-            self._drafts = Drafts(server.protocol.notify, asked.request, document, client.encoding)
+            self._drafts = Drafts(server.protocol.notify, request.request, document, client.encoding)
 
     def next_candidate(self) -> None:
         self._candidate, self._passage = self._candidate + 1, 0
@@ -163,7 +167,7 @@ class _Watch:
     def on_step(self, passage: Passage) -> Callable[[Step], None] | None:
         if self._drafts is None:
             return None
-        return partial(_passed_on, self._drafts, passage, self._candidate)
+        return partial(_send_draft, self._drafts, passage, self._candidate)
 
     def end(self) -> None:
         self._progress.end()
@@ -171,12 +175,12 @@ class _Watch:
             self._drafts.end()
 
     def _percent(self, passage: Passage) -> int | None:
-        """How much of the text to be looked at lies behind; of a single place nothing is known."""
+        """The share of the task's span before this passage. None for a task at a single place."""
         start, end = self._task.span.start, self._task.span.end
         if self._task.action in (Action.FILL, Action.FIX) or start == end or not passage.gaps:
             return None
         return min(99, max(0, 100 * (passage.gaps[0].origin.start - start) // (end - start)))
 
 
-def _passed_on(drafts: Drafts, passage: Passage, candidate: int, step: Step) -> None:
+def _send_draft(drafts: Drafts, passage: Passage, candidate: int, step: Step) -> None:
     drafts.step(passage, step, candidate)

@@ -1,4 +1,4 @@
-"""A change as LSP says it: a `WorkspaceEdit` in the shape that the client takes. Pure."""
+"""A proposal as an LSP `WorkspaceEdit`, in the form that the client supports. Pure."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ BROKEN = "The result does not parse, though the file did."
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Checked, and small: what `task` makes of `document`. It `breaks` what parsed; `large` asks for a second look."""
+class Proposal:
+    """The checked, minimal result of `task` on `document`.
+
+    `breaks`: the document parsed, and the result does not. `large`: the user should confirm it.
+    """
 
     task: Task
     document: Document
@@ -36,18 +39,18 @@ def label_of(action: Action) -> str:
     return f"dgls: {action.replace('-', ' ')}"
 
 
-def workspace_edit(change: Change, client: Client) -> types.WorkspaceEdit:
-    """All in one, so that one undo takes it back; line breaks are the document's own."""
-    document = change.document
-    places = [(range_of(document, each.span, client.encoding), each.text) for each in change.replacements]
+def workspace_edit(proposal: Proposal, client: Client) -> types.WorkspaceEdit:
+    """One edit for all replacements, so that one undo reverts them. Line breaks are the document's own."""
+    document = proposal.document
+    places = [(range_of(document, each.span, client.encoding), each.text) for each in proposal.replacements]
     if not client.versions_edits:
         return types.WorkspaceEdit(changes={document.uri: [types.TextEdit(place, text) for place, text in places]})
     edits: list[types.TextEdit | types.AnnotatedTextEdit | types.SnippetTextEdit]
     annotations = None
     if client.annotates_edits:
-        said = BROKEN if change.breaks else None
-        annotations = {change.label: types.ChangeAnnotation(change.label, change.large, said)}
-        edits = [types.AnnotatedTextEdit(change.label, place, text) for place, text in places]
+        description = BROKEN if proposal.breaks else None
+        annotations = {proposal.label: types.ChangeAnnotation(proposal.label, proposal.large, description)}
+        edits = [types.AnnotatedTextEdit(proposal.label, place, text) for place, text in places]
     else:
         edits = [types.TextEdit(place, text) for place, text in places]
     versioned = types.OptionalVersionedTextDocumentIdentifier(document.uri, document.version)
@@ -55,7 +58,7 @@ def workspace_edit(change: Change, client: Client) -> types.WorkspaceEdit:
     return types.WorkspaceEdit(document_changes=[edit], change_annotations=annotations)
 
 
-def warning_of(change: Change, client: Client) -> str | None:
-    """What must be said beside the edit, because nobody sees an annotation that asks for nothing."""
-    shown = client.versions_edits and client.annotates_edits and change.large
-    return f"{change.label}: {BROKEN}" if change.breaks and not shown else None
+def warning_of(proposal: Proposal, client: Client) -> str | None:
+    """The warning to show beside the edit: clients show an annotation only if it asks for confirmation."""
+    annotated = client.versions_edits and client.annotates_edits and proposal.large
+    return f"{proposal.label}: {BROKEN}" if proposal.breaks and not annotated else None

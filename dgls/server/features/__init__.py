@@ -1,1 +1,1 @@
-"""One file per LSP feature, or a natural group; each reads as four moves: snapshot, plan, infill, render."""
+"""One module a request or notification of LSP; each registers its own handlers. None imports another."""

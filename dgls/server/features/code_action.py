@@ -1,7 +1,7 @@
-"""textDocument/codeAction and codeAction/resolve: what may be filled, rewritten or fixed at a place.
+"""textDocument/codeAction and codeAction/resolve: what can be filled, rewritten or fixed at a place.
 
-Editors ask on nearly every move of the cursor, so listing looks at the text alone; the work is done once an action is
-chosen. Clients that resolve get the edit then; others get a command (`dgls.act`) that makes it.
+Editors request the list on nearly every move of the cursor, so listing only reads the text. The work starts when the
+user chooses an action. Clients that resolve get the edit then. Others get a command (`dgls.act`) that applies it.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pygls.lsp.server import LanguageServer
 from dgls.change.offer import Diagnosed, Offer, offers
 from dgls.change.task import Action
 from dgls.code.document import Document, Span
-from dgls.server.actions.parameters import Asked, asked_from_data, new_request
-from dgls.server.actions.perform import perform, tell, warn
+from dgls.server.actions.parameters import ActionRequest, new_request, request_from_data
+from dgls.server.actions.perform import perform, report_errors, warn
 from dgls.server.actions.workspace_edit import workspace_edit
 from dgls.server.positions import position_of
 from dgls.server.session import Session
@@ -36,25 +36,25 @@ def register(server: LanguageServer, session: Session) -> None:
         client = session.client
         if document is None or not (client.resolves_actions or client.applies_edits):
             return []
-        only = params.context.only or None  # an empty list is an editor script's way to say nothing
-        found = _offered(session, document, params)
-        at_stub = any(offer.task.action is Action.FILL for offer in found)
-        kinds = [(offer, _kind(offer, at_stub, only)) for offer in found]
+        only = params.context.only or None  # some editor scripts send an empty list
+        offered = _offered(session, document, params)
+        at_stub = any(offer.task.action is Action.FILL for offer in offered)
+        kinds = [(offer, _kind(offer, at_stub, only)) for offer in offered]
         return [
             _render(session, document, offer, kind, params.context.diagnostics)
             for offer, kind in kinds
-            if only is None or any(_holds(wanted, kind) for wanted in only)
+            if only is None or any(_includes(wanted, kind) for wanted in only)
         ]
 
     @server.feature(types.CODE_ACTION_RESOLVE)
     async def resolve(action: types.CodeAction) -> types.CodeAction:
-        asked = asked_from_data(action.data)
-        changes = await tell(server, perform(server, session, [asked]))
-        if changes:
-            action.edit = workspace_edit(changes[0], session.client)
-            warn(server, session, changes[0])
+        request = request_from_data(action.data)
+        proposals = await report_errors(server, perform(server, session, [request]))
+        if proposals:
+            action.edit = workspace_edit(proposals[0], session.client)
+            warn(server, session, proposals[0])
         else:
-            action.data = None  # Eglot resolves what has data and no edit again, and again
+            action.data = None  # Eglot resolves an action with data and no edit again and again
         return action
 
 
@@ -73,15 +73,14 @@ def _offered(session: Session, document: Document, params: types.CodeActionParam
 
 
 def _kind(offer: Offer, at_stub: bool, only: Sequence[types.CodeActionKind | str] | None) -> str:
-    """Editors' light bulbs show no `source` kind unless it is asked for. Who stands on a stub looks at one of those
-    that would all be filled, and is shown that beside it."""
-    if offer.task.action is Action.FILL_ALL and at_stub and not any(_holds(kind, FILL_ALL) for kind in only or ()):
+    """Light bulbs hide `source` actions unless the editor requests them, so at a stub "fill all" is a rewrite."""
+    if offer.task.action is Action.FILL_ALL and at_stub and not any(_includes(kind, FILL_ALL) for kind in only or ()):
         return _REWRITE
     return kind_of(offer.task.action)
 
 
-def _holds(wanted: types.CodeActionKind | str, kind: str) -> bool:
-    """Kinds are a tree: `refactor` holds `refactor.rewrite`, and the empty one all."""
+def _includes(wanted: types.CodeActionKind | str, kind: str) -> bool:
+    """Kinds form a tree: `refactor` includes `refactor.rewrite`, and the empty kind includes all."""
     name = wanted.value if isinstance(wanted, types.CodeActionKind) else wanted
     return not name or kind == name or kind.startswith(name + ".")
 
@@ -91,14 +90,14 @@ def _render(
 ) -> types.CodeAction | types.Command:
     client = session.client
     opening = session.openings[document.uri]
-    data = Asked(new_request(), document.uri, document.version, offer.task, opening).data()
+    data = ActionRequest(new_request(), document.uri, document.version, offer.task, opening).data()
     command = types.Command(offer.title, COMMAND, arguments=[data])
     if not client.actions:
         return command
-    fixes = None
+    fixed = None
     if offer.task.action is Action.FIX:
-        fixes = [each for each in diagnostics if _span(session, document, each.range) == offer.task.span]
-    action = types.CodeAction(offer.title, kind=kind, diagnostics=fixes or None)
+        fixed = [each for each in diagnostics if _span(session, document, each.range) == offer.task.span]
+    action = types.CodeAction(offer.title, kind=kind, diagnostics=fixed or None)
     if client.resolves_actions:
         action.data = data
     else:

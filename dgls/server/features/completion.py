@@ -1,7 +1,8 @@
-"""textDocument/completion: the suggestion at the cursor as an item of the editor's menu, where there is no ghost text.
+"""textDocument/completion: the suggestion at the cursor as an item of the completion menu, for editors without ghost
+text.
 
-A menu that opens as the user types is not asked for by hand, and editors don't tell the two apart: the item is that of
-an automatic inline completion. Nothing keeps the menu waiting: what is not there in time, or fails, is no item.
+Editors don't say whether the user opened the menu or typing did, so the item is always that of an automatic inline
+completion. The menu never waits: a suggestion that is late or fails is left out.
 """
 
 from __future__ import annotations
@@ -20,11 +21,11 @@ from dgls.server.session import Session
 from dgls.suggest.suggestion import Suggestion
 
 MODEL_SHARE = 0.9
-"""Of the deadline. The rest is for what comes before and after: unlike a late suggestion, a late menu is of no use."""
+"""The model's share of the deadline. The rest is for the work before and after it: a late menu is of no use."""
 
 
 def register(server: LanguageServer, session: Session) -> None:
-    """For a client that is known already: what is not offered to it isn't announced, so it never asks in vain."""
+    """Announces the feature only to clients that get items, so call it when the client's capabilities are known."""
     if not _offered(session):
         return
 
@@ -57,11 +58,11 @@ async def _in_time(attempt: Attempt) -> list[Suggestion]:
 
 
 def _render(session: Session, document: Document, suggestion: Suggestion) -> types.CompletionItem:
-    """In the text as it was: editors go back to that before they make the edit.
+    """The item for `document`, the text at the time of the request: editors return to it before they apply the edit.
 
-    They show an item only while its text begins with what stands in its range, so that is the line from its indentation
-    on; and some find the word at the cursor by themselves, so the label begins with that. Line breaks are the
-    document's own: Helix writes an edit as it comes.
+    Editors show an item only while its text begins with the text in its range, so the range starts at the line's
+    indentation. Some look for the word at the cursor, so the label begins with that. Line breaks are the document's
+    own, because Helix does not convert them.
     """
     cursor = suggestion.span.start
     line = document.line_at(cursor)

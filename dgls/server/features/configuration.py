@@ -1,4 +1,4 @@
-"""initialized and didChangeConfiguration: ask the client for the settings, then open the model that they choose."""
+"""initialized and didChangeConfiguration: request the settings from the client, then open the model they choose."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from dgls.server.session import Session
-from dgls.server.settings import SECTION, own_options, told_once
+from dgls.server.settings import SECTION, own_options, warning_about
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 3.0
-"""How long a client may take to answer before its model is opened by what is known; a later answer still counts."""
+"""How long to wait for the client's settings before the model is opened without them. A later answer still counts."""
 
 
 def register(server: LanguageServer, session: Session) -> None:
     def take(options: Mapping[str, Any]) -> None:
         if problems := session.configure("configuration", options):
-            message = types.ShowMessageParams(types.MessageType.Warning, told_once(problems))
+            message = types.ShowMessageParams(types.MessageType.Warning, warning_about(problems))
             server.window_show_message(message)
 
     def answered(answer: asyncio.Future[Any]) -> None:
         if not answer.cancelled() and (error := answer.exception()) is not None:
-            logger.warning("The client did not tell its settings: %s", error)
+            logger.warning("The client did not send its settings: %s", error)
             take({})
         elif not answer.cancelled():
             values = answer.result()
@@ -37,8 +37,8 @@ def register(server: LanguageServer, session: Session) -> None:
         if not session.client.configuration:
             take({})
             return
-        wanted = types.ConfigurationParams(items=[types.ConfigurationItem(section=SECTION)])
-        answer = asyncio.ensure_future(server.workspace_configuration_async(wanted))
+        section = types.ConfigurationParams(items=[types.ConfigurationItem(section=SECTION)])
+        answer = asyncio.ensure_future(server.workspace_configuration_async(section))
         answer.add_done_callback(answered)
         await asyncio.wait({answer}, timeout=PATIENCE_SECONDS)
 

@@ -1,7 +1,7 @@
-"""textDocument/inlineCompletion: a suggestion at the cursor, as the user types or because they asked.
+"""textDocument/inlineCompletion: a suggestion at the cursor, as the user types or on request.
 
-A newer request for a document supersedes the older one, whether or not the client cancels it. What was typed of a
-suggestion is served without the engine. Whatever fails is logged and nothing suggested; a user who asked is told.
+A newer request for a document replaces the older one, even if the client does not cancel it. If the user typed a part
+of the last suggestion, the rest is served without the engine. Errors are logged; an invoked request also shows them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ def register(server: LanguageServer, session: Session) -> None:
         items = [item for item in rendered if item is not None]
         if items and session.client.suggested:
             took = round(1000 * (time.monotonic() - began), 1)
-            server.protocol.notify(SUGGESTED, _told(suggestions[0], took, attempt.steps))
+            server.protocol.notify(SUGGESTED, _figures(suggestions[0], took, attempt.steps))
         return types.InlineCompletionList(items=items)
 
 
-def _told(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
+def _figures(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
     return {
         "uri": suggestion.uri,
         "milliseconds": took,
@@ -53,8 +53,7 @@ def _told(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
 
 
 def _attempt(session: Session, params: types.InlineCompletionParams) -> Attempt | None:
-    """With a completion selected in the editor's menu, the text and the cursor that accepting it would give: what is
-    suggested must go on from there."""
+    """If a completion is selected in the editor's menu, the attempt starts from the text with it accepted."""
     invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
     document = due(session, params.text_document.uri, invoked)
     if document is None:
@@ -71,10 +70,10 @@ def _attempt(session: Session, params: types.InlineCompletionParams) -> Attempt 
 def _render(
     session: Session, then: Document, suggestion: Suggestion, selected: types.SelectedCompletionInfo | None
 ) -> types.InlineCompletionItem | None:
-    """The suggestion as it stands in the text that the editor has now; None where it no longer fits.
+    """The suggestion for the current text of the document; None if it no longer fits.
 
-    The range is empty at the cursor (a longer one hides the text right of it in some editors), save where it takes
-    trailing whitespace or the editor's own selected completion in.
+    The range is empty at the cursor, because some editors hide the text inside a longer one. It is longer only where
+    the suggestion replaces trailing whitespace or the editor's selected completion.
     """
     now = session.documents.get(suggestion.uri)
     if now is None:

@@ -1,4 +1,4 @@
-"""initialize, folders, shutdown: who the client is. No model is touched here: `initialized` opens it."""
+"""initialize, workspace folders, shutdown: reads what the client can do. `initialized` opens the model, not this."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from dgls.server.session import Session
 from dgls.server.settings import SECTION, own_options
 
 CLOSE_SECONDS = 0.2
-"""How long `shutdown` waits for the engine thread: a running step ends sooner, a load can't be stopped anyway."""
+"""How long `shutdown` waits for the engine thread. A running step ends sooner; a load can't be stopped."""
 
 MENU_ONLY = frozenset({"Eglot", "helix"})
-"""Clients without inline completion, by name: some show it and don't declare the capability (Emacs' lsp-mode)."""
+"""Names of clients without inline completion. Others show it without declaring it, such as Emacs' lsp-mode."""
 
 _TAG = types.CodeActionTag.LlmGenerated
 
 
 def register(server: LanguageServer, session: Session, known: Callable[[], None]) -> None:
-    """`known` is called once it is known who the client is, before it is told what the server can do."""
+    """`known` is called when the client's capabilities are known, before the server announces its own."""
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
@@ -71,6 +71,6 @@ def _name(params: types.InitializeParams) -> str:
 
 
 def _wants(notification: str, experimental: object) -> bool:
-    """LSP leaves to us what stands there: `{"dgls": {"draft": true}}`."""
-    own = experimental.get(SECTION) if isinstance(experimental, Mapping) else None
-    return isinstance(own, Mapping) and own.get(notification) is True
+    """`experimental` is free-form; ours is `{"dgls": {"draft": true}}`."""
+    section = experimental.get(SECTION) if isinstance(experimental, Mapping) else None
+    return isinstance(section, Mapping) and section.get(notification) is True

@@ -1,7 +1,7 @@
-"""Tells the client what the server is doing: `dgls/status` on each change, `$/progress` while the model loads.
+"""Sends the client `dgls/status` on each change, and `$/progress` while the model loads.
 
-A model that can't be opened is an error message, too: a client that ignores the rest would just stay quiet. So is,
-once, that memory ran out while a suggestion was made that nobody asked for.
+Also shows an error message if the model can't be opened, for clients that ignore both; and one warning if memory ran
+out for an automatic suggestion.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ STATUS = "dgls/status"
 
 def register(server: LanguageServer, session: Session) -> None:
     progress = LoadProgress(server)
-    failure = ""
+    last_failure = ""
 
-    def tell(status: Status) -> None:
-        nonlocal failure
+    def send(status: Status) -> None:
+        nonlocal last_failure
         server.protocol.notify(STATUS, asdict(status))
         if session.client.progress:
             progress.follow(status)
-        if status.state == "failed" and status.message != failure:  # not at each new try
-            failure = status.message
-            message = f"dgls has no model: {failure}"
+        if status.state == "failed" and status.message != last_failure:  # only once for retries with the same result
+            last_failure = status.message
+            message = f"dgls has no model: {last_failure}"
             server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
 
     def warn(message: str) -> None:
         server.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"dgls: {message}"))
 
-    session.listeners.append(tell)
+    session.listeners.append(send)
     session.host.warners.append(warn)
 
 
 class LoadProgress:
-    """A progress bar from the begin of a load to its end."""
+    """One progress bar for each load."""
 
     def __init__(self, server: LanguageServer) -> None:
         self._server = server
@@ -62,16 +62,16 @@ class LoadProgress:
             self._loaded.set_result(status)
             self._loaded = self._token = None
         elif self._token is not None:
-            far = types.WorkDoneProgressReport(message=status.message, percentage=self._percent)
-            self._server.work_done_progress.report(self._token, far)
+            report = types.WorkDoneProgressReport(message=status.message, percentage=self._percent)
+            self._server.work_done_progress.report(self._token, report)
 
     async def _show(self, status: Status, loaded: asyncio.Future[Status]) -> None:
         token, progress = f"dgls-{uuid4()}", self._server.work_done_progress
         try:
             await progress.create_async(token)
-        except JsonRpcException:  # the client wants none
+        except JsonRpcException:  # the client refuses the bar
             return
-        # Without a percentage from the start clients may ignore later ones.
+        # Clients may ignore later percentages if the first message has none.
         progress.begin(token, types.WorkDoneProgressBegin("dgls", message=status.message, percentage=self._percent))
         if not loaded.done():
             self._token = token

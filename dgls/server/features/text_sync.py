@@ -1,4 +1,4 @@
-"""didOpen, didChange, didClose: the documents follow the editor. Plain functions, so that edits apply in order."""
+"""didOpen, didChange, didClose: keep the documents up to date. Plain functions, so that edits apply in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def register(server: LanguageServer, session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_DID_OPEN)
     def did_open(params: types.DidOpenTextDocumentParams) -> None:
         item = params.text_document
-        session.forget(item.uri)  # a client may open twice, in another language
+        session.forget(item.uri)  # a client may open a document twice, in another language
         session.documents[item.uri] = Document(item.uri, item.version, item.language_id, item.text)
 
     @server.feature(types.TEXT_DOCUMENT_DID_CHANGE)
