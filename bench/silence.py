@@ -1,11 +1,11 @@
-"""How often an automatic suggestion is shown where one is wanted, and how often there is quiet where none is.
+"""How often an automatic suggestion is shown where one is wanted, and nothing is shown where none is wanted.
 
     python bench/silence.py [--held-out 300] [--seed 0]
 
-Over the cases in `fixtures/silence`, with the answer that an author would write in the model's place: the figures are
-of the rules, not of a model. `--held-out` also asks the planner at so many random places of each kind in the
-evaluation's packages: at the end of a line that is cut off (its author went on), and at the end of one that is whole,
-in a file that lacks nothing. The last line is JSON.
+Runs the cases in `fixtures/silence` with the author's answer in place of the model's, so the figures measure the rules
+and not a model. `--held-out N` also plans at N random places of each kind in the evaluation's packages: at the end of a
+line that is cut short (its author wrote more), and at the end of a whole line of a complete file. The last line is
+JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CASES = Path(__file__).parents[1] / "fixtures" / "silence"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """See fixtures/silence/README.md. `infill` is what the model says: the author's answer, where one is wanted."""
+    """See fixtures/silence/README.md. `infill` stands in for the model: the author's answer, if one is wanted."""
 
     name: str
     document: Document
@@ -61,24 +61,24 @@ def read_cases(folder: Path = CASES) -> Iterator[Case]:
 
 def shown(case: Case) -> str | Quiet | Rejection | Excluded:
     """The text that is shown, or why there is none."""
-    why = Exclusion().of_uri(case.document.uri, opened=True)
-    if why is not None:
-        return why
+    excluded = Exclusion().of_uri(case.document.uri, opened=True)
+    if excluded is not None:
+        return excluded
     syntax = parse(case.document, case.offset)
     region = plan(case.document, case.offset, Budget(), syntax, deleted=case.deleted)
     if isinstance(region, Quiet):
         return region
     if case.infill is None:
         return "whatever the model says"
-    found = suggest(case.document, region, case.infill, 1.0, syntax)
-    return found if isinstance(found, Rejection) else found.new_text
+    suggestion = suggest(case.document, region, case.infill, 1.0, syntax)
+    return suggestion if isinstance(suggestion, Rejection) else suggestion.new_text
 
 
 def is_right(case: Case) -> bool:
-    found = shown(case)
-    if isinstance(found, (Quiet, Rejection, Excluded)):
+    text_or_reason = shown(case)
+    if isinstance(text_or_reason, (Quiet, Rejection, Excluded)):
         return not case.wanted
-    return case.wanted and found == case.infill
+    return case.wanted and text_or_reason == case.infill
 
 
 def share(right: Sequence[bool]) -> float:
@@ -117,7 +117,7 @@ def held_out_texts() -> list[str]:
 
 
 def in_literal(document: Document, offset: int) -> bool:
-    """In a comment or string: always quiet, so such places would only flatter the figures."""
+    """In a comment or string the planner is always quiet, so such places would only improve the figures."""
     return plan(document, offset, Budget(), parse(document, offset)) in (Quiet.COMMENT, Quiet.STRING)
 
 

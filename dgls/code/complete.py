@@ -1,8 +1,8 @@
-"""Is the code at the cursor complete? Then nothing is missing there, and a suggestion would only be in the way.
+"""Is the code at the cursor complete? Then a suggestion would only be in the way.
 
-Complete code parses and reads as if its author were done: `total = 1` but not `total = `, `pri` or `f(a, `. A tree
-alone can't tell: a half-typed name parses too, as does code that swallows the statement below. Hence the rules here:
-a word must be known, a statement must be more than a name, and a line that goes on below must go on deeper. Pure.
+Complete code parses and looks finished: `total = 1`, but not `total = `, `pri` or `f(a, `. A tree alone cannot tell: a
+half-typed name parses too, and so does an open expression that takes in the statement below. So a word must be known, a
+statement must be more than a name, and if it continues below the cursor's line, it must be indented deeper there. Pure.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ def is_complete(cursor: Cursor) -> bool:
 
 
 def _in_open_bracket(cursor: Cursor) -> bool:
-    """Before a line's first character: is it a closing bracket, and was its content only just begun?"""
+    """Before a line's first character: is that a closing bracket, with nothing or a comma before the cursor?"""
     before = cursor.document.text[: cursor.offset].rstrip()[-1:]
     return cursor.right.lstrip()[:1] in CLOSERS.values() and (before in CLOSERS or before == ",")
 
 
 def _is_gap(cursor: Cursor) -> bool:
-    """Does the line itself show a place that is still to be filled: an empty bracket, a space typed to go on?"""
+    """Does the line show a place to fill: an empty bracket, a comma before a bracket, a space before more code?"""
     last, first = cursor.left.rstrip()[-1], cursor.right.strip()[:1]
     empty = first == CLOSERS.get(last, last if last in cursor.language.quotes else None)
     after_comma = last == "," and first in CLOSERS.values()
@@ -76,7 +76,7 @@ def _statement(cursor: Cursor) -> Node | None:
 
 
 def _ends_here(cursor: Cursor, syntax: Syntax, statement: Node) -> bool:
-    """Does the statement end with the cursor's line, or does it go on below as its author wants it to?"""
+    """Does the statement end with the cursor's line, or continue below as its author means it?"""
     last = cursor.left[-1]
     if statement.start_byte + len(syntax.code(statement).rstrip().encode("utf-8", "surrogatepass")) <= cursor.byte:
         return last != "="

@@ -273,7 +273,7 @@ LANGUAGES: tuple[Language, ...] = (
         opener=r"[\[{]$",
         indent="  ",
         bodies=_types("document object array"),
-    ),  # no strings: nearly all one types in JSON is in one
+    ),  # no strings, because nearly all code of a JSON file is inside of them
     Language(
         "yaml",
         ("tree_sitter_yaml", "language"),
@@ -319,11 +319,11 @@ FALLBACK = Language(
         hints=_PYTHON_NOTHING,
     ),
 )
-"""Any other language's placeholder may be one."""
+"""A placeholder of any language counts as one here."""
 
 
 def language_of(language_id: str, path: str = "") -> Language:
-    """The entry for an LSP language id, else for the path's extension, else `FALLBACK`."""
+    """The entry with this LSP language id, else the one with the path's extension, else `FALLBACK`."""
     for language in LANGUAGES:
         if language_id == language.id or language_id in language.ids:
             return language
