@@ -1,4 +1,4 @@
-"""An engine's answers, written down."""
+"""Scripted answers of an engine."""
 
 from __future__ import annotations
 

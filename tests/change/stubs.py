@@ -1,4 +1,4 @@
-"""The cases in fixtures/stubs, and a model that says what it is told to."""
+"""The cases in fixtures/stubs, and a model with scripted answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGE = Room(canvas_tokens=255, before_tokens=96, after_tokens=64, hole_tokens=9
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """See fixtures/stubs/README.md. `offset` is the cursor's, if there is one."""
+    """See fixtures/stubs/README.md. `offset` is the cursor's, or None."""
 
     name: str
     document: Document
@@ -44,7 +44,7 @@ def read_cases() -> Iterator[Case]:
 
 
 class Script:
-    """Answers for the model: one text a hole, in turn; the last again where there are no more."""
+    """The model's answers: one text a hole, in turn; the last one repeats."""
 
     def __init__(self, fills: Sequence[str], confidence: float = 0.5) -> None:
         self._fills = list(fills)

@@ -1,4 +1,4 @@
-"""Rewriting, refining and fixing, case by case: see fixtures/change/README.md."""
+"""Rewriting, refining and fixing: the cases of fixtures/change/README.md."""
 
 import re
 import tomllib
@@ -70,31 +70,33 @@ def run(place: Place, case: dict[str, Any]) -> tuple[list[Passage], Outcome]:
 
 
 @pytest.mark.parametrize(("language", "case"), CASES)
-def test_a_case(language: str, case: dict[str, Any]) -> None:
+def test_action_case_equals_fixture(language: str, case: dict[str, Any]) -> None:
     place = place_of(language, case)
-    shown(place, case)
+    check_offers(place, case)
     if "nothing" in case:
         with pytest.raises(NothingToDo, match=case["nothing"]):
             run(place, case)
     elif "action" in case:
         passages, outcome = run(place, case)
-        asked(place, passages, case)
-        made(place, outcome, [gap.origin for each in passages for gap in each.gaps], case)
+        check_passages(place, passages, case)
+        check_outcome(place, outcome, [gap.origin for each in passages for gap in each.gaps], case)
 
 
-def shown(place: Place, case: dict[str, Any]) -> None:
+def check_offers(place: Place, case: dict[str, Any]) -> None:
     diagnosed = [Diagnosed(place.span, case["message"])] if "message" in case else []
     titles = [offer.title for offer in offers(place.document, place.span, place.syntax, diagnosed, instructions=True)]
     assert set(case.get("offers", [])) <= set(titles)
     assert not set(case.get("withheld", [])) & set(titles)
 
 
-def asked(place: Place, passages: list[Passage], case: dict[str, Any]) -> None:
+def check_passages(place: Place, passages: list[Passage], case: dict[str, Any]) -> None:
     selected = place.document.text[place.span.start : place.span.end].strip()
     holes = [[each.document.text[gap.span.start : gap.span.end] for gap in each.gaps] for each in passages]
     assert holes == [[with_breaks(hole, case) for hole in canvas] for canvas in case.get("holes", [[selected]])]
     requests = [each.request("", Limits(), seed=0) for each in passages]
-    assert all(last != following for last, following in pairwise(requests)), "it would be answered the same"
+    assert all(last != following for last, following in pairwise(requests)), (
+        "a repeated request would get the same answer"
+    )
     if "strengths" in case:
         assert [each.gaps[0].hole.start.strength for each in passages] == case["strengths"]
     for each, (before, after) in zip(passages, case.get("pinned", []), strict=False):
@@ -105,7 +107,7 @@ def asked(place: Place, passages: list[Passage], case: dict[str, Any]) -> None:
         assert pinned_after or not after
 
 
-def made(place: Place, outcome: Outcome, origins: list[Span], case: dict[str, Any]) -> None:
+def check_outcome(place: Place, outcome: Outcome, origins: list[Span], case: dict[str, Any]) -> None:
     text = place.document.text
     changes = checked(outcome, minimal(outcome), origins)
     if case.get("unchanged"):

@@ -1,4 +1,4 @@
-"""What is too long for one canvas: that planning it costs no more the longer it is."""
+"""Planning text that is too long for one canvas takes no more time the longer the text is."""
 
 from dgls.change.offer import start
 from dgls.change.passage import LONGEST_TOKEN, Passage, Room, carry_out
@@ -8,7 +8,7 @@ from dgls_engine.types import Infill
 from tests.change.scripted import infill_of
 
 
-def test_of_a_very_long_line_no_more_is_counted_than_a_canvas_could_hold() -> None:
+def test_canvases_very_long_line_counts_one_canvas_of_text() -> None:
     longest = 0
 
     def count(text: str) -> int:

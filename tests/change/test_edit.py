@@ -1,4 +1,4 @@
-"""The last checks before an edit is sent."""
+"""The checks before an edit is sent."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def outcome(*replacements: Replacement, document: Document = DOCUMENT) -> Outcom
     return Outcome(document, replacements, 1.0)
 
 
-def test_an_edit_inside_its_gap_passes() -> None:
+def test_checked_edit_inside_gap_is_returned() -> None:
     done = outcome(Replacement(B, "b = 2"))
     assert checked(done, minimal(done), [B]) == minimal(done)
     assert checked(outcome(), (), []) == ()
@@ -32,12 +32,12 @@ def test_an_edit_inside_its_gap_passes() -> None:
         ([Replacement(B, "b = 2")], [], "outside the gaps"),
     ],
 )
-def test_a_wrong_edit_is_refused(changes: list[Replacement], origins: list[Span], why: str) -> None:
+def test_checked_edit_outside_gap_raises(changes: list[Replacement], origins: list[Span], why: str) -> None:
     with pytest.raises(WrongEdit, match=why):
         checked(outcome(*changes[:1]), changes, origins)
 
 
-def test_an_edit_that_makes_something_else_is_refused() -> None:
+def test_checked_edit_of_other_text_raises() -> None:
     with pytest.raises(WrongEdit, match="do not make the outcome"):
         checked(outcome(Replacement(B, "b = 2")), [Replacement(B, "b = 3")], [B])
 
@@ -51,8 +51,8 @@ def line_of(document: Document, line: int, text: str) -> Replacement:
 
 
 @pytest.mark.parametrize("language", ["python", "javascript"])
-def test_breaks_wherever_it_is(language: str) -> None:
-    """Near each other or far apart, in the first change or the last."""
+def test_breaks_first_or_last_of_changes_is_true(language: str) -> None:
+    """Whether the changes are near each other or far apart."""
     document = Document("file:///a", 1, language, long(2000).text)
     for lines in ([3, 4], [3, 900], [3, 1990]):
         sound = [line_of(document, line, "f(1)") for line in lines]
@@ -62,13 +62,13 @@ def test_breaks_wherever_it_is(language: str) -> None:
             assert breaks(outcome(*changes, document=document))
 
 
-def test_one_change_may_open_what_another_closes() -> None:
+def test_breaks_bracket_opened_and_closed_by_two_changes_is_false() -> None:
     document = long(100)
     assert not breaks(outcome(line_of(document, 3, "f(["), line_of(document, 4, "1])"), document=document))
     assert not breaks(outcome(line_of(document, 3, "if x:"), line_of(document, 4, "    pass"), document=document))
 
 
-def test_an_edit_is_large_where_no_screen_shows_it() -> None:
+def test_is_large_change_over_one_screen_is_true() -> None:
     document = long(200)
     near = [line_of(document, 10, "x = 1"), line_of(document, 10 + SCREEN_LINES - 1, "x = 2")]
     far = [line_of(document, 10, "x = 1"), line_of(document, 10 + SCREEN_LINES, "x = 2")]
@@ -78,7 +78,7 @@ def test_an_edit_is_large_where_no_screen_shows_it() -> None:
     assert not is_large(outcome(document=document))
 
 
-def test_a_change_of_two_lines_in_a_long_replacement_is_small() -> None:
+def test_is_large_two_changed_lines_in_long_replacement_is_false() -> None:
     document = long(200)
     text = document.text.replace("a50 = 50\n", "a50 = 51\n").replace("a52 = 52\n", "")
     done = outcome(Replacement(Span(0, len(document.text)), text), document=document)

@@ -1,4 +1,4 @@
-"""Stubs filled with what a model is told to say, case by case, and the laws of it for any functions and fills."""
+"""Filling stubs from scripted answers: the cases of fixtures/stubs, and laws for any functions and fills."""
 
 from dataclasses import replace
 
@@ -28,7 +28,7 @@ def job(document: Document, offset: int | None, room: Room) -> Job:
 
 @pytest.mark.parametrize("room", [SMALL, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case(case: Case, room: Room) -> None:
+def test_fill_case_equals_fixture(case: Case, room: Room) -> None:
     script = Script(case.fills)
     if not case.replaces:
         with pytest.raises(NothingToDo, match=r"no stub|no function"):
@@ -43,13 +43,13 @@ def test_a_case(case: Case, room: Room) -> None:
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.replaces], ids=lambda case: case.name)
-def test_what_parsed_still_parses(case: Case) -> None:
+def test_fixtures_result_of_parsing_file_parses(case: Case) -> None:
     before, after = parse_all(case.document), parse_all(replace(case.document, text=case.result, _starts=[]))
     if before is not None and after is not None and not before.tree.root_node.has_error:
         assert not after.tree.root_node.has_error
 
 
-def test_without_a_tree_a_stub_is_filled_all_the_same() -> None:
+def test_fill_language_without_tree_fills_stub() -> None:
     document = functions(2)
     task = Task(Action.FILL, Span(5, 5))
     outcome = carry_out(start(task, document, LARGE, None), Script(["return x"]))
@@ -65,8 +65,8 @@ def test_without_a_tree_a_stub_is_filled_all_the_same() -> None:
     ],
     ids=["sound", "sound but for its end", "broken"],
 )
-def test_a_fill_is_cut_before_what_breaks_the_file(fill: str, one: str, all_of_them: str) -> None:
-    """Of many stubs one that each line of its fill would break stays; who asked for one gets it, and is told."""
+def test_fill_that_breaks_file_is_cut_before_it(fill: str, one: str, all_of_them: str) -> None:
+    """If even the first line breaks the file, a single stub is filled all the same; among many, the stub stays."""
     document = functions(2)
     for offset, first in ((5, one), (None, all_of_them)):
         outcome = carry_out(job(document, offset, LARGE), Script([fill, "return x"]))
@@ -76,7 +76,7 @@ def test_a_fill_is_cut_before_what_breaks_the_file(fill: str, one: str, all_of_t
 
 
 def tokens(passage: Passage, room: Room) -> int:
-    """In the canvas, holes and all."""
+    """The tokens of the canvas, including its holes."""
     segments = passage.request("", Limits(), 0).segments
     return sum(room.count(part.text) if isinstance(part, Pinned) else part.max_tokens for part in segments)
 
@@ -86,14 +86,14 @@ def functions(count: int, lines: int = 0) -> Document:
     return Document("file:///a.py", 1, "python", text)
 
 
-def test_one_hole_is_as_long_as_there_is_room() -> None:
+def test_packed_single_stub_gets_all_room() -> None:
     script = Script(["return x"])
     carry_out(job(functions(1), None, SMALL), script)
     carry_out(job(functions(1), None, LARGE), script)
     assert [passage.gaps[0].hole.max_tokens for passage in script.passages] == [39, 64]
 
 
-def test_as_many_as_fit_are_filled_together() -> None:
+def test_packed_stubs_share_canvases_while_they_fit() -> None:
     script = Script(["return x"])
     outcome = carry_out(job(functions(9), None, SMALL), script)
     sizes = [len(passage.gaps) for passage in script.passages]
@@ -107,13 +107,13 @@ def test_as_many_as_fit_are_filled_together() -> None:
         assert passage.canvas.start <= signature
 
 
-def test_those_far_away_have_a_canvas_of_their_own() -> None:
+def test_packed_distant_stub_gets_own_canvas() -> None:
     script = Script(["return x"])
     carry_out(job(functions(3, lines=200), None, LARGE), script)
     assert [len(passage.gaps) for passage in script.passages] == [1, 1, 1]
 
 
-def test_later_canvases_see_the_earlier_fills_and_know_where_they_were() -> None:
+def test_filled_later_canvas_sees_earlier_fills() -> None:
     script = Script([f"return {number}" for number in range(9)])
     document = functions(9)
     carry_out(job(document, None, SMALL), script)
@@ -127,14 +127,14 @@ def test_later_canvases_see_the_earlier_fills_and_know_where_they_were() -> None
             seen += 1
 
 
-def test_what_a_replaced_comment_says_is_shown() -> None:
+def test_filled_todo_comment_is_in_prompt() -> None:
     script = Script(["return x"])
     text = "def f(x):\n    pass  # TODO: add one\n"
     carry_out(job(Document("file:///a.py", 1, "python", text), None, LARGE), script)
     assert script.passages[0].current == "pass  # TODO: add one"
 
 
-def test_nothing_usable_leaves_the_document_as_it_was() -> None:
+def test_filled_unusable_infill_leaves_document_unchanged() -> None:
     outcome = carry_out(job(functions(2), None, LARGE), Script(["  \n", "# TODO"]))
     assert (outcome.replacements, outcome.confidence) == ((), None)
 
@@ -155,7 +155,7 @@ BODIES = {
 
 @st.composite
 def programs(draw: st.DrawFn) -> Document:
-    """Functions one after the other, some of them without code."""
+    """Several functions, some of them without code."""
     language = draw(st.sampled_from(sorted(HEADERS)))
     newline, indent = draw(st.sampled_from(["\n", "\r\n"])), draw(st.sampled_from(["    ", "  ", "\t"]))
     opens, closes = HEADERS[language]
@@ -178,7 +178,7 @@ FILLS = st.lists(
 
 @settings(max_examples=200)
 @given(programs(), st.lists(FILLS, min_size=1, max_size=6), st.sampled_from([SMALL, LARGE]))
-def test_nothing_outside_the_holes_changes(document: Document, fills: list[str], room: Room) -> None:
+def test_filled_any_functions_change_only_holes(document: Document, fills: list[str], room: Room) -> None:
     stubs = stubs_in(document)
     if not stubs:
         return

@@ -1,4 +1,4 @@
-"""What holds of every rewriting, refining and fixing: whatever the text, the selection, the room and the answers."""
+"""Laws of rewriting, refining and fixing, for any text, selection, room and answers."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ class Run:
 
     @property
     def origins(self) -> list[Span]:
-        """Once each: there may have been several attempts."""
+        """Each gap once, even after several attempts."""
         return list(dict.fromkeys(gap.origin for each in self.passages for gap in each.gaps))
 
 
 def run(language: str, text: str, task: Task, room: Room, fills: list[str]) -> Run | None:
-    """With an answer for each hole, taken in turn; every third one gives back what stood there."""
+    """Answer the holes with `fills` in turn; every third hole gets its old text back."""
     document = Document("untitled:1", 1, language, text)
     passages: list[Passage] = []
 
     def infill(passage: Passage) -> Infill:
-        assert len(passages) <= len(text) * 3, "no end"
+        assert len(passages) <= len(text) * 3, "the job does not end"
         passages.append(passage)
         number = sum(len(each.gaps) for each in passages)
         old = passage.document.text
@@ -92,7 +92,7 @@ def run(language: str, text: str, task: Task, room: Room, fills: list[str]) -> R
 
 @st.composite
 def runs(draw: st.DrawFn) -> Run:
-    """Of an action that something can be done for: blank selections are `test_selection`'s affair."""
+    """Runs of a task that has something to do."""
     text = draw(TEXT)
     assume(text.strip())
     offset = st.integers(0, len(text)) | st.sampled_from([0, len(text)])
@@ -112,8 +112,8 @@ def runs(draw: st.DrawFn) -> Run:
 
 @settings(max_examples=150)
 @given(runs())
-def test_nothing_changes_outside_the_gaps(done: Run) -> None:
-    """By position, and not as `checked` compares it."""
+def test_outcome_any_task_changes_only_gaps(done: Run) -> None:
+    """Compares by position, unlike `checked`."""
     text, changes = done.document.text, checked(done.outcome, minimal(done.outcome), done.origins)
     new = applied(done.document, changes).text
     grown = [0] * len(done.origins)
@@ -128,7 +128,7 @@ def test_nothing_changes_outside_the_gaps(done: Run) -> None:
 
 @settings(max_examples=150)
 @given(runs())
-def test_kept_lines_stay_in_place(done: Run) -> None:
+def test_outcome_kept_lines_stay_in_order(done: Run) -> None:
     document, replacements = done.document, done.outcome.replacements
     new = applied(document, replacements)
     for line in done.task.keep:
@@ -141,7 +141,7 @@ def test_kept_lines_stay_in_place(done: Run) -> None:
 
 @settings(max_examples=150)
 @given(runs())
-def test_the_selection_is_covered_once(done: Run) -> None:
+def test_gaps_any_task_cover_selection_once(done: Run) -> None:
     assert all(left.end <= right.start for left, right in pairwise(done.origins))
     assert all(origin.start < origin.end for origin in done.origins)
     document, text, task = done.document, done.document.text, done.task
@@ -156,8 +156,8 @@ def test_the_selection_is_covered_once(done: Run) -> None:
 
 @settings(max_examples=150)
 @given(runs())
-def test_outside_of_the_selection_only_blanks_change(done: Run) -> None:
-    """A fix has its statement instead of a selection."""
+def test_outcome_outside_selection_changes_only_blanks(done: Run) -> None:
+    """Except for a fix, which changes its statement."""
     assume(done.task.action is not Action.FIX)
     text, selected = done.document.text, done.task.span
     for each in done.outcome.replacements:
@@ -167,13 +167,13 @@ def test_outside_of_the_selection_only_blanks_change(done: Run) -> None:
 
 @settings(max_examples=150)
 @given(runs())
-def test_only_what_is_written_anew_breaks_code(done: Run) -> None:
+def test_breaks_without_rewrite_is_false(done: Run) -> None:
     assert done.task.action is Action.REWRITE or len(done.origins) > 1 or not breaks(done.outcome)
 
 
 @settings(max_examples=150)
 @given(runs())
-def test_passages_are_well_formed(done: Run) -> None:
+def test_passages_any_task_are_well_formed(done: Run) -> None:
     text, room = done.document.text, done.room
     for passage in done.passages:
         new, canvas, gaps = passage.document.text, passage.canvas, passage.gaps
@@ -194,7 +194,7 @@ def test_passages_are_well_formed(done: Run) -> None:
 
 
 @given(runs())
-def test_what_comes_back_as_it_was_is_no_edit(done: Run) -> None:
+def test_outcome_infill_of_old_text_is_empty(done: Run) -> None:
     def infill(passage: Passage) -> Infill:
         return infill_of(*(passage.document.text[gap.span.start : gap.span.end] for gap in passage.gaps))
 
@@ -204,7 +204,7 @@ def test_what_comes_back_as_it_was_is_no_edit(done: Run) -> None:
 
 @settings(max_examples=150)
 @given(runs())
-def test_the_smallest_edit_is_the_same_edit(done: Run) -> None:
+def test_minimal_any_outcome_makes_same_text(done: Run) -> None:
     text, changes = done.document.text, minimal(done.outcome)
     assert applied(done.document, changes) == applied(done.document, done.outcome.replacements)
     assert all(text[each.span.start : each.span.end] != each.text for each in changes)
@@ -213,8 +213,7 @@ def test_the_smallest_edit_is_the_same_edit(done: Run) -> None:
 
 
 @given(LANGUAGES, TEXT, st.tuples(OFFSETS, OFFSETS), st.booleans())
-def test_offers_are_made_anywhere(language: str, text: str, ends: tuple[int, int], instructions: bool) -> None:
-    """And what is offered can be begun."""
+def test_offers_any_place_can_be_started(language: str, text: str, ends: tuple[int, int], instructions: bool) -> None:
     document = Document("untitled:1", 1, language, text)
     first, last = (min(end, len(text)) for end in sorted(ends))
     span = Span(first, last)

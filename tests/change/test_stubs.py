@@ -1,4 +1,4 @@
-"""What is a stub and what is none, case by case, and its laws for any text. See fixtures/stubs/README.md."""
+"""Which functions are stubs: the cases of fixtures/stubs/README.md, and laws for any text."""
 
 from itertools import pairwise
 
@@ -18,35 +18,35 @@ IDS = [language.id for language in LANGUAGES]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_case(case: Case) -> None:
+def test_stubs_case_equals_fixture(case: Case) -> None:
     document = case.document
     if case.offset is None:
-        found = stubs_in(document)
+        stubs = stubs_in(document)
     else:
         stub = stub_at(document, case.offset, parse(document, case.offset))
-        found = () if stub is None else (stub,)
-    assert tuple(document.text[stub.span.start : stub.span.end].strip() for stub in found) == case.replaces
+        stubs = () if stub is None else (stub,)
+    assert tuple(document.text[stub.span.start : stub.span.end].strip() for stub in stubs) == case.replaces
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.offset is None], ids=lambda case: case.name)
-def test_a_look_at_the_text_misses_no_stub(case: Case) -> None:
+def test_hints_at_stubs_case_with_stubs_is_true(case: Case) -> None:
     if case.replaces:
         assert may_hold_stubs(case.document)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_a_tree_at_hand_spares_the_parsing_alone(case: Case) -> None:
+def test_stubs_in_given_tree_equals_own_parse(case: Case) -> None:
     syntax = parse(case.document, len(case.document.text) // 2)
     assert stubs_in(case.document, syntax) == stubs_in(case.document)
     assert may_hold_stubs(case.document, syntax) == may_hold_stubs(case.document)
 
 
-def test_the_cases_are_many() -> None:
+def test_fixtures_stubs_cover_languages() -> None:
     assert len(CASES) >= 30
     assert len({case.document.language for case in CASES}) >= 8
 
 
-def test_a_look_at_the_text_spares_most_files_the_offer() -> None:
+def test_may_hold_stubs_complete_code_is_false() -> None:
     text = (
         'class A(B):\n    """Doc."""\n\n    x = {}\n\n    def f(self):\n        """Doc."""\n        # TODO: be fast\n'
     )
@@ -57,7 +57,7 @@ def test_a_look_at_the_text_spares_most_files_the_offer() -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_all_stubs_of_a_file_are_stubs_at_the_cursor(case: Case) -> None:
+def test_stub_at_each_of_stubs_in_equals_it(case: Case) -> None:
     for stub in stubs_in(case.document):
         at = stub.span.start
         assert stub_at(case.document, at, parse(case.document, at)) == stub
@@ -86,13 +86,13 @@ TEXTS = st.text(ALPHABET, max_size=40) | st.lists(st.sampled_from(WORDS), max_si
 
 @settings(max_examples=400)
 @given(TEXTS, st.sampled_from([*IDS, "zig", "javascriptreact"]), st.integers(-1, 80))
-def test_any_text(text: str, language: str, offset: int) -> None:
+def test_stubs_any_text_lie_inside_document(text: str, language: str, offset: int) -> None:
     document = Document("untitled:1", 1, language, text)
-    found = stubs_in(document)
-    for stub in found:
+    stubs = stubs_in(document)
+    for stub in stubs:
         assert 0 <= stub.start <= stub.span.start <= stub.span.end <= len(text)
         assert not (stub.lead + stub.tail).strip()
-    assert all(before.span.end <= after.span.start for before, after in pairwise(found))
+    assert all(before.span.end <= after.span.start for before, after in pairwise(stubs))
     at = stub_at(document, offset, parse(document, min(max(0, offset), len(text))))
     if at is not None:
         assert 0 <= at.span.start <= at.span.end <= len(text)

@@ -1,6 +1,6 @@
-"""Stubs where there is no tree: a placeholder is all that a body has, as lines and indentation tell.
+"""Find stubs without a syntax tree, by lines and indentation: bodies of nothing but placeholders and comments.
 
-Without a tree nobody can tell an empty body from an empty list, so a body needs at least a placeholder. Pure.
+A stub needs at least one placeholder here, because an empty body looks like an empty list. Pure.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from dgls.code.languages import Language
 
 
 def bare_stub_at(document: Document, language: Language, offset: int) -> Stub | None:
-    """The stub on the cursor's line, or right below it, if that is where a body begins."""
+    """The stub on the cursor's line, or in the body that begins right below it."""
     line = document.line_at(offset)
-    found = _stub(document, language, line)
+    stub = _stub(document, language, line)
     below = line_below(document, line)
-    if found is None and below is not None and opens_body(document.line_text(line), language):
-        found = _stub(document, language, below)
-    return found
+    if stub is None and below is not None and opens_body(document.line_text(line), language):
+        stub = _stub(document, language, below)
+    return stub
 
 
 def bare_stubs_in(document: Document, language: Language) -> Iterator[Stub]:
-    """Only where a placeholder says that code is missing."""
+    """The stubs whose placeholders say that code is missing."""
     line = 0
     while line < document.line_count:
-        found = _stub(document, language, line) if _says_so(document.line_text(line), language) else None
-        if found is not None:
-            yield found
-            line = document.line_at(found.span.end)
+        stub = _stub(document, language, line) if _says_so(document.line_text(line), language) else None
+        if stub is not None:
+            yield stub
+            line = document.line_at(stub.span.end)
         line += 1
 
 
 def _stub(document: Document, language: Language, line: int) -> Stub | None:
-    """The body that `line` is in, if it has nothing but placeholders and comments."""
+    """The stub around `line`: a body of nothing but placeholders and comments."""
     indent = indentation(document.line_text(line))
     if not document.line_text(line).strip():
         return None

@@ -1,4 +1,4 @@
-"""What a function's body is made of: the docstring and comments, placeholders, or code. Read off the tree; pure."""
+"""Sort the contents of a function's body into placeholders, docstring and comments, or code. From the tree; pure."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ _HEADS = ("parameters", "name")  # fields after which a body without brackets be
 
 @dataclass(slots=True)
 class Body:
-    """A body without code. `start` and the spans count the document's code points.
+    """A body without code. `start` and the spans are offsets in the document.
 
-    `header` is the signature's text. `todo`: a comment says TODO; `refuses`: a statement says that it is not written
-    yet; `explained`: another comment may say why there is nothing. `expression`: the body is no more than one.
+    `header` is the signature's text. The placeholders are `gone`; docstring and comments are `kept`. `todo`: a comment
+    says TODO. `refuses`: a statement says that code is missing. `explained`: another comment may say why there is no
+    code. `expression`: the body is a single expression.
     """
 
     header: str
@@ -44,37 +45,37 @@ class Body:
 
 
 def body_of(document: Document, syntax: Syntax, owner: Node) -> Body | None:
-    """The body of a function, or of whatever else has one. None if there is code in it, or no body."""
+    """The body of a function or of another node that has one. None if it holds code, or there is no body."""
     bounds = _bounds(syntax, owner)
     if bounds is None:
         return None
     opened, closed = bounds
-    found = _sorted_out(syntax, owner, opened, owner.end_byte if closed is None else closed)
-    if found is None:
+    nodes = _sorted(syntax, owner, opened, owner.end_byte if closed is None else closed)
+    if nodes is None:
         return None
     header = syntax.source[owner.start_byte : opened].decode("utf-8", "surrogatepass")
     start = syntax.offset(owner.start_byte)
     body = Body(header, start, start + len(header), None if closed is None else syntax.offset(closed))
-    for node, gone in found:
+    for node, gone in nodes:
         at = syntax.offset(node.start_byte)
         code = syntax.code(node).rstrip()
         _take(body, syntax.language, Span(at, at + len(code)), code, gone)
-    held = owner.child_by_field_name("body")
-    body.expression = held is not None and held.type == _EXPRESSION
+    child = owner.child_by_field_name("body")
+    body.expression = child is not None and child.type == _EXPRESSION
     if closed is None:
         _take_lines_below(body, document, syntax)
     return body
 
 
 def _bounds(syntax: Syntax, owner: Node) -> tuple[int, int | None] | None:
-    """Where a body begins and ends, in bytes; no end in a language where indentation alone ends one."""
+    """The start and end of a body, in bytes. No end in a language where indentation ends a body."""
     if syntax.language.offside:
         colon = next((child for child in reversed(owner.children) if child.type == ":"), None)
         return None if colon is None or colon.is_missing else (colon.end_byte, None)
-    held = owner.child_by_field_name("body")
-    if held is not None and held.type == _EXPRESSION and not held.has_error:
-        return held.children[0].end_byte, held.end_byte
-    for node in (held, owner):
+    child = owner.child_by_field_name("body")
+    if child is not None and child.type == _EXPRESSION and not child.has_error:
+        return child.children[0].end_byte, child.end_byte
+    for node in (child, owner):
         if node is not None and len(node.children) >= 2:
             first, last = node.children[0], node.children[-1]
             if first.type == "{" and last.type == "}" and not last.is_missing:
@@ -86,30 +87,30 @@ def _bounds(syntax: Syntax, owner: Node) -> tuple[int, int | None] | None:
     return None if head is None or last.start_byte < head.end_byte else (head.end_byte, last.start_byte)
 
 
-def _sorted_out(syntax: Syntax, owner: Node, start: int, end: int) -> list[tuple[Node, bool]] | None:
-    """The nodes inside, and whether they are placeholders; the rest is kept. None: there is code among them."""
+def _sorted(syntax: Syntax, owner: Node, start: int, end: int) -> list[tuple[Node, bool]] | None:
+    """The nodes between `start` and `end`, and whether each is a placeholder. None if there is code among them."""
     language = syntax.language
-    found: list[tuple[Node, bool]] = []
-    values = spoken = False  # a value is a placeholder only where something says that code is missing
+    nodes: list[tuple[Node, bool]] = []
+    values = missing = False  # a value is a placeholder only if something else says that code is missing
     for node in _nodes(owner, start, end):
         comment = node.type in language.comments
         code = syntax.code(node)
         if node.has_error and "\n" in code:
-            return None  # what is unfinished took more of the text than its own
+            return None  # unfinished code swallowed some of the text below
         if comment:
-            spoken = spoken or says_todo(code)
-            found.append((node, says_todo(code) and not says_what(code)))
+            missing = missing or says_todo(code)
+            nodes.append((node, says_todo(code) and not says_what(code)))
         elif does_nothing(code, language) or refuses(code, language):
-            spoken = spoken or refuses(code, language)
-            found.append((node, True))
-        elif language.offside and _is_docstring(node) and all(not gone for _, gone in found):
-            found.append((node, False))
+            missing = missing or refuses(code, language)
+            nodes.append((node, True))
+        elif language.offside and _is_docstring(node) and all(not gone for _, gone in nodes):
+            nodes.append((node, False))
         elif is_value(code, language):
             values = True
-            found.append((node, True))
+            nodes.append((node, True))
         else:
             return None
-    return found if spoken or not values else None
+    return nodes if missing or not values else None
 
 
 def _nodes(node: Node, start: int, end: int) -> Iterator[Node]:
@@ -134,7 +135,7 @@ def _take(body: Body, language: Language, span: Span, code: str, gone: bool) -> 
 
 
 def _take_lines_below(body: Body, document: Document, syntax: Syntax) -> None:
-    """Comments below the last statement belong to the body if they are as deep; the tree leaves them outside."""
+    """Add comments below the last statement that are indented like the body: the tree leaves them outside."""
     taken = [*body.gone, *body.kept]
     line = document.line_at(max([body.opened, *(span.end for span in taken)])) + 1
     outer = width(indentation(document.line_text(document.line_at(body.start))))

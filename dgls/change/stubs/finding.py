@@ -1,9 +1,9 @@
-"""Which functions of a document are stubs, and where the code goes that they lack.
+"""Find the stubs in a document, and the place for their code.
 
-A stub's signature, docstring, and comments that say what is to be done stay; its placeholders give way to the hole.
-`stub_at` serves people who point at a place, and takes more for a stub than `stubs_in`, which goes through a file
-and leaves alone whatever may be empty on purpose. With a grammar the tree decides, without one lines and
-indentation (`dgls.change.stubs.bare`). Pure; runs on any thread.
+The hole replaces a stub's placeholders. Its signature, its docstring and comments that describe the code stay.
+`stub_at` is for a place that the user points at; it accepts more than `stubs_in`, which searches a file and skips
+bodies that may be empty on purpose. Uses the syntax tree, or lines and indentation if there is no grammar
+(`dgls.change.stubs.bare`). Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ from dgls.code.indentation import indentation, line_above, width
 from dgls.code.languages import Language, language_of
 from dgls.code.syntax import Syntax, grammar_of, parse_all
 
-_SHORT = 15_000  # characters, some 400 lines; that many are parsed in two milliseconds
+_SHORT = 15_000  # characters, about 400 lines: two milliseconds to parse
 _ABSTRACT = re.compile(r"@(?:[\w.]+\.)?(?:overload|abstract\w*|singledispatch\w*|group|callback)\b")
 _ABSTRACT_BASES = re.compile(r"\b(?:Protocol|ABC|ABCMeta|Interface)\b")
 _INTERFACES = frozenset({"interface_declaration", "trait_item"})
 _CONSTRUCTS = re.compile(r"\b(?:__init__|__new__|constructor|initialize|__construct)\b")
 _CONSTRUCTORS = frozenset({"constructor_declaration", "compact_constructor_declaration", "destructor_declaration"})
 _ARGUMENTS = re.compile(r"\(\s*(?:(?:self|cls|void)\b\s*,?)?\s*([^)]*)\)(\s*(?:noexcept\s*)?:\s*\w)?")
-_WHATEVER = re.compile(r"\*{1,2}\w+(?:\s*:\s*\w+)?\s*,?")  # whatever is given is meant to be dropped
+_WHATEVER = re.compile(r"\*{1,2}\w+(?:\s*:\s*\w+)?\s*,?")  # drops all arguments on purpose
 _DERIVES = re.compile(r"class\s+\w+([^\r\n{]*)")
 _FOR_OTHERS = re.compile(
     r"\b(?:sub-?class|child class|overrid|must (?:be )?(?:implement|define|provide))", re.IGNORECASE
@@ -42,10 +42,10 @@ _EMPTY_BY_NAME = re.compile(r"\b_*(?:no_?op|nop|do_?nothing|ignore|dummy)\w*\s*\
 
 
 def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | None:
-    """The innermost stub around `offset`, be it on the signature, in the docstring or in the body.
+    """The innermost stub around `offset`, on its signature, in its docstring or in its body.
 
-    Whatever has a body counts, not functions alone; so does a comment that says TODO on the line at `offset`: the hole
-    is below it. `syntax` is the tree around `offset`, or None.
+    Not only functions count, but everything with a body, and also a comment that says TODO on the line at `offset`: the
+    hole is below it. `syntax` is the tree around `offset`, or None.
     """
     language = language_of(document.language, document.uri)
     if declares_only(document.uri):
@@ -62,10 +62,9 @@ def stub_at(document: Document, offset: int, syntax: Syntax | None) -> Stub | No
 
 
 def stubs_in(document: Document, syntax: Syntax | None = None) -> tuple[Stub, ...]:
-    """The stubs of the whole document in text order, without those that may be empty on purpose.
+    """The stubs of the whole document in text order, without bodies that may be empty on purpose.
 
-    Parses all of it, unless the `syntax` at hand holds all: some 100 ms for 10,000 lines, and up to twice as much again
-    where all of it is stubs.
+    Parses the document unless `syntax` covers all of it: about 100 ms for 10,000 lines, up to 300 ms if all are stubs.
     """
     language = language_of(document.language, document.uri)
     if declares_only(document.uri) or language.kind != "code":
@@ -74,20 +73,19 @@ def stubs_in(document: Document, syntax: Syntax | None = None) -> tuple[Stub, ..
         syntax = parse_all(document)
     if syntax is None:
         return tuple(bare_stubs_in(document, language))
-    found: list[Stub] = []
+    stubs: list[Stub] = []
     bases = _bases(syntax)
     for owner in _functions(syntax):
         body = body_of(document, syntax, owner)
         if body is not None and _lacks_code(owner, body, syntax, bases):
             stub = _stub(document, language, body)
-            if not found or found[-1].span.end <= stub.span.start:
-                found.append(stub)
-    return tuple(found)
+            if not stubs or stubs[-1].span.end <= stub.span.start:
+                stubs.append(stub)
+    return tuple(stubs)
 
 
 def may_hold_stubs(document: Document, syntax: Syntax | None = None) -> bool:
-    """Would `stubs_in` find any? Certain for short documents; for long ones a guess that seldom misses, and is made
-    in a few milliseconds."""
+    """Whether `stubs_in` would find any: exact for short documents, a guess of a few milliseconds for long ones."""
     return hints_at_stubs(document) and (len(document.text) > _SHORT or bool(stubs_in(document, syntax)))
 
 
@@ -106,26 +104,26 @@ def _functions(syntax: Syntax) -> list[Node]:
 @cache
 def _query(language: Language) -> Query:
     grammar = grammar_of(language)
-    assert grammar is not None, "there is a tree"
+    assert grammar is not None, "a language with a tree has a grammar"
     return Query(
         grammar, "[" + " ".join(f"({node})" for node in sorted(language.functions | language.closures)) + "] @function"
     )
 
 
 def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) -> bool:
-    """Is code missing, to all appearances? What only does nothing may be meant so.
+    """Whether code seems to be missing. A body that does nothing may be meant so.
 
-    What is abstract says what others have to do; so does what only does nothing, or refuses, in a class that is among
-    the `bases` of others. An empty constructor is a stub if it takes arguments that it neither stores nor hands on:
-    one without overrides another's, or says that there is none.
+    Abstract functions are no stubs, and neither are those that do nothing or refuse in a class that is among the
+    `bases` of others: subclasses implement them. An empty constructor is a stub only if it takes arguments that it
+    neither stores nor passes on; one without arguments overrides another one.
     """
     if _is_abstract(owner, syntax):
         return False
     if body.todo:
         return True
-    held = _class_of(owner)
-    name = None if held is None else held.child_by_field_name("name")
-    if (name is not None and syntax.code(name) in bases) or _FOR_OTHERS.search(_said(syntax, body)):
+    parent = _class_of(owner)
+    name = None if parent is None else parent.child_by_field_name("name")
+    if (name is not None and syntax.code(name) in bases) or _FOR_OTHERS.search(_placeholders(syntax, body)):
         return False
     if body.refuses:
         return True
@@ -136,8 +134,8 @@ def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) 
     return _EMPTY_BY_NAME.search(body.header) is None
 
 
-def _said(syntax: Syntax, body: Body) -> str:
-    """The placeholders, and what stands between them."""
+def _placeholders(syntax: Syntax, body: Body) -> str:
+    """The text from the first placeholder to the last."""
     if not body.gone:
         return ""
     start, end = body.gone[0].start - syntax.start, body.gone[-1].end - syntax.start
@@ -155,15 +153,17 @@ def _is_abstract(owner: Node, syntax: Syntax) -> bool:
         if condition is not None and syntax.code(condition).endswith("TYPE_CHECKING"):
             return True
         parent = parent.parent
-    held = _class_of(owner)
-    if held is None:
+    owning_class = _class_of(owner)
+    if owning_class is None:
         return False
-    bases = held.child_by_field_name("superclasses")
-    return held.type in _INTERFACES or (bases is not None and _ABSTRACT_BASES.search(syntax.code(bases)) is not None)
+    bases = owning_class.child_by_field_name("superclasses")
+    return owning_class.type in _INTERFACES or (
+        bases is not None and _ABSTRACT_BASES.search(syntax.code(bases)) is not None
+    )
 
 
 def _class_of(owner: Node) -> Node | None:
-    """What a method belongs to."""
+    """The class, interface or trait that `owner` is a method of."""
     node = owner.parent
     while node is not None and node.child_by_field_name("name") is None:
         node = node.parent
@@ -171,28 +171,27 @@ def _class_of(owner: Node) -> Node | None:
 
 
 def _bases(syntax: Syntax) -> frozenset[str]:
-    """What the classes of the text derive from, by name: on its line, whatever stands behind a class's own name."""
+    """The names of all base classes in the text: every word after the class's name on its line."""
     return frozenset(word for line in _DERIVES.finditer(syntax.text) for word in re.findall(r"\w+", line[1]))
 
 
 def _is_constructor(owner: Node, header: str) -> bool:
     unnamed = owner.type == "function_definition" and owner.child_by_field_name("declarator") is not None
-    in_cpp = unnamed and owner.child_by_field_name("type") is None  # or a destructor
+    in_cpp = unnamed and owner.child_by_field_name("type") is None  # a constructor, or a destructor
     return in_cpp or owner.type in _CONSTRUCTORS or _CONSTRUCTS.search(header) is not None
 
 
 def _drops_arguments(header: str) -> bool:
-    found = _ARGUMENTS.search(header)
-    if found is None or found[2] or _STORED.search(found[1]):
+    match = _ARGUMENTS.search(header)
+    if match is None or match[2] or _STORED.search(match[1]):
         return False
-    return bool(_WHATEVER.sub("", found[1]).strip())
+    return bool(_WHATEVER.sub("", match[1]).strip())
 
 
 def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
     """The bodies without code at `offset` or on its line, innermost first.
 
-    Where indentation ends a body, the lines below one that has nothing but a head are in it, too, and so are blank
-    lines and comments as deep as a body.
+    Where indentation ends a body, it includes blank lines below a lone head, and lines and comments as deep as a body.
     """
     line = document.line_at(offset)
     text, start = document.line_text(line), document.line_start(line)
@@ -210,27 +209,27 @@ def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
             body = body_of(document, syntax, owner)
             if body is None:
                 continue
-            own = indentation(document.line_text(document.line_at(body.start)))
-            if not outside or (not text.strip() and not body.gone) or width(indentation(text)) > width(own):
+            indent = indentation(document.line_text(document.line_at(body.start)))
+            if not outside or (not text.strip() and not body.gone) or width(indentation(text)) > width(indent):
                 yield body
 
 
 def _owners(syntax: Syntax, offset: int) -> Iterator[Node]:
-    """What has a body, be it a function or not."""
+    """The nodes around `offset` that have a body, functions or not."""
     functions = syntax.language.functions | syntax.language.closures
     for node in syntax.around(offset):
         if node.type == "decorated_definition":
             node = node.child_by_field_name("definition") or node
         braced = node.type in syntax.language.bodies and node.children[:1] and node.children[0].type == "{"
         if braced and node.parent is not None and node.parent.type in functions:
-            continue  # it comes next
+            continue  # the function itself comes next
         indented = syntax.language.offside and any(child.type == "block" for child in node.children)
         if braced or indented or node.type in functions:
             yield node
 
 
 def _below_todo(document: Document, language: Language, offset: int, syntax: Syntax | None) -> Stub | None:
-    """The hole below the comment that `offset` is in, if that says TODO and has its lines to itself."""
+    """The hole below the comment at `offset`, if the comment says TODO and no code shares its lines."""
     first = last = document.line_at(offset)
     if syntax is not None:
         node = syntax.leaf(document.line_start(first) + len(document.line_text(first).rstrip()))

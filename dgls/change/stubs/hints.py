@@ -1,6 +1,6 @@
-"""May a document hold stubs? A look at its lines alone, for those who can't wait for a tree. Pure.
+"""Guess from a document's lines whether it holds stubs, for callers that cannot wait for a tree. Pure.
 
-Says yes wherever `dgls.change.stubs.finding.stubs_in` finds something that people write, and now and then to more.
+Yes wherever `dgls.change.stubs.finding.stubs_in` finds stubs in code as people write it, and sometimes without any.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dgls.code.document import Document
 from dgls.code.indentation import closes_body, indentation, line_above, line_below, width
 from dgls.code.languages import FALLBACK, Language, language_of
 
-# Each pattern begins with plain letters: those are searched for many times as fast as anything else.
+# Each pattern begins with plain letters, because `re` searches for these many times faster.
 _EVERYWHERE = (
     "TODO",
     "FIXME",
@@ -28,9 +28,9 @@ _BRACES = re.compile(r"\{\s*+(?:[;:]\s*+|true\s*+;?\s*+)?\}(?<![=(,:\[>$]\{\})(?
 _END = re.compile(r"(?:def |function\b)[^\r\n;]*+(?:\s*+--[^\r\n]*+)*+[\s;]*+(?:nil\s*+)?end\b")
 _INDENTED = re.compile(
     r":[ \t]*+(?:#[^\r\n]*+)?(?:"
-    # nothing, or what begins at the left or begins a definition
+    # then nothing, code without indentation, or another definition
     r"(?:\r?\n[ \t]*+(?=[\r\n]))*+(?:\r?\n(?=\S|[ \t]++(?:def|class|async|@))|\s*\Z)"
-    # a docstring, and nothing as deep below
+    # or a docstring, and nothing as deep below
     r"|\r?\n([ \t]++)[rR]?(?:\"\"\"(?:[^\"\\]++|\\.|\"(?!\"\"))*+\"\"\"|'''(?:[^'\\]++|\\.|'(?!''))*+''')"
     r"[ \t]*+(?:#[^\r\n]*+)?(?:\r?\n[ \t]*+(?=[\r\n]))*+(?:\r?\n(?!\1)|\s*\Z))",
     re.DOTALL,
@@ -39,16 +39,16 @@ _CLAUSE = re.compile(r"\s*(?:class|except|if|elif|else|for|while|with|try|finall
 _COMMENT = re.compile(r"(?<=\S)\s+(?:#|//|--|/\*).*")
 _OPENED = re.compile(r"[{:>;)]\s*")
 _CLOSED = re.compile(r"[\s;}]*(?:\bend)?\s*$")
-_MANY = 100  # places that were looked at in vain; then the tree has to tell
+_MOST_LINES = 100  # candidate lines checked in vain; then the answer is yes and the tree decides
 
 
 def hints_at_stubs(document: Document) -> bool:
-    """Takes two to four milliseconds for 10,000 lines that hold none, less for those that do."""
+    """Whether the document may hold stubs. Takes 2 to 4 ms for 10,000 lines without any, less with some."""
     language = language_of(document.language, document.uri)
     if declares_only(document.uri) or language.kind != "code":
         return False
     for looked, line in enumerate(_lines(document, *_EVERYWHERE, *language.placeholders.hints)):
-        if looked == _MANY or _is_all(document, language, line):
+        if looked == _MOST_LINES or _is_all(document, language, line):
             return True
     if language.offside:
         return any(_is_bare(document, match) for match in _INDENTED.finditer(document.text))
@@ -63,7 +63,7 @@ def _lines(document: Document, *patterns: str) -> Iterator[int]:
 
 
 def _is_all(document: Document, language: Language, line: int) -> bool:
-    """Does the body around have no more than the placeholder on this line?"""
+    """Whether the placeholder on this line is all that the body around it has."""
     text = _COMMENT.sub("", document.line_text(line))
     if not is_placeholder(text, language):
         ends = (_CLOSED.sub("", text[match.end() :]) for match in _OPENED.finditer(text))
@@ -80,7 +80,7 @@ def _is_all(document: Document, language: Language, line: int) -> bool:
 
 
 def _is_bare(document: Document, match: re.Match[str]) -> bool:
-    """Is a head or a docstring all that there is of a function?"""
+    """Whether the function at `match` has no more than a head or a docstring."""
     line = document.line_at(match.start())
     text, below = document.line_text(line), line_below(document, line)
     if match[1] is not None:
@@ -91,10 +91,7 @@ def _is_bare(document: Document, match: re.Match[str]) -> bool:
 
 
 def _ends(document: Document, line: int, language: Language) -> bool:
-    """Does nothing but placeholders, values and comments follow the line until its body ends?
-
-    What is deeper goes on with a line.
-    """
+    """Whether only placeholders, values and comments follow until the body ends. Deeper lines continue a line."""
     text = document.line_text(line)
     below = line_below(document, line)
     while below is not None:

@@ -1,4 +1,4 @@
-"""Where the code goes that a stub lacks: on lines of its own, indented as a body is there.
+"""The place for a stub's code: on its own lines, indented like a body there.
 
 Knows offsets and lines; not why something is a stub. Pure.
 """
@@ -16,11 +16,11 @@ from dgls.code.languages import Language
 
 @dataclass(frozen=True, slots=True)
 class Stub:
-    """What `span` holds gives way to `lead`, the code that is missing, and `tail`.
+    """`lead`, the missing code and `tail` replace the text in `span`.
 
-    `lead` and `tail` are line breaks with the indentation behind them, where the hole has no lines of its own yet;
-    they are empty where it has. `start` is where the signature begins. `indent` is that of the code; None where an
-    expression is missing in the middle of a line.
+    `lead` and `tail` are line breaks with indentation that give the hole its own lines; empty if it has them already.
+    `start` is the start of the signature. `indent` is the code's indentation, or None for an expression in the middle
+    of a line.
     """
 
     start: int
@@ -32,7 +32,7 @@ class Stub:
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """What is inside a body: from behind what opens it to before what closes it (None: nothing does, it just ends).
+    """The inside of a body, from `opened`, after its opening token, to `closed`, before its closing one (None without).
 
     `gone` are placeholders, `kept` the docstring and comments: disjoint spans in text order.
     """
@@ -45,7 +45,7 @@ class Inside:
 
 
 def laid_out(document: Document, language: Language, inside: Inside, offset: int | None = None) -> Stub:
-    """`offset` is the cursor's: of several blank lines the hole takes the ones up to it."""
+    """The stub for this body. Of several blank lines, the hole takes those up to the cursor at `offset`."""
     text, newline = document.text, document.newline
     above, below = _kept_around(document, inside)
     before = above[-1].end if above else inside.opened
@@ -71,13 +71,13 @@ def laid_out(document: Document, language: Language, inside: Inside, offset: int
 
 
 def below_comment(document: Document, line: int, indent: str) -> Stub:
-    """The hole stands on a new line below `line`, where a comment ends."""
+    """A hole on a new line below `line`, the last line of a comment."""
     end = document.line_end(line)
     return Stub(document.line_start(line), Span(end, end), document.newline + indent, "", indent)
 
 
 def _kept_around(document: Document, inside: Inside) -> tuple[list[Span], list[Span]]:
-    """What is kept before the placeholders, and behind them. All of it is before, if there are none."""
+    """The kept spans before the placeholders and after them. Without placeholders, all are before."""
     if not inside.gone:
         return list(inside.kept), []
     end = _end(document, inside)
@@ -86,7 +86,7 @@ def _kept_around(document: Document, inside: Inside) -> tuple[list[Span], list[S
 
 
 def _end(document: Document, inside: Inside) -> int:
-    """Of the placeholders, and of comments on the last one's line which speak of it and explain nothing."""
+    """The end of the placeholders, including comments on the last one's line that explain nothing."""
     end = inside.gone[-1].end
     for span in inside.kept:
         if span.start >= end:
@@ -97,7 +97,7 @@ def _end(document: Document, inside: Inside) -> int:
 
 
 def _indent(document: Document, language: Language, above: Sequence[Span], outer: str, start: int) -> str:
-    """As what is kept above, if it begins its line; else one level deeper than the signature."""
+    """The indentation of what is kept above, if it begins its line; else one level deeper than the signature."""
     for span in reversed(above):
         left = document.text[document.line_start(document.line_at(span.start)) : span.start]
         if not left.strip():
@@ -106,7 +106,7 @@ def _indent(document: Document, language: Language, above: Sequence[Span], outer
 
 
 def _blank_end(document: Document, offset: int, outer: str, cursor: int | None) -> int:
-    """The end of the blank line below that is indented as a body is, or has the cursor; `offset` without one."""
+    """The end of the last blank line below that is indented like a body or has the cursor; `offset` if none is."""
     end, line = offset, document.line_at(offset) + 1
     while line < document.line_count and not (text := document.line_text(line)).strip():
         here = cursor is not None and document.line_at(cursor) >= line

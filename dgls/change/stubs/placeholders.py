@@ -1,6 +1,6 @@
-"""What a single statement or comment says of code that is not written yet.
+"""Recognize single statements and comments that stand for missing code.
 
-The patterns of each language are in its entry in `dgls.code.languages`. `finding` tells whether a function holds
+The patterns of each language are in its entry in `dgls.code.languages`. `finding` decides whether a function holds
 nothing else. Pure.
 """
 
@@ -41,17 +41,17 @@ def does_nothing(statement: str, language: Language) -> bool:
 
 
 def refuses(statement: str, language: Language) -> bool:
-    """Does a statement say that code is missing?"""
+    """Whether a statement says that code is missing, such as `raise NotImplementedError`."""
     return _matches(language.placeholders.refusal, statement)
 
 
 def is_value(line: str, language: Language) -> bool:
-    """Is a line what functions return for want of something better?"""
+    """Whether a line is a value that unfinished functions return, such as `return None`."""
     return _matches(language.placeholders.value, line)
 
 
 def is_placeholder(line: str, language: Language) -> bool:
-    """Is a line blank, a placeholder, or a comment that says TODO?"""
+    """Whether a line is blank, a placeholder, or a comment that says TODO."""
     code = line.strip()
     if not code or does_nothing(code, language) or refuses(code, language):
         return True
@@ -59,7 +59,7 @@ def is_placeholder(line: str, language: Language) -> bool:
 
 
 def is_comment(line: str) -> bool:
-    """By the marks that most languages use."""
+    """Whether a line begins with a comment mark of most languages."""
     return re.match(_COMMENT, line) is not None
 
 
@@ -68,16 +68,16 @@ def says_todo(comment: str) -> bool:
 
 
 def says_what(comment: str) -> bool:
-    """Does a comment say what is to be done, and not only that something is?"""
+    """Whether a comment describes the missing code, and does not only say that some is missing."""
     words = re.findall(r"[^\W\d_]+", _OWNER.sub("", comment).lower())
     return not _FILLER.issuperset(words)
 
 
 def explains(comment: str) -> bool:
-    """Is this a comment for people which does not say TODO? Beside nothing else it says why there is nothing."""
+    """Whether this is a comment for people without a TODO. In an empty body it says why there is no code."""
     return not says_todo(comment) and not _DIRECTIVE.search(comment) and re.search(r"\w", comment) is not None
 
 
 def declares_only(uri: str) -> bool:
-    """Is this a file of signatures alone?"""
+    """Whether the file holds only signatures."""
     return _DECLARATIONS.search(uri) is not None
