@@ -22,7 +22,7 @@ from dgls.change.stubs.finding import stubs_in
 from dgls.change.task import MORE, Action, Task
 from dgls.cli.difference import show, write_bytes
 from dgls.cli.infill import offset_of
-from dgls.cli.model import unloaded
+from dgls.cli.models import unloaded
 from dgls.cli.passages import Filling, Spent
 from dgls.cli.source import SourceFile, read_piped, read_source
 from dgls.cli.targets import Lines, Place, Target

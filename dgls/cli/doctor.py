@@ -14,15 +14,15 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
-from dgls.cli.fitting import fitting
 from dgls.cli.models import size
 from dgls.code.languages import LANGUAGES
 from dgls.code.syntax import grammar_of
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
-from dgls_engine.errors import EngineError
+from dgls_engine.errors import EngineError, NotEnoughMemory, UnsupportedModel
 from dgls_engine.model.families import LARGE
-from dgls_engine.weights.checkpoint import read_checkpoint
+from dgls_engine.model.family import Footprint, Size
+from dgls_engine.weights.checkpoint import Checkpoint, read_checkpoint
 from dgls_engine.weights.hub import Installed, installed, locate
 from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
@@ -109,7 +109,7 @@ def _models() -> Iterator[Finding]:
         checkpoint = read_checkpoint(locate(chosen))
         profile, own = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
-        details, advice = fitting(checkpoint, profile.max_prompt_tokens)
+        details, advice = _fit(checkpoint, profile.max_prompt_tokens)
         state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
         yield Finding("model", state, advice, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, own))
@@ -120,7 +120,7 @@ def _models() -> Iterator[Finding]:
         if model.name != chosen:
             yield _found(model)
     if all(model.name != LARGE.name for model in found):
-        details, _ = fitting(LARGE.size, LARGE.prompt_tokens)
+        details, _ = _fit(LARGE.size, LARGE.prompt_tokens)
         state = f"{LARGE.name} is not in the local cache; `dgls models pull {LARGE.name}` fetches it"
         yield Finding("model", state, details=details)
 
@@ -131,10 +131,58 @@ def _found(model: Installed) -> Finding:
         return Finding("model", state, model.problem)
     try:
         checkpoint = read_checkpoint(model.folder)
-        details, advice = fitting(checkpoint, read_profile(model.folder).max_prompt_tokens)
+        details, advice = _fit(checkpoint, read_profile(model.folder).max_prompt_tokens)
     except EngineError as error:
         return Finding("model", state, str(error))
     return Finding("model", state, advice, details=details)
+
+
+def _fit(model: Checkpoint | Size, prompt_tokens: int) -> tuple[tuple[str, ...], str | None]:
+    """Whether the model fits this machine: a line for each possible precision, and advice if `auto` would not load.
+
+    Empty if torch does not load; the devices' finding reports that.
+    """
+    try:
+        from dgls_engine.device import device_name, free_memory, pick_device
+        from dgls_engine.weights.precision import choices, footprint_of, pick_precision, precision_named
+    except (ImportError, OSError):
+        return (), None
+    try:
+        model_size = model.family.size(model.config) if isinstance(model, Checkpoint) else model
+    except Exception as error:  # a config's mistakes surface as any kind of exception
+        return (), f"its config describes no valid model ({error})".splitlines()[0]
+    device = pick_device()
+    free, lines, fits = free_memory(device), [], []
+    for name in choices(model_size):
+        try:
+            precision = precision_named(name, device, model_size)
+        except UnsupportedModel as error:
+            lines.append(f"{name}: {error}")
+            continue
+        needed = footprint_of(model_size, precision, device, prompt_tokens)
+        fits += [name] if needed.total <= free else []
+        verdict = "fits" if name in fits else f"too much for the {size(free)} that are free"
+        lines.append(f"{name}: {_sum(needed, prompt_tokens)} on {device_name(device)}: {verdict}")
+    try:
+        pick_precision("auto", device, model_size, prompt_tokens)
+    except NotEnoughMemory as error:
+        other = f"`dgls.dtype` (or `--dtype`) {fits[0]} fits" if fits else str(error)
+        return tuple(lines), other
+    return tuple(lines), None
+
+
+def _sum(needed: Footprint, prompt_tokens: int) -> str:
+    weights = {
+        "experts": needed.experts,
+        "attention": needed.attention,
+        "dense": needed.dense,
+        "embedding": needed.embedding,
+    }
+    parts = ", ".join(f"{part} {size(number)}" for part, number in weights.items())
+    return (
+        f"weights {size(needed.weights)} ({parts}) + a prompt of {prompt_tokens} tokens {size(needed.prompt)} + "
+        f"a step {size(needed.step)} = {size(needed.total)}"
+    )
 
 
 def _calibrated(shipped: Calibration, own: Calibration | None) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from dgls.cli.model import unloaded
+from dgls.cli.models import unloaded
 from dgls.cli.source import SourceFile, read_source
 from dgls.cli.targets import Target
 from dgls.cli.terminal import printable, stated

@@ -1,17 +1,44 @@
-"""`dgls models`: what is on this machine; `pull`, the only command that downloads, and asks first; `clean`, which
-removes packed experts."""
+"""`dgls models`: list the models on this machine, `pull` one, or `clean` the cache of packed experts.
+
+Only `pull` downloads, and it asks first. Also `unloaded`, what other commands read of a model before they load it.
+Never imports torch, so commands report mistakes at once, not after the seconds that loading takes.
+"""
 
 from __future__ import annotations
 
 from argparse import Namespace
+from dataclasses import dataclass
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn, TransferSpeedColumn
 
+from dgls.code.window import CountTokens
 from dgls.errors import DglsError
 from dgls_engine.model.families import LARGE
+from dgls_engine.profile import Profile
+from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.expert_cache import Entry, entries, sweep
-from dgls_engine.weights.hub import EMBEDDED, PullPlan, installed, large_requirements, pull
+from dgls_engine.weights.hub import EMBEDDED, PullPlan, installed, large_requirements, locate, pull
+from dgls_engine.weights.profiles import read_profile
+
+
+@dataclass(frozen=True, slots=True)
+class UnloadedModel:
+    """A model's files, read without its weights. `count` counts its tokens."""
+
+    folder: Path
+    profile: Profile
+    count: CountTokens
+
+
+def unloaded(name: str) -> UnloadedModel:
+    """Raises the engine's errors for a model that is missing or cannot be used."""
+    folder = read_checkpoint(locate(name)).folder
+    profile = read_profile(folder)
+    tokenizer = Tokenizer(folder / "tokenizer.json")
+    return UnloadedModel(folder, profile, lambda text: len(tokenizer.encode(text)))
 
 
 def run(options: Namespace) -> int:
