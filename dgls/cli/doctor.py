@@ -148,7 +148,7 @@ def _fit(model: Checkpoint | Size, prompt_tokens: int) -> tuple[tuple[str, ...],
     except (ImportError, OSError):
         return (), None
     try:
-        model_size = model.family.size(model.config) if isinstance(model, Checkpoint) else model
+        model_size = model.family.size(model.config, model.shapes) if isinstance(model, Checkpoint) else model
     except Exception as error:  # a config's mistakes surface as any kind of exception
         return (), f"its config describes no valid model ({error})".splitlines()[0]
     device = pick_device()

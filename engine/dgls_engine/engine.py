@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -20,24 +20,34 @@ import torch
 
 from dgls_engine.device import pick_device, reclaim, release, told_of_exhaustion
 from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory, RequestTooLarge
-from dgls_engine.loop.choice import choosing_on
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest, Lead
-from dgls_engine.loop.denoise import Candidate
 from dgls_engine.loop.doubt import doubts
-from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.noise import noise_of
 from dgls_engine.loop.seam import AFTER
-from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure, deadline_of, schedule_of
+from dgls_engine.loop.stopping import Deadline, Schedule, deadline_of, schedule_of
 from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.model.family import OpenModel
 from dgls_engine.model.passes import Passes
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.prompt.prefill import Reading
-from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.text.canvas import Canvas, lay_out, lead_in
 from dgls_engine.text.length import length_policy
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Redraft, keeps, sketch
-from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings, Trial
+from dgls_engine.types import (
+    CancelToken,
+    Context,
+    Fill,
+    Hole,
+    Infill,
+    InfillRequest,
+    Loading,
+    Segment,
+    Step,
+    Timings,
+    Trial,
+)
 from dgls_engine.warming import first_request, usual_shapes
 from dgls_engine.weights.loader import LoadedModel, load
 
@@ -66,6 +76,7 @@ class Engine:
         self._model: OpenModel[Any] = loaded.family.open(loaded.model, loaded.profile, specials, captured)
         self._reading = Reading(loaded, self._model, clock, prefill_ms)
         self._vocabulary = Vocabulary(loaded.tokenizer, self._model.vocabulary, loaded.device)
+        self._noise = noise_of(self._model, loaded.profile, loaded.device)
 
     @classmethod
     def open(
@@ -109,19 +120,22 @@ class Engine:
             self._follow()
         try:
             with told_of_exhaustion(loaded.device):
-                yield from self._infill(loaded, request, deadline, schedule, cancel or CancelToken())
+                yield from self._infill(request, deadline, schedule, cancel or CancelToken())
         except NotEnoughMemory as error:
             raise self._relieved(loaded, error) from None
 
     def _infill(
-        self, loaded: LoadedModel, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
+        self, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
     ) -> Iterator[Step | Infill]:
-        started = self._clock()
-        prompt_tokens, prefilled = self._reading.read(request.context, cancel)
-        denoising = self._clock()
+        started, prefill = self._clock(), _Prefill()
+        context, segments = request.context, request.segments
+        if self._model.shifted:
+            context, segments = lead_in(context, segments)
 
-        decoding = self._model.behind(self._reading.encoder.cache)
-        redraft = self._redraft(loaded, decoding, request, cancel)
+        def behind_prompt(canvas: Canvas) -> Passes[Any]:
+            return self._passes(context, canvas, prefill, cancel)
+
+        redraft = self._redraft(segments, behind_prompt, request.seed, cancel)
         calibration = self.profile.calibration
         filled: dict[int, Fill] = {}
         steps, passes = 0, redraft.passes
@@ -130,7 +144,7 @@ class Engine:
             turn = next_turn(redraft.segments, texts, self._length)
             canvases = self._lay_out(turn)
             readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
-            contest = self._contest(loaded, decoding, canvases, readers, turn.contested, request.seed)
+            contest = self._contest(behind_prompt(canvases[0]), canvases, readers, turn.contested, request.seed)
             lead: Lead | None = None
             for lead in contest.run(schedule, deadline, cancel):
                 progress, entropies = lead.progress, lead.progress.entropies
@@ -153,9 +167,9 @@ class Engine:
             fills=redraft.fold(filled, calibration),
             steps=steps,
             finish=lead.finish,
-            timings=Timings((denoising - started) * 1000, (self._clock() - denoising) * 1000),
-            prompt_tokens=prompt_tokens,
-            prefilled_tokens=prefilled,
+            timings=Timings(prefill.seconds * 1000, (self._clock() - started - prefill.seconds) * 1000),
+            prompt_tokens=prefill.tokens,
+            prefilled_tokens=prefill.computed,
             canvas_tokens=len(canvases[lead.progress.candidate].ids),
             hole_tokens=len(lead.progress.draft),
             passes=passes,
@@ -187,7 +201,7 @@ class Engine:
             return
         device = self._loaded.device
         self._loaded = None
-        del self._model, self._reading, self._vocabulary
+        del self._model, self._reading, self._vocabulary, self._noise
         if device.type != "cpu":  # there it is given back at once, and looking for what is left takes its time
             release(device)
 
@@ -218,13 +232,20 @@ class Engine:
         said = f". From now on the model is shown {self.profile.max_prompt_tokens} tokens of code at most"
         return NotEnoughMemory(f"{error}{said if less else ''}")
 
+    def _passes(self, context: Context, canvas: Canvas, prefill: _Prefill, cancel: CancelToken) -> Passes[Any]:
+        """Passes over canvases like this one, behind the request's prompt."""
+        started = self._clock()
+        tokens, computed = self._reading.read(context, canvas.spilled, cancel)
+        prefill.add(tokens, computed, self._clock() - started)
+        return self._model.behind(self._reading.encoder.cache)
+
     def _lay_out(self, turn: Turn) -> list[Canvas]:
         """The turn's canvases; of several lengths, those that fit."""
         laid_out, error = [], None
         for segments in turn.tries:
             try:
-                closing = self._reading.canvas_end
-                canvas = lay_out(segments, self._tokenizer, self.profile, self._length.positions, closing)
+                ends = self._reading.canvas_end, self._reading.canvas_start
+                canvas = lay_out(segments, self._tokenizer, self.profile, self._length.positions, *ends)
             except RequestTooLarge as too_large:
                 error = too_large
                 break  # the lengths ascend
@@ -235,44 +256,57 @@ class Engine:
         return laid_out
 
     def _redraft(
-        self, loaded: LoadedModel, decoding: Passes[Any], request: InfillRequest, cancel: CancelToken
+        self,
+        segments: Sequence[Segment],
+        behind_prompt: Callable[[Canvas], Passes[Any]],
+        seed: int,
+        cancel: CancelToken,
     ) -> Redraft:
-        """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
-        if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
-            return Redraft.untouched(request.segments)
-        drafts = sketch(request.segments, self._tokenizer, self.profile, self._length, self._reading.canvas_end)
+        """The segments, of which drafts to keep a part of are opened where the model doubts them."""
+        if not any(isinstance(segment, Hole) and keeps(segment) for segment in segments):
+            return Redraft.untouched(segments)
+        ends = self._reading.canvas_end, self._reading.canvas_start
+        drafts = sketch(segments, self._tokenizer, self.profile, self._length, *ends)
+        passes = behind_prompt(drafts.canvas)
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
-        noise = self._sampler(loaded.device, request.seed).noise(len(drafts.canvas.ids))
-        nats = doubts(decoding, drafts.canvas, torch.tensor(drafts.positions), noise)
+        noise = self._noise.hidden(len(drafts.canvas.ids), seed)
+        nats = doubts(passes, drafts.canvas, torch.tensor(drafts.positions), noise)
         return drafts.opened(nats, self._length)
 
     def _contest(
         self,
-        loaded: LoadedModel,
-        decoding: Passes[Any],
+        passes: Passes[Any],
         canvases: Sequence[Canvas],
         readers: Sequence[Reader],
         contested: int,
         seed: int,
     ) -> Contest:
-        profile = self.profile
         candidates = [
-            Candidate(
+            self._noise.candidate(
                 canvas,
-                self._sampler(loaded.device, _seed(seed, canvas, len(canvases))),
-                StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft),
                 Constraint.of(canvas, self._vocabulary, self._length.pads, self._length.stops),
+                reader,
+                _seed(seed, canvas, len(canvases)),
             )
             for canvas, reader in zip(canvases, readers, strict=True)
         ]
-        noise = self._sampler(loaded.device, seed).noise(AFTER)
-        bias = profile.calibration.length_bias
-        return Contest(decoding, candidates, contested, noise, bias, choosing_on(loaded.device))
+        hidden, bias = self._noise.hidden(AFTER, seed), self.profile.calibration.length_bias
+        return Contest(passes, candidates, contested, hidden, bias, self._noise.choosing)
 
-    def _sampler(self, device: torch.device, seed: int) -> Sampler:
-        generator = torch.Generator(device).manual_seed(seed % 2**63)
-        return Sampler(self._vocabulary.size, self.profile.entropy_bound, generator)
+
+@dataclass(slots=True)
+class _Prefill:
+    """The prompt of one request: its tokens, how many of them were computed, and in how many seconds."""
+
+    tokens: int = 0
+    computed: int = 0
+    seconds: float = 0.0
+
+    def add(self, tokens: int, computed: int, seconds: float) -> None:
+        self.tokens = tokens
+        self.computed += computed
+        self.seconds += seconds
 
 
 def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:

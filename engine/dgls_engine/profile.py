@@ -13,7 +13,7 @@ from typing import Any, Literal, get_args
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import BrokenCheckpoint
 
-PromptFormat = Literal["raw", "chat"]
+PromptFormat = Literal["raw", "chat", "plain"]
 HolePolicy = Literal["pad", "batch", "fixed"]
 PinnedSignal = Literal["always", "after-first", "never"]
 
@@ -25,7 +25,8 @@ class Profile:
     """All that the engine must know of a model beside its weights. Budgets are in tokens, entropies in nats.
 
     `before_tokens` and `after_tokens` bound the pinned code on each side of the holes; the canvas has room for
-    `canvas_tokens` in all. `max_prompt_tokens` bounds the encoder's prompt.
+    `canvas_tokens` in all. `max_prompt_tokens` bounds the prompt. Models with a mask token say which
+    special token it is; a token that is likelier than `unmask_threshold` is decided together with those in front of it.
     """
 
     prompt_format: PromptFormat
@@ -41,11 +42,16 @@ class Profile:
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
     pinned_signal: PinnedSignal = "after-first"
+    mask_token: str = ""
+    unmask_threshold: float = 0.9
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
         checks = {
-            "prompt_format is 'raw' or 'chat'": self.prompt_format in ("raw", "chat"),
+            f"prompt_format is one of {', '.join(get_args(PromptFormat))}": self.prompt_format
+            in get_args(PromptFormat),
+            "0 < unmask_threshold <= 1": 0 < self.unmask_threshold <= 1,
+            "mask_token is a text": isinstance(self.mask_token, str),
             f"hole_policy is one of {', '.join(get_args(HolePolicy))}": self.hole_policy in get_args(HolePolicy),
             f"pinned_signal is one of {', '.join(get_args(PinnedSignal))}": self.pinned_signal
             in get_args(PinnedSignal),

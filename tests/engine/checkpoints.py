@@ -9,17 +9,27 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig
+from transformers import (
+    DiffusionGemmaConfig,
+    DiffusionGemmaForBlockDiffusion,
+    DiffusionGemmaTextConfig,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
 from dgls_engine.profile import Profile
 
+MASKED_SPECIALS = ("<|pad|>", "<|start|>", "<|mask|>")
 RAW_SPECIALS = ("<|pad|>", "<|below|>", "<|above|>")
 CHAT_SPECIALS = ("<pad>", "<eos>", "<bos>", "<unk>", "<|turn>", "<turn|>", "<|channel>", "<channel|>", "<|think|>")
 WORDS = re.findall(
@@ -100,17 +110,68 @@ def chat_checkpoint(
     return folder
 
 
-def byte_level_tokenizer() -> Tokenizer:
+def masked_checkpoint(
+    folder: Path, kind: str = "llama", *, seed: int = 0, sharpness: float = 1.0, rank: int = 4, threshold: float = 0.5
+) -> Path:
+    """A masked model of the `kind` "llama" or "qwen2", with an adapter unless its `rank` is 0. Returns `folder`."""
+    _save(byte_level_tokenizer(MASKED_SPECIALS), folder, {"pad_token": "<|pad|>", "bos_token": "<|start|>"})
+    sizes: dict[str, Any] = {
+        "vocab_size": Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size(with_added_tokens=True),
+        "hidden_size": 32,
+        "intermediate_size": 48,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 1024,
+        "tie_word_embeddings": kind == "llama",
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        llama = kind == "llama"
+        model: Any = LlamaForCausalLM(LlamaConfig(**sizes)) if llama else Qwen2ForCausalLM(Qwen2Config(**sizes))
+        with torch.no_grad():
+            for tensor in model.state_dict().values():
+                if tensor.ndim == 1:  # norms start as ones and biases as zeros: make each of them tell if it gets lost
+                    tensor += 0.1 * torch.randn_like(tensor)
+            model.lm_head.weight.mul_(sharpness)
+        adapter = _adapter(model, rank) if rank else {}
+    model.save_pretrained(folder)
+    if adapter:
+        save_file(adapter, folder / "adapter.safetensors", {"format": "pt"})
+    Profile(
+        prompt_format="plain",
+        hole_policy="fixed",
+        canvas_tokens=48,
+        max_prompt_tokens=256,
+        before_tokens=1,
+        after_tokens=0,
+        max_steps=48,
+        mask_token="<|mask|>",
+        unmask_threshold=threshold,
+    ).save(folder)
+    return folder
+
+
+def _adapter(model: Any, rank: int) -> dict[str, torch.Tensor]:
+    adapter = {"model.mask_embedding": torch.randn(model.config.hidden_size)}
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Linear) and name != "lm_head":
+            adapter[f"{name}.lora_A.weight"] = torch.randn(rank, module.in_features) / module.in_features**0.5
+            adapter[f"{name}.lora_B.weight"] = torch.randn(module.out_features, rank) * 0.1
+    return adapter
+
+
+def byte_level_tokenizer(specials: Sequence[str] = RAW_SPECIALS) -> Tokenizer:
     """Byte-level BPE: line breaks and runs of blanks stand alone, one space goes with the word after it."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary, merges = _grow([*RAW_SPECIALS, *alphabet], [*WORDS, *("Ġ" + word for word in WORDS), "ĠĠĠĠĠĠĠĠ"])
+    vocabulary, merges = _grow([*specials, *alphabet], [*WORDS, *("Ġ" + word for word in WORDS), "ĠĠĠĠĠĠĠĠ"])
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=merges))
     pieces = Regex(r"\r?\n|[ \t]{2,}| ?[A-Za-z_]+| ?[0-9]+| ?[^\sA-Za-z0-9_]+|\s")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split(pieces, "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in RAW_SPECIALS])
+    tokenizer.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in specials])
     return tokenizer
 
 

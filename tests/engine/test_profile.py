@@ -77,7 +77,7 @@ def test_a_model_without_template_and_profile_is_refused(tmp_path: Path) -> None
         ({"max_steps": 0}, "max_steps is at least 1"),
         ({"t_min": 0.9}, "t_min <= t_max"),
         ({"before_tokens": 250}, r"leave room for a hole"),
-        ({"prompt_format": "poem"}, "'raw' or 'chat'"),
+        ({"prompt_format": "poem"}, "one of raw, chat"),
         ([], "does not hold a JSON object"),
     ],
 )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -45,8 +45,8 @@ class Chooser(Protocol):
         ...
 
 
-Choosing = Callable[[Head, Sequence[Sampler], Sequence[Constraint]], Chooser]
-"""Makes the chooser of a batch: a sampler and a constraint a canvas."""
+Choosing = Callable[[Head, Sequence[Any], Sequence[Constraint]], Chooser]
+"""Makes the chooser of a batch: a sampler of its own kind and a constraint a canvas."""
 
 
 def choosing_on(device: torch.device) -> Choosing:

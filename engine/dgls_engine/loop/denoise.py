@@ -16,11 +16,11 @@ from itertools import accumulate, pairwise, starmap
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choice, Choosing, Plain
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.batches import places, sent, stacked
 from dgls_engine.model.passes import Carry, Passes
@@ -34,12 +34,18 @@ class StopRule(Protocol):
         ...
 
 
+class Noisy(Protocol):
+    def noise(self, rows: int) -> Tensor:
+        """What so many undecided hole rows show at the first step [H]."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A canvas and what it is denoised with, none of it shared with other candidates."""
 
     canvas: Canvas
-    sampler: Sampler
+    sampler: Noisy
     stop: StopRule
     constraint: Constraint
 

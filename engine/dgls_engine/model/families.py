@@ -7,8 +7,9 @@ from typing import Any
 
 from dgls_engine.model.diffusion_gemma.family import INSTRUCTION_TUNED, DiffusionGemma
 from dgls_engine.model.family import Family, Published
+from dgls_engine.model.masked.family import Masked
 
-FAMILIES: tuple[Family, ...] = (DiffusionGemma(),)
+FAMILIES: tuple[Family, ...] = (DiffusionGemma(), Masked())
 
 LARGE: Published = INSTRUCTION_TUNED
 """The model that `dgls models` offers to fetch."""

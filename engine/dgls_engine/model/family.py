@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class OpenModel(Protocol[K]):
         ...
 
     @property
+    def shifted(self) -> bool:
+        """Whether row i predicts token i + 1, so that a canvas has to begin with a pinned token. Else it predicts i."""
+        ...
+
+    @property
     def captures(self) -> bool:
         """Whether passes are captured, a shape at a time, so that `prepare` saves time later."""
         ...
@@ -160,8 +166,8 @@ class Family(Protocol):
         """V as the config has it, None if it does not say."""
         ...
 
-    def size(self, config: Mapping[str, Any]) -> Size:
-        """Mistakes in the config surface as any kind of exception, here and in `build`."""
+    def size(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})) -> Size:
+        """`shapes` as in `build`. Mistakes in the config surface as any kind of exception, here and in `build`."""
         ...
 
     def build(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:

@@ -1,14 +1,18 @@
 """The encoder's prompt: what a model reads beside the canvas, as token ids.
 
-Two formats, by the profile. `raw` is the embedded model's own: the text below the canvas, then the text above it,
-each behind its special token. `chat` is an instruction-tuned model's: its chat template, thinking off, around an
-instruction that shows the same two texts. The text below comes first in both, because what changes while a user
-works stands mostly above the canvas and near it: a change leaves the tokens before it, and so their keys and
-values, as they were. For the same reason texts are shortened in coarse steps and not token by token. Snippets of
-other files change least: `chat` shows them first of all. `raw` has no place of its own for them, so there they
-stand at the head of the text above, as code of the same file would. Code to be written anew stands there too, behind
-them; in `chat` it comes last, with the words that say what is wanted, so that the same file's prompts begin alike
-whatever is asked.
+The profile names one of three formats:
+
+    raw     <|below|> text below the canvas <|above|> text above it       the embedded model's own
+    chat    the model's chat template around an instruction and the two texts, thinking off
+    plain   <start> text after the holes, text before them                any language model's
+
+`plain` also shows the pinned text that the canvas has no room for: the canvas goes on where the prompt ends.
+
+The text below comes first in all of them. A user mostly changes what stands above the canvas and near it, so the tokens
+before a change, and their keys and values, stay as they were. For the same reason `chat` shows snippets of other files
+first of all, for they change least, and code to be written anew last, with the instruction, so that all prompts for a
+file begin alike. The other formats have no place of their own for these: they stand at the head of the text above, as
+code of the same file would.
 
 The user's text is only ever tokenised as plain text, so nothing in it can end a turn or open another one. Knows
 tokens, no tensors; runs on the engine thread.
@@ -23,6 +27,8 @@ from typing import Any, Protocol
 
 from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
 from dgls_engine.profile import Profile, read_json
+from dgls_engine.prompt.excerpts import Remembered, fit, fit_snippets, start_of
+from dgls_engine.text.canvas import Spilled
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Context, Snippet
 
@@ -32,30 +38,33 @@ BELOW, ABOVE = "<|below|>", "<|above|>"
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
 """What opens and closes a thought, unless the tokenizer's config names others."""
 
-_STEPS = 8
-"""A text is shortened in steps of this part of its budget."""
-
 _SNIPPETS = 4
 """Snippets get at most one part in so many of the budget; the file gets all that they leave."""
 
 _CURRENT, _WORDS = 2, 4
 """One part in so many is the most that code to be written anew gets of it, and that an instruction does."""
 
-_CHARACTERS_PER_TOKEN = 6
-"""More than code has on average: how much text is worth tokenising for a budget."""
-
-
 _LONGEST_NAME = 200
 """Characters of a path that the prompt has room for."""
 
 
+_NOTHING = Spilled()
+
+
 class Prompt(Protocol):
-    """A model's prompt format. `canvas_end` are the ids that close the canvas' text (padding follows)."""
+    """A model's prompt format. `canvas_end` are the ids that close the canvas' text (padding follows), `canvas_start`
+    those that stand in its first row where no text does. `takes_spilled`: whether the prompt shows the pinned text that
+    a canvas has no room for."""
+
+    takes_spilled: bool
 
     @property
     def canvas_end(self) -> tuple[int, ...]: ...
 
-    def encode(self, context: Context) -> list[int]:
+    @property
+    def canvas_start(self) -> tuple[int, ...]: ...
+
+    def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         """The prompt's ids for this context, at most the profile's `max_prompt_tokens`. Raises `RequestTooLarge` where
         so short a prompt has no room at all for what is asked."""
         ...
@@ -66,6 +75,8 @@ def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
     tokenizer or its template cannot make the prompts that the profile names."""
     if profile.prompt_format == "raw":
         return RawPrompt(tokenizer, profile.max_prompt_tokens)
+    if profile.prompt_format == "plain":
+        return PlainPrompt(tokenizer, profile.max_prompt_tokens)
     return ChatPrompt(tokenizer, profile.max_prompt_tokens, read_template(folder))
 
 
@@ -76,13 +87,15 @@ class RawPrompt:
     """
 
     canvas_end: tuple[int, ...] = ()
+    takes_spilled = False
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         self._tokenizer = tokenizer
         self._below, self._above = tokenizer.id_of(BELOW), tokenizer.id_of(ABOVE)
+        self.canvas_start: tuple[int, ...] = (self._above,)
         self._budget = _room(max_tokens, 2)
 
-    def encode(self, context: Context) -> list[int]:
+    def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         texts = [snippet.text for snippet in context.snippets]
         shown = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
         if context.current:
@@ -91,12 +104,39 @@ class RawPrompt:
         return [self._below, *below, self._above, *shown, *above]
 
 
+class PlainPrompt:
+    """The tokenizer's start token, code after the holes, code before them: what any language model of code can read.
+
+    It has no place for an instruction. Snippets and code to be written anew stand where `raw` has them.
+    """
+
+    canvas_end: tuple[int, ...] = ()
+    takes_spilled = True
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._tokenizer = tokenizer
+        start = tokenizer.roles.get("bos_token", tokenizer.roles.get("eos_token", ""))
+        self.canvas_start: tuple[int, ...] = (tokenizer.id_of(start),)
+        self._budget = _room(max_tokens, 1)
+        self._remembered = Remembered(tokenizer)
+
+    def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
+        texts = [snippet.text for snippet in context.snippets]
+        shown = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
+        if context.current:
+            shown += fit_snippets(self._tokenizer, [context.current], self._budget // _CURRENT)
+        below, above = fit(self._remembered, context, self._budget - len(shown), spilled)
+        return [*self.canvas_start, *below, *shown, *above]
+
+
 class ChatPrompt:
     """One user turn in the model's own template, and the model's turn opened behind an empty thought.
 
     The thought belongs to the prompt even where the template leaves it out: a model that finds none would write
     one into the canvas.
     """
+
+    takes_spilled = False
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, template: str) -> None:
         self._tokenizer, self._max_tokens = tokenizer, max_tokens
@@ -109,8 +149,9 @@ class ChatPrompt:
         if not ends:
             raise UnsupportedModel("the chat template ends a turn without a special token, so a canvas cannot be ended")
         self.canvas_end: tuple[int, ...] = (ends[0],)
+        self.canvas_start: tuple[int, ...] = tuple(self._tail[-1:])
 
-    def encode(self, context: Context) -> list[int]:
+    def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         tokenizer = self._tokenizer
         where = f"File: {context.path[-_LONGEST_NAME:]}\n" if context.path else ""
         where += f"Language: {context.language[:_LONGEST_NAME]}\n" if context.language else ""
@@ -143,7 +184,7 @@ class ChatPrompt:
             raise RequestTooLarge(
                 f"the model's prompt of {self._max_tokens} tokens has no room for code to rewrite or for an instruction"
             )
-        return [*head, *_start_of(self._tokenizer, text, left, cut), *tail]
+        return [*head, *start_of(self._tokenizer, text, left, cut), *tail]
 
     def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
         tokenizer = self._tokenizer
@@ -166,70 +207,6 @@ _CURRENT_OPENS = (
 )
 _INSTRUCTION_OPENS = "\n\nWhat the region's text has to be like, in the user's words:\n<instruction>\n"
 _CUT = "\n[the rest is left out]"
-
-
-def fit(tokenizer: Tokenizer, context: Context, budget: int) -> tuple[list[int], list[int]]:
-    """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines.
-
-    Above may take two thirds and leaves the rest, in steps, to below. Its cut moves only when it has grown by a
-    step, so most of its ids stay the same while text is added at its end.
-    """
-    window = _window(context.above, budget)
-    above = tokenizer.encode(window)
-    step = max(1, budget // _STEPS)
-    above_budget = min(budget - budget // 3, _up_to_step(len(above), step))
-    above = _keep_end(tokenizer, above, above_budget, step)
-    return _start_of(tokenizer, context.below, budget - above_budget), above
-
-
-def fit_snippets(tokenizer: Tokenizer, texts: Sequence[str], room: int) -> list[int]:
-    """Ids of the first texts, each ended by a line break, together at most `room`; the last is cut between lines."""
-    ids: list[int] = []
-    for text in texts:
-        left = max(0, room - len(ids))
-        worth = text[: left * _CHARACTERS_PER_TOKEN]
-        whole = len(worth) == len(text)
-        own = tokenizer.encode(text.removesuffix("\n") + "\n" if whole else worth)
-        if not whole or len(own) > left:
-            ends = (
-                at for at in range(min(left, len(own)), 0, -1) if tokenizer.token_bytes(own[at - 1]).endswith(b"\n")
-            )
-            return [*ids, *own[: next(ends, 0)]]
-        ids += own
-    return ids
-
-
-def _window(text: str, budget: int) -> str:
-    """The end of a text that is worth tokenising; starts on a line, and moves in steps as the text grows."""
-    most = budget * _CHARACTERS_PER_TOKEN
-    if len(text) <= most:
-        return text
-    start = _up_to_step(len(text) - most, max(1, most // _STEPS))
-    line = text.find("\n", start - 1) + 1
-    return text[line or start :]
-
-
-def _keep_end(tokenizer: Tokenizer, ids: list[int], budget: int, step: int) -> list[int]:
-    if len(ids) <= budget:
-        return ids
-    start = min(len(ids), _up_to_step(len(ids) - budget, step))
-    borders = (at for at in range(start, len(ids)) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
-    return ids[next(borders, start) :]
-
-
-def _start_of(tokenizer: Tokenizer, text: str, budget: int, cut: Sequence[int] = ()) -> list[int]:
-    """Ids of a text, or of as many of its first lines as there is a budget for, and `cut`."""
-    worth = text[: budget * _CHARACTERS_PER_TOKEN]
-    ids = tokenizer.encode(worth)
-    if len(ids) <= budget and len(worth) == len(text):
-        return ids
-    end = min(len(ids), budget - len(cut))
-    borders = (at for at in range(end, 0, -1) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
-    return [*ids[: next(borders, end)], *cut]
-
-
-def _up_to_step(count: int, step: int) -> int:
-    return -(-count // step) * step
 
 
 def _room(max_tokens: int, scaffold: int) -> int:

@@ -18,6 +18,7 @@ from dgls_engine.profile import Profile
 from dgls_engine.prompt.budget import TELLING, PromptBudget
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.prompt.formats import open_prompt
+from dgls_engine.text.canvas import Spilled
 from dgls_engine.types import CancelToken, Context
 from dgls_engine.weights.loader import LoadedModel
 
@@ -43,13 +44,19 @@ class Reading:
         return self._profile
 
     @property
+    def canvas_start(self) -> tuple[int, ...]:
+        """The ids of a canvas' first row where no text stands there, for models that need one."""
+        return self._prompt.canvas_start if self._model.shifted else ()
+
+    @property
     def canvas_end(self) -> tuple[int, ...]:
         """The ids that close the canvas' text."""
         return self._prompt.canvas_end
 
-    def read(self, context: Context, cancel: CancelToken) -> tuple[int, int]:
-        """Have the encoder hold the prompt of this context. Tokens of it, and how many of them had to be computed."""
-        ids = self._encode(context)
+    def read(self, context: Context, spilled: Spilled, cancel: CancelToken) -> tuple[int, int]:
+        """Have the encoder hold the prompt of this context, and of what a canvas has no room for where the format shows
+        that. Tokens of it, and how many of them had to be computed."""
+        ids = self._encode(context, spilled if self._prompt.takes_spilled else Spilled())
         started, held = self._clock(), self.encoder.ids
         try:
             computed = self.encoder.prefill(ids, cancel)

@@ -1,6 +1,6 @@
 """Segments -> the token array that is denoised together.
 
-    before (pinned)  |  hole  |  pinned  |  hole  |  after (pinned)  |  closing (pinned)
+    opening or before (pinned)  |  hole  |  pinned  |  hole  |  after (pinned)  |  closing (pinned)
 
 Each segment is tokenised on its own. At a seam the last token in front of a hole is freed where longer tokens
 begin with the same bytes ("pri" where "print" exists): the hole then starts one token earlier, its first token is
@@ -11,7 +11,7 @@ whatever stands in the hole. Knows no model. Runs on the engine thread; `Canvas`
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ from dgls_engine.model.widths import width_for
 from dgls_engine.profile import Profile
 from dgls_engine.text.opened import Opened, opened, start_text
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Hole, Pinned, Resume, Segment
+from dgls_engine.types import Context, Hole, Pinned, Resume, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,15 @@ class Span:
 
 
 @dataclass(frozen=True, slots=True)
+class Spilled:
+    """Ids of pinned text that the canvas has no room for: the start of what stands `before` the holes, the end of what
+    stands `after` them."""
+
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Canvas:
     """`ids` [C] int64 (in a hole: its draft, or PAD), `pinned` [C] bool, and the holes in ascending order.
 
@@ -56,11 +65,16 @@ class Canvas:
     ids: Tensor
     pinned: Tensor
     holes: tuple[Span, ...]
+    spilled: Spilled = Spilled()
 
     @property
     def rows(self) -> Tensor:
         """The hole positions [H], ascending: the rows that need logits."""
         return (~self.pinned).nonzero()[:, 0]
+
+    def blank(self) -> Canvas:
+        """The same canvas with noise alone in its holes at the first step."""
+        return replace(self, holes=tuple(replace(hole, resumed=False) for hole in self.holes))
 
     @property
     def resumed(self) -> Tensor:
@@ -74,17 +88,26 @@ class Canvas:
         return ids if all(hole.resumed for hole in self.holes) else None
 
 
+def lead_in(context: Context, segments: Sequence[Segment]) -> tuple[Context, tuple[Segment, ...]]:
+    """The request with the last lines of `above` in front of its segments: for models whose canvas must begin with a
+    pinned token. `lay_out` spills what the canvas has no room for, so the prompt shows it all the same."""
+    cut = context.above.rfind("\n", 0, max(0, context.above.rfind("\n", 0, -1))) + 1
+    return replace(context, above=context.above[:cut]), (Pinned(context.above[cut:]), *segments)
+
+
 def lay_out(
     segments: Sequence[Segment],
     tokenizer: Tokenizer,
     profile: Profile,
     positions: Callable[[Hole, int | None], int],
     closing: Sequence[int] = (),
+    opening: Sequence[int] = (),
 ) -> Canvas:
     """The canvas of `segments`.
 
-    `positions` is the length policy's. `closing` are the tokens by which a finished answer ends, if any; behind
-    them PAD fills the canvas up to the next of `model.widths`, as in a finished answer that leaves room.
+    `positions` is the length policy's. `opening` stands before the first hole where no code does, in canvases that must
+    begin with a pinned token. `closing` are the tokens by which a finished answer ends, if any; behind them PAD fills
+    the canvas up to the next of `model.widths`, as in a finished answer that leaves room.
 
     The outer pinned texts are cut to the profile's budgets, on the far side from the holes. Raises `RequestTooLarge`
     if the holes and what is pinned between them do not fit.
@@ -95,19 +118,22 @@ def lay_out(
     drafts = [_joined(at, start_text(hole), tokenizer) for hole, at in zip(holes, freed, strict=True)]
     expected = [_joined(at, hole.expected or None, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
+    pinned[0] = pinned[0] or list(opening)
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
     room = profile.canvas_tokens - fixed
-    if room < 0:
+    if room < len(opening):
         raise RequestTooLarge(
-            f"the holes and the code between them need {fixed} tokens, but the model's canvas holds "
+            f"the holes and the code between them need {fixed + len(opening)} tokens, but the model's canvas holds "
             f"{profile.canvas_tokens}: ask for fewer holes at once or for shorter ones"
         )
-    pinned[0], pinned[-1] = _trim(pinned[0], pinned[-1], room, profile)
+    before, after = pinned[0], pinned[-1]
+    pinned[0], pinned[-1] = _trim(before, after, room, profile)
+    spilled = Spilled(tuple(before[: len(before) - len(pinned[0])]), tuple(after[len(pinned[-1]) :]))
     ids: list[int] = []
     spans: list[Span] = []
     each = zip(pinned[:-1], holes, freed, drafts, expected, sizes, strict=True)
-    for before, hole, at, draft, stood, size in each:
-        ids += before
+    for text, hole, at, draft, stood, size in each:
+        ids += text
         least = min(hole.min_tokens, size)
         end = len(ids) + size
         spans.append(
@@ -120,7 +146,7 @@ def lay_out(
     free = torch.ones(len(ids), dtype=torch.bool)
     for span in spans:
         free[span.start : span.end] = False
-    return Canvas(torch.tensor(ids), free, tuple(spans))
+    return Canvas(torch.tensor(ids), free, tuple(spans), spilled)
 
 
 def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Opened]]:

@@ -109,14 +109,19 @@ def keeps(hole: Hole) -> bool:
 
 
 def sketch(
-    segments: Sequence[Segment], tokenizer: Tokenizer, profile: Profile, length: Length, closing: Sequence[int]
+    segments: Sequence[Segment],
+    tokenizer: Tokenizer,
+    profile: Profile,
+    length: Length,
+    closing: Sequence[int],
+    opening: Sequence[int] = (),
 ) -> Sketch:
     """For a request with a draft to keep a part of. Raises `RequestTooLarge` as `lay_out` does."""
 
     def positions(hole: Hole, drafted: int | None) -> int:
         return drafted if drafted is not None and keeps(hole) else length.positions(hole, drafted)
 
-    canvas = lay_out(segments, tokenizer, profile, positions, closing)
+    canvas = lay_out(segments, tokenizer, profile, positions, closing, opening)
     atoms = [_atoms(hole, span, canvas, tokenizer) for hole, span in zip(_holes(segments), canvas.holes, strict=True)]
     return Sketch(tuple(segments), canvas, tuple(atoms))
 

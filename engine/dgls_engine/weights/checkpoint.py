@@ -54,6 +54,10 @@ class Checkpoint:
     tensors: Mapping[str, StoredTensor]
 
     @property
+    def shapes(self) -> Mapping[str, tuple[int, ...]]:
+        return {name: tensor.shape for name, tensor in self.tensors.items()}
+
+    @property
     def elements(self) -> int:
         """Number of stored values; tied weights are stored once."""
         return sum(tensor.elements for tensor in self.tensors.values())

@@ -72,7 +72,9 @@ def load(
     stored = _match(slots(empty), checkpoint)
     if tokenizer.size > (checkpoint.family.vocabulary(checkpoint.config) or tokenizer.size):
         raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
-    precision = pick_precision(dtype, where, checkpoint.family.size(checkpoint.config), profile.max_prompt_tokens)
+    precision = pick_precision(
+        dtype, where, checkpoint.family.size(checkpoint.config, checkpoint.shapes), profile.max_prompt_tokens
+    )
     source, meter = _Files(checkpoint, stored, where, precision.plain), _Meter(checkpoint, stored, on_loading)
     with told_of_exhaustion(where), _kept(checkpoint, stored, precision, where) as kept:
         taken = fill(checkpoint.family, empty, source, precision, where, kept, meter.filled)
@@ -131,9 +133,8 @@ def _kept(
 
 
 def _build(checkpoint: Checkpoint) -> nn.Module:
-    shapes = {name: tensor.shape for name, tensor in checkpoint.tensors.items()}
     try:
-        return checkpoint.family.build(checkpoint.config, shapes)
+        return checkpoint.family.build(checkpoint.config, checkpoint.shapes)
     except Exception as error:  # a config's mistakes surface as anything from TypeError to AttributeError
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BrokenCheckpoint(f"{checkpoint.folder / 'config.json'} describes no valid model: {reason}") from error

@@ -64,7 +64,7 @@ class DiffusionGemma:
         size = _text(config).get("vocab_size")
         return size if isinstance(size, int) else None
 
-    def size(self, config: Mapping[str, Any]) -> Anatomy:
+    def size(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})) -> Anatomy:
         from dgls_engine.model.diffusion_gemma.skeleton import described
 
         return described(config)

@@ -21,6 +21,7 @@ class Running:
     """`captured`: whether passes are captured; None: where our kernels run."""
 
     mask: int | None = None
+    shifted = False
 
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, profile: Profile, captured: bool | None) -> None:
         self._model, self._signal = model, profile.pinned_signal

@@ -1,0 +1,103 @@
+"""Mask diffusion: an undecided position shows one mask token; a position that is decided stays decided.
+
+A step decides the leftmost undecided position, and those behind it, in order, as long as each is likelier than a
+threshold: confidence-aware parallel decoding (Fast-dLLM, Wu et al., arXiv 2505.22618) held to the order of the text. A
+model that predicts one token well and the next ones badly so writes what it would write autoregressively, and a better
+one takes fewer steps. What stands behind a hole's end is never decided.
+
+Chooses greedily: temperature and seed change nothing. Knows hole rows, no model; runs on the engine thread. Shapes: H
+hole rows of a canvas, R of all, D hidden, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dgls_engine.loop.choice import Report
+from dgls_engine.loop.constraint import Constraint, Rules
+from dgls_engine.loop.sampler import entropy
+from dgls_engine.model.batches import sent
+from dgls_engine.model.passes import Head
+
+Counted = Callable[[Sequence[int]], Sequence[range]]
+"""Which rows of a draft count, in ranges: a hole's text and the token that ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a row was decided to hold: the token, and its entropy and log-probability at that step."""
+
+    token: int
+    entropy: float
+    sureness: float
+
+
+class Unmasker:
+    """The decided rows of one canvas. A row is decided together with those before it if its token is likelier than
+    `threshold`."""
+
+    def __init__(self, mask: int, threshold: float, counted: Counted, device: torch.device) -> None:
+        self._mask, self._threshold, self._counted, self._device = mask, threshold, counted, device
+        self._decided: dict[int, Decision] = {}
+
+    def noise(self, rows: int) -> Tensor:
+        """What `rows` undecided rows show [H]."""
+        return torch.full((rows,), self._mask, device=self._device)
+
+    def decide(self, predicted: Sequence[Decision]) -> list[Decision]:
+        """Takes a step's predictions of all H rows. Returns what they hold then: decided rows keep their tokens."""
+        held = [self._decided.get(row, prediction) for row, prediction in enumerate(predicted)]
+        for place, row in enumerate(self._left([decision.token for decision in held])):
+            if place > 0 and math.exp(held[row].sureness) <= self._threshold:
+                break
+            self._decided[row] = held[row]
+        return held
+
+    def shown(self, rows: int) -> list[int]:
+        """What H = `rows` rows show at the next step: decided tokens, else the mask."""
+        return [self._decided[row].token if row in self._decided else self._mask for row in range(rows)]
+
+    def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
+        """A stop rule: whether all rows that count are decided."""
+        return not self._left(draft)
+
+    def _left(self, draft: Sequence[int]) -> list[int]:
+        """The undecided rows that count, ascending."""
+        return [row for rows in self._counted(draft) for row in rows if row not in self._decided]
+
+
+class Greedy:
+    """A `choice.Chooser`: the likeliest token that the constraints allow."""
+
+    def __init__(self, head: Head, unmaskers: Sequence[Unmasker], constraints: Sequence[Constraint]) -> None:
+        self._head, self._unmaskers = head, unmaskers
+        self._sizes = [len(each.leads) for each in constraints]
+        self._rules = Rules.of(constraints)
+
+    def choose(self, hidden: Tensor, step: int, temperature: float) -> _GreedyChoice:
+        likely = self._rules.apply(self._head.logits(hidden)).log_softmax(-1)
+        sureness, best = likely.max(-1)
+        measured = torch.stack([best.float(), entropy(likely.exp()), sureness])  # exact: ids stay under 2 ** 24
+        return _GreedyChoice(measured, self._unmaskers, self._sizes)
+
+
+class _GreedyChoice:
+    def __init__(self, measured: Tensor, unmaskers: Sequence[Unmasker], sizes: list[int]) -> None:
+        self._measured, self._unmaskers, self._sizes = measured, unmaskers, sizes
+
+    def report(self) -> Report:
+        best, entropies, sureness = self._measured.tolist()
+        predicted = list(map(Decision, map(int, best), entropies, sureness))
+        held: list[Decision] = []
+        for unmasker, size in zip(self._unmaskers, self._sizes, strict=True):
+            held += unmasker.decide(predicted[len(held) : len(held) + size])
+        return [row.token for row in held], [row.entropy for row in held], [row.sureness for row in held]
+
+    def advance(self, on: Sequence[int]) -> tuple[Tensor, None]:
+        ids = [id for number in on for id in self._unmaskers[number].shown(self._sizes[number])]
+        return sent(torch.tensor(ids), self._measured.device), None

@@ -1,0 +1,78 @@
+"""What undecided positions show, and how steps decide them: uniform diffusion or mask diffusion.
+
+    noise = noise_of(model, profile, device)        # by the model's family
+    noise.candidate(canvas, constraint, reader, seed)
+
+Runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from dgls_engine.loop.choice import Choosing, choosing_on
+from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.denoise import Candidate
+from dgls_engine.loop.masked import Greedy, Unmasker
+from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.stopping import StableAndSure
+from dgls_engine.model.family import OpenModel
+from dgls_engine.profile import Profile
+from dgls_engine.text.canvas import Canvas
+from dgls_engine.text.reader import Reader
+
+
+class Noise(Protocol):
+    @property
+    def choosing(self) -> Choosing: ...
+
+    def hidden(self, rows: int, seed: int) -> Tensor:
+        """Ids [rows] that stand where tokens are not to be seen."""
+        ...
+
+    def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate: ...
+
+
+class Uniform:
+    """Noise is a random token, and every step may change every position."""
+
+    def __init__(self, vocabulary: int, profile: Profile, device: torch.device) -> None:
+        self._vocabulary, self._profile, self._device = vocabulary, profile, device
+        self.choosing: Choosing = choosing_on(device)
+
+    def hidden(self, rows: int, seed: int) -> Tensor:
+        return self._sampler(seed).noise(rows)
+
+    def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate:
+        profile = self._profile
+        stop = StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft)
+        return Candidate(canvas, self._sampler(seed), stop, constraint)
+
+    def _sampler(self, seed: int) -> Sampler:
+        generator = torch.Generator(self._device).manual_seed(seed % 2**63)
+        return Sampler(self._vocabulary, self._profile.entropy_bound, generator)
+
+
+class Masks:
+    """Noise is the token `mask`. Holes that resume start blank: a decided token could not change any more."""
+
+    choosing: Choosing = Greedy
+
+    def __init__(self, mask: int, profile: Profile, device: torch.device) -> None:
+        self._mask, self._profile, self._device = mask, profile, device
+
+    def hidden(self, rows: int, seed: int) -> Tensor:
+        return torch.full((rows,), self._mask, device=self._device)
+
+    def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate:
+        unmasker = Unmasker(self._mask, self._profile.unmask_threshold, reader.counted, self._device)
+        return Candidate(canvas.blank(), unmasker, unmasker, constraint)
+
+
+def noise_of(model: OpenModel[Any], profile: Profile, device: torch.device) -> Noise:
+    if model.mask is None:
+        return Uniform(model.vocabulary, profile, device)
+    return Masks(model.mask, profile, device)

@@ -1,0 +1,65 @@
+"""A low-rank adapter (Hu et al., arXiv 2106.09685) that acts on canvas rows only.
+
+    y = W x + b + B A x      while the switch is on; else y = W x + b
+
+The prompt is read with the switch off, by the model as it was before the adapter was trained: its keys and values are
+those of the autoregressive model. B contains the scale. Knows modules, no canvas; runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+_DOWN, _UP = "lora_A.weight", "lora_B.weight"
+"""What PEFT calls an adapter's tensors, behind the name of their linear layer."""
+
+
+class Switch:
+    """Whether canvas rows are computed: one for all of a model's layers."""
+
+    def __init__(self) -> None:
+        self.on = False
+
+    @contextmanager
+    def turned_on(self) -> Iterator[None]:
+        self.on = True
+        try:
+            yield
+        finally:
+            self.on = False
+
+
+class CanvasLinear(nn.Linear):
+    """A linear layer and its adapter: `lora_A` [r, in], `lora_B` [out, r]."""
+
+    def __init__(self, like: nn.Linear, rank: int, switch: Switch) -> None:
+        super().__init__(like.in_features, like.out_features, bias=like.bias is not None)
+        self.lora_A = nn.Linear(like.in_features, rank, bias=False)
+        self.lora_B = nn.Linear(rank, like.out_features, bias=False)
+        self._switch = switch
+
+    def forward(self, input: Tensor) -> Tensor:
+        plain = functional.linear(input, self.weight, self.bias)
+        if not self._switch.on:
+            return plain
+        adapted: Tensor = self.lora_B(self.lora_A(input))
+        return plain + adapted
+
+
+def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Switch:
+    """Put an adapter on each linear layer for which `shapes` has one. Raises `ValueError` for half an adapter."""
+    switch = Switch()
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    for name, layer in layers.items():
+        down, up = (shapes.get(f"{name}.{part}") for part in (_DOWN, _UP))
+        if down is None and up is None:
+            continue
+        if down is None or up is None or len(down) != 2 or len(up) != 2 or down[0] != up[1]:
+            raise ValueError(f"the adapter of {name} needs {_DOWN} [r, in] and {_UP} [out, r]")
+        parent, _, attribute = name.rpartition(".")
+        setattr(model.get_submodule(parent), attribute, CanvasLinear(layer, down[0], switch))
+    return switch

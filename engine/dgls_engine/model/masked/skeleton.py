@@ -1,0 +1,106 @@
+"""The modules of a masked model before they have weights: transformers' own, with an adapter where there is one.
+
+Runs on the thread that loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from dgls_engine.model.family import JUDGED_ROWS, Footprint
+from dgls_engine.model.masked.adapter import adapt
+from dgls_engine.model.slots import slots
+
+MASK_ROW = "mask_embedding"
+"""The embedding [D] that the mask token has in a canvas, if it is another one than in the table."""
+
+_KINDS: Mapping[str, tuple[Any, Any]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+}
+
+_LOGIT_BYTES = 22
+"""Bytes a logit: raw, in float32, tempered, probabilities."""
+
+_ROWS = 256
+"""Rows of prompt or canvas that go through the layers together."""
+
+
+def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
+    """On the meta device, in evaluation mode."""
+    kind, architecture = _KINDS[config["model_type"]]
+    whole: Any = kind.from_dict(dict(config))
+    if any(layer != "full_attention" for layer in getattr(whole, "layer_types", None) or ()):
+        raise ValueError("a sliding window, which the masked family does not run")
+    whole._attn_implementation = "sdpa"
+    with torch.device("meta"):
+        model: Any = architecture(whole)
+        if whole.tie_word_embeddings:
+            model.lm_head.weight = model.model.embed_tokens.weight
+        model.switch = adapt(model, shapes)
+        if (name := f"model.{MASK_ROW}") in shapes:
+            model.model.register_parameter(MASK_ROW, nn.Parameter(torch.empty(shapes[name])))
+    model.eval()
+    model.requires_grad_(False)
+    built: nn.Module = model
+    return built
+
+
+def finish(model: Any, device: torch.device) -> None:
+    """The rotary frequencies, in float32 as transformers has them."""
+    model.model.rotary_emb = type(model.model.rotary_emb)(model.config).to(device)
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A `family.Size`. `key_values`: numbers that a token of the prompt leaves in the cache."""
+
+    attention: int
+    feed_forward: int
+    embedding: int
+    key_values: int
+    vocabulary: int
+    widest: int
+
+    @classmethod
+    def of(cls, model: Any) -> Dense:
+        parts = {"attention": 0, "feed_forward": 0, "embedding": 0}
+        for slot in slots(model):
+            name = slot.names[0]
+            table = "embed" in name or name.startswith("lm_head")
+            parts["embedding" if table else "attention" if ".self_attn." in name else "feed_forward"] += _count(
+                slot.shape
+            )
+        config = model.config
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        key_values = 2 * config.num_hidden_layers * config.num_key_value_heads * width
+        widest = 4 * config.hidden_size + 3 * config.intermediate_size
+        return cls(**parts, key_values=key_values, vocabulary=config.vocab_size, widest=widest)
+
+    @property
+    def values(self) -> int:
+        return self.attention + self.feed_forward + self.embedding
+
+    @property
+    def packs(self) -> bool:
+        return False
+
+    def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
+        return Footprint(
+            experts=0,
+            attention=self.attention * plain_bytes,
+            dense=self.feed_forward * plain_bytes,
+            embedding=self.embedding * plain_bytes,
+            prompt=self.key_values * prompt_tokens * plain_bytes,
+            step=self.vocabulary * JUDGED_ROWS * _LOGIT_BYTES + _ROWS * self.widest * plain_bytes,
+        )
+
+
+def _count(shape: tuple[int, ...]) -> int:
+    return torch.Size(shape).numel()

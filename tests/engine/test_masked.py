@@ -1,0 +1,299 @@
+"""The eight laws on masked models: Llama and Qwen2, with and without an adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import AutoModelForCausalLM, DynamicCache
+
+from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
+from dgls_engine.errors import Cancelled, UnsupportedModel
+from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.denoise import Progress, denoise
+from dgls_engine.loop.noise import Masks
+from dgls_engine.loop.stopping import Deadline, Schedule
+from dgls_engine.model.masked.passes import MaskedPasses
+from dgls_engine.prompt.encoder import Encoder
+from dgls_engine.text.canvas import Canvas, Span
+from dgls_engine.text.reader import Reader
+from dgls_engine.types import Resume, Revise
+from dgls_engine.weights.loader import LoadedModel, load
+from tests.engine.checkpoints import masked_checkpoint
+from tests.engine.test_laws import ABOVE, Clock, drafts, inputs_of, request, run
+
+KINDS = [("llama", 4), ("llama", 0), ("qwen2", 4), ("qwen2", 0)]
+
+
+@pytest.fixture(scope="module", params=KINDS, ids=[f"{kind}, rank {rank}" for kind, rank in KINDS])
+def loaded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    kind, rank = request.param
+    # Sharp enough that some tokens are decided together, and not all of them.
+    sharpness = 40.0 if rank else 12.0
+    return load(masked_checkpoint(tmp_path_factory.mktemp(kind), kind, rank=rank, sharpness=sharpness), "cpu")
+
+
+@pytest.fixture(scope="module")
+def llama(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    """One of them, for what does not depend on the layers."""
+    return load(masked_checkpoint(tmp_path_factory.mktemp("one"), sharpness=40.0), "cpu")
+
+
+@pytest.fixture
+def fresh(loaded: LoadedModel) -> Callable[[], Engine]:
+    return lambda: Engine(loaded)
+
+
+@pytest.fixture
+def engine(fresh: Callable[[], Engine]) -> Engine:
+    return fresh()
+
+
+@pytest.fixture
+def passes(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The canvas of every pass, as it went in."""
+    seen: list[Tensor] = []
+    original = MaskedPasses.run
+
+    def run(self: MaskedPasses, ids: Tensor, *rest: Any) -> Tensor:
+        seen.append(ids[0].clone())
+        return original(self, ids, *rest)
+
+    monkeypatch.setattr(MaskedPasses, "run", run)
+    return seen
+
+
+def mask_of(loaded: LoadedModel) -> int:
+    return loaded.tokenizer.id_of("<|mask|>")
+
+
+def test_law_1_pinned_and_decided_tokens_stay_the_same(
+    loaded: LoadedModel, engine: Engine, passes: list[Tensor]
+) -> None:
+    steps, infill = run(engine, request())
+    assert len(passes) == len(steps) == infill.steps > 1
+    for earlier, later in pairwise(passes):
+        decided = earlier != mask_of(loaded)
+        assert torch.equal(later[decided], earlier[decided])
+        assert not torch.equal(later, earlier), "a step decides a token at least"
+
+
+def test_law_2_any_seed_gives_the_same_text(fresh: Callable[[], Engine]) -> None:
+    one, other = run(fresh(), request()), run(fresh(), request(seed=1))
+    assert drafts(one[0]) == drafts(other[0])
+    warm = fresh()
+    run(warm, request("class Key:\n    def "))
+    assert drafts(run(warm, request())[0]) == drafts(one[0])
+
+
+def decided_from_the_left(
+    predict: Callable[[Tensor], Tensor], rows: int, mask: int, threshold: float
+) -> Iterator[list[int]]:
+    """The slow reference: a step's tokens, decided ones kept, until all are decided."""
+    slots = torch.full((rows,), mask)
+    while (slots == mask).any():
+        sure, best = predict(slots).max(-1)
+        shown = torch.where(slots == mask, best, slots)
+        place = int((slots == mask).nonzero()[0])
+        slots[place] = best[place]
+        while (place := place + 1) < rows and sure[place] > threshold:
+            slots[place] = best[place]
+        yield shown.tolist()
+
+
+def stock(loaded: LoadedModel, prompt: list[int], rows: int, threshold: float) -> list[list[int]]:
+    """transformers' own modules: the plain model reads the prompt, one with the adapter folded into its weights the
+    canvas, under a mask of four dimensions."""
+    folder, mask = loaded.folder, mask_of(loaded)
+    base: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", local_files_only=True)
+    adapted: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", local_files_only=True)
+    own = load_file(folder / "adapter.safetensors") if (folder / "adapter.safetensors").is_file() else {}
+    for name, weight in adapted.named_parameters():
+        if (layer := name.removesuffix(".weight")) + ".lora_A.weight" in own:
+            weight.data += own[f"{layer}.lora_B.weight"] @ own[f"{layer}.lora_A.weight"]
+    mask_row = own.get("model.mask_embedding", base.model.embed_tokens.weight[mask])
+
+    @torch.no_grad()
+    def predict(slots: Tensor) -> Tensor:
+        past = base(input_ids=torch.tensor([prompt[:-1]]), use_cache=True).past_key_values
+        assert isinstance(past, DynamicCache)
+        ids = torch.cat([torch.tensor(prompt[-1:]), slots])
+        embedded = torch.where((ids == mask)[:, None], mask_row, base.model.embed_tokens(ids))
+        sight = torch.full((len(ids), len(prompt) - 1 + len(ids)), -torch.inf)
+        sight[:, : len(prompt) - 1] = 0.0
+        for row in range(len(ids)):
+            for key in range(len(ids)):
+                if key == row or ids[key] != mask:
+                    sight[row, len(prompt) - 1 + key] = 0.0
+        positions = torch.arange(len(prompt) - 1, len(prompt) - 1 + len(ids))[None]
+        out = adapted(
+            inputs_embeds=embedded[None], attention_mask=sight[None, None], position_ids=positions, past_key_values=past
+        )
+        logits: Tensor = out.logits[0, :-1].float()
+        logits[:, mask] = -torch.inf
+        return logits.softmax(-1)
+
+    return list(decided_from_the_left(predict, rows, mask, threshold))
+
+
+def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Progress]:
+    model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
+    encoder: Encoder[Any] = Encoder(model.keep)
+    encoder.prefill(prompt[:-1])
+    ids, pinned = torch.tensor([prompt[-1], *[0] * rows]), torch.tensor([True, *[False] * rows])
+    canvas = Canvas(ids, pinned, (Span(1, rows + 1),))
+    reader = Reader(canvas.holes, loaded.tokenizer)
+    reader.counted = lambda draft: [range(rows)]  # type: ignore[method-assign]  # no PAD and no stop ends this one
+    banned = torch.zeros(model.vocabulary, dtype=torch.bool)
+    banned[mask_of(loaded)] = True
+    noise = Masks(mask_of(loaded), loaded.profile, loaded.device)
+    steps = denoise(
+        model.behind(encoder.cache),
+        [noise.candidate(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0)],
+        schedule=Schedule(rows, 1.0, 1.0),
+        deadline=Deadline(None),
+        cancel=CancelToken(),
+        choosing=noise.choosing,
+    )
+    return [progress for (progress,) in steps]
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("tokens", [2, 40])
+def test_law_3_every_draft_is_that_of_stock_modules(loaded: LoadedModel, seed: int, tokens: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    prompt = torch.randint(3, 400, (tokens,), generator=generator).tolist()
+    expected = stock(loaded, prompt, 9, loaded.profile.unmask_threshold)
+    progress = ours(loaded, prompt, 9)
+    assert [step.draft for step in progress] == expected
+    assert progress[-1].finish in ("stable", "steps")
+
+
+def test_law_3_without_adapter_and_threshold_it_is_the_autoregressive_model(tmp_path: Path) -> None:
+    loaded = load(masked_checkpoint(tmp_path, rank=0, sharpness=40.0, threshold=1.0), "cpu")
+    prompt = list(range(3, 40))
+    base: Any = AutoModelForCausalLM.from_pretrained(loaded.folder, local_files_only=True)
+    told = base.generate(torch.tensor([prompt]), max_new_tokens=9, do_sample=False, eos_token_id=None)
+    assert ours(loaded, prompt, 9)[-1].draft == told[0, len(prompt) :].tolist()
+
+
+def test_law_4_cancel_takes_effect_before_the_next_pass(
+    engine: Engine, fresh: Callable[[], Engine], passes: list[Tensor]
+) -> None:
+    cancel = CancelToken()
+    running = engine.infill(request(), cancel)
+    next(running)
+    cancel.cancel()
+    with pytest.raises(Cancelled):
+        next(running)
+    assert len(passes) == 1
+    assert drafts(run(engine, request())[0]) == drafts(run(fresh(), request())[0])
+
+
+def test_law_5_logits_are_computed_for_hole_rows_only(loaded: LoadedModel, engine: Engine) -> None:
+    with inputs_of(loaded.model.lm_head) as rows:
+        steps, infill = run(engine, request())
+    assert [len(hidden) for hidden in rows] == [infill.hole_tokens] * len(steps)
+    assert infill.hole_tokens == 13 < infill.canvas_tokens
+
+
+def test_law_6_typing_computes_only_what_was_typed(loaded: LoadedModel, engine: Engine) -> None:
+    """The code before the hole stands in the prompt, so typing there appends to it."""
+    first = run(engine, request("def read(path):\n    x = ", max_steps=1))[1]
+    assert first.prefilled_tokens == first.prompt_tokens
+    then = run(engine, request("def read(path):\n    x = path", max_steps=1))[1]
+    assert 0 < then.prefilled_tokens <= len(loaded.tokenizer.encode(" = path"))
+    assert run(engine, request("def read(path):\n    x = path", max_steps=1))[1].prefilled_tokens == 0
+
+
+def test_law_6_outside_it_only_from_the_first_changed_token_on(loaded: LoadedModel, engine: Engine) -> None:
+    run(engine, request(above=ABOVE, max_steps=1))
+    infill = run(engine, request(above="import key\n" + ABOVE, max_steps=1))[1]
+    below = len(loaded.tokenizer.encode("\n\nclass" + "def write(file):\n    return None\n"))
+    assert infill.prompt_tokens - infill.prefilled_tokens >= below
+
+
+@pytest.mark.parametrize(("deadline_ms", "steps"), [(0, 1), (25, 2), (30, 3)])
+def test_law_7_a_deadline_is_kept(loaded: LoadedModel, passes: list[Tensor], deadline_ms: int, steps: int) -> None:
+    taken, infill = run(Engine(loaded, clock=Clock(passes)), request(deadline_ms=deadline_ms))
+    assert (len(passes), infill.steps, infill.finish) == (steps, steps, "deadline")
+    assert infill.texts == drafts(taken)[-1]
+
+
+@pytest.mark.parametrize("before", ["", "pri", "x = 👩", "a\r\n\t", "é\ud800", "    ", "return ", "\n"])
+@pytest.mark.parametrize("above", ["", "import path\n", "x", "\n\n"])
+def test_law_8_prompt_and_canvas_hold_the_text_byte_for_byte(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch, above: str, before: str
+) -> None:
+    """Whatever the seam does, what the model reads in front of the hole is the user's text."""
+    engine, canvases = Engine(llama), []
+    original = Reader.__init__
+
+    def noted(reader: Reader, holes: Sequence[Span], tokenizer: Any) -> None:
+        canvases.append(holes)
+        original(reader, holes, tokenizer)
+
+    monkeypatch.setattr(Reader, "__init__", noted)
+    seen: list[Tensor] = []
+    whole = MaskedPasses.run
+    monkeypatch.setattr(MaskedPasses, "run", lambda self, ids, *rest: (seen.append(ids[0]), whole(self, ids, *rest))[1])
+    asked = InfillRequest(
+        Context(above=above, below="z = 1\n"), [Pinned(before), Hole(max_tokens=4), Pinned("y\n")], Limits(max_steps=1)
+    )
+    run(engine, asked)
+    tokenizer, [hole] = llama.tokenizer, canvases[0]
+    prompt, canvas = list(engine._reading.encoder.ids), seen[0].tolist()
+    shown = [*prompt, *canvas[: hole.start]]
+    text = b"".join(tokenizer.token_bytes(id) for id in shown) + hole.freed
+    plain = "".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in above + before)
+    assert text == ("y\nz = 1\n" + plain).encode()
+    assert hole.start >= 1, "row i predicts token i + 1"
+    assert shown[0] == tokenizer.id_of("<|start|>")
+
+
+def test_fill_ends_before_its_stop(loaded: LoadedModel) -> None:
+    asked = InfillRequest(Context(above=ABOVE), [Pinned("x = "), Hole(max_tokens=12, stop="e"), Pinned("\n")])
+    _, infill = run(Engine(loaded), asked)
+    assert "e" not in infill.texts[0]
+
+
+@pytest.mark.parametrize("start", [Resume("path.read()"), Revise("path.read()", 0.4), Revise("path", 1.0)])
+def test_start_text_is_taken(loaded: LoadedModel, start: Any) -> None:
+    asked = InfillRequest(
+        Context(above=ABOVE), [Pinned("x = "), Hole(max_tokens=12, stop="\n", start=start), Pinned("\n")]
+    )
+    _, infill = run(Engine(loaded), asked)
+    assert infill.finish == "stable"
+
+
+def test_load_unknown_mask_token_raises(tmp_path: Path) -> None:
+    folder = masked_checkpoint(tmp_path)
+    loaded = load(folder, "cpu").with_profile({"mask_token": "<|hole|>"})
+    with pytest.raises(UnsupportedModel, match=r"names '<\|hole\|>' as its mask_token"):
+        Engine(loaded)
+
+
+def test_load_packed_experts_of_a_model_without_experts_raises(tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedModel, match="this model has none"):
+        load(masked_checkpoint(tmp_path), "cpu", "int4")
+
+
+def test_load_adapter_without_its_other_half_raises(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder = masked_checkpoint(tmp_path)
+    adapter = load_file(folder / "adapter.safetensors")
+    del adapter["model.layers.1.mlp.up_proj.lora_B.weight"]
+    save_file(adapter, folder / "adapter.safetensors")
+    with pytest.raises(Exception, match=r"model.layers.1.mlp.up_proj"):
+        load(folder, "cpu")
+
+
+def test_size_counts_every_value(loaded: LoadedModel) -> None:
+    assert loaded.info.parameters == sum(weight.numel() for weight in dict(loaded.model.named_parameters()).values())
