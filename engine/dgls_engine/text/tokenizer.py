@@ -29,7 +29,16 @@ _OTHERS = sorted(set(range(256)).difference(_PRINTABLE))
 _BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(_OTHERS)}
 """Byte-level BPE writes each byte as one printable character: GPT-2's table, from character to byte."""
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_SURROGATES = "\ud800-\udfff"
+_DISPENSABLE = {
+    **{byte: chr(byte) for byte in range(32) if chr(byte) not in "\t\n\r"},
+    **dict.fromkeys([0xC0, 0xC1, *range(0xF5, 0x100)], ""),  # no UTF-8 holds these
+    0xF1: "\U00040000-\U0007ffff",
+    0xF2: "\U00080000-\U000bffff",
+}
+"""Bytes that a vocabulary may lack, and the characters, as part of a pattern, that it can't spell then: control codes,
+and planes in which nothing is assigned."""
+
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 Kind = Literal["byte-level", "sentencepiece"]
@@ -38,9 +47,9 @@ Kind = Literal["byte-level", "sentencepiece"]
 class Tokenizer:
     """The tokenizer in `path` (a `tokenizer.json`; a `tokenizer_config.json` beside it names more special tokens).
 
-    Law: for text without lone surrogates, the bytes of `encode(text)` joined are the text's UTF-8, and none of
-    the ids is special. Raises `BrokenCheckpoint` for a file that cannot be read, `UnsupportedModel` for another
-    kind of vocabulary.
+    Law: the bytes of `encode(text)` joined are the text's UTF-8, and none of the ids is special. Lone surrogates, and
+    characters whose bytes the vocabulary lacks, become U+FFFD. Raises `BrokenCheckpoint` for a file that cannot be
+    read, `UnsupportedModel` for another kind of vocabulary.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,6 +74,8 @@ class Tokenizer:
         self.roles = {role: spelling for role, spelling in named if role.endswith("_token")}
         """What the config calls special tokens (`bos_token`, `pad_token`, ...), for a chat template."""
         self._byte_ids = self._find_bytes()
+        lost = "".join(_DISPENSABLE[byte] for byte in range(256) if byte not in self._byte_ids)
+        self._unreadable = re.compile(f"[{_SURROGATES}{lost}]")
 
     @property
     def size(self) -> int:
@@ -92,8 +103,8 @@ class Tokenizer:
         return self.specials[special_name]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`, which is plain text whatever it spells; lone surrogates are read as U+FFFD."""
-        text = _SURROGATE.sub("\ufffd", text)
+        """Ids of `text`, which is plain text whatever it spells; what it can't spell is read as U+FFFD."""
+        text = self._unreadable.sub("\ufffd", text)
         if self._kind == "byte-level" or SPACE_MARK not in text:
             return self._encode_plain(text)
         # The vocabulary cannot tell a written U+2581 from a space: spell it in bytes.
@@ -163,13 +174,14 @@ class Tokenizer:
             return token.encode()
         return bytes(_BYTE_OF[character] for character in token)
 
-    def _find_bytes(self) -> list[int]:
-        """Ids of the tokens of a single byte, by byte: without all of them some text could not be written."""
+    def _find_bytes(self) -> dict[int, int]:
+        """Ids of the tokens of a single byte, by byte: without nearly all of them some text could not be written."""
         spell = {byte: character for character, byte in _BYTE_OF.items()}
         names = [f"<0x{byte:02X}>" if self._kind == "sentencepiece" else spell[byte] for byte in range(256)]
-        ids = [id for name in names if (id := self._backend.token_to_id(name)) is not None]
-        if len(ids) < 256:
-            raise UnsupportedModel(f"{self.path} cannot spell {256 - len(ids)} of the 256 bytes, so not every text")
+        ids = {byte: id for byte, name in enumerate(names) if (id := self._backend.token_to_id(name)) is not None}
+        missing = set(range(256)) - set(ids) - set(_DISPENSABLE)
+        if missing:
+            raise UnsupportedModel(f"{self.path} cannot spell {len(missing)} of the bytes that texts are made of")
         return ids
 
     @cached_property

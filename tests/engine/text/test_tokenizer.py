@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, models
+from tokenizers import AddedToken, models, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
-from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.text.tokenizer import _BYTE_OF, Tokenizer
 from tests.engine.checkpoints import CHAT_SPECIALS, RAW_SPECIALS, byte_level_tokenizer, sentencepiece_tokenizer
 
 CODE = "def add(a, b):\n    return a + b\n\n\tx = '▁ ▁▁ 🙂\u2028'\r\n\0  \ttrailing  "
@@ -65,6 +65,18 @@ def test_a_special_token_reached_by_merges_is_plain_text_too(tmp_path: Path) -> 
     assert tokenizer.decode(ids) == "a<s>b"
 
 
+def test_characters_without_tokens_become_the_replacement_character(tmp_path: Path) -> None:
+    """Vocabularies of published models lack control characters and bytes of planes that nothing is assigned in."""
+    spec = json.loads(byte_level_tokenizer().to_str())
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    lost = {character for character in alphabet if _BYTE_OF[character] in (0x04, 0x1D, 0xF1, 0xC0)}
+    spec["model"]["vocab"] = {token: id for token, id in spec["model"]["vocab"].items() if token not in lost}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(spec), encoding="utf-8")
+    tokenizer = Tokenizer(tmp_path / "tokenizer.json")
+    ids = tokenizer.encode("a\x04b\x1d\U00040000\U00020000\n")
+    assert tokenizer.decode(ids) == "a\ufffdb\ufffd\ufffd\U00020000\n"
+
+
 def test_lone_surrogates_become_the_replacement_character(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("a\ud800b\udfff")) == "a\ufffdb\ufffd"
 
@@ -109,7 +121,7 @@ def test_a_special_token_that_is_missing_is_named(tokenizer: Tokenizer) -> None:
         (
             json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "byte_fallback": True}}),
             UnsupportedModel,
-            "256 of the 256 bytes",
+            "cannot spell 2.. of the bytes",
         ),
         (None, BrokenCheckpoint, "missing"),
     ],
