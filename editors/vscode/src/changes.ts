@@ -2,7 +2,7 @@
 import * as vscode from 'vscode';
 import type { History } from './history';
 import { askInstruction } from './instruction';
-import { selectedIn, type Selected } from './kept';
+import { selectedIn, type Selected } from './selections';
 import { SCHEME, type Preview, type Proposal } from './preview';
 import { strengthsIn, sure, type Candidate, type Rewriting } from './protocol';
 import type { Requests } from './requests';

@@ -3,7 +3,7 @@
  * coloured by confidence. Decorations only: the document is not touched.
  */
 import * as vscode from 'vscode';
-import { layout, type Run } from './layout';
+import { layout, type Run } from './draftLayout';
 import type { Draft, DraftHole } from './protocol';
 
 /** Taking no room is not in the API: a style behind the one that is. Where it no longer works, the text is invisible. */

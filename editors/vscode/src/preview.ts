@@ -4,7 +4,7 @@
  */
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
-import { edited } from './edited';
+import { edited } from './textEdits';
 import { setContext } from './statusItem';
 
 export const SCHEME = 'dgls-rewrite';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { edited } from '../src/edited';
+import { edited } from '../src/textEdits';
 import { History, type Store } from '../src/history';
 
 function memory(): Store {

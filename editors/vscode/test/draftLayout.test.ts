@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { layout } from '../src/layout';
+import { layout } from '../src/draftLayout';
 import type { Token } from '../src/protocol';
 
 function hole(lines: number, ...tokens: [string, number][]) {
