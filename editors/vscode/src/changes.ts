@@ -8,10 +8,10 @@ import { strengthsIn, sure, type Candidate, type Rewriting } from './protocol';
 import type { Requests } from './requests';
 import type { Server } from './server';
 
-/** Another seed may lead to the same text. */
+/** Different seeds may give the same text. */
 const TRIES = 3;
 
-/** The version is that of the moment: what is typed while a question is open makes it another text. */
+/** `version`: when the command started. Typing while a question is open makes the place stale. */
 interface Place extends Selected {
   document: vscode.TextDocument;
   version: number;
@@ -43,7 +43,7 @@ export class Changes {
     }
     const strengths = strengthsIn(this.server.running?.initializeResult?.capabilities.experimental);
     if (strengths.length === 0) {
-      void vscode.window.showErrorMessage('dgls does not run, or its server is older than this extension.');
+      void vscode.window.showErrorMessage('The dgls server is not running, or it is older than this extension.');
       return;
     }
     const items = strengths.map(({ name, strength }) => ({
@@ -69,30 +69,32 @@ export class Changes {
 
   private get takesInstructions(): boolean {
     const life = this.server.life;
-    return life.at === 'running' && life.told?.instructions === true;
+    return life.at === 'running' && life.status?.instructions === true;
   }
 
-  private async rewrite({ document, version, range, keep }: Place, wanted: Partial<Rewriting>): Promise<void> {
+  private async rewrite({ document, version, range, keep }: Place, how: Partial<Rewriting>): Promise<void> {
     const preview = vscode.workspace.getConfiguration('dgls').get<boolean>('rewrite.preview', true);
-    const asked: Rewriting = { uri: this.sent(document.uri), version, range, keep, preview, ...wanted };
+    const rewriting: Rewriting = { uri: this.sent(document.uri), version, range, keep, preview, ...how };
     if (!preview) {
-      await this.requests.rewrite(asked);
+      await this.requests.rewrite(rewriting);
       return;
     }
     let seed = 0;
     const seen = new Set<string>();
     const propose = async (): Promise<Proposal | undefined> => {
-      let found: Candidate | undefined;
+      let candidate: Candidate | undefined;
       for (let tried = 0; tried < TRIES; tried += 1, seed += 1) {
-        const result = await this.requests.rewrite({ ...asked, seed });
-        found = result?.candidates?.[0] ?? found;
-        if (found === undefined || !seen.has(JSON.stringify(found.edit))) {
+        const result = await this.requests.rewrite({ ...rewriting, seed });
+        candidate = result?.candidates?.[0] ?? candidate;
+        if (candidate === undefined || !seen.has(JSON.stringify(candidate.edit))) {
           break;
         }
       }
       seed += 1;
-      seen.add(JSON.stringify(found?.edit));
-      return found && this.proposal(document, version, found, wanted.strength === undefined ? 'rewrite' : 'refined');
+      seen.add(JSON.stringify(candidate?.edit));
+      return (
+        candidate && this.proposal(document, version, candidate, how.strength === undefined ? 'rewrite' : 'refined')
+      );
     };
     const first = await propose();
     if (first !== undefined) {
@@ -117,7 +119,7 @@ export class Changes {
   }
 }
 
-/** As an object: VS Code's own classes turn into arrays on the wire. */
+/** As a plain object: VS Code's own classes become arrays in JSON. */
 function sentRange({ start, end }: vscode.Range): Rewriting['range'] {
   return {
     start: { line: start.line, character: start.character },
@@ -125,7 +127,7 @@ function sentRange({ start, end }: vscode.Range): Rewriting['range'] {
   };
 }
 
-/** What is selected, or the cursor's line where nothing is; undefined where nothing can be changed. */
+/** The selection, or the cursor's line without one; undefined without an editor to change. */
 function selected(): Place | undefined {
   const editor = writable();
   if (editor === undefined) {
@@ -142,6 +144,6 @@ function writable(): vscode.TextEditor | undefined {
   if (editor !== undefined && editor.document.uri.scheme !== SCHEME) {
     return editor;
   }
-  void vscode.window.showInformationMessage('Put the cursor into the code that is to change.');
+  void vscode.window.showInformationMessage('Put the cursor into the code to change.');
   return undefined;
 }

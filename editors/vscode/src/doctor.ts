@@ -1,4 +1,4 @@
-/** The command "Doctor": a page that says which server is used and why, and what `dgls doctor` says of the machine. */
+/** The command "Doctor": a page with the server that is used, where it was found, and the output of `dgls doctor`. */
 import { spawn } from 'node:child_process';
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
@@ -43,7 +43,7 @@ export class Doctor implements vscode.TextDocumentContentProvider, vscode.Dispos
     }
     await new Promise<void>((resolve) => {
       child.on('error', (error) => {
-        this.say(this.text, `It does not run: ${error.message}\n`);
+        this.say(this.text, `It does not start: ${error.message}\n`);
         resolve();
       });
       child.on('close', () => {

@@ -1,12 +1,12 @@
 /**
- * Where a draft's tokens are painted: line by line over the hole, what has no line of its own after the last one.
- * Pure: no VS Code.
+ * Where a draft's tokens are shown: line by line over the hole. Lines that the hole has no room for follow its last
+ * line. Pure: no VS Code.
  */
 import type { DraftHole, Token } from './protocol';
 
 export type Level = 'noise' | 'doubtful' | 'likely' | 'settled';
 
-/** A run of tokens of one level; runs at one place are in text order. */
+/** Adjacent tokens of one level. The runs of a line are in text order. */
 export interface Run {
   text: string;
   level: Level;
@@ -19,7 +19,7 @@ export interface PaintedLine {
 }
 
 const BREAK = ' ⏎ ';
-/** No more than fits a screen: each run costs the editor an element. */
+/** About a screen's width: each run costs the editor an element. */
 const MOST_RUNS = 48;
 
 export function level(certainty: number): Level {
@@ -32,7 +32,7 @@ export function level(certainty: number): Level {
   return certainty >= 0.25 ? 'doubtful' : 'noise';
 }
 
-/** One entry for each of the hole's lines that gets something. */
+/** One entry for each line of the hole that shows text. */
 export function layout(hole: DraftHole, tabSize: number): PaintedLine[] {
   const { start, end } = hole.range;
   const painted: PaintedLine[] = [];
@@ -64,15 +64,15 @@ function linesOf(tokens: Token[]): Run[][] {
 }
 
 function merged(runs: Run[], tabSize: number): Run[] {
-  const found: Run[] = [];
+  const result: Run[] = [];
   for (const run of runs) {
     const text = run.text.replaceAll('\t', ' '.repeat(tabSize));
-    const last = found.at(-1);
+    const last = result.at(-1);
     if (text !== '' && last?.level === run.level) {
       last.text += text;
     } else if (text !== '') {
-      found.push({ text, level: run.level });
+      result.push({ text, level: run.level });
     }
   }
-  return found;
+  return result;
 }

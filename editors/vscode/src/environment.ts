@@ -1,6 +1,6 @@
 /** The environment of the programs that the extension starts. Pure. */
 
-/** What users set for their own Python. It would reach ours: a project's `enum.py`, for one, in place of Python's. */
+/** Settings for the user's own Python. The server's Python would import a project's `enum.py` in place of its own. */
 const PYTHON_VARIABLES = ['PYTHONPATH', 'PYTHONOPTIMIZE', 'PYTHONHOME', 'PYTHONSTARTUP', 'PYTHONINSPECT'];
 
 export function withoutPythonSettings(environment: NodeJS.ProcessEnv): NodeJS.ProcessEnv {

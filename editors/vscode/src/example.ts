@@ -1,7 +1,7 @@
-/** The command "Try It on an Example": a file to see a first suggestion in. */
+/** The command "Try It on an Example": opens a file and requests a suggestion in it. */
 import * as vscode from 'vscode';
 
-const TEXT = `"""Press Tab to take what stands in grey, Ctrl+Right for one word of it, Esc for none."""
+const TEXT = `"""Press Tab to accept the grey text, Ctrl+Right for one word of it, Esc to dismiss it."""
 
 
 class Basket:

@@ -1,4 +1,4 @@
-/** Where everything is made and wired; no logic. */
+/** Creates and connects everything. No logic. */
 import * as vscode from 'vscode';
 import { Changes } from './changes';
 import { Doctor } from './doctor';
@@ -15,7 +15,7 @@ import { Server } from './server';
 import type { Shown } from './status';
 import { StatusItem, setContext } from './statusItem';
 
-/** What the extension tells others: the status as it is shown. */
+/** The extension's API: the status that it shows. */
 export interface Api {
   readonly status: Shown;
 }
@@ -116,7 +116,7 @@ export function activate(context: vscode.ExtensionContext): Api {
   };
 }
 
-/** The whole of what the status item has no room for, with the same button. */
+/** Shows the full text that the status item shortens, with the same button. */
 async function complain({ detail, button }: Shown): Promise<void> {
   if ((await vscode.window.showErrorMessage(`dgls: ${detail}`, button.title)) !== undefined) {
     await vscode.commands.executeCommand(button.command, ...(button.arguments ?? []));

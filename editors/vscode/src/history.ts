@@ -1,4 +1,4 @@
-/** The instructions that were given, newest first, each once. Pure; who keeps them between sessions hands in a store. */
+/** Earlier instructions, the newest first, without repetitions. Pure; the caller passes a store that lasts. */
 
 export interface Store {
   get<T>(key: string, otherwise: T): T;

@@ -1,6 +1,6 @@
 /**
- * Installs the server's wheel that comes with the extension, once the user said yes, into a folder of its own. What it
- * needs (PyTorch above all) comes from wherever the user's pip gets its packages.
+ * Installs the server's wheel that comes with the extension into a folder of its own, after the user agrees. The user's
+ * pip fetches its dependencies, such as PyTorch.
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, rmSync } from 'node:fs';
@@ -26,12 +26,12 @@ export class Installer {
     this.folder = join(context.globalStorageUri.fsPath, `server-${version}`);
   }
 
-  /** The program that is installed, whether or not it is there yet. */
+  /** The path of the installed program; it may not exist yet. */
   get program(): string {
     return WINDOWS ? join(this.folder, 'Scripts', 'dgls.exe') : join(this.folder, 'bin', 'dgls');
   }
 
-  /** Ask, then install; true if it is there. `unasked`: not again where the user said no before. */
+  /** Ask, then install; true if that worked. `unasked`: do not ask again if the user said no before. */
   async offer(unasked: boolean): Promise<boolean> {
     const wheel = this.wheel();
     if (wheel === undefined || (unasked && this.context.globalState.get(DECLINED) === this.folder)) {
@@ -71,7 +71,7 @@ export class Installer {
         await this.run(inside, pip, progress, token);
         return true;
       } catch (error) {
-        rmSync(this.folder, { recursive: true, force: true }); // half of it would be found next time
+        rmSync(this.folder, { recursive: true, force: true }); // the next start would find half an installation
         if (!token.isCancellationRequested) {
           this.log.error(String(error));
           void vscode.window.showErrorMessage(`The dgls server could not be installed: ${String(error)}`);

@@ -1,4 +1,4 @@
-/** Asks for an instruction: an input box that offers the ones given before. */
+/** Asks for an instruction, with the earlier ones to choose from. */
 import * as vscode from 'vscode';
 import type { History } from './history';
 
@@ -6,11 +6,11 @@ interface Choice extends vscode.QuickPickItem {
   instruction: string;
 }
 
-/** The instruction, empty for none; undefined if the user thought better of it. */
+/** The instruction, or an empty text for none; undefined if the user closed the box. */
 export async function askInstruction(history: History): Promise<string | undefined> {
   const box = vscode.window.createQuickPick<Choice>();
   box.title = 'Rewrite the selection';
-  box.placeholder = 'What should change? Leave it empty for just another version';
+  box.placeholder = 'What should change? Leave it empty for another version';
   const offer = () => {
     const typed = box.value.trim();
     const before = history.instructions.filter((other) => other !== typed).map((other) => choice(other, '$(history)'));

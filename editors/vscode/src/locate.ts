@@ -1,17 +1,17 @@
 /**
- * Where the server is: the setting, else the Python extension's interpreter, else PATH, else what this extension
- * installed. Says which, and for each place why not. Knows neither VS Code nor the disk: a `Machine` looks.
+ * Finds the server: in the setting, else in the Python extension's interpreter, else on PATH, else where this extension
+ * installed it. If there is none, says where it looked. Knows neither VS Code nor the disk: a `Machine` looks.
  */
 
 export interface Machine {
-  /** The setting `dgls.server.path`, empty where there is none. */
+  /** The setting `dgls.server.path`; empty if it is not set. */
   setting: string;
   home: string;
-  /** May what the workspace brings along be run? */
+  /** Whether programs of the workspace may run. */
   trusted: boolean;
   /** The interpreter that the Python extension has selected; undefined without one. */
   interpreter(): Promise<string | undefined>;
-  /** Can this interpreter run dgls? */
+  /** Whether this interpreter can run dgls. */
   hasServer(interpreter: string): Promise<boolean>;
   /** The first program of this name on PATH. */
   onPath(program: string): string | undefined;
@@ -20,14 +20,14 @@ export interface Machine {
   own: string;
 }
 
-/** `command` and `args` run dgls; its subcommand comes after them. `from` tells people where it was found. */
+/** `command` and `args` run dgls; its subcommand follows them. `from`: where it was found, for people. */
 export interface Found {
   command: string;
   args: string[];
   from: string;
 }
 
-/** `installable`: nothing was found, and nobody named a program that isn't there. */
+/** `installable`: an installation would help. It would not if the setting names a missing program. */
 export interface Missing {
   advice: string;
   installable: boolean;
@@ -39,12 +39,12 @@ export async function locate(machine: Machine): Promise<Found | Missing> {
     if (machine.runnable(path)) {
       return { command: path, args: [], from: 'the setting' };
     }
-    const advice = `The setting dgls.server.path names ${path}, which is no program. Correct it, or leave it empty.`;
+    const advice = `The setting dgls.server.path names ${path}, which is not a program. Correct it, or leave it empty.`;
     return { advice, installable: false };
   }
   const interpreter = machine.trusted ? await machine.interpreter() : undefined;
   if (interpreter !== undefined && (await machine.hasServer(interpreter))) {
-    // Neither PYTHONPATH and its like (-E) nor the folder that it happens to start in (-P) are searched for modules.
+    // Python then ignores PYTHONPATH and the like (-E) and imports nothing from the current folder (-P).
     return { command: interpreter, args: ['-E', '-P', '-m', 'dgls'], from: 'the Python extension' };
   }
   const onPath = machine.onPath('dgls');

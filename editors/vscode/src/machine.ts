@@ -1,5 +1,5 @@
 /**
- * The real `Machine`: settings, the Python extension, the disk. Runs a Python only to ask it whether it has dgls.
+ * The real `Machine`: settings, the Python extension, the disk. Runs a Python only to find out whether it has dgls.
  */
 import { execFile } from 'node:child_process';
 import { accessSync, constants, statSync } from 'node:fs';
@@ -12,7 +12,7 @@ import type { Machine } from './locate';
 const WINDOWS = process.platform === 'win32';
 const PATIENCE_MS = 10_000;
 
-/** What we use of the Python extension's exports. */
+/** The part of the Python extension's API that is used here. */
 interface PythonApi {
   environments: {
     getActiveEnvironmentPath(): { path: string };
@@ -34,12 +34,12 @@ export function thisMachine(own: string): Machine {
   };
 }
 
-/** Tells when the Python extension selects another interpreter; nothing where there is no such extension. */
+/** Calls the listener when the Python extension selects another interpreter; undefined without that extension. */
 export async function onInterpreterChange(listener: () => void): Promise<vscode.Disposable | undefined> {
   return (await pythonApi())?.environments.onDidChangeActiveEnvironmentPath(listener);
 }
 
-/** What a program prints; undefined where it fails or takes too long. */
+/** What a program prints; undefined if it fails or takes too long. */
 export function runs(program: string, args: string[]): Promise<string | undefined> {
   return new Promise((resolve) => {
     const env = withoutPythonSettings(process.env);
@@ -49,7 +49,7 @@ export function runs(program: string, args: string[]): Promise<string | undefine
   });
 }
 
-/** Relative folders on PATH are left out: what they hold depends on the workspace. */
+/** Skips relative folders on PATH: their content depends on the workspace. */
 export function onPath(program: string): string | undefined {
   const endings = WINDOWS ? ['.exe', '.cmd', '.bat'] : [''];
   const folders = (process.env.PATH ?? '').split(delimiter).filter(isAbsolute);

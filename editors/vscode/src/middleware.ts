@@ -1,4 +1,4 @@
-/** What is done on the way between the editor and the server: who is paused asks for nothing, who accepts is noticed. */
+/** Between the editor and the server: drops automatic requests during a pause, and notes accepted suggestions. */
 import * as vscode from 'vscode';
 import { ResponseError, type Middleware } from 'vscode-languageclient/node';
 import type { Pauses } from './pauses';
@@ -9,28 +9,28 @@ export const ACCEPTED = 'dgls.accepted';
 export function middleware(pauses: Pauses): Middleware {
   return {
     provideInlineCompletionItems: async (document, position, context, token, next) => {
-      const unasked = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
-      if (unasked && pauses.reason(document) !== '') {
+      const automatic = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
+      if (automatic && pauses.reason(document) !== '') {
         return [];
       }
-      const found = await next(document, position, context, token);
-      const items = Array.isArray(found) ? found : (found?.items ?? []);
+      const result = await next(document, position, context, token);
+      const items = Array.isArray(result) ? result : (result?.items ?? []);
       items.forEach((item) => (item.command = { title: 'Accepted', command: ACCEPTED }));
       return items;
     },
     workspace: {
-      // to the server a pause in one language is none: it would give its model up, or never load it
+      // Hide a pause in one language from the server: it would unload its model, or never load it.
       configuration: async (params, token, next) => {
         const answers = await next(params, token);
         return answers instanceof ResponseError
           ? answers
-          : answers.map((answer: unknown) => switchedOn(answer, pauses.anywhere));
+          : answers.map((answer: unknown) => withEnabled(answer, pauses.anywhere));
       },
     },
   };
 }
 
-function switchedOn(answer: unknown, enabled: boolean): unknown {
+function withEnabled(answer: unknown, enabled: boolean): unknown {
   const settings = answer as { inlineCompletion?: object } | null;
   return settings && { ...settings, inlineCompletion: { ...settings.inlineCompletion, enabled } };
 }

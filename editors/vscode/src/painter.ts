@@ -1,25 +1,25 @@
 /**
- * Paints drafts into the editors that show their document: the hole's old text fades, the draft stands in its place,
- * coloured by confidence. Decorations only: the document is not touched.
+ * Shows drafts in the editors of their document: the draft replaces the hole's old text, coloured by certainty. It uses
+ * decorations only and does not change the document.
  */
 import * as vscode from 'vscode';
 import { layout, type Run } from './draftLayout';
 import type { Draft, DraftHole } from './protocol';
 
-/** Taking no room is not in the API: a style behind the one that is. Where it no longer works, the text is invisible. */
+/** Hides text without leaving a gap, which the API has no option for. If this trick stops working, a gap remains. */
 const HIDDEN: vscode.DecorationRenderOptions = { opacity: '0', textDecoration: 'none; display: none' };
 
 export class Painter implements vscode.Disposable {
   private readonly hidden = vscode.window.createTextEditorDecorationType(HIDDEN);
   private readonly brushes = new Brushes();
-  /** Of each request the document, the candidate that it is at, and the holes by where they start. */
+  /** By request: the newest draft, and the holes of its candidate by their start. */
   private readonly drafts = new Map<string, { draft: Draft; holes: Map<string, DraftHole> }>();
   private readonly listening: vscode.Disposable[];
 
   constructor() {
     this.listening = [
       vscode.workspace.onDidChangeTextDocument(({ document }) => {
-        this.clear(document); // what was painted speaks of a text that is no more
+        this.clear(document); // the drafts were made for the text before the change
       }),
       vscode.window.onDidChangeVisibleTextEditors((editors) => {
         editors.forEach((editor) => {
@@ -30,9 +30,9 @@ export class Painter implements vscode.Disposable {
   }
 
   take(draft: Draft): void {
-    const wanted = vscode.workspace.getConfiguration('dgls').get<boolean>('drafts.enabled', true);
+    const enabled = vscode.workspace.getConfiguration('dgls').get<boolean>('drafts.enabled', true);
     const known = this.drafts.get(draft.request);
-    if (draft.done === true || !wanted) {
+    if (draft.done === true || !enabled) {
       this.drafts.delete(draft.request);
     } else {
       const holes = known?.draft.candidate === draft.candidate ? known?.holes : undefined;
@@ -74,8 +74,8 @@ export class Painter implements vscode.Disposable {
 }
 
 /**
- * Decoration types, one for each run of a line. Several at one place are drawn in the order of their class names,
- * which are made of the types' keys: so the types are sorted by those.
+ * Decoration types, one for each run of a line. VS Code draws several at one place in the order of their class names,
+ * which contain the types' keys, so the types are sorted by key.
  */
 class Brushes implements vscode.Disposable {
   private types: vscode.TextEditorDecorationType[] = [];
@@ -83,7 +83,7 @@ class Brushes implements vscode.Disposable {
 
   paint(editor: vscode.TextEditor, lines: ReturnType<typeof layout>): void {
     const needed = Math.max(0, ...lines.map((line) => line.runs.length));
-    this.have(needed);
+    this.ensure(needed);
     this.types.slice(0, Math.max(needed, this.used.get(editor) ?? 0)).forEach((type, index) => {
       const options = lines.flatMap(({ line, character, runs }) => {
         const run = runs[index];
@@ -98,11 +98,11 @@ class Brushes implements vscode.Disposable {
     vscode.Disposable.from(...this.types).dispose();
   }
 
-  private have(count: number): void {
+  private ensure(count: number): void {
     if (this.types.length >= count) {
       return;
     }
-    this.dispose(); // all anew: a later key may sort before an older one
+    this.dispose(); // make all of them again: a newer key may sort before an older one
     this.types = Array.from({ length: count + 16 }, () => vscode.window.createTextEditorDecorationType({}));
     this.types.sort((a, b) => (a.key < b.key ? -1 : 1));
   }
@@ -110,7 +110,7 @@ class Brushes implements vscode.Disposable {
 
 function stroke(at: vscode.Position, run: Run): vscode.DecorationOptions {
   const before: vscode.ThemableDecorationAttachmentRenderOptions = {
-    contentText: run.text.replaceAll(' ', '\u00a0'), // plain ones would collapse
+    contentText: run.text.replaceAll(' ', '\u00a0'), // plain spaces would collapse
     color: new vscode.ThemeColor(`dgls.draft.${run.level}`),
     fontStyle: run.level === 'settled' ? 'normal' : 'italic',
   };

@@ -1,6 +1,6 @@
 /**
- * Who gets no suggestions unasked, and for how long: a language, the workspace (both are settings, so they last), or
- * everybody for ten minutes.
+ * Pauses automatic suggestions: in one language or in the workspace (both are settings, so they last), or everywhere
+ * for ten minutes.
  */
 import * as vscode from 'vscode';
 
@@ -23,7 +23,7 @@ export class Pauses implements vscode.Disposable {
     });
   }
 
-  /** Why nothing is suggested unasked, to follow the word "paused"; empty where something may be. */
+  /** Why automatic suggestions are off, as text after the word "paused"; empty if they are on. */
   reason(document: vscode.TextDocument | undefined): string {
     if (this.until !== undefined) {
       return `until ${this.until.toLocaleTimeString([], { hour: '2-digit', minute: '2-digit' })}`;
@@ -40,7 +40,7 @@ export class Pauses implements vscode.Disposable {
     return (set?.workspaceFolderValue ?? set?.workspaceValue) === false ? 'in this workspace' : 'by the settings';
   }
 
-  /** Does any language get suggestions? If not, there is no need for a model in memory. */
+  /** Whether any language gets automatic suggestions. If none does, no model needs to be in memory. */
   get anywhere(): boolean {
     const settings = vscode.workspace.getConfiguration('dgls');
     const languages = settings.inspect(ENABLED)?.languageIds ?? [];
@@ -52,7 +52,7 @@ export class Pauses implements vscode.Disposable {
   /** The command "Pause Suggestions...". */
   async choose(): Promise<void> {
     const document = vscode.window.activeTextEditor?.document;
-    const offered: { label: string; pause: () => unknown }[] = [
+    const choices: { label: string; pause: () => unknown }[] = [
       {
         label: `For ${MINUTES} minutes`,
         pause: () => {
@@ -61,13 +61,13 @@ export class Pauses implements vscode.Disposable {
       },
     ];
     if (document !== undefined) {
-      offered.push({ label: `In ${document.languageId} files`, pause: () => this.inLanguage(document) });
+      choices.push({ label: `In ${document.languageId} files`, pause: () => this.inLanguage(document) });
     }
     if (vscode.workspace.workspaceFolders !== undefined) {
-      offered.push({ label: 'In this workspace', pause: () => this.inWorkspace() });
+      choices.push({ label: 'In this workspace', pause: () => this.inWorkspace() });
     }
     const title = 'Pause suggestions as you type (Trigger Inline Suggestion still works)';
-    const chosen = await vscode.window.showQuickPick(offered, { title });
+    const chosen = await vscode.window.showQuickPick(choices, { title });
     await chosen?.pause();
   }
 
@@ -89,7 +89,7 @@ export class Pauses implements vscode.Disposable {
     await vscode.workspace.getConfiguration('dgls').update(ENABLED, false, vscode.ConfigurationTarget.Workspace);
   }
 
-  /** The command "Resume Suggestions": takes back every pause that holds for the editor with the focus. */
+  /** The command "Resume Suggestions": ends every pause that applies to the focused editor. */
   async resume(): Promise<void> {
     this.forget();
     const settings = vscode.workspace.getConfiguration('dgls', vscode.window.activeTextEditor?.document);

@@ -1,6 +1,6 @@
 /**
- * The diff of a rewrite, with Accept, Discard and Again. One at a time; the document is untouched until Accept, which
- * refuses if it has changed since. Closing the diff discards.
+ * The diff of a rewrite, with Accept, Discard and Again. One at a time. The document changes only on Accept, which
+ * refuses if the document has changed meanwhile. Closing the diff discards.
  */
 import { basename } from 'node:path';
 import * as vscode from 'vscode';
@@ -12,7 +12,7 @@ export const SCHEME = 'dgls-rewrite';
 const ENTER = process.platform === 'darwin' ? '⌘Enter' : 'Ctrl+Enter';
 const KEYS = `${ENTER}: accept, Esc: discard, Shift+${ENTER}: again`;
 
-/** What may become of a version of a document. `note` says what it is, how sure the model is, and what is wrong. */
+/** Edits of one version of a document. `note`: what they are, how sure the model is, and what is wrong with them. */
 export interface Proposal {
   document: vscode.TextDocument;
   version: number;
@@ -20,7 +20,7 @@ export interface Proposal {
   note: string;
 }
 
-/** Makes the next proposal; undefined where there is none, and then the user knows why. */
+/** Makes the next proposal; undefined without one, and then a message said why. */
 export type Propose = () => Promise<Proposal | undefined>;
 
 export class Preview implements vscode.TextDocumentContentProvider, vscode.Disposable {
@@ -47,7 +47,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
     return uri.toString() === this.shown?.uri.toString() ? this.shown.text : '';
   }
 
-  /** `again` makes another proposal for the same place. */
+  /** `again`: makes another proposal for the same place. */
   async show(proposal: Proposal, again: Propose): Promise<void> {
     await this.discard();
     const { document } = proposal;
@@ -71,7 +71,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
     const { document, version, edits } = this.shown.proposal;
     await this.discard();
     if (document.isClosed || document.version !== version) {
-      void vscode.window.showWarningMessage('The document has changed since: nothing was rewritten, ask again.');
+      void vscode.window.showWarningMessage('Nothing was rewritten, because the document has changed. Ask again.');
       return;
     }
     const change = new vscode.WorkspaceEdit();
@@ -88,7 +88,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
     }
   }
 
-  /** The next proposal in place of this one; this one stays where there is no other. */
+  /** Show the next proposal; keep this one if there is no other. */
   async again(): Promise<void> {
     const before = this.shown;
     const proposal = await before?.again();
@@ -96,7 +96,7 @@ export class Preview implements vscode.TextDocumentContentProvider, vscode.Dispo
       return;
     }
     if (textOf(proposal) === before.text) {
-      void vscode.window.showInformationMessage('The model writes the same again.');
+      void vscode.window.showInformationMessage('The model wrote the same text again.');
       return;
     }
     await this.show(proposal, before.again);

@@ -1,5 +1,5 @@
 /**
- * What `dgls serve` speaks beside plain LSP (docs/protocol.md): names, shapes, and how to read them. Pure.
+ * The parts of `dgls serve`'s protocol that LSP does not define (docs/protocol.md). Pure.
  */
 import type { Position, Range, WorkspaceEdit } from 'vscode-languageserver-protocol';
 
@@ -7,18 +7,18 @@ export const STATUS = 'dgls/status';
 export const DRAFT = 'dgls/draft';
 export const SUGGESTED = 'dgls/suggested';
 
-/** What the server is told that this client takes, under `capabilities.experimental`. */
-export interface Asked {
+/** The notifications that this client wants, sent under `capabilities.experimental`. */
+export interface ExperimentalCapabilities {
   dgls: { draft: boolean; suggested: boolean };
 }
 
-/** How strongly `dgls.rewrite` may refine: the share of the tokens that is regenerated. */
+/** A strength for `dgls.rewrite`: the share of the tokens that is regenerated. */
 export interface Strength {
   name: string;
   strength: number;
 }
 
-/** The strengths that the server announces under `capabilities.experimental`; none from a server that does not run. */
+/** The strengths that the server announces under `capabilities.experimental`; none without a running server. */
 export function strengthsIn(experimental: unknown): Strength[] {
   return (experimental as { dgls?: { strengths?: Strength[] } } | undefined)?.dgls?.strengths ?? [];
 }
@@ -37,7 +37,7 @@ export interface Suggested {
   uri: string;
   milliseconds: number;
   steps: number;
-  /** Absent where the model has no calibration. */
+  /** Absent if the model has no calibration. */
   confidence?: number;
 }
 
@@ -61,7 +61,7 @@ export interface Draft {
   done?: boolean;
 }
 
-/** The confidence as people read it, with a separator in front; empty where there is none. */
+/** The confidence for people, after a separator; empty if there is none. */
 export function sure(confidence: number | undefined, separator: string): string {
   return confidence === undefined ? '' : `${separator}${Math.round(100 * confidence)} % sure`;
 }
@@ -88,12 +88,12 @@ export interface Filling {
 
 export interface Candidate {
   edit: WorkspaceEdit;
-  /** Absent where the model has no calibration. */
+  /** Absent if the model has no calibration. */
   confidence?: number;
   warning: string;
 }
 
-/** What a command results in: `candidates` are there if a preview was asked for. */
+/** The result of a command. `candidates` are there for a preview. */
 export interface Result {
   applied: boolean;
   candidates?: Candidate[];

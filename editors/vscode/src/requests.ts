@@ -1,6 +1,6 @@
 /**
- * Sends the commands of docs/protocol.md, one at a time, shows their progress, and lets the user stop them. The server
- * says by itself why something came to nothing.
+ * Sends the commands of docs/protocol.md, one at a time, shows their progress, and lets the user cancel them. If a
+ * command has no result, the server shows why.
  */
 import * as vscode from 'vscode';
 import {
@@ -37,7 +37,7 @@ export class Requests implements vscode.Disposable {
     return this.run('dgls.fill', filling, filling.all ? 'Filling all holes' : 'Filling');
   }
 
-  /** Stop what runs; the document stays as it is. */
+  /** Cancel the running command; the document does not change. */
   cancel(): void {
     this.current?.cancel();
   }
@@ -46,11 +46,11 @@ export class Requests implements vscode.Disposable {
     this.cancel();
   }
 
-  /** The result; undefined where there is none, and then the user knows why. */
+  /** The result; undefined without one, and then a message said why. */
   private async run(command: string, parameters: object, title: string): Promise<Result | undefined> {
     const client = this.server.running;
     if (client === undefined) {
-      void vscode.window.showErrorMessage('dgls does not run: the braces in the status bar say why.');
+      void vscode.window.showErrorMessage('The dgls server is not running: the braces in the status bar say why.');
       return undefined;
     }
     this.cancel();
@@ -83,8 +83,8 @@ export class Requests implements vscode.Disposable {
     source: CancellationTokenSource,
   ): Promise<Result> {
     const workDoneToken = `dgls-${(this.count += 1)}`;
-    const asked = { command, arguments: [parameters], workDoneToken };
-    const answer = client.sendRequest(ExecuteCommandRequest.type, asked, source.token) as Promise<Result>;
+    const request = { command, arguments: [parameters], workDoneToken };
+    const answer = client.sendRequest(ExecuteCommandRequest.type, request, source.token) as Promise<Result>;
     const bar = new Bar(title, source);
     const following = client.onProgress(WorkDoneProgress.type, workDoneToken, (value) => {
       bar.report(value);
@@ -98,7 +98,7 @@ export class Requests implements vscode.Disposable {
   }
 }
 
-/** A notification with a button to stop, for what takes longer than half a second. */
+/** A progress notification with a cancel button, shown after half a second. */
 class Bar {
   private readonly timer: NodeJS.Timeout;
   private readonly over: Promise<void>;

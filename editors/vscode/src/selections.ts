@@ -1,13 +1,13 @@
-/** What several selections mean: all from the first to the last of them is rewritten, but the lines between. Pure. */
+/** Several selections as one range: everything from the first to the last, except the lines between them. Pure. */
 import type { Position, Range } from 'vscode-languageserver-protocol';
 
 export interface Selected {
   range: Range;
-  /** The lines in it that no selection touches. */
+  /** The lines of the range that no selection touches; they stay as they are. */
   keep: number[];
 }
 
-/** Of at least one range, in any order; a range that ends before a line's first character does not touch that line. */
+/** Takes at least one range, in any order. A range that ends before a line's first character does not touch it. */
 export function selectedIn(ranges: readonly Range[]): Selected {
   const start = ranges.map((range) => range.start).reduce((first, each) => (before(each, first) ? each : first));
   const end = ranges.map((range) => range.end).reduce((last, each) => (before(last, each) ? each : last));

@@ -1,6 +1,6 @@
 /**
- * The server's life: found, started, restarted after a crash, stopped. Owns the language client; tells its listeners
- * where things stand. What is done with suggestions and drafts on the way is handed in.
+ * Finds, starts, restarts and stops the server. Owns the language client, and tells listeners the server's state and
+ * what it sends.
  */
 import { homedir } from 'node:os';
 import * as vscode from 'vscode';
@@ -16,13 +16,21 @@ import {
 } from 'vscode-languageclient/node';
 import { withoutPythonSettings } from './environment';
 import { isFound, locate, type Found, type Machine } from './locate';
-import { DRAFT, STATUS, SUGGESTED, type Asked, type Draft, type Status, type Suggested } from './protocol';
+import {
+  DRAFT,
+  STATUS,
+  SUGGESTED,
+  type ExperimentalCapabilities,
+  type Draft,
+  type Status,
+  type Suggested,
+} from './protocol';
 import type { Life } from './status';
 
 const CRASHES = 3;
 const CRASHES_WITHIN_MS = 180_000;
 const STOP_MS = 2000;
-const ASKED: Asked = { dgls: { draft: true, suggested: true } };
+const EXPERIMENTAL: ExperimentalCapabilities = { dgls: { draft: true, suggested: true } };
 
 export class Server implements vscode.Disposable {
   private readonly lives = new vscode.EventEmitter<Life>();
@@ -47,12 +55,12 @@ export class Server implements vscode.Disposable {
     return this.current;
   }
 
-  /** The client of a server that runs. */
+  /** The client of a running server. */
   get running(): LanguageClient | undefined {
     return this.current.at === 'running' ? this.client : undefined;
   }
 
-  /** Start, or start anew: the server is looked for again. One at a time. */
+  /** Find and start the server, or do so again. Runs one at a time. */
   restart(): Promise<void> {
     this.crashes = [];
     this.turn = this.turn.then(() => this.start());
@@ -65,11 +73,11 @@ export class Server implements vscode.Disposable {
     try {
       await client?.dispose(STOP_MS);
     } catch (error) {
-      this.log.warn(`The server did not stop as it should: ${String(error)}`);
+      this.log.warn(`The server did not stop cleanly: ${String(error)}`);
     }
   }
 
-  /** The settings changed: the server fetches them again. */
+  /** The settings changed: have the server request them again. */
   async settingsChanged(): Promise<void> {
     await this.running?.sendNotification(DidChangeConfigurationNotification.type, { settings: null });
   }
@@ -79,14 +87,14 @@ export class Server implements vscode.Disposable {
   }
 
   private async start(): Promise<void> {
-    this.tell({ at: 'looking' });
+    this.setLife({ at: 'looking' });
     await this.stop();
     const found = await locate(this.machine());
     if (!isFound(found)) {
-      this.tell({ at: 'failed', advice: found.advice, remedy: found.installable ? 'install' : 'settings' });
+      this.setLife({ at: 'failed', advice: found.advice, remedy: found.installable ? 'install' : 'settings' });
       return;
     }
-    this.tell({ at: 'starting', from: found.from });
+    this.setLife({ at: 'starting', from: found.from });
     const client = this.made(found);
     this.client = client;
     try {
@@ -94,7 +102,7 @@ export class Server implements vscode.Disposable {
     } catch (error) {
       if (this.client === client) {
         const advice = `${found.command} does not start (${String(error)}). The log says more.`;
-        this.tell({ at: 'failed', advice, remedy: 'log' });
+        this.setLife({ at: 'failed', advice, remedy: 'log' });
       }
     }
   }
@@ -110,37 +118,37 @@ export class Server implements vscode.Disposable {
         closed: () => ({ action: this.crashed(found), handled: true }),
       },
     };
-    // in the home folder: a program started in the workspace may take the workspace's files for its own
+    // In the home folder, because Python would import modules from the workspace.
     const surroundings = { cwd: homedir(), env: withoutPythonSettings(process.env) };
     const run = { command: found.command, args: [...found.args, 'serve'], options: surroundings };
     const client = new LanguageClient('dgls', 'dgls', { run, debug: run }, options);
     client.registerFeature({
       fillClientCapabilities: (capabilities) => {
-        capabilities.experimental = { ...(capabilities.experimental as object | undefined), ...ASKED };
+        capabilities.experimental = { ...(capabilities.experimental as object | undefined), ...EXPERIMENTAL };
       },
       initialize: () => undefined,
       getState: () => ({ kind: 'static' }),
       clear: () => undefined,
     });
-    const mine = (listener: () => void) => {
+    const whileCurrent = (listener: () => void) => {
       if (this.client === client) {
         listener();
       }
     };
     client.onDidChangeState(({ newState }) => {
-      mine(() => {
+      whileCurrent(() => {
         if (newState === State.Running) {
           const version = client.initializeResult?.serverInfo?.version ?? 'unknown';
           this.log.info(`Server from ${found.from}: ${[found.command, ...found.args].join(' ')}, version ${version}`);
-          this.tell({ at: 'running', from: found.from, told: undefined });
+          this.setLife({ at: 'running', from: found.from, status: undefined });
         } else if (newState === State.Starting) {
-          this.tell({ at: 'starting', from: found.from });
+          this.setLife({ at: 'starting', from: found.from });
         }
       });
     });
-    client.onNotification(STATUS, (told: Status) => {
-      mine(() => {
-        this.tell({ at: 'running', from: found.from, told });
+    client.onNotification(STATUS, (status: Status) => {
+      whileCurrent(() => {
+        this.setLife({ at: 'running', from: found.from, status });
       });
     });
     client.onNotification(DRAFT, (draft: Draft) => {
@@ -152,20 +160,20 @@ export class Server implements vscode.Disposable {
     return client;
   }
 
-  /** Started again at once, unless that was of no use a few times already. */
+  /** Restart at once, unless the server crashed several times within minutes. */
   private crashed(found: Found): CloseAction {
     const now = Date.now();
     this.crashes = [...this.crashes.filter((then) => now - then < CRASHES_WITHIN_MS), now];
     if (this.crashes.length <= CRASHES) {
-      this.log.warn('The server is gone; it is started again.');
+      this.log.warn('The server ended. It is started again.');
       return CloseAction.Restart;
     }
-    const advice = `${found.command} went down ${this.crashes.length} times within minutes.`;
-    this.tell({ at: 'failed', advice, remedy: 'restart' });
+    const advice = `${found.command} crashed ${this.crashes.length} times within minutes.`;
+    this.setLife({ at: 'failed', advice, remedy: 'restart' });
     return CloseAction.DoNotRestart;
   }
 
-  private tell(life: Life): void {
+  private setLife(life: Life): void {
     this.current = life;
     this.log.debug(JSON.stringify(life));
     this.lives.fire(life);

@@ -1,16 +1,14 @@
-/**
- * What the status item shows, from what is known. Pure: no VS Code, no clock; who paints it is `statusItem.ts`.
- */
+/** What the status item shows. Pure: no VS Code, no clock; `statusItem.ts` shows it. */
 import { sure, type Status, type Suggested } from './protocol';
 
-/** What a button does about a failure. */
+/** What the button of a failure does. */
 export type Remedy = 'install' | 'settings' | 'restart' | 'log';
 
-/** Where the server's life stands. `from` says where it was found. */
+/** The server's state. `from`: where it was found. `status`: what it last reported. */
 export type Life =
   | { at: 'looking' }
   | { at: 'starting'; from: string }
-  | { at: 'running'; from: string; told: Status | undefined }
+  | { at: 'running'; from: string; status: Status | undefined }
   | { at: 'failed'; advice: string; remedy: Remedy };
 
 export interface Button {
@@ -40,7 +38,7 @@ const REMEDIES: Record<Remedy, Button> = {
 const PAUSE: Button = { title: 'Pause...', command: 'dgls.pause' };
 const RESUME: Button = { title: 'Resume', command: 'dgls.resume' };
 
-/** `paused` is why no suggestion comes by itself in the editor that has the focus, empty where one does. */
+/** `paused`: why the focused editor gets no automatic suggestions; empty if it gets them. */
 export function shown(life: Life, paused: string): Shown {
   switch (life.at) {
     case 'looking':
@@ -50,37 +48,37 @@ export function shown(life: Life, paused: string): Shown {
     case 'failed':
       return failed(life.advice, life.remedy);
     case 'running':
-      return running(life.told, `server from ${life.from}`, paused);
+      return running(life.status, `server from ${life.from}`, paused);
   }
 }
 
-function running(told: Status | undefined, from: string, paused: string): Shown {
-  if (told === undefined) {
+function running(status: Status | undefined, from: string, paused: string): Shown {
+  if (status === undefined) {
     return { ...calm('dgls: starting', from), busy: true, button: REMEDIES.log };
   }
-  if (told.state === 'failed') {
-    return failed(told.message, 'settings');
+  if (status.state === 'failed') {
+    return failed(status.message, 'settings');
   }
-  if (told.state === 'loading') {
-    const far = told.percent === null ? '' : ` ${told.percent} %`;
-    return { ...calm(`dgls: loading ${told.model}${far}`, from), busy: true, button: REMEDIES.log };
+  if (status.state === 'loading') {
+    const percent = status.percent === null ? '' : ` ${status.percent} %`;
+    return { ...calm(`dgls: loading ${status.model}${percent}`, from), busy: true, button: REMEDIES.log };
   }
-  const model = [told.model, told.device, told.memory === null ? null : inMegabytes(told.memory)];
-  const what = model.filter((part) => part !== null).join(' · ');
-  const busy = told.state === 'working';
+  const parts = [status.model, status.device, status.memory === null ? null : sizeOf(status.memory)];
+  const model = parts.filter((part) => part !== null).join(' · ');
+  const busy = status.state === 'working';
   if (paused !== '') {
-    return { ...calm(`dgls: paused ${paused}`, `${what}. ${from}`), busy, button: RESUME };
+    return { ...calm(`dgls: paused ${paused}`, `${model}. ${from}`), busy, button: RESUME };
   }
-  if (told.state === 'resting') {
-    return { ...calm(`dgls: resting (${what})`, told.message), button: PAUSE };
+  if (status.state === 'resting') {
+    return { ...calm(`dgls: resting (${model})`, status.message), button: PAUSE };
   }
-  const state = calm(`dgls: ${busy ? 'working' : 'ready'} (${what})`, from);
-  // Who is ready and has something to say is short of memory; `paused` says what the user did.
-  const short = told.state !== 'paused' && told.message !== '';
-  return short ? { ...state, busy, severity: 'warning', detail: told.message } : { ...state, busy };
+  const state = calm(`dgls: ${busy ? 'working' : 'ready'} (${model})`, from);
+  // A message in the state `ready` or `working` reports a lack of memory. In `paused` it only repeats the setting.
+  const outOfMemory = status.state !== 'paused' && status.message !== '';
+  return outOfMemory ? { ...state, busy, severity: 'warning', detail: status.message } : { ...state, busy };
 }
 
-/** The second item: what the last suggestion took. */
+/** The second item: time and steps of the last suggestion. */
 export function lastShown(last: Suggested | undefined): Shown {
   const button = { title: 'Suggest now', command: 'editor.action.inlineSuggest.trigger' };
   if (last === undefined) {
@@ -101,7 +99,7 @@ function failed(advice: string, remedy: Remedy): Shown {
   return { text: 'dgls: failed', detail: advice, severity: 'error', busy: false, button: REMEDIES[remedy] };
 }
 
-function inMegabytes(bytes: number): string {
+function sizeOf(bytes: number): string {
   const megabytes = bytes / 1e6;
   return megabytes < 1000 ? `${Math.max(1, Math.round(megabytes))} MB` : `${(megabytes / 1000).toFixed(1)} GB`;
 }

@@ -1,6 +1,6 @@
 /**
- * The status items behind the braces in the status bar: one for the server, one for the last suggestion. Owns what
- * they show and the context keys that other contributions go by.
+ * The status items behind the braces in the status bar: one for the server, one for the last suggestion. Also sets the
+ * context keys that menus and key bindings depend on.
  */
 import * as vscode from 'vscode';
 import type { Pauses } from './pauses';
@@ -41,7 +41,7 @@ export class StatusItem implements vscode.Disposable {
     paint(this.suggestion, lastShown(last));
   }
 
-  /** What the item shows now, for the tests. */
+  /** What the item shows now. */
   get shown(): Shown {
     return shown(this.life, this.pauses.reason(vscode.window.activeTextEditor?.document));
   }
@@ -52,7 +52,7 @@ export class StatusItem implements vscode.Disposable {
 
   private paint(): void {
     paint(this.server, this.shown);
-    const state = this.life.at === 'running' ? this.life.told?.state : undefined;
+    const state = this.life.at === 'running' ? this.life.status?.state : undefined;
     setContext('dgls.running', this.life.at === 'running');
     setContext('dgls.ready', state !== undefined && state !== 'loading' && state !== 'failed');
     setContext('dgls.paused', this.pauses.reason(vscode.window.activeTextEditor?.document) !== '');
@@ -63,15 +63,15 @@ export function setContext(key: string, value: boolean): void {
   void vscode.commands.executeCommand('setContext', key, value);
 }
 
-/** A line too long would push the button out of sight. */
+/** A longer line would push the button out of sight. */
 function brief(detail: string): string {
   return detail.length <= DETAIL ? detail : `${detail.slice(0, DETAIL - 1)}…`;
 }
 
-function paint(item: vscode.LanguageStatusItem, what: Shown): void {
-  item.text = what.text;
-  item.detail = brief(what.detail);
-  item.severity = SEVERITIES[what.severity];
-  item.busy = what.busy;
-  item.command = what.button;
+function paint(item: vscode.LanguageStatusItem, shown: Shown): void {
+  item.text = shown.text;
+  item.detail = brief(shown.detail);
+  item.severity = SEVERITIES[shown.severity];
+  item.busy = shown.busy;
+  item.command = shown.button;
 }

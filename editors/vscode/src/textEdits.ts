@@ -1,4 +1,4 @@
-/** A text with edits made, all of which speak of the text as it was. Pure. */
+/** Applies edits to a text. All offsets count in the original text. Pure. */
 
 export interface Edit {
   start: number;

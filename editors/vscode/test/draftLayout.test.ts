@@ -9,7 +9,7 @@ function hole(lines: number, ...tokens: [string, number][]) {
   return { range, text: given.map((token) => token.text).join(''), tokens: given };
 }
 
-void test('neighbours of one level are one run, in text order', () => {
+void test('layout joins adjacent tokens of one level', () => {
   assert.deepEqual(layout(hole(1, ['return', 0.99], [' ', 0.99], ['a', 0.3], [' b', 0.1]), 4), [
     {
       line: 3,
@@ -23,7 +23,7 @@ void test('neighbours of one level are one run, in text order', () => {
   ]);
 });
 
-void test("each line of the draft stands on the hole's own, the first one where the hole begins", () => {
+void test("layout puts each line of the draft on one of the hole's lines, the first at the hole's start", () => {
   const painted = layout(hole(2, ['a\n    b', 0.99]), 4);
   assert.deepEqual(
     painted.map(({ line, character, runs }) => [line, character, runs.map((run) => run.text).join('')]),
@@ -34,12 +34,12 @@ void test("each line of the draft stands on the hole's own, the first one where 
   );
 });
 
-void test('lines that the hole has no room for follow its last one', () => {
+void test('layout of more lines than the hole has appends them to the last one', () => {
   const [only, ...more] = layout(hole(1, ['a\nb\r\nc', 0.99]), 4);
   assert.equal(more.length, 0);
   assert.equal(only?.runs.map((run) => run.text).join(''), 'a ⏎ b ⏎ c');
 });
 
-void test('tabs are as wide as in the editor', () => {
+void test('layout expands tabs to the width in the editor', () => {
   assert.equal(layout(hole(1, ['\tx', 0.99]), 2)[0]?.runs[0]?.text, '  x');
 });

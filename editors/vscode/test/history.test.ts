@@ -11,7 +11,7 @@ function memory(): Store {
   };
 }
 
-void test('the newest instruction comes first, each once, thirty at most', async () => {
+void test('History keeps thirty instructions, the newest first, each once', async () => {
   const history = new History(memory());
   for (let index = 0; index < 40; index += 1) {
     await history.add(`make it ${index}`);
@@ -21,7 +21,7 @@ void test('the newest instruction comes first, each once, thirty at most', async
   assert.equal(history.instructions.length, 30);
 });
 
-void test('edits speak of the text as it was, in whatever order they come', () => {
+void test('edited applies edits in any order, with offsets of the original text', () => {
   const edits = [
     { start: 0, end: 1, text: 'AA' },
     { start: 4, end: 4, text: '!' },

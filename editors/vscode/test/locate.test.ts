@@ -26,26 +26,26 @@ async function command(machine: Machine): Promise<string> {
   return isFound(found) ? [found.command, ...found.args].join(' ') : '';
 }
 
-void test('the setting comes first, then the interpreter, then PATH, then what was installed', async () => {
+void test('locate prefers the setting, then the interpreter, then PATH, then the installed program', async () => {
   assert.equal(await command({ ...everywhere, setting: '~/bin/dgls' }), '/home/ada/bin/dgls');
   assert.equal(await command(everywhere), '/project/.venv/bin/python -E -P -m dgls');
   assert.equal(await command({ ...everywhere, hasServer: () => Promise.resolve(false) }), '/usr/bin/dgls');
   assert.equal(await command({ ...nothing, runnable: () => true }), '/storage/bin/dgls');
 });
 
-void test('no Python of an untrusted workspace is run', async () => {
+void test('locate in an untrusted workspace runs no Python', async () => {
   const never = () => Promise.reject(new Error('asked'));
   assert.equal(await command({ ...everywhere, trusted: false, interpreter: never, hasServer: never }), '/usr/bin/dgls');
 });
 
-void test('a program that the setting names and that is not there is not replaced by another one', async () => {
+void test('locate with a missing program in the setting finds nothing and says so', async () => {
   const found = await locate({ ...everywhere, setting: '/gone/dgls', runnable: () => false });
   assert.ok(!isFound(found));
   assert.equal(found.installable, false);
   assert.match(found.advice, /\/gone\/dgls/);
 });
 
-void test('where there is none, all places that were looked at are named', async () => {
+void test('locate without a server names all places it looked at', async () => {
   const found = await locate({ ...nothing, interpreter: () => Promise.resolve('/usr/bin/python3') });
   assert.ok(!isFound(found));
   assert.equal(found.installable, true);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { strengthsIn } from '../src/protocol';
 
-void test('strengthsIn takes them in the order of the server', () => {
+void test('strengthsIn keeps the order of the server', () => {
   const strengths = [
     { name: 'barely', strength: 0.05 },
     { name: 'wholly', strength: 1 },
@@ -10,7 +10,7 @@ void test('strengthsIn takes them in the order of the server', () => {
   assert.deepEqual(strengthsIn({ dgls: { strengths }, others: 1 }), strengths);
 });
 
-void test('strengthsIn finds none in what another server announces', () => {
+void test('strengthsIn of another server returns none', () => {
   assert.deepEqual(strengthsIn(undefined), []);
   assert.deepEqual(strengthsIn({ others: 1 }), []);
 });

@@ -13,46 +13,46 @@ const ready: Status = {
   instructions: false,
 };
 
-function running(told?: Partial<Status>): Life {
-  return { at: 'running', from: 'PATH', told: { ...ready, ...told } };
+function running(reported?: Partial<Status>): Life {
+  return { at: 'running', from: 'PATH', status: { ...ready, ...reported } };
 }
 
-void test('who is ready says model, device, memory and which server it is', () => {
+void test('shown of a ready server names model, device, memory and where the server was found', () => {
   const { text, detail, busy } = shown(running(), '');
   assert.equal(text, 'dgls: ready (embedded · cpu · 6 MB)');
   assert.equal(detail, 'server from PATH');
   assert.equal(busy, false);
 });
 
-void test('what is not told is left out', () => {
+void test('shown of a status without device and memory leaves them out', () => {
   assert.equal(shown(running({ device: null, memory: null }), '').text, 'dgls: ready (embedded)');
 });
 
-void test('loading shows how much, where that is known', () => {
+void test('shown of a loading server gives the percentage if it is known', () => {
   assert.equal(shown(running({ state: 'loading', percent: 40 }), '').text, 'dgls: loading embedded 40 %');
   assert.equal(shown(running({ state: 'loading' }), '').text, 'dgls: loading embedded');
 });
 
-void test('a model at rest holds no memory, and says what will wake it', () => {
+void test('shown of an unloaded model gives no memory, and says what loads it', () => {
   const { text, detail, severity } = shown(running({ state: 'resting', memory: null, message: 'It comes back.' }), '');
   assert.equal(text, 'dgls: resting (embedded · cpu)');
   assert.deepEqual([detail, severity], ['It comes back.', 'information']);
 });
 
-void test('who is ready but short of memory warns of it', () => {
+void test('shown of a working server with a message warns', () => {
   const { text, detail, severity, busy } = shown(running({ state: 'working', message: 'Memory ran out.' }), '');
   assert.equal(text, 'dgls: working (embedded · cpu · 6 MB)');
   assert.deepEqual([detail, severity, busy], ['Memory ran out.', 'warning', true]);
   assert.equal(shown(running({ state: 'paused', message: 'Off.' }), '').severity, 'information');
 });
 
-void test('a pause says until when or where, and offers the end of it', () => {
+void test('shown of a pause says where it applies, and offers to resume', () => {
   const { text, button } = shown(running(), 'in python files');
   assert.equal(text, 'dgls: paused in python files');
   assert.equal(button.command, 'dgls.resume');
 });
 
-void test('each failure has its advice and a button', () => {
+void test('shown of a failure gives advice and a button', () => {
   const missing = shown({ at: 'failed', advice: 'There is no dgls.', remedy: 'install' }, '');
   assert.deepEqual([missing.severity, missing.detail], ['error', 'There is no dgls.']);
   assert.equal(missing.button.command, 'dgls.install');
@@ -61,7 +61,7 @@ void test('each failure has its advice and a button', () => {
   assert.equal(model.button.command, 'workbench.action.openSettings');
 });
 
-void test('the last suggestion in one line', () => {
+void test('lastShown gives time, steps and confidence in one line', () => {
   const last = { uri: 'file:///a.py', milliseconds: 212.4, steps: 7, confidence: 0.81 };
   assert.equal(lastShown(last).text, '212 ms · 7 steps · 81 % sure');
   assert.equal(lastShown({ ...last, steps: 0 }).text, '212 ms · typed through, no steps · 81 % sure');
