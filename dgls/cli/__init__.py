@@ -1,7 +1,7 @@
-"""The commands: parse the arguments, run the one that is asked for, and turn its errors into one line.
+"""The commands: parse the arguments, run one command, and report its errors in one line.
 
-The console script's entry. Importing it costs nothing, and each command is imported when it is called, so `dgls serve`
-waits neither for the terminal's libraries nor for torch. argparse for the same reason: others take 60 ms to import.
+The console script's entry. Each command is imported when it runs, so that `dgls serve` waits neither for the terminal's
+libraries nor for torch. Uses argparse for the same reason: other parsers take 60 ms to import.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     from argparse import Namespace
 
 REFUSED, INTERRUPTED = 2, 130
-"""Exit codes: what was asked for is not possible, and Ctrl-C."""
+"""Exit codes: the command is not possible; Ctrl-C."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command in `arguments` (the process' own by default) and exit with its code."""
+    """Run the command in `arguments` (default: those of the process) and exit with its code."""
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
-    """The exit code of the command in `arguments`; argparse itself exits after `--help` and usage errors."""
+    """Run the command in `arguments` and return its exit code. argparse exits after `--help` and usage errors."""
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # code holds what an ASCII or Latin-1 terminal cannot show
+        if isinstance(stream, io.TextIOWrapper):  # an ASCII or Latin-1 terminal cannot show all code
             stream.reconfigure(errors="replace")
     options = build_parser().parse_args(arguments)
     try:
@@ -44,11 +44,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # the reader, a pager say, has seen enough
+    except BrokenPipeError:  # the reader, such as a pager, has quit
         _drop_output()
         return 1
     except OSError as error:
-        if error.filename is not None:  # a file's; standard output has no name
+        if error.filename is not None:  # the error is about a file; standard output has no name
             raise
         _drop_output()
         with suppress(OSError):  # standard error may be on the same full disk
@@ -57,7 +57,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
 
 def _drop_output() -> None:
-    """What is still to be written goes nowhere: the interpreter would fail over it when it ends."""
+    """Send buffered output to the null device; otherwise the interpreter fails when it flushes it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -23,7 +23,7 @@ from dgls.change.task import MORE, Action, Task
 from dgls.cli.difference import show, write_bytes
 from dgls.cli.infill import offset_of
 from dgls.cli.models import unloaded
-from dgls.cli.passages import Filling, Spent
+from dgls.cli.passages import PassageFiller, Spent
 from dgls.cli.source import SourceFile, read_piped, read_source
 from dgls.cli.targets import Lines, Place, Target
 from dgls.cli.terminal import stated
@@ -39,18 +39,18 @@ from dgls_engine.weights.hub import installed
 from dgls_engine.weights.profiles import read_profile
 
 PIPED = "-"
-"""Who names this as the file means standard input."""
+"""The file name that means standard input."""
 
 UNCHANGED, WOULD_CHANGE = 0, 1
 
 
 class UnusableOptions(DglsError):
-    """They do not go together, or not with this file or model; the message says what to leave out or add."""
+    """The options contradict each other, the file or the model; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What becomes of the text, and what finding it took. `broke`: it parsed before, and does not after."""
+    """The new text, and what producing it took. `broke`: the text parsed before, and no longer does."""
 
     text: str
     replacements: tuple[Replacement, ...] = ()
@@ -85,7 +85,7 @@ def fill(options: Namespace) -> int:
 def rewrite(options: Namespace) -> int:
     lines: Lines = options.target or options.piped
     if options.strength is not None and options.instruction:
-        raise UnusableOptions("--strength changes code without being told how; leave it or --instruction out")
+        raise UnusableOptions("--strength takes no instruction; leave it or --instruction out")
     keep = tuple(_kept(lines, options.keep))
     source, document = read(lines.path, options)
     task = Task(
@@ -99,16 +99,16 @@ def rewrite(options: Namespace) -> int:
 
 
 def read(path: str, options: Namespace) -> tuple[SourceFile, Document]:
-    """The file, or standard input. Raises `UnusableFile`, and `UnusableOptions` if nothing says the language."""
+    """Read the file, or standard input. Raises `UnusableFile`, and `UnusableOptions` if the language is unknown."""
     if options.language is not None and language_of(options.language) is FALLBACK:
         known = ", ".join(language.id for language in LANGUAGES)
-        raise UnusableOptions(f"no language {options.language!r} is known here; take one of {known}")
+        raise UnusableOptions(f"{options.language!r} is no known language; take one of {known}")
     if path != PIPED:
         source = read_source(path)
     elif options.apply:
-        raise UnusableOptions("standard input is no file to write; leave --apply out, and the new text is printed")
+        raise UnusableOptions("--apply cannot write to standard input; leave it out to print the new text")
     elif options.language is None and options.stdin_filename is None:
-        raise UnusableOptions("what language is on standard input? Say --language python, or --stdin-filename app.py")
+        raise UnusableOptions("the language of standard input is unknown; add --language, or --stdin-filename app.py")
     else:
         source = read_piped(options.stdin_filename or "<stdin>")
     name = str(source.path)
@@ -116,24 +116,24 @@ def read(path: str, options: Namespace) -> tuple[SourceFile, Document]:
 
 
 def line_span(document: Document, first: int, last: int) -> Span:
-    """Lines as people count them, without the last one's break. Raises `UnusableOptions` if there are no such lines."""
+    """The span of lines, counted from 1, without the last line break. Raises `UnusableOptions` if a line is missing."""
     if last > document.line_count:
         raise UnusableOptions(f"{document.uri} has no line {last}; take lines from 1 to {document.line_count}")
     return Span(document.line_start(first - 1), document.line_end(last - 1))
 
 
 def act(task: Task, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
-    """Carry the task out and tell what came of it; the exit code."""
+    """Carry out the task, report the result, and return the exit code."""
     model = unloaded(options.model)
     if task.instruction and not model.profile.takes_instructions:
         raise UnusableOptions(f"the model {options.model!r} takes no instructions; {_taking_instructions()}")
-    seed = _drawn(options.check) if options.seed is None else options.seed
+    seed = _random_seed(options.check) if options.seed is None else options.seed
     started = time.perf_counter()
-    with Filling(options.model, options.dtype, Limits(options.steps), seed) as filling:
+    with PassageFiller(options.model, options.dtype, Limits(options.steps), seed) as filler:
         syntax = parse(document, task.span.start)
         room = Room.of(model.profile, model.count)
-        outcome = carry_out(start(replace(task, seed=seed), document, room, syntax), filling)
-    spent = filling.spent
+        outcome = carry_out(start(replace(task, seed=seed), document, room, syntax), filler)
+    spent = filler.spent
     changes = checked(outcome, minimal(outcome), spent.origins)
     text, broke = applied(document, changes).text, breaks(outcome)
     elsewhere = spent.load_ms + spent.prefill_ms + spent.denoise_ms
@@ -143,8 +143,8 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
 
 
 def conclude(change: Change, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
-    """Show or write the text, tell the rest; the exit code."""
-    source.encoded(change.text)  # what cannot be written is not shown either
+    """Show or write the text, report the rest, and return the exit code."""
+    source.encoded(change.text)  # fail before showing a text that could not be written
     if options.apply and change.replacements:
         source.write(change.text)
     elif options.diff or not (options.apply or options.check or piped):
@@ -158,7 +158,7 @@ def conclude(change: Change, source: SourceFile, document: Document, piped: bool
 
 
 def as_json(change: Change, document: Document) -> dict[str, object]:
-    """Lines and columns count from 1, as in the arguments."""
+    """The result for --json. Lines and columns count from 1, as in the arguments."""
     spent = change.spent or Spent()
     return {
         "replacements": [
@@ -195,14 +195,12 @@ def _kept(lines: Lines, ranges: tuple[tuple[int, int], ...]) -> Iterator[int]:
     for first, last in ranges:
         if first < lines.first or last > lines.last:
             wrong = first if first < lines.first or first > lines.last else last
-            raise UnusableOptions(
-                f"--keep names line {wrong}, outside of {lines.first}-{lines.last}, which stays anyway"
-            )
+            raise UnusableOptions(f"--keep names line {wrong}, outside of {lines.first}-{lines.last}; it stays anyway")
         yield from range(first - 1, last)
 
 
-def _drawn(check: bool) -> int:
-    """The seed where none is given: always the same one for a check, whose verdict is to be the same each time."""
+def _random_seed(check: bool) -> int:
+    """A seed, if the user gives none. Always 0 for --check, so that its verdict is the same each time."""
     return 0 if check else secrets.randbelow(10**9)
 
 
@@ -220,24 +218,24 @@ def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -
             file=sys.stderr,
         )
         if change.broke:
-            print(f"Careful: {source.path} parsed before, and does not with this change.", file=sys.stderr)
+            print(f"Warning: {source.path} parsed before, and does not with this change.", file=sys.stderr)
     if not change.replacements:
-        why = ": no function is a stub" if spent is None else "; another --seed may give something else"
-        said = f"{source.path} would be left unchanged" if options.check else f"Nothing changes in {source.path}"
-        print(f"{said}{why}.", file=sys.stderr)
+        reason = ": no function is a stub" if spent is None else "; another --seed may give something else"
+        result = f"{source.path} would stay unchanged" if options.check else f"Nothing changes in {source.path}"
+        print(f"{result}{reason}.", file=sys.stderr)
         return
     if spent is not None and (same := len(spent.origins) - _touched(change, spent)):
-        print(f"{same} of {len(spent.origins)} holes stay as they were; try another --seed.", file=sys.stderr)
+        print(f"{same} of {len(spent.origins)} holes stay unchanged; try another --seed.", file=sys.stderr)
     if options.check:
         print(f"{source.path} would be changed.", file=sys.stderr)
     elif options.apply:
         print(f"Written to {source.path}.", file=sys.stderr)
     elif not piped:
-        print(f"Nothing is written yet; --apply --seed {change.seed} writes just this.", file=sys.stderr)
+        print(f"Nothing is written; --apply --seed {change.seed} writes this change.", file=sys.stderr)
 
 
 def _touched(change: Change, spent: Spent) -> int:
-    """In how many holes there is something new."""
+    """The number of holes that the change touches."""
     spans = [each.span for each in change.replacements]
     return sum(any(at.start <= span.start and span.end <= at.end for span in spans) for at in spent.origins)
 
@@ -247,7 +245,7 @@ def _counted(number: int, noun: str, plural: str = "s") -> str:
 
 
 def _taking_instructions() -> str:
-    """Which model to take instead."""
+    """Advice: a model that takes instructions."""
     for each in installed():
         try:
             if each.problem is None and read_profile(each.folder).takes_instructions:

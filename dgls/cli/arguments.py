@@ -1,4 +1,4 @@
-"""What can be typed after `dgls`: the parser of all commands, its types, and its one-line refusals."""
+"""The arguments of all commands: the parser, the types of values, and errors in one line."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dgls.server.settings import DTYPES
 from dgls_engine.model.families import LARGE
 
 _CHANGES_EPILOG = (
-    "Exit codes: 0 if all went well, whether or not anything changed; 1 if --check found that something would "
-    "change; 2 if what is asked for is not possible; 130 after Ctrl-C. The diff, or with FILE `-` the whole new text, "
-    "goes to standard output, all else to standard error. Nothing outside the stubs or lines named here is changed."
+    "Exit codes: 0 for success, whether or not anything changed; 1 if --check found that something would change; 2 if "
+    "the command is not possible; 130 after Ctrl-C. The diff, or with FILE `-` the whole new text, goes to standard "
+    "output, everything else to standard error. Only the named stubs or lines change."
 )
 
 
 class Parser(argparse.ArgumentParser):
-    """Refuses in one line, without the usage that argparse puts before it."""
+    """Reports errors in one line, without argparse's usage message."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: {message}; see `{self.prog} --help`\n")
@@ -33,12 +33,12 @@ def build_parser() -> argparse.ArgumentParser:
     _serve(commands.add_parser("serve", help="run the language server"))
     _infill(commands.add_parser("infill", help="fill the code at a place in a file"))
     _fill(commands.add_parser("fill", help="write the bodies of functions that are stubs"))
-    _rewrite(commands.add_parser("rewrite", help="write lines of a file anew, or change them a little"))
-    _demo(commands.add_parser("demo", help="watch the holes of three example files being filled"))
+    _rewrite(commands.add_parser("rewrite", help="rewrite lines of a file, or change them a little"))
+    _demo(commands.add_parser("demo", help="show how the holes of three example files are filled"))
     _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
     _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
-    commands.add_parser("doctor", help="say what works here, and what to do about the rest")
-    _models(commands.add_parser("models", help="list models, fetch one, or remove what was packed"))
+    commands.add_parser("doctor", help="check what works on this machine, and say what to do about the rest")
+    _models(commands.add_parser("models", help="list models, fetch one, or remove packed experts"))
     return parser
 
 
@@ -49,23 +49,23 @@ def _serve(parser: argparse.ArgumentParser) -> None:
 
 
 def _infill(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("target", type=target, metavar="FILE:LINE:COL", help="where; both count from 1")
+    parser.add_argument("target", type=target, metavar="FILE:LINE:COL", help="the place to fill; both count from 1")
     parser.add_argument("--seed", type=_whole(0), metavar="N", help="the same seed gives the same text; no deadline")
     _engine(parser)
-    parser.add_argument("--max-tokens", type=_whole(1), metavar="N", help="how long the fill may be")
-    parser.add_argument("--lines", type=_whole(1), metavar="N", help="how many lines the fill may have")
+    parser.add_argument("--max-tokens", type=_whole(1), metavar="N", help="limit of the fill, in tokens")
+    parser.add_argument("--lines", type=_whole(1), metavar="N", help="limit of the fill, in lines")
     parser.add_argument("--apply", action="store_true", help="write the fill into the file")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the answer as one JSON object on the last line")
-    parser.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    parser.add_argument("--steps", type=_whole(1), metavar="N", help="limit of denoising steps")
     _model(parser)
 
 
 def _model(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
-    numbers = f"what its weights are kept in: {', '.join(DTYPES)} (default auto)"
+    numbers = f"format of the weights: {', '.join(DTYPES)} (default auto)"
     parser.add_argument("--dtype", choices=DTYPES, default="auto", metavar="D", help=numbers)
 
 
@@ -81,32 +81,32 @@ def _fill(parser: argparse.ArgumentParser) -> None:
 
 def _rewrite(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Write lines of a file anew, with the code around them pinned. With --strength they are the draft: its least "
-        "certain tokens are found anew, and the rest stays."
+        "Rewrite lines of a file, with the code around them pinned. With --strength, generate only their least certain "
+        "tokens again and keep the rest."
     )
-    _target_or_piped(parser, "FILE:START-END", "which lines, from 1, both included; or FILE:LINE", lines)
-    told = "what is wanted, to models that take any"
-    parser.add_argument("--instruction", type=str.strip, metavar="TEXT", default="", help=told)
+    _target_or_piped(parser, "FILE:START-END", "the lines, counted from 1, including the last; or FILE:LINE", lines)
+    instruction = "how to change the lines, for models that take instructions"
+    parser.add_argument("--instruction", type=str.strip, metavar="TEXT", default="", help=instruction)
     parser.add_argument(
         "--strength",
         type=_strength,
         metavar="S",
         help="change only this share of the tokens: above 0, below 1, or lightly, more, heavily",
     )
-    parser.add_argument("--keep", type=kept, default=(), metavar="LINES", help="lines that stay, such as 14,17-19")
+    parser.add_argument("--keep", type=kept, default=(), metavar="LINES", help="lines to keep, such as 14,17-19")
     _changes(parser)
 
 
 def _changes(parser: argparse.ArgumentParser) -> None:
-    """What commands share that change a file."""
+    """The options of all commands that change a file."""
     parser.epilog = _CHANGES_EPILOG
     out = parser.add_mutually_exclusive_group()
     out.add_argument("--diff", action="store_true", help="print a unified diff (the default, unless FILE is `-`)")
     out.add_argument("--apply", action="store_true", help="write the file")
     out.add_argument("--check", action="store_true", help="change and print nothing; exit 1 if something would change")
-    parser.add_argument("--language", metavar="ID", help="such as python; else the name tells")
-    parser.add_argument("--stdin-filename", metavar="NAME", help="what to call standard input")
-    seed = "the same seed gives the same text (default: 0 with --check, else another each time)"
+    parser.add_argument("--language", metavar="ID", help="such as python (default: by the file name)")
+    parser.add_argument("--stdin-filename", metavar="NAME", help="a file name for standard input")
+    seed = "the same seed gives the same text (default: 0 with --check, else random)"
     parser.add_argument("--seed", type=_whole(0), metavar="N", help=seed)
     _engine(parser)
 
@@ -114,8 +114,7 @@ def _changes(parser: argparse.ArgumentParser) -> None:
 def _target_or_piped(
     parser: argparse.ArgumentParser, metavar: str, help: str, parse: Callable[[str], Place | Lines]
 ) -> None:
-    """The positional argument, also where it starts with the `-` of standard input: argparse takes `-:3` for an option,
-    so there is one."""
+    """Add the positional argument. argparse takes `-:3`, a line of standard input, for an option, so add that too."""
     parser.usage = f"%(prog)s {metavar} [options]"
     where = parser.add_mutually_exclusive_group(required=True)
     where.add_argument("target", nargs="?", type=parse, metavar=metavar, help=f"{help}; FILE may be - (standard input)")
@@ -128,48 +127,53 @@ def _demo(parser: argparse.ArgumentParser) -> None:
 
 def _eval(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Fill holes whose contents are known as the editor would, and say how many come out right. A run that is cut "
-        "off goes on where it ended when the same command is given again. docs/evaluation.md explains the figures."
+        "Fill holes whose content is known, on the same path as in the editor, and report how many come out right. The "
+        "same command resumes an interrupted run. docs/evaluation.md explains the figures."
     )
-    cases = parser.add_argument_group("what is filled").add_mutually_exclusive_group(required=True)
+    cases = parser.add_argument_group("holes").add_mutually_exclusive_group(required=True)
     cases.add_argument(
         "--dataset", metavar="FILE", help="a HumanEval-Infilling file (.jsonl, .jsonl.gz); runs its tests"
     )
     cases.add_argument("--source", metavar="DIR", help="holes cut into the source files of a folder")
-    cases.add_argument("--fixtures", action="store_true", help="the cases that dgls' own tests use")
+    cases.add_argument("--fixtures", action="store_true", help="the fixtures of dgls' tests")
     parser.add_argument("--kinds", type=_names, metavar="KIND,...", help="only holes of these kinds")
-    parser.add_argument("--limit", type=_whole(1), metavar="N", help="so many holes, drawn by the seed")
+    parser.add_argument("--limit", type=_whole(1), metavar="N", help="number of holes, drawn by the seed")
     parser.add_argument(
-        "--seed", type=_whole(0), default=0, metavar="N", help="of the holes and of the noise (default 0)"
+        "--seed", type=_whole(0), default=0, metavar="N", help="seed of the holes and of the noise (default 0)"
     )
-    how = parser.add_argument_group("how it is filled")
+    how = parser.add_argument_group("model")
     _model(how)
-    how.add_argument("--policy", metavar="P", help="how long a hole is: pad, batch, fixed, or oracle (is told)")
-    how.add_argument("--steps", type=_whole(1), metavar="N", help="denoising steps at most")
+    how.add_argument("--policy", metavar="P", help="length of a hole: pad, batch, fixed, or oracle (the true length)")
+    how.add_argument("--steps", type=_whole(1), metavar="N", help="limit of denoising steps")
     how.add_argument(
-        "--set", type=_setting, action="append", default=[], metavar="NAME=VALUE", help="another value in its profile"
+        "--set",
+        type=_setting,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="another value for its profile",
     )
     how.add_argument("--threads", type=_whole(1), metavar="N", help="CPU threads of the model")
     how.add_argument("--jobs", type=_whole(1), default=1, metavar="N", help="programs tested at a time (default 1)")
-    out = parser.add_argument_group("what comes out")
-    out.add_argument("--results", metavar="FILE", help="keep each outcome here, and go on from what it holds")
+    out = parser.add_argument_group("output")
+    out.add_argument("--results", metavar="FILE", help="store the outcomes here, and resume from them")
     out.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
     out.add_argument("--report", metavar="FILE.html", help="write a page with plots and a sample of the holes")
 
 
 def _calibrate(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--source", metavar="DIR", help="the code that holes are cut into")
+    what.add_argument("--source", metavar="DIR", help="the code to cut holes into")
     what.add_argument("--reset", action="store_true", help="remove your own calibration of the model")
     _model(parser)
-    parser.add_argument("--holes", type=_whole(100), default=300, metavar="N", help="how many (default: 300)")
+    parser.add_argument("--holes", type=_whole(100), default=300, metavar="N", help="number of holes (default: 300)")
     parser.add_argument("--seed", type=_whole(0), default=0, metavar="N", help="the same seed cuts the same holes")
     parser.add_argument(
         "--show",
         type=_share,
         default=0.1,
         metavar="SHARE",
-        help="show at least this share, the surest ones, however seldom the model is right (default: 0.1)",
+        help="show at least this share, the surest, even if the model is seldom right (default: 0.1)",
     )
     parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
     where = parser.add_mutually_exclusive_group()
@@ -182,7 +186,7 @@ def _models(parser: argparse.ArgumentParser) -> None:
     pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
     pull.add_argument("name", metavar="NAME", help=f"such as {LARGE.name}")
     clean = actions.add_parser("clean", help="remove packed experts whose model is gone")
-    clean.add_argument("--all", action="store_true", help="remove all of them; the next load packs its own again")
+    clean.add_argument("--all", action="store_true", help="remove all of them; the next load packs its experts again")
 
 
 def _strength(text: str) -> float:
@@ -194,7 +198,9 @@ def _strength(text: str) -> float:
         value = 0.0
     if 0.0 < value < 1.0:
         return value
-    raise argparse.ArgumentTypeError(f"{text!r} is no strength; take a number between 0 and 1: 0.15 or lightly, say")
+    raise argparse.ArgumentTypeError(
+        f"{text!r} is no strength; take a number between 0 and 1, or lightly, more, heavily"
+    )
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -202,7 +208,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _setting(text: str) -> tuple[str, Any]:
-    """A value is JSON, or else the text that it is."""
+    """NAME=VALUE, where the value is JSON or plain text."""
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"{text!r} sets nothing; write NAME=VALUE, such as max_steps=12")
@@ -213,7 +219,7 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 class _whole:
-    """An argument's type: a whole number from `least` to `MOST`."""
+    """Type of an argument: a whole number from `least` to `MOST`."""
 
     MOST = 10**9
 
@@ -245,5 +251,5 @@ def _port(text: str) -> int:
 def _version() -> str:
     try:
         return version("dgls")
-    except PackageNotFoundError:  # run from a checkout that was never installed
+    except PackageNotFoundError:  # a checkout that is not installed
         return "0"

@@ -1,8 +1,8 @@
 """`dgls calibrate`: fit a model's confidence to the user's own code.
 
-Cuts holes into it, fills them, and stores what the confidences turned out to mean; from then on, a model that is opened
-is read with it. What the table says of the new calibration is measured on fills that it was not fitted to. Ctrl-C
-stores nothing. The table goes to stdout, the progress to stderr.
+Cuts holes into the code, fills them, and stores a calibration that the model uses from its next load on. The table
+measures the new calibration on fills that it was not fitted to. Ctrl-C stores nothing. The table goes to stdout, the
+progress to stderr.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from dgls_engine.weights.hub import locate
 from dgls_engine.weights.profiles import read_profile
 
 KINDS: tuple[Kind, ...] = ("single-line", "multi-line")
-"""Where suggestions come by themselves: not in the middle of words and lines."""
+"""The kinds of places with automatic suggestions: not inside words or lines."""
 _SHOW_RATES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """`before`: the fills as judged by the calibration that was in use; `after`: by one fitted without them."""
+    """`before`: the fills judged by the calibration in use; `after`: by one that was not fitted to them."""
 
     calibration: Calibration
     replaced: Calibration
@@ -58,10 +58,10 @@ def run(options: Namespace) -> int:
     if len(cases) < LEAST_FILLS:
         raise DglsError(_too_few(f"{source} has room for {len(cases)} holes"))
     tokenizer = Tokenizer(folder / "tokenizer.json")
-    from dgls_engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+    from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
 
     with Engine.open(options.model, dtype=options.dtype) as engine:
-        # What is shipped is held against what was shipped, whatever whoever ships it uses.
+        # --ship compares with the shipped calibration, even if a calibration of the user's is in use.
         replaced = read_profile(folder).calibration if options.ship else engine.profile.calibration
         fills = _filled(engine, cases, lambda text: len(tokenizer.encode(text)), Conditions(options.seed))
     result = calibrated(fills, options.show, replaced)
@@ -100,8 +100,8 @@ def table_of(result: Result) -> Table:
         "expected calibration error",
         *("-" if error is None else f"{error:.3f}" for error in (before.calibration_error, after.calibration_error)),
     )
-    table.add_row("shown by themselves", _percent(before.shown), _percent(after.shown))
-    table.add_row("of these exact", _percent(before.shown_exact), _percent(after.shown_exact), end_section=True)
+    table.add_row("shown automatically", _percent(before.shown), _percent(after.shown))
+    table.add_row("of these, exact", _percent(before.shown_exact), _percent(after.shown_exact), end_section=True)
     both = result.replaced, result.calibration
     table.add_row("shown from confidence", *(f"{each.show_above:.3f}" for each in both))
     table.add_row("later lines kept from", *(f"{each.keep_above:.3f}" for each in both), end_section=True)
@@ -111,12 +111,12 @@ def table_of(result: Result) -> Table:
 
 
 def remarks(result: Result) -> list[str]:
-    found = ["What stands under now comes from fills that the calibration was not fitted to (5 parts, each left out)."]
+    lines = ['The figures under "now" come from fills that the calibration was not fitted to (five folds).']
     if result.lines < LEAST_LINES:
-        found.append(f"Too few fills of several lines to fit which of them are kept ({result.lines} later lines).")
+        lines.append(f"Too few fills of several lines to fit which lines are kept ({result.lines} later lines).")
     if not any(outcome.shown for outcome in result.after):
-        found.append("Nothing would be suggested by itself: the model is not sure of enough. --show SHARE shows more.")
-    return found
+        lines.append("No suggestion would be automatic, because no confidence is high enough. --show SHARE shows more.")
+    return lines
 
 
 def as_json(result: Result, stored: Path | None) -> dict[str, Any]:
@@ -163,11 +163,11 @@ def _tell(console: Console, stored: Path | None, options: Namespace, folder: Pat
     if stored is None:
         say("Nothing was stored.")
         return
-    say(f"Stored in {stored}; it counts from the next time that the model is opened.")
+    say(f"Stored in {stored}; the model uses it from its next load on.")
     if not options.ship:
         say(f"`dgls calibrate --reset --model {options.model}` undoes it.")
     elif own_calibration.path_of(folder).exists():
-        say(f"Your own calibration still lies over it; `dgls calibrate --reset --model {options.model}` removes that.")
+        say(f"Your own calibration still overrides it; `dgls calibrate --reset --model {options.model}` removes yours.")
 
 
 def _reset(model: str, folder: Path) -> int:
@@ -176,8 +176,8 @@ def _reset(model: str, folder: Path) -> int:
     return 0
 
 
-def _too_few(found: str) -> str:
-    return f"{found}, and a calibration needs {LEAST_FILLS}; name a folder with more code, or raise --holes"
+def _too_few(reason: str) -> str:
+    return f"{reason}, and a calibration needs {LEAST_FILLS}; name a folder with more code, or raise --holes"
 
 
 def _percent(share: Share, digits: int = 1) -> str:

@@ -1,7 +1,7 @@
-"""`dgls demo`: watch the embedded model fill the holes of three example files.
+"""`dgls demo`: show how the embedded model fills the holes of three example files.
 
-What is drawn are the drafts as the engine gave them, step by step, with the tokens that the model was least sure of
-dimmed. Where nothing can be redrawn (no terminal, or a picture) the steps are listed instead.
+A terminal shows the engine's draft at each step, with uncertain tokens dimmed. Without a terminal, or for a picture,
+the demo lists the steps instead.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from dgls_engine.profile import ModelInfo, Profile
 EXAMPLES = ("ticket.py", "weather.py", "trails.py")
 SEED = 1
 HOLE_TOKENS = 16
-"""Generous for what the examples leave out: the rest the model pads."""
+"""More than the examples leave out; the model pads the rest."""
 
 PINNED = "default"
 PAUSE = 0.06
-"""Seconds a drawn step stays at least, or nobody sees it. The times shown do not count it."""
+"""Seconds to pause after each drawn step, so that people see it. Not part of the times shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """A finished example: its steps, its answer, and the milliseconds that the engine took."""
+    """A finished example: its steps, its infill, and the engine's milliseconds."""
 
     steps: tuple[Step, ...]
     infill: Infill
@@ -98,7 +98,7 @@ def play(engine: Engine, source: MarkedSource, console: Console, animated: bool)
 
 
 def _request(source: MarkedSource, profile: Profile) -> InfillRequest:
-    """The whole example in one request: what does not fit the canvas around the holes goes into the prompt."""
+    """The whole example in one request; the code that does not fit into the canvas goes into the prompt."""
     document = Document(source.name, 0, "python", source.filled(source.authored))
     language = language_of("python")
     first = len(source.pinned[0])
@@ -121,7 +121,7 @@ def _frame(source: MarkedSource, drafts: tuple[Fill, ...]) -> Padding:
 
 
 def _listing(steps: tuple[Step, ...]) -> Padding:
-    """One line a step: its drafts, hole by hole."""
+    """One line for each step, with the draft of each hole."""
     lines = Text("\n", no_wrap=True, overflow="ellipsis")
     for step in steps:
         lines.append(f"step {step.index:2}  {step.entropy:5.2f} nats  ", "dim")

@@ -1,6 +1,6 @@
-"""The unified diff of a text and what becomes of it, as `patch` takes it.
+"""The unified diff of a file's old and new text, in the form that `patch` reads.
 
-Lines end at \\n alone, as they do for `patch`: a carriage return is part of its line.
+Only \\n ends a line, as in `patch`: a carriage return is part of its line.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ _STYLES = {"@": "cyan", "+": "green", "-": "red", "\\": "dim"}
 
 
 def difference(name: str, before: str, after: str) -> list[str]:
-    """Its lines, each with its break; none where nothing differs."""
-    made: list[str] = []
+    """The lines of the diff, each with its line break; none if the texts are equal."""
+    diff: list[str] = []
     for line in unified_diff(_lines(before), _lines(after), name, name):
-        made += [line] if line.endswith("\n") else [f"{line}\n", _NO_FINAL_NEWLINE]
-    return made
+        diff += [line] if line.endswith("\n") else [f"{line}\n", _NO_FINAL_NEWLINE]
+    return diff
 
 
 def show(source: SourceFile, after: str) -> None:
-    """On standard output: coloured on a terminal, else in the file's own bytes, or the patch would not apply."""
+    """Print the diff: coloured on a terminal, else in the file's encoding, so that the patch applies."""
     lines = difference(str(source.path), source.text, after)
     console = Console(highlight=False, soft_wrap=True)
     if console.is_terminal:
@@ -38,7 +38,7 @@ def show(source: SourceFile, after: str) -> None:
 
 
 def write_bytes(content: bytes) -> None:
-    """To standard output, after what was printed so far."""
+    """Write bytes to standard output, after the text printed so far."""
     sys.stdout.flush()
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()

@@ -1,4 +1,4 @@
-"""`dgls doctor`: what works on this machine, and what to do about the rest. Looks, changes nothing."""
+"""`dgls doctor`: check what works on this machine, and say what to do about the rest. Changes nothing."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ EDITORS = {
     "subl": "Sublime Text",
     "zed": "Zed",
 }
-"""Command -> name of the editors we look for."""
+"""The editors to look for: command and name."""
 
 _NEOVIM_LEAST = (0, 12)
-"""The first Neovim that shows inline completions by itself."""
+"""The first Neovim with built-in inline completion."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report. `advice` says what to do; None where all is well. `details` stand below."""
+    """One line of the report, with `details` below it. `advice` says what to do; None if all is well."""
 
     subject: str
     state: str
@@ -56,7 +56,7 @@ class Finding:
 
 
 def run(_: Namespace) -> int:
-    """1 if something is missing without which nothing can be filled."""
+    """Print the findings. Returns 1 if one is `fatal`: without it no hole can be filled."""
     console = Console(highlight=False, soft_wrap=True)
     failed = False
     for finding in examine():
@@ -91,13 +91,13 @@ def _libraries() -> Iterator[Finding]:
 def _devices() -> Iterator[Finding]:
     try:
         from dgls_engine.device import available_devices, device_name, free_memory, held_by_others, pick_device
-    except (ImportError, OSError) as error:  # a torch that is missing, or that cannot load its own libraries
+    except (ImportError, OSError) as error:  # torch is missing, or cannot load its libraries
         yield Finding("device", f"torch does not load ({error})", "install torch again", fatal=True)
         return
     for name in available_devices():
         device = pick_device(name)
         others = held_by_others(device)
-        held = f", {size(others)} are held by the driver and other processes" if others else ""
+        held = f", {size(others)} held by the driver and other processes" if others else ""
         yield Finding("device", f"{name} ({device_name(device)}), {size(free_memory(device))} free{held}")
     if available_devices() == ["cpu"] and shutil.which("nvidia-smi"):
         yield Finding("device", "there is an NVIDIA GPU, but this torch has no CUDA", "install PyTorch's CUDA build")
@@ -107,25 +107,25 @@ def _models() -> Iterator[Finding]:
     chosen = Settings().model
     try:
         checkpoint = read_checkpoint(locate(chosen))
-        profile, own = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
+        profile, fitted = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
         details, advice = _fit(checkpoint, profile.max_prompt_tokens)
         state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
         yield Finding("model", state, advice, details=details)
-        yield Finding("confidence", _calibrated(profile.calibration, own))
+        yield Finding("confidence", _calibrated(profile.calibration, fitted))
     except EngineError as error:
         yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
-    found = installed()
-    for model in found:
+    models = installed()
+    for model in models:
         if model.name != chosen:
-            yield _found(model)
-    if all(model.name != LARGE.name for model in found):
+            yield _cached(model)
+    if all(model.name != LARGE.name for model in models):
         details, _ = _fit(LARGE.size, LARGE.prompt_tokens)
         state = f"{LARGE.name} is not in the local cache; `dgls models pull {LARGE.name}` fetches it"
         yield Finding("model", state, details=details)
 
 
-def _found(model: Installed) -> Finding:
+def _cached(model: Installed) -> Finding:
     state = f"{model.name}, {size(model.bytes)}, in the local cache"
     if model.problem is not None:
         return Finding("model", state, model.problem)
@@ -185,14 +185,14 @@ def _sum(needed: Footprint, prompt_tokens: int) -> str:
     )
 
 
-def _calibrated(shipped: Calibration, own: Calibration | None) -> str:
-    if own is not None:
+def _calibrated(shipped: Calibration, fitted: Calibration | None) -> str:
+    if fitted is not None:
         state = "calibrated on your own code; `dgls calibrate --reset` goes back"
     elif shipped.points:
         state = "calibrated with the model; `dgls calibrate --source DIR` fits it to your code"
     else:
-        state = "not calibrated; `dgls calibrate --source DIR` fits it to your code"
-    return f"{state}; suggestions come by themselves from {(own or shipped).show_above:.3f} on"
+        return "not calibrated, so all suggestions are shown; `dgls calibrate --source DIR` fits it to your code"
+    return f"{state}; automatic suggestions need a confidence of {(fitted or shipped).show_above:.3f}"
 
 
 def _grammars() -> Finding:
@@ -203,22 +203,22 @@ def _grammars() -> Finding:
 
 
 def _editors() -> Iterator[Finding]:
-    found = {command: path for command in EDITORS if (path := shutil.which(command))}
-    for command, path in found.items():
+    present = {command: path for command in EDITORS if (path := shutil.which(command))}
+    for command, path in present.items():
         if command == "nvim" and (seen := _neovim_version(path)) < _NEOVIM_LEAST:
             old = ".".join(map(str, seen)) or "of an unknown version"
             yield Finding("editor", f"Neovim {old} ({path})", "inline completion came with 0.12; update Neovim")
         else:
             yield Finding("editor", f"{EDITORS[command]} ({path})")
-    if not found:
-        yield Finding("editor", "none found on PATH", "any LSP 3.18 client can run `dgls serve`")
+    if not present:
+        yield Finding("editor", "none present on PATH", "any LSP 3.18 client can run `dgls serve`")
 
 
 def _neovim_version(path: str) -> tuple[int, ...]:
-    """(major, minor), empty if it does not tell."""
+    """(major, minor); empty if unknown."""
     try:
-        told = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
+        output = subprocess.run([path, "--version"], capture_output=True, text=True, timeout=5, check=False).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ()
-    found = re.search(r"v(\d+)\.(\d+)", told)
-    return (int(found[1]), int(found[2])) if found else ()
+    match = re.search(r"v(\d+)\.(\d+)", output)
+    return (int(match[1]), int(match[2])) if match else ()

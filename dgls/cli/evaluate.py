@@ -1,7 +1,7 @@
-"""`dgls eval`: fill holes whose contents are known, and say how many come out right.
+"""`dgls eval`: fill holes whose content is known, and report how many come out right.
 
-Everything that the arguments can get wrong is told before the model is loaded. The figures go to stdout, the progress
-to stderr. Ctrl-C ends a run with what is known; the outcomes are kept, so the same command goes on from there.
+Reports mistakes in the arguments before the model loads. The figures go to stdout, the progress to stderr. Ctrl-C ends
+a run and reports its outcomes so far; they are stored, so the same command resumes there.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from dgls_engine.peer import Peer
 
 ORACLE = "oracle"
-"""The policy that is told the true length; only an evaluation knows it."""
+"""The policy that knows the true length; only for evaluations."""
 CUT = 200
-"""Holes cut into a folder where nobody says how many."""
+"""Holes cut into a folder without --limit."""
 INTERRUPTED = 130
 
 
@@ -56,7 +56,7 @@ def run(options: Namespace) -> int:
     folder = read_checkpoint(locate(options.model)).folder
     source, cases = _cases(options, kinds, folder)
     if any(case.program is not None for case in cases):
-        sandbox.containment()  # tells whether programs can be run here at all
+        sandbox.containment()  # raises if programs cannot run here
     wanted = _drawn(cases, options.seed, options.limit)
     with _opened(options, folder, overrides) as engine:
         header = _header(engine, options, fingerprint(folder), fingerprint_of_cases(cases))
@@ -73,7 +73,7 @@ def run(options: Namespace) -> int:
 
 def _opened(options: Namespace, folder: Path, overrides: dict[str, Any]) -> Engine | Peer:
     """The model, or an autoregressive one to compare it with."""
-    # Here: a mistake in the arguments is told before torch is read, seconds later.
+    # Importing torch takes seconds; mistakes in the arguments are reported before.
     from dgls_engine import Engine
     from dgls_engine.peer import Peer, is_peer
 
@@ -99,12 +99,12 @@ def _kinds(names: Sequence[str] | None) -> tuple[Kind, ...] | None:
     known: tuple[Kind, ...] = get_args(Kind)
     unknown = [name for name in names or () if name not in known]
     if unknown:
-        raise DglsError(f"there are no holes of kind {', '.join(unknown)}; take some of {', '.join(known)}")
+        raise DglsError(f"there are no holes of kind {', '.join(unknown)}; choose from {', '.join(known)}")
     return tuple(kind for kind in known if kind in names) if names else None
 
 
 def _overrides(options: Namespace) -> dict[str, Any]:
-    """What stands in for the profile's own values; `--policy` is one of them."""
+    """Values that override the model's profile, from --set and --policy."""
     values = dict(options.set)
     settable = [field.name for field in fields(Profile) if field.name != "calibration"]
     for name in values:
@@ -121,27 +121,27 @@ def _overrides(options: Namespace) -> dict[str, Any]:
 
 
 def _cases(options: Namespace, kinds: tuple[Kind, ...] | None, folder: Path) -> tuple[str, list[Case]]:
-    """Where the cases come from, in words, and all of them. Packages that the model has seen give none."""
+    """A description of the cases' source, and the cases. Skips packages that the model was trained on."""
     if options.source is not None:
         source = Path(options.source)
-        found = cut(source, options.seed, options.limit or CUT, kinds or CUT_KINDS, exclude=trained_on(folder))
+        available = cut(source, options.seed, options.limit or CUT, kinds or CUT_KINDS, exclude=trained_on(folder))
         where = f"holes cut into {source}"
     elif options.fixtures:
-        from dgls.cli.demo import examples  # here: it reads torch
+        from dgls.cli.demo import examples  # imports torch
 
-        found = fixture_cases(examples())
+        available = fixture_cases(examples())
         where = "fixtures"
     else:
-        found = read_dataset(Path(options.dataset))
+        available = read_dataset(Path(options.dataset))
         where = Path(options.dataset).name
-    cases = [case for case in found if kinds is None or case.kind in kinds]
+    cases = [case for case in available if kinds is None or case.kind in kinds]
     if not cases:
-        raise DglsError(f"{where}: no hole of kind {', '.join(kinds or get_args(Kind))} is there; choose other --kinds")
+        raise DglsError(f"{where} has no hole of kind {', '.join(kinds or get_args(Kind))}; choose other --kinds")
     return where, cases
 
 
 def _drawn(cases: list[Case], seed: int, limit: int | None) -> list[Case]:
-    """In their own order; a higher limit with the same seed takes the same ones and more."""
+    """A random sample in the original order. A higher limit with the same seed takes the same cases and more."""
     order = list(range(len(cases)))
     random.Random(seed).shuffle(order)
     return [cases[at] for at in sorted(order[:limit])]
@@ -166,7 +166,7 @@ def _header(engine: Infiller, options: Namespace, weights: str, cases: str) -> H
 def _version() -> str:
     try:
         return version("dgls")
-    except PackageNotFoundError:  # run from a checkout that was never installed
+    except PackageNotFoundError:  # a checkout that is not installed
         return "0"
 
 
@@ -180,7 +180,7 @@ def _passes(source: str) -> bool:
 
 
 def _watched(stream: Generator[Outcome], total: int) -> tuple[Outcome, ...]:
-    """The outcomes with the running score before one's eyes; those there are if Ctrl-C ends it."""
+    """Collect the outcomes and show the running score. Ctrl-C ends the run with the outcomes so far."""
     outcomes: list[Outcome] = []
     score = _Score()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
@@ -198,7 +198,7 @@ def _watched(stream: Generator[Outcome], total: int) -> tuple[Outcome, ...]:
 
 @dataclass(slots=True)
 class _Score:
-    """Counted as they come: a summary after each outcome would sort all of them each time."""
+    """Running counts, because `summarise` would sort all outcomes each time."""
 
     n: int = 0
     exact: int = 0

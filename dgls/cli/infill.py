@@ -1,6 +1,6 @@
 """`dgls infill`: fill the code at one place in a file, without a server.
 
-Four moves as in the server's features: read the file, plan the region, infill it, show (and write) the result.
+Four steps, as in the server's features: read the file, plan the region, infill it, show or write the result.
 """
 
 from __future__ import annotations
@@ -31,24 +31,21 @@ from dgls_engine import Infill, Limits
 from dgls_engine.profile import Profile
 
 DEADLINE_MS = 10_000
-"""How long a fill without a seed may take, the model's loading aside."""
+"""The limit for a fill without a seed, not counting the loading of the model."""
 
 SHOWN_ABOVE, SHOWN_BELOW = 8, 6
 """Lines shown around the fill."""
 
 
 class UnusablePosition(DglsError):
-    """The place is not in the file; the message says what is."""
+    """The file has no such place; the message says which ones it has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The fill made fit for the file, its calibrated confidence, and the infill that it comes from.
+    """The suggestion, its confidence and its infill, with the milliseconds of loading and planning."""
 
-    Milliseconds of what stands outside of that.
-    """
-
-    found: Suggestion | Rejection
+    suggestion: Suggestion | Rejection
     confidence: float | None
     infill: Infill
     seed: int
@@ -59,7 +56,7 @@ class Answer:
 
     @property
     def text(self) -> str:
-        return self.found.new_text if isinstance(self.found, Suggestion) else ""
+        return self.suggestion.new_text if isinstance(self.suggestion, Suggestion) else ""
 
 
 def run(options: Namespace) -> int:
@@ -68,7 +65,7 @@ def run(options: Namespace) -> int:
     offset = offset_of(document, options.target)
     region, answer = _infill(document, offset, options)
     _show(document, region, answer)
-    applied = options.apply and isinstance(answer.found, Suggestion)
+    applied = options.apply and isinstance(answer.suggestion, Suggestion)
     if applied:
         source.write(filled(document, region, answer.text))
     _tell(source, answer, applied)
@@ -78,7 +75,7 @@ def run(options: Namespace) -> int:
 
 
 def offset_of(document: Document, target: Target) -> int:
-    """Raises `UnusablePosition` where the file has no such line or column."""
+    """Raises `UnusablePosition` if the file has no such line or column."""
     line, column = target.line - 1, target.column - 1
     if line >= document.line_count:
         raise UnusablePosition(f"{target.path} has no line {target.line}; take a line from 1 to {document.line_count}")
@@ -126,18 +123,19 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
         max_lines=options.lines,
         count=model.count,
     )
-    assert not isinstance(region, Quiet), "who asks gets a region"
+    assert not isinstance(region, Quiet), "an invoked plan always has a region"
     loading = time.perf_counter()
     seed = secrets.randbelow(10**9) if options.seed is None else options.seed
     limits = Limits(options.steps, DEADLINE_MS if options.seed is None else None)
     request = request_of(region, Path(document.uri).name, document.language, limits, seed)
-    from dgls_engine import Engine  # here: a mistake in the arguments is told before torch is read, seconds later
+    from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
 
     with Engine.open(options.model, dtype=options.dtype) as engine:
         loaded = time.perf_counter()
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)
-        calibration = replace(engine.profile.calibration, keep_above=0.0)  # who asks sees the doubtful lines, too
+        # The user asked, so keep the doubtful lines too.
+        calibration = replace(engine.profile.calibration, keep_above=0.0)
         return region, Answer(
             suggestion_of(document, region, infill, calibration),
             infill.fills[0].confidence,
@@ -151,7 +149,7 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
 
 
 def _budget(profile: Profile, max_tokens: int | None) -> Budget:
-    """The canvas' room shared out; one token of it may close the canvas. Raises `DglsError`."""
+    """Divide the canvas between the hole and the text around it. Raises `DglsError`."""
     if max_tokens is None:
         return Budget.of(profile)
     room = profile.hole_tokens
@@ -161,7 +159,7 @@ def _budget(profile: Profile, max_tokens: int | None) -> Budget:
 
 
 def _show(document: Document, region: Region, answer: Answer) -> None:
-    """The fill in its surroundings; only a terminal gets colours."""
+    """Print the fill with the lines around it, in colours on a terminal."""
     start, end = region.span.start, region.span.end
     first = document.line_start(max(0, document.line_at(start) - SHOWN_ABOVE))
     last = document.line_end(min(document.line_count - 1, document.line_at(end) + SHOWN_BELOW))
@@ -181,7 +179,10 @@ def _tell(source: SourceFile, answer: Answer, applied: bool) -> None:
         f"{stated(answer.confidence)}, seed {answer.seed}",
         file=sys.stderr,
     )
-    if isinstance(answer.found, Rejection):
-        print(f"Nothing filled in: the model's text was dropped ({answer.found}). Try another --seed.", file=sys.stderr)
+    if isinstance(answer.suggestion, Rejection):
+        print(
+            f"Nothing filled in: the model's text was dropped ({answer.suggestion}). Try another --seed.",
+            file=sys.stderr,
+        )
     elif applied:
         print(f"Written to {source.path}.", file=sys.stderr)

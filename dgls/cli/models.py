@@ -52,13 +52,13 @@ def run(options: Namespace) -> int:
 
 
 def size(count: int) -> str:
-    """Bytes as people say them, in powers of ten as disks and networks count."""
+    """Bytes in MB or GB, in powers of ten like disks and networks."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 def _list(console: Console) -> None:
-    found = installed()
-    for model in found:
+    models = installed()
+    for model in models:
         console.print(model.name, style="bold", markup=False)
         console.print(
             f"  {model.parameters / 1e6:.1f} M parameters, {size(model.bytes)} in {model.folder}", markup=False
@@ -67,37 +67,37 @@ def _list(console: Console) -> None:
             console.print(f"  cannot be used: {model.problem}", style="red", markup=False)
         elif model.name == EMBEDDED:
             console.print("  comes with dgls, runs on any CPU", markup=False)
-    if all(model.name != EMBEDDED for model in found):
+    if all(model.name != EMBEDDED for model in models):
         console.print(f"{EMBEDDED}: missing from this installation; reinstall dgls", style="red", markup=False)
-    if all(model.name != LARGE.name for model in found):
+    if all(model.name != LARGE.name for model in models):
         console.print(LARGE.name, style="bold", markup=False)
         console.print(f"  not fetched; {large_requirements()}", markup=False)
         console.print(f"  `dgls models pull {LARGE.name}` fetches it", markup=False)
-    kept = entries()
-    for entry in kept:
-        state = ", whose source is gone or another one now: `dgls models clean` removes it" if entry.orphaned else ""
-        console.print(f"packed experts: {_told(entry)}{state}", markup=False)
-    if kept:
-        console.print("  made again when they are missed; `dgls models clean --all` removes them", markup=False)
+    packed = entries()
+    for entry in packed:
+        state = "; its source is gone or has changed, `dgls models clean` removes it" if entry.orphaned else ""
+        console.print(f"packed experts: {_described(entry)}{state}", markup=False)
+    if packed:
+        console.print("  a load packs missing ones again; `dgls models clean --all` removes all of them", markup=False)
 
 
 def _clean(everything: bool, console: Console) -> int:
     for entry in entries():
         if everything or entry.orphaned:
-            told = _told(entry)
+            description = _described(entry)
             entry.remove()
-            console.print(f"removed {told}", markup=False)
+            console.print(f"removed {description}", markup=False)
     if sweep():
-        console.print("removed what loads that were cut off had left")
-    left = entries()
-    for entry in left:
-        console.print(f"kept {_told(entry)}", markup=False)
-    if left:
-        console.print("`dgls models clean --all` removes those, too", markup=False)
+        console.print("removed remains of interrupted loads")
+    remaining = entries()
+    for entry in remaining:
+        console.print(f"kept {_described(entry)}", markup=False)
+    if remaining:
+        console.print("`dgls models clean --all` removes these too", markup=False)
     return 0
 
 
-def _told(entry: Entry) -> str:
+def _described(entry: Entry) -> str:
     return f"{entry.packing or 'damaged ones'} of {entry.source}, {size(entry.bytes)} in {entry.folder}"
 
 
@@ -127,7 +127,7 @@ def _agreed(plan: PullPlan, console: Console) -> bool:
     have = plan.total_bytes - plan.missing_bytes
     console.print(
         f"{plan.name}: {size(plan.missing_bytes)} to fetch ({size(have)} are here already) into {plan.folder}, "
-        f"where {size(plan.disk_free)} are free.",
+        f"which has {size(plan.disk_free)} free.",
         markup=False,
     )
     try:

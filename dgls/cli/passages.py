@@ -1,6 +1,7 @@
-"""A job's passages filled by an engine that is opened for the first of them, and what that took.
+"""Fill a job's passages with an engine, and count the time and steps.
 
-On a terminal the drafts are drawn while they come, on standard error, and wiped off at the end.
+The model loads at the first passage. On a terminal, standard error shows the drafts at each step, and clears them at
+the end.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Spent:
-    """By which model, on how much, in milliseconds. `origins` are the places of all holes: nothing else may change."""
+    """The model, and the work it did. `origins` are the spans of all holes: no other text may change."""
 
     model: str = ""
     device: str = ""
@@ -39,8 +40,8 @@ class Spent:
     denoise_ms: float = 0.0
 
 
-class Filling:
-    """Call it with a passage; close it to let go of the model."""
+class PassageFiller:
+    """Called with a passage, returns its infill. As a context manager it unloads the model at the end."""
 
     def __init__(self, model: str, dtype: str, limits: Limits, seed: int) -> None:
         self.spent = Spent()
@@ -68,7 +69,7 @@ class Filling:
                 break
             spent.steps += 1
             self._draw(event.fills)
-        assert isinstance(event, Infill), "the last event is the answer"
+        assert isinstance(event, Infill), "the last event is the infill"
         spent.origins += [gap.origin for gap in passage.gaps]
         spent.prefill_ms += event.timings.prefill_ms
         spent.denoise_ms += event.timings.denoise_ms
@@ -79,7 +80,7 @@ class Filling:
         if console.is_terminal and not console.is_dumb_terminal:
             self._live = self._open.enter_context(Live(self._spinner, console=console, transient=True))
         started = time.perf_counter()
-        from dgls_engine import Engine  # here: it takes torch along, and a mistake in the arguments is told before that
+        from dgls_engine import Engine  # imports torch; mistakes in the arguments are reported before
 
         self._engine = self._open.enter_context(Engine.open(self._model, dtype=self._dtype))
         self.spent.load_ms = (time.perf_counter() - started) * 1000

@@ -1,6 +1,6 @@
-"""A source file, on disk or piped in: bytes to text and back, so that what is not edited stays byte for byte.
+"""Read and write a source file, on disk or from standard input, so that unchanged text stays equal byte for byte.
 
-Knows encodings and the file system, no code. Line breaks are never translated.
+Knows encodings and the file system, not code. Never translates line breaks.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _BOMS = (
 )
 _DECLARED = re.compile(rb"^[ \t\f]*#.*?coding[:=][ \t]*([-\w.]+)", re.MULTILINE)
 _CONTROLS = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x9f]")
-"""What no Latin-1 text holds; tabs, breaks and the escape character it may."""
+"""Characters that no Latin-1 text contains. Tabs, line breaks and the escape character are allowed."""
 
 
 class UnusableFile(DglsError):
-    """The file can't be read as text, or can't be written; the message says what to do."""
+    """The file cannot be read as text, or cannot be written; the message says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,21 +40,21 @@ class SourceFile:
     bom: bytes
 
     def write(self, text: str) -> None:
-        """Replace the file by one with `text`, in one move: readers see the old file or the new one.
+        """Replace the file atomically: readers see the old file or the new one.
 
-        Encoding, byte order mark and mode bits stay; a symbolic link keeps pointing to the file. Raises `UnusableFile`,
-        also if the file is no longer what was read: a model takes long enough for somebody to save it.
+        Keeps encoding, byte order mark and mode bits, and a symbolic link's target. Raises `UnusableFile`, also if the
+        file has changed since it was read: somebody may save it while the model runs.
         """
         content = self.encoded(text)
         try:
             if self.path.read_bytes() != self.encoded(self.text):
-                raise UnusableFile(f"{self.path} has changed since it was read, and stays as it is now; try again")
+                raise UnusableFile(f"{self.path} has changed since it was read; nothing was written, try again")
             _replace(self.path.resolve(), content)
         except OSError as error:
             raise UnusableFile(f"{self.path} cannot be written: {error.strerror or error}") from None
 
     def encoded(self, text: str) -> bytes:
-        """What a file with `text` in place of this one's would hold. Raises `UnusableFile`."""
+        """The bytes of this file with `text` as its text. Raises `UnusableFile`."""
         try:
             return self.bom + text.encode(self.encoding)
         except UnicodeEncodeError as error:
@@ -68,7 +68,7 @@ def read_source(name: str) -> SourceFile:
     """Raises `UnusableFile` for a path without a readable text file."""
     path = Path(name)
     try:
-        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device: it may never end
+        if not stat.S_ISREG(path.stat().st_mode) and not path.is_dir():  # a pipe or a device may never end
             raise UnusableFile(f"{name} is no regular file; name a text file")
         content = path.read_bytes()
     except FileNotFoundError:
@@ -82,7 +82,7 @@ def read_source(name: str) -> SourceFile:
 
 
 def read_piped(name: str) -> SourceFile:
-    """All of standard input, as if it came from a file called `name`. Raises `UnusableFile` if it is no text."""
+    """Read all of standard input as a file called `name`. Raises `UnusableFile` if it is no text."""
     content = sys.stdin.buffer.read() if sys.stdin is not None else b""
     if not content:
         raise UnusableFile("standard input is empty; pipe a text in")
@@ -103,15 +103,15 @@ def _source(path: Path, content: bytes) -> SourceFile:
 
 def _declared(body: bytes) -> list[str]:
     """The encoding that a comment in the first two lines names, if Python knows it."""
-    found = _DECLARED.search(b"\n".join(body.split(b"\n", 2)[:2]))
+    match = _DECLARED.search(b"\n".join(body.split(b"\n", 2)[:2]))
     try:
-        return [codecs.lookup(found[1].decode("ascii")).name] if found else []
+        return [codecs.lookup(match[1].decode("ascii")).name] if match else []
     except (LookupError, ValueError):
         return []
 
 
 def _decode(body: bytes, encoding: str) -> str | None:
-    """The text if `encoding` gives these bytes back unchanged, and it looks like text."""
+    """The text, if `encoding` restores these bytes unchanged and the result looks like text."""
     try:
         text = body.decode(encoding)
         if text.encode(encoding) != body:

@@ -1,6 +1,6 @@
-"""Places in files as people type them on a command line: the types, and argparse's way to them.
+"""Places in files as users type them on the command line, and their parsers for argparse.
 
-What is typed may name nothing at all; whether the file has such a place is asked later. Knows no file.
+Does not check whether the file has such a place. Reads no file.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A place in a file as people write it: line and column count from 1, the column in characters."""
+    """A place in a file: line and column count from 1, the column in characters."""
 
     path: str
     line: int
@@ -20,7 +20,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A file, a line of it or a place in that line, as people write them; `-` is standard input."""
+    """A file, a line of it, or a place in that line. `-` is standard input."""
 
     path: str
     line: int | None = None
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines of a file as people write them: from 1, the last one included; `-` is standard input."""
+    """Lines of a file, counted from 1, including the last. `-` is standard input."""
 
     path: str
     first: int
@@ -37,7 +37,7 @@ class Lines:
 
 
 def target(text: str) -> Target:
-    """Split from the right: a path may hold colons itself."""
+    """Parse FILE:LINE:COL from the right, because a path may contain colons."""
     path, *numbers = text.rsplit(":", 2)
     if not path or len(numbers) != 2 or not all(number.isascii() and number.isdecimal() for number in numbers):
         raise ArgumentTypeError(f"{text!r} is no place in a file; write FILE:LINE:COL, such as app.py:12:5")
@@ -50,7 +50,7 @@ def target(text: str) -> Target:
 def place(text: str) -> Place:
     path, *numbers = text.rsplit(":", 2)
     while numbers and not all(number.isascii() and number.isdecimal() for number in numbers):
-        path, numbers = f"{path}:{numbers[0]}", numbers[1:]  # a path may hold colons itself
+        path, numbers = f"{path}:{numbers[0]}", numbers[1:]  # a path may contain colons
     if not path:
         raise ArgumentTypeError(f"{text!r} is no place in a file; write FILE, FILE:LINE or FILE:LINE:COL")
     if any(int(number) < 1 for number in numbers):
@@ -60,14 +60,14 @@ def place(text: str) -> Place:
 
 def lines(text: str) -> Lines:
     path, _, numbers = text.rpartition(":")
-    found = _range(numbers)
-    if not path or found is None:
+    numbered = _range(numbers)
+    if not path or numbered is None:
         raise ArgumentTypeError(f"{text!r} names no lines; write FILE:START-END, such as app.py:12-20")
-    return Lines(path, *found)
+    return Lines(path, *numbered)
 
 
 def _range(text: str) -> tuple[int, int] | None:
-    """`3-9` or `3`. Raises for lines that are none; None for what is neither."""
+    """Parse `3-9` or `3`. Raises for impossible lines; None for any other text."""
     first, dash, last = text.partition("-")
     last = last if dash else first
     if not all(number.isascii() and number.isdecimal() for number in (first, last)):
@@ -81,7 +81,7 @@ def _range(text: str) -> tuple[int, int] | None:
 
 def kept(text: str) -> tuple[tuple[int, int], ...]:
     ranges = [_range(part.strip()) for part in text.split(",")]
-    found = tuple(part for part in ranges if part is not None)
-    if len(found) < len(ranges):
+    valid = tuple(part for part in ranges if part is not None)
+    if len(valid) < len(ranges):
         raise ArgumentTypeError(f"{text!r} names no lines; write 14 or 14,17-19")
-    return found
+    return valid

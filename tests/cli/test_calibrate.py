@@ -89,7 +89,7 @@ def test_it_is_stored_for_the_model_and_undone(run: Run, model: Path) -> None:
 
 def test_the_table_says_what_changes(run: Run, model: Path) -> None:
     out = run("calibrate", "--source", "300", "--model", model, "--dry-run").out
-    for words in ("300 holes", "expected calibration error", "shown by themselves", "of these exact", "were shown"):
+    for words in ("300 holes", "expected calibration error", "shown automatically", "of these, exact", "were shown"):
         assert words in out
     assert re.search(r"expected calibration error\W+- ", out), "the model was not calibrated before"
 

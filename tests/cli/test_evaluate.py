@@ -148,7 +148,7 @@ def test_holes_are_cut_into_a_folder(run: Run, model: Path, tmp_path: Path) -> N
         ([], "one of the arguments --dataset --source --fixtures is required"),
         (["--dataset", "nowhere.jsonl"], "no such file"),
         (["--dataset", "D", "--source", "."], "not allowed with"),
-        (["--dataset", "D", "--kinds", "two-line"], "no holes of kind two-line; take some of single-line"),
+        (["--dataset", "D", "--kinds", "two-line"], "no holes of kind two-line; choose from single-line"),
         (["--dataset", "D", "--kinds", "mid-word"], "no hole of kind mid-word"),
         (["--dataset", "D", "--policy", "luck"], "there is no policy 'luck'; take one of pad, batch"),
         (["--dataset", "D", "--set", "speed=9"], "has no 'speed'; --set takes prompt_format"),

@@ -82,7 +82,7 @@ def test_a_file_with_several_lists_them(run: Run, sums: Path, engine: ScriptedEn
 def test_no_stub_is_no_failure(run: Run, sums: Path, engine: ScriptedEngine, option: str) -> None:
     sums.write_text(LAST)
     outcome = run("fill", "sums.py", option)
-    said = "sums.py would be left unchanged" if option == "--check" else "Nothing changes in sums.py"
+    said = "sums.py would stay unchanged" if option == "--check" else "Nothing changes in sums.py"
     assert (outcome.code, outcome.out, outcome.err) == (0, "", f"{said}: no function is a stub.\n")
     assert not engine.opened
 
@@ -99,7 +99,7 @@ def test_a_filter_fills_what_it_is_piped(run: Run, engine: ScriptedEngine, pipe:
 def test_a_stub_that_stays_is_told(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda request: ["return a + b", ""])
     outcome = run("fill", "sums.py", "--all", "--apply")
-    assert "1 of 2 holes stay as they were; try another --seed.\n" in outcome.err
+    assert "1 of 2 holes stay unchanged; try another --seed.\n" in outcome.err
     assert sums.read_text() == FILLED_ADD + SUB + LAST
 
 

@@ -57,8 +57,8 @@ def test_standard_input_is_not_printed_then(
         (b"", ["-:1", "--language", "python"], "standard input is empty"),
         (b"\x7fELF\0\0", ["-:1", "--language", "python"], "is a binary file"),
         (b"x\n", ["-:1"], "--stdin-filename"),
-        (b"x\n", ["-:1", "--language", "klingon"], "no language 'klingon'"),
-        (b"x\n", ["-:1", "--language", "python", "--apply"], "leave --apply out"),
+        (b"x\n", ["-:1", "--language", "klingon"], "'klingon' is no known language"),
+        (b"x\n", ["-:1", "--language", "python", "--apply"], "--apply cannot write to standard input"),
         (b"x\n", ["-:9", "--language", "python"], "take lines from 1 to 2"),
     ],
 )

@@ -41,7 +41,7 @@ def test_a_diff_is_shown_and_nothing_written(
     assert sums.read_bytes() == SUMS.encode()
     assert outcome.err.splitlines() == [
         "1 hole in 1 canvas, 2 steps, 3 ms, scripted on nowhere, confidence 0.50, seed 7",
-        "Nothing is written yet; --apply --seed 7 writes just this.",
+        "Nothing is written; --apply --seed 7 writes this change.",
     ]
     assert engine.closed
 
@@ -78,7 +78,7 @@ def test_check_gives_the_same_verdict_each_time(run: Run, sums: Path, engine: Sc
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        ("--check", "sums.py would be left unchanged; "),
+        ("--check", "sums.py would stay unchanged; "),
         ("--diff", "Nothing changes in sums.py; "),
         ("--apply", "Nothing changes in sums.py; "),
     ],
@@ -132,7 +132,7 @@ def test_steps_and_seed_reach_the_engine(run: Run, sums: Path, engine: ScriptedE
 
 def test_a_change_that_breaks_the_file_is_told(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda _: ["return (a + b"])
-    assert "Careful: sums.py parsed before, and does not with" in run("rewrite", "sums.py:2-3").err
+    assert "Warning: sums.py parsed before, and does not with" in run("rewrite", "sums.py:2-3").err
 
 
 @pytest.mark.parametrize(
