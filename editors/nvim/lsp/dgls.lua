@@ -1,10 +1,10 @@
--- How Neovim starts and speaks to the server. `vim.lsp.config('dgls', { ... })` overrides any of it.
+-- How Neovim starts the server and handles its messages. `vim.lsp.config('dgls', { ... })` overrides any of it.
 
 local options = vim.g.dgls or {}
 
 return {
   cmd = require('dgls.server').command(),
-  -- The user's settings for their own Python would reach the server: a project's `enum.py`, for one, in place of Python's.
+  -- Settings for the user's own Python: the server would import a project's `enum.py` in place of Python's.
   cmd_env = { PYTHONPATH = '', PYTHONOPTIMIZE = '', PYTHONHOME = '', PYTHONSTARTUP = '', PYTHONINSPECT = '' },
   filetypes = {
     'bash', 'c', 'cpp', 'cs', 'css', 'go', 'html', 'java', 'javascript', 'javascriptreact', 'json', 'jsonc', 'lua',
@@ -16,9 +16,8 @@ return {
   end,
   capabilities = {
     experimental = { dgls = { draft = options.drafts ~= false } },
-    -- Neovim refuses edits of an older version, but doesn't say that it knows versions. It tells of an annotated edit in
-    -- a message of two lines, after which Enter is to be pressed; to clients that show no annotations the server says
-    -- what is to be said in one line.
+    -- Neovim refuses edits of an older version, but does not declare that. It announces an annotated edit in two lines,
+    -- which need Enter to be pressed. Clients without annotations get one line from the server instead.
     workspace = { workspaceEdit = { documentChanges = true, changeAnnotationSupport = vim.NIL } },
   },
   handlers = {
@@ -28,8 +27,8 @@ return {
     ['dgls/draft'] = function(_, draft, ctx)
       require('dgls.drafts').paint(ctx.client_id, draft)
     end,
-    ['window/showMessage'] = function(_, said)
-      require('dgls.status').say(said)
+    ['window/showMessage'] = function(_, message)
+      require('dgls.status').say(message)
     end,
   },
   on_exit = function(code, signal, client_id)

@@ -1,5 +1,5 @@
--- What is there from the start: `:Dgls`, the colours, and ghost text in buffers that the server is attached to.
--- Starts no server and maps no key: see `:help dgls`.
+-- Defines `:Dgls` and the colours, and turns on ghost text in buffers with the server. Starts no server and maps no
+-- key: see `:help dgls`.
 
 if vim.g.loaded_dgls then
   return
@@ -41,5 +41,5 @@ end, {
   complete = function(...)
     return require('dgls.command').complete(...)
   end,
-  desc = 'Rewrite, fill and refine code; see how dgls does',
+  desc = 'Rewrite, fill and refine code; show the status of dgls',
 })

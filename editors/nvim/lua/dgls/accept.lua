@@ -1,23 +1,23 @@
---- Accepting the suggestion that Neovim shows: all of it, its next word, or its next line.
+--- Accepts the suggestion that Neovim shows: all of it, its next word, or its next line.
 ---
---- Neovim asks anew 200 ms after a letter was typed, and an item that is accepted before the answer would double what
---- was typed since. Here the item takes in what was typed if that agrees with it, and is refused if it doesn't.
+--- Neovim requests a new suggestion 200 ms after a key. Accepting the old item before the answer would insert the typed
+--- text twice. So this module removes the typed text from the item, or refuses the item if the two disagree.
 
 local remainder = require('dgls.remainder')
 
 local M = {}
 
---- The parts of a suggestion that a person accepts: a word (as the buffer's 'iskeyword' has it) or a run of other
---- signs, with the blanks before it; a line, with the break before it.
+--- The parts of a suggestion that can be accepted: a word (by the buffer's 'iskeyword') or a run of other characters,
+--- with the blanks before it; a line, with the line break before it.
 local PARTS = { word = [[^\_s*\%(\k\+\|\%(\k\@!\S\)\+\)]], line = [[^\n\?[^\n]*]] }
 
---- Is there ghost text of Neovim's on the screen? It holds on to an item that was typed through, of which nothing is left.
+--- Whether Neovim shows ghost text. It also keeps an item that was typed to its end and shows nothing.
 local function is_shown()
   local namespace = vim.api.nvim_get_namespaces()['nvim.lsp.inline_completion']
   local marks = namespace and vim.api.nvim_buf_get_extmarks(0, namespace, 0, -1, { details = true }) or {}
   return vim.iter(marks):any(function(mark)
-    local shown = mark[4]
-    return shown.virt_lines ~= nil or vim.iter(shown.virt_text or {}):any(function(chunk)
+    local details = mark[4]
+    return details.virt_lines ~= nil or vim.iter(details.virt_text or {}):any(function(chunk)
       return chunk[1] ~= ''
     end)
   end)
@@ -27,7 +27,7 @@ end
 ---@return boolean
 function M.accept(part)
   if remainder.shown() then
-    vim.schedule(function() -- a mapping with <expr> may change no text
+    vim.schedule(function() -- a mapping with <expr> must not change text
       local text = remainder.take()
       if text then
         M._insert(text, part, 0)
@@ -46,7 +46,7 @@ function M.accept(part)
   })
 end
 
---- Applies the item itself: Neovim would apply it whole.
+--- Applies the item here, because Neovim would apply all of it.
 function M._accept(item, part)
   local buf = vim.api.nvim_get_current_buf()
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
@@ -59,7 +59,7 @@ function M._accept(item, part)
   if not vim.startswith(text, typed) then
     return
   end
-  -- The server's range is empty at the cursor, or takes the blanks that end the line.
+  -- The server's range is empty at the cursor, or covers the blanks at the end of the line.
   local rest = vim.api.nvim_get_current_line():sub(col + 1)
   local over = (bottom > top or right > left) and not rest:find('%S') and #rest or 0
   M._insert(text:sub(#typed + 1), part, over)
@@ -70,14 +70,14 @@ end
 ---@param part 'all'|'word'|'line'
 ---@param over integer
 function M._insert(text, part, over)
-  local now = PARTS[part] and vim.fn.matchstr(text, PARTS[part]) or text
-  now = now ~= '' and now or text
+  local accepted = PARTS[part] and vim.fn.matchstr(text, PARTS[part]) or text
+  accepted = accepted ~= '' and accepted or text
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
-  local lines = vim.split(now, '\n', { plain = true })
-  vim.go.undolevels = vim.go.undolevels -- what is accepted is a step of its own for undo
+  local lines = vim.split(accepted, '\n', { plain = true })
+  vim.go.undolevels = vim.go.undolevels -- starts a new undo step
   vim.api.nvim_buf_set_text(0, row - 1, col, row - 1, col + over, lines)
   vim.api.nvim_win_set_cursor(0, { row + #lines - 1, (#lines == 1 and col or 0) + #lines[#lines] })
-  remainder.show(text:sub(#now + 1))
+  remainder.show(text:sub(#accepted + 1))
 end
 
 return M

@@ -1,4 +1,4 @@
---- Asking the server to rewrite, refine or fill. A rewrite comes back as candidates to look at; a fill is applied.
+--- Sends rewrites, refinements and fills to the server. A rewrite returns candidates for a preview; a fill is applied.
 
 local server = require('dgls.server')
 
@@ -7,12 +7,12 @@ local M = {}
 local CANCELLED = -32800
 
 ---@type table<integer, { client: vim.lsp.Client, id: integer }> by buffer
-local working = {}
+local running = {}
 
 ---@param client vim.lsp.Client
 ---@param buf integer
 ---@param command string
----@param fields table what the command is about, beside the document
+---@param fields table the command's parameters, except the document
 ---@param done fun(result: table)
 local function execute(client, buf, command, fields, done)
   local argument = vim.tbl_extend('error', fields, {
@@ -21,8 +21,8 @@ local function execute(client, buf, command, fields, done)
   })
   local params = { command = command, arguments = { argument } }
   local sent, id = client:request('workspace/executeCommand', params, function(err, result, ctx)
-    if working[buf] and working[buf].id == ctx.request_id then
-      working[buf] = nil
+    if running[buf] and running[buf].id == ctx.request_id then
+      running[buf] = nil
     end
     if err and err.code ~= CANCELLED then
       vim.notify('dgls: ' .. err.message, vim.log.levels.ERROR)
@@ -31,11 +31,11 @@ local function execute(client, buf, command, fields, done)
     end
   end, buf)
   if sent and id then
-    working[buf] = { client = client, id = id }
+    running[buf] = { client = client, id = id }
   end
 end
 
---- The lines of a command's range as an LSP range; or the selection, if the range is that of the last one.
+--- The lines of a command's range as an LSP range; the exact selection, if the range is that of the last selection.
 ---@param buf integer
 ---@param first integer
 ---@param last integer
@@ -58,7 +58,7 @@ local function range_of(buf, first, last, encoding)
   return { start = position(first, left), ['end'] = position(last, right) }
 end
 
---- Rewrite lines, or what is selected in them, and preview what comes back.
+--- Rewrite lines, or the selection in them, and preview the candidates.
 ---@param first integer
 ---@param last integer
 ---@param how { instruction: string?, strength: number? }
@@ -74,7 +74,7 @@ function M.rewrite(first, last, how)
     range = range_of(buf, first, last, client.offset_encoding),
     preview = true,
   })
-  local tick, seed, over = vim.api.nvim_buf_get_changedtick(buf), 0, false
+  local tick, seed, cancelled = vim.api.nvim_buf_get_changedtick(buf), 0, false
   ---@type dgls.Rewrite
   local rewrite = {
     buf = buf,
@@ -85,7 +85,7 @@ function M.rewrite(first, last, how)
   local function ask()
     execute(client, buf, 'dgls.rewrite', vim.tbl_extend('force', fields, { seed = seed }), function(result)
       local stale = not vim.api.nvim_buf_is_valid(buf) or vim.api.nvim_buf_get_changedtick(buf) ~= tick
-      if not over and not stale then
+      if not cancelled and not stale then
         preview.add(rewrite, result.candidates)
       end
     end)
@@ -95,7 +95,7 @@ function M.rewrite(first, last, how)
     ask()
   end
   function rewrite.cancel()
-    over = true
+    cancelled = true
     M.cancel(buf)
   end
   ask()
@@ -112,13 +112,13 @@ function M.fill(all)
   end
 end
 
---- Stop what is under way in a buffer.
+--- Cancel the request that runs in a buffer.
 ---@param buf integer
----@return boolean whether anything was
+---@return boolean whether one ran
 function M.cancel(buf)
-  local work = working[buf]
-  working[buf] = nil
-  return work ~= nil and work.client:cancel_request(work.id)
+  local request = running[buf]
+  running[buf] = nil
+  return request ~= nil and request.client:cancel_request(request.id)
 end
 
 return M

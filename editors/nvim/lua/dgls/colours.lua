@@ -1,13 +1,13 @@
---- The highlight groups. All are defaults: a colour scheme or a user who defines one has the last word.
+--- Defines the highlight groups. All are defaults, so colour schemes and users can override them.
 
 local M = {}
 
---- Drafts are coloured in so many levels of confidence: DglsDraft1 (a guess) to DglsDraft5 (certain).
+--- Levels of certainty in a draft: DglsDraft1 (a guess) to DglsDraft5 (certain).
 M.levels = 5
 
 ---@param mixed integer 0xRRGGBB
 ---@param with integer 0xRRGGBB
----@param share number of `mixed` in what comes out
+---@param share number of `mixed` in the result
 local function mix(mixed, with, share)
   local result = 0
   for _, unit in ipairs({ 0x10000, 0x100, 1 }) do
@@ -39,12 +39,12 @@ function M.define()
   end
   local gone, come = colour('Removed', 'fg', 0xd75f5f), colour('Added', 'fg', 0x5faf5f)
   for name, paint in pairs({
-    DglsReplaced = { link = 'NonText' }, -- what a draft is about to replace
-    DglsOld = { bg = mix(gone, paper, 0.25) }, -- a preview's lines that would go
-    DglsNew = { bg = mix(come, paper, 0.2), fg = ink }, -- and those that would come
-    DglsNewText = { bg = mix(come, paper, 0.4), fg = ink }, -- what is new in one of these
+    DglsReplaced = { link = 'NonText' }, -- the text that a draft would replace
+    DglsOld = { bg = mix(gone, paper, 0.25) }, -- a preview's removed lines
+    DglsNew = { bg = mix(come, paper, 0.2), fg = ink }, -- its new lines
+    DglsNewText = { bg = mix(come, paper, 0.4), fg = ink }, -- the changed part of a new line
     DglsBar = { link = 'StatusLine' }, -- the line below a preview
-    DglsKey = { fg = colour('Special', 'fg', ink), bold = true }, -- and the keys that it names
+    DglsKey = { fg = colour('Special', 'fg', ink), bold = true }, -- the keys in it
   }) do
     vim.api.nvim_set_hl(0, name, vim.tbl_extend('error', { default = true }, paint))
   end

@@ -1,4 +1,4 @@
---- `:Dgls`: its subcommands and what completes after each.
+--- `:Dgls`: its subcommands and their completion.
 
 local server = require('dgls.server')
 
@@ -10,12 +10,12 @@ local function log()
   vim.fn.search('dgls', 'bcW')
 end
 
---- Suggestions on or off everywhere, by the server's own setting, so that it knows that it may rest.
+--- Turn suggestions on or off everywhere. This uses the server's setting, so that the server can unload its model.
 local function pause()
   local set = vim.lsp.config.dgls.settings
   local pausing = vim.tbl_get(set or {}, 'dgls', 'inlineCompletion', 'enabled') ~= false
   local settings = { dgls = { inlineCompletion = { enabled = not pausing } } }
-  vim.lsp.config('dgls', { settings = settings }) -- for servers to come
+  vim.lsp.config('dgls', { settings = settings }) -- for servers that start later
   for _, client in ipairs(vim.lsp.get_clients({ name = 'dgls' })) do
     client.settings = vim.tbl_deep_extend('force', client.settings, settings)
     client:notify('workspace/didChangeConfiguration', { settings = client.settings })
@@ -23,7 +23,7 @@ local function pause()
   vim.notify(pausing and 'dgls: paused; :Dgls pause again resumes' or 'dgls: suggests again')
 end
 
---- For a preview, or what is under way.
+--- Answer the preview; `discard` also cancels a running request.
 ---@param what 'accept'|'discard'|'again'
 local function answer(what)
   local cancelled = what == 'discard' and require('dgls.action').cancel(vim.api.nvim_get_current_buf())

@@ -1,5 +1,5 @@
---- What edits would change, painted where it would change: lines that would go, and below them those that would come.
---- Knows buffers and text edits; not where these come from, nor what becomes of them.
+--- Shows edits as a diff in the buffer: the removed lines are highlighted, the new lines appear below them. Knows
+--- buffers and text edits, not where the edits come from.
 
 local overlay = require('dgls.overlay')
 
@@ -21,7 +21,7 @@ local function before_and_after(buf, edits, encoding)
   return old, new
 end
 
---- The bytes that two lines begin and end with, whole characters.
+--- Lengths in bytes of the common start and the common end of two lines, in whole characters.
 local function common(one, other)
   local most = math.min(#one, #other)
   local first = 0
@@ -41,9 +41,9 @@ local function common(one, other)
   return first, last
 end
 
---- A new line, with what its old one has not set off; whole where they have little in common.
+--- A new line with the changed part highlighted; without that if the two lines share little.
 ---@param new string
----@param old string? none where lines don't go one by one
+---@param old string? nil if the numbers of old and new lines differ
 ---@return dgls.Chunk[]
 local function marked(new, old)
   local first, last = common(new, old or new)
@@ -70,7 +70,7 @@ local function filled(win, buf, lines)
   end, lines)
 end
 
---- Paint what a hunk takes away, and add what it brings to `below`, by the row that it stands below (-1: at the top).
+--- Highlight a hunk's old lines, and add its new lines to `below`, by the row above them (-1: at the top).
 ---@param hunk integer[] first row and number of the old lines, of the new lines; rows from 1
 local function draw_hunk(buf, namespace, old, new, hunk, below)
   local old_first, old_count, new_first, new_count = unpack(hunk)
@@ -79,11 +79,11 @@ local function draw_hunk(buf, namespace, old, new, hunk, below)
       end_row = old_first - 1 + old_count,
       hl_group = 'DglsOld',
       hl_eol = true,
-      priority = 200, -- above the syntax's
-      strict = false, -- the last line has no next one
+      priority = 200, -- above syntax highlighting
+      strict = false, -- there is no row after the last line
     })
   end
-  -- Of a hunk without old lines, `old_first` is the line above it.
+  -- If a hunk has no old lines, `old_first` is the line above it.
   local row = old_first - 1 + math.max(old_count - 1, 0)
   below[row] = below[row] or {}
   for index = 0, new_count - 1 do
@@ -91,13 +91,13 @@ local function draw_hunk(buf, namespace, old, new, hunk, below)
   end
 end
 
---- Paint edits that nobody has made. Returns how many lines would go, and how many would come.
+--- Show edits that are not applied yet. Returns the numbers of removed and of new lines.
 ---@param win integer
 ---@param namespace integer
 ---@param edits lsp.TextEdit[]
 ---@param encoding string
----@return integer gone
----@return integer come
+---@return integer removed
+---@return integer added
 function M.paint(win, namespace, edits, encoding)
   local buf = vim.api.nvim_win_get_buf(win)
   vim.api.nvim_buf_clear_namespace(buf, namespace, 0, -1)
@@ -106,11 +106,11 @@ function M.paint(win, namespace, edits, encoding)
     result_type = 'indices',
     linematch = true,
   }) --[[@as integer[][] ]]
-  local gone, come = 0, 0
+  local removed, added = 0, 0
   local below = {} ---@type table<integer, dgls.Chunk[][]>
   for _, hunk in ipairs(hunks) do
     draw_hunk(buf, namespace, old, new, hunk, below)
-    gone, come = gone + hunk[2], come + hunk[4]
+    removed, added = removed + hunk[2], added + hunk[4]
   end
   for row, lines in pairs(below) do
     vim.api.nvim_buf_set_extmark(buf, namespace, math.max(row, 0), 0, {
@@ -119,7 +119,7 @@ function M.paint(win, namespace, edits, encoding)
       virt_lines_overflow = 'scroll',
     })
   end
-  return gone, come
+  return removed, added
 end
 
 return M

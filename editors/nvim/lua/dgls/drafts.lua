@@ -1,4 +1,4 @@
---- `dgls/draft`: what the model thinks of so far, painted in place while an action runs, coloured by certainty.
+--- `dgls/draft`: shows the model's current draft in place while an action runs, coloured by certainty.
 
 local colours = require('dgls.colours')
 local overlay = require('dgls.overlay')
@@ -11,15 +11,15 @@ local namespace = vim.api.nvim_create_namespace('dgls.drafts')
 ---@field client_id integer
 ---@field buf integer
 ---@field candidate integer
----@field holes table<string, { place: table, lines: dgls.Chunk[][] }> by their places
+---@field holes table<string, { place: table, lines: dgls.Chunk[][] }> by their position
 
 local painted = {} ---@type table<string, dgls.Painted> by request
 
 local function wipe(request)
-  local over = painted[request]
+  local draft = painted[request]
   painted[request] = nil
-  if over and vim.api.nvim_buf_is_valid(over.buf) then
-    vim.api.nvim_buf_clear_namespace(over.buf, namespace, 0, -1)
+  if draft and vim.api.nvim_buf_is_valid(draft.buf) then
+    vim.api.nvim_buf_clear_namespace(draft.buf, namespace, 0, -1)
   end
 end
 
@@ -72,7 +72,7 @@ function M.paint(client_id, draft)
   draw(work)
 end
 
---- The server is gone, and with it what it was thinking of.
+--- Remove the drafts of a server that has ended.
 ---@param client_id integer
 function M.forget(client_id)
   for request, work in pairs(painted) do

@@ -1,4 +1,4 @@
---- `:checkhealth dgls`: what works here, and what to do about the rest.
+--- `:checkhealth dgls`: what works here, and how to fix what does not.
 
 local M = {}
 
@@ -20,7 +20,7 @@ local function check_command()
   local config = vim.lsp.config.dgls
   local cmd = config and config.cmd
   if type(cmd) ~= 'table' then
-    health.info('The server is started by a function of your own.')
+    health.info('`cmd` is a function, so the server can not be checked.')
     return
   end
   local path = vim.fn.exepath(cmd[1])
@@ -42,12 +42,12 @@ local function check_command()
     health.ok(('`%s` is executable'):format(path))
     return
   end
-  local asked = vim.system(doctor, { text = true, timeout = DOCTOR_MS, env = config.cmd_env }):wait()
-  local report = vim.trim((asked.stdout or '') .. (asked.stderr or ''))
-  if asked.code == 0 then
+  local result = vim.system(doctor, { text = true, timeout = DOCTOR_MS, env = config.cmd_env }):wait()
+  local report = vim.trim((result.stdout or '') .. (result.stderr or ''))
+  if result.code == 0 then
     health.ok(('`%s` says:\n%s'):format(table.concat(doctor, ' '), report))
   else
-    health.error(('`%s` fails (exit code %d):\n%s'):format(table.concat(doctor, ' '), asked.code, report))
+    health.error(('`%s` fails (exit code %d):\n%s'):format(table.concat(doctor, ' '), result.code, report))
   end
 end
 

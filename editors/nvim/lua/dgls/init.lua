@@ -1,26 +1,26 @@
---- What mappings and the statusline call. Everything else is `:Dgls`; see `:help dgls`.
+--- Functions for mappings and the statusline. Everything else is `:Dgls`; see `:help dgls`.
 
 local M = {}
 
---- Accept the suggestion that is shown. Returns false if there is none, so that a mapping can fall back.
+--- Accept the suggestion. Returns false if there is none, so that a mapping can fall back.
 ---@return boolean
 function M.accept()
   return require('dgls.accept').accept('all')
 end
 
---- Accept its next word, and go on showing the rest.
+--- Accept its next word, and keep showing the rest.
 ---@return boolean
 function M.accept_word()
   return require('dgls.accept').accept('word')
 end
 
---- Accept it up to the end of its line, and go on showing the rest.
+--- Accept it up to the end of its line, and keep showing the rest.
 ---@return boolean
 function M.accept_line()
   return require('dgls.accept').accept('line')
 end
 
---- What the server of the current buffer is doing, in a word or two; empty where there is none.
+--- What the server of the current buffer is doing, in a word or two; empty without a server.
 ---@return string
 function M.statusline()
   return require('dgls.status').short(vim.api.nvim_get_current_buf())

@@ -1,10 +1,10 @@
---- Text that is not there yet, painted among the text that is. Knows buffers and extmarks; not what it paints.
+--- Shows virtual text among the buffer's text. Knows buffers and extmarks, not what the text means.
 
 local M = {}
 
 ---@alias dgls.Chunk [string, string] text and highlight group
 
---- Chunks that may hold line breaks, line by line.
+--- Split chunks at their line breaks.
 ---@param chunks dgls.Chunk[]
 ---@return dgls.Chunk[][]
 function M.lines(chunks)
@@ -22,10 +22,10 @@ function M.lines(chunks)
   return lines
 end
 
---- Virtual text shows a tab as ^I: the same line with blanks instead, as wide as the buffer shows them.
+--- Replace tabs with blanks of the buffer's tab width, because virtual text shows a tab as ^I.
 ---@param buf integer
 ---@param line dgls.Chunk[]
----@param column? integer where it begins on the screen
+---@param column? integer screen column of its start
 ---@return dgls.Chunk[]
 ---@return integer width
 function M.untabbed(buf, line, column)
@@ -43,7 +43,7 @@ function M.untabbed(buf, line, column)
   return shown, width - (column or 0)
 end
 
---- Paint `lines` as if they were inserted at a place: the first beside it, the others below.
+--- Show `lines` as if they were inserted: the first one inline, the others below.
 ---@param buf integer
 ---@param namespace integer
 ---@param row integer
@@ -60,7 +60,7 @@ function M.insert(buf, namespace, row, col, lines)
   })
 end
 
---- Lines as `virt_lines` wants them.
+--- Lines in the form that `virt_lines` takes.
 ---@param buf integer
 ---@param lines dgls.Chunk[][]
 ---@return dgls.Chunk[][]
@@ -71,8 +71,8 @@ function M.below(buf, lines)
   end, lines)
 end
 
---- Paint `lines` below the text that they would replace, which is painted with `replaced`. What stays of the first and
---- the last line stands around them, so that whole lines are seen.
+--- Show `lines` below the text that they would replace, and highlight that text with `replaced`. The rest of the first
+--- and of the last line is repeated around them, so that they show as whole lines.
 ---@param buf integer
 ---@param namespace integer
 ---@param place { top: integer, left: integer, bottom: integer, right: integer } rows and bytes
@@ -88,7 +88,7 @@ function M.replace(buf, namespace, place, lines, replaced)
     end_row = place.bottom,
     end_col = place.right,
     hl_group = replaced,
-    priority = 200, -- above the syntax's
+    priority = 200, -- above syntax highlighting
   })
   vim.api.nvim_buf_set_extmark(buf, namespace, place.bottom, 0, {
     virt_lines = M.below(buf, whole),

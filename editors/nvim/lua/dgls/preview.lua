@@ -1,5 +1,5 @@
---- Candidates of a rewrite, shown as a diff in place: what would go is painted, what would come stands below it. A bar
---- at the foot of the window takes the keys. Nothing changes before a candidate is accepted.
+--- Shows the candidates of a rewrite as a diff in place. A bar at the bottom of the window takes the keys. The buffer
+--- changes only when a candidate is accepted.
 
 local diff = require('dgls.diff')
 
@@ -10,10 +10,10 @@ local namespace = vim.api.nvim_create_namespace('dgls.preview')
 ---@class dgls.Rewrite
 ---@field buf integer
 ---@field win integer
----@field cursor [integer, integer] when it was asked for
+---@field cursor [integer, integer] at the time of the request
 ---@field encoding string
----@field again fun() asks for another candidate, which is then added
----@field cancel fun() what may still be asked for is not to come
+---@field again fun() requests another candidate, which is then added
+---@field cancel fun() cancels a running request
 
 ---@class dgls.Preview
 ---@field rewrite dgls.Rewrite
@@ -34,18 +34,19 @@ local function edits_of(candidate)
   for _, of_one in pairs(candidate.edit.changes or {}) do
     vim.list_extend(edits, of_one)
   end
-  return vim.tbl_map(function(edit) -- without annotations: who looks at a preview needs no other question
+  return vim.tbl_map(function(edit) -- without annotations: a preview needs no further confirmation
     return { range = edit.range, newText = edit.newText }
   end, edits)
 end
 
 ---@param preview dgls.Preview
----@param gone integer lines
----@param come integer lines
+---@param removed integer lines
+---@param added integer lines
 ---@return dgls.Chunk[]
-local function bar_text(preview, gone, come)
+local function bar_text(preview, removed, added)
   local candidate = preview.candidates[preview.index]
-  local chunks = { { (' dgls %d/%d  -%d +%d  '):format(preview.index, #preview.candidates, gone, come), 'DglsBar' } }
+  local counts = (' dgls %d/%d  -%d +%d  '):format(preview.index, #preview.candidates, removed, added)
+  local chunks = { { counts, 'DglsBar' } }
   local keys = { { 'a', 'accept' }, { 'd', 'discard' }, { 'r', 'again' } }
   if #preview.candidates > 1 then
     keys[#keys + 1] = { 'n', 'next' }
@@ -59,8 +60,8 @@ local function bar_text(preview, gone, come)
   return chunks
 end
 
---- Has the person stayed where the rewrite was asked for? If not, no key of theirs may be taken for an answer.
-local function waits(rewrite)
+--- Whether the user is still where they requested the rewrite. If not, the bar must not take their keys.
+local function is_waiting(rewrite)
   return vim.api.nvim_get_current_win() == rewrite.win
     and vim.fn.mode() == 'n'
     and vim.deep_equal(vim.api.nvim_win_get_cursor(rewrite.win), rewrite.cursor)
@@ -93,7 +94,7 @@ local function show_bar(preview, chunks)
   if not (preview.bar and vim.api.nvim_win_is_valid(preview.bar)) then
     local buf = vim.api.nvim_create_buf(false, true)
     vim.bo[buf].bufhidden = 'wipe'
-    preview.bar = vim.api.nvim_open_win(buf, waits(preview.rewrite), {
+    preview.bar = vim.api.nvim_open_win(buf, is_waiting(preview.rewrite), {
       relative = 'win',
       win = win,
       anchor = 'SW',
@@ -123,7 +124,7 @@ local function draw()
   show_bar(preview, bar_text(preview, diff.paint(preview.rewrite.win, namespace, edits, preview.rewrite.encoding)))
 end
 
---- Close a preview whose text or window is no longer what it was opened for.
+--- Close the preview when its text changes or its window closes.
 ---@param preview dgls.Preview
 local function watch(preview)
   vim.api.nvim_buf_attach(preview.rewrite.buf, false, {
@@ -149,12 +150,12 @@ local function watch(preview)
   })
 end
 
---- Show candidates, after those that are shown already if they are of the same rewrite.
+--- Show candidates. Candidates of the same rewrite are added to those shown.
 ---@param rewrite dgls.Rewrite
 ---@param candidates table[]
 function M.add(rewrite, candidates)
   if #candidates == 0 then
-    return -- the server said why
+    return -- the server showed why
   end
   if not vim.api.nvim_win_is_valid(rewrite.win) or vim.api.nvim_win_get_buf(rewrite.win) ~= rewrite.buf then
     vim.notify('dgls: the window of the rewrite shows something else now; ask again there', vim.log.levels.WARN)
@@ -171,7 +172,7 @@ function M.add(rewrite, candidates)
     end)
     if same then
       open.index = same
-      vim.notify('dgls: the same again')
+      vim.notify('dgls: the model wrote the same text again')
     else
       table.insert(open.candidates, candidate)
       open.index = #open.candidates
@@ -201,7 +202,7 @@ local function close()
   return true
 end
 
---- Make the change of the candidate that is shown, in one step for undo.
+--- Apply the candidate that is shown, as one undo step.
 ---@return boolean
 function M.accept()
   local preview = open
@@ -221,7 +222,7 @@ function M.discard()
   return close()
 end
 
---- Ask for another candidate.
+--- Request another candidate.
 ---@return boolean
 function M.again()
   if open then
@@ -230,7 +231,7 @@ function M.again()
   return open ~= nil
 end
 
---- Show the next of the candidates that there are.
+--- Show the next candidate.
 function M.next()
   if open then
     open.index = open.index % #open.candidates + 1

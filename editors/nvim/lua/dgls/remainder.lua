@@ -1,7 +1,7 @@
---- What is left of a suggestion after a part of it was accepted, shown until Neovim shows the server's next answer.
+--- Shows the rest of a suggestion after a part of it was accepted, until Neovim shows the server's next answer.
 ---
---- Neovim hides a suggestion that is accepted, and asks for the next one 200 ms later: without this the rest would blink,
---- and a second word could not be accepted at once.
+--- Neovim hides an accepted suggestion and requests the next one 200 ms later. Without this module the rest would
+--- blink, and a second word could not be accepted at once.
 
 local overlay = require('dgls.overlay')
 
@@ -21,7 +21,7 @@ local function hide()
   vim.api.nvim_clear_autocmds({ group = group })
 end
 
---- Is it still true: the same text, the cursor at its place, in Insert mode?
+--- Whether the rest still applies: the text is the same, the cursor has not moved, the mode is Insert.
 local function holds()
   if not left or vim.api.nvim_get_current_buf() ~= left.buf or vim.fn.mode() ~= 'i' then
     return false
@@ -30,7 +30,7 @@ local function holds()
   return row == left.row and col == left.col and vim.api.nvim_buf_get_changedtick(left.buf) == left.tick
 end
 
---- What is left once what was typed since is taken from it; nothing if that contradicts it.
+--- The rest without the text typed since; empty if the typed text contradicts it.
 ---@return string
 local function untyped()
   local row, col = unpack(vim.api.nvim_win_get_cursor(0))
@@ -46,7 +46,7 @@ function M.shown()
   return holds()
 end
 
---- The text, which is then shown no longer.
+--- Hide the text and return it.
 ---@return string?
 function M.take()
   local text = holds() and left and left.text or nil

@@ -1,23 +1,23 @@
---- The server's process: where it is found, which one serves a buffer, and what to do when it ends.
+--- The server's process: its command, the client of a buffer, and restarts.
 
 local M = {}
 
---- A server that ends so many times in so many seconds is not started again.
+--- After more than so many unexpected ends in so many seconds the server is not restarted.
 local MOST_RESTARTS, WITHIN_SECONDS = 3, 180
 
 local ends = {} ---@type number[]
 
---- The checkout that this plugin may be part of.
+--- The checkout of dgls, if this plugin is part of one.
 local function checkout()
   return vim.fs.abspath(vim.fs.joinpath(debug.getinfo(1, 'S').source:sub(2), '../../../../..'))
 end
 
---- `dgls` on PATH, else that of the checkout. If neither is there the first is named, for Neovim to say so.
+--- `dgls` on PATH, else the one in the checkout. If both are missing, Neovim reports that `dgls` is missing.
 ---@return string[]
 function M.command()
-  local own = vim.fs.joinpath(checkout(), '.venv', vim.fn.has('win32') == 1 and 'Scripts' or 'bin', 'dgls')
-  local found = vim.fn.executable('dgls') == 0 and vim.fn.executable(own) == 1 and own or 'dgls'
-  return { found, 'serve' }
+  local built = vim.fs.joinpath(checkout(), '.venv', vim.fn.has('win32') == 1 and 'Scripts' or 'bin', 'dgls')
+  local program = vim.fn.executable('dgls') == 0 and vim.fn.executable(built) == 1 and built or 'dgls'
+  return { program, 'serve' }
 end
 
 ---@param bufnr integer
@@ -26,7 +26,7 @@ function M.of(bufnr)
   return vim.lsp.get_clients({ bufnr = bufnr, name = 'dgls' })[1]
 end
 
---- As `M.of`; says so where there is none.
+--- As `M.of`; shows a warning if there is none.
 ---@param bufnr integer
 ---@return vim.lsp.Client?
 function M.needed(bufnr)
@@ -37,14 +37,14 @@ function M.needed(bufnr)
   return client
 end
 
---- How strongly a selection can be refined, as the server of a buffer says: in its order, by name.
+--- The strengths of refining that the server announces, in its order.
 ---@param client vim.lsp.Client?
 ---@return { name: string, strength: number }[]
 function M.strengths(client)
   return vim.tbl_get(client or {}, 'server_capabilities', 'experimental', 'dgls', 'strengths') or {}
 end
 
---- Called when a server has ended, on whatever thread of the loop. One that was not asked to is started again.
+--- Called when a server has ended, outside the main loop. Restarts it if it ended unexpectedly.
 ---@param code integer
 ---@param signal integer
 ---@param client_id integer
@@ -52,8 +52,8 @@ function M.ended(code, signal, client_id)
   vim.schedule(function()
     require('dgls.status').forget(client_id)
     require('dgls.drafts').forget(client_id)
-    local asked = (code == 0 and (signal == 0 or signal == 15)) or vim.v.exiting ~= vim.NIL
-    if asked or not vim.lsp.is_enabled('dgls') then
+    local expected = (code == 0 and (signal == 0 or signal == 15)) or vim.v.exiting ~= vim.NIL
+    if expected or not vim.lsp.is_enabled('dgls') then
       return
     end
     local now = vim.uv.now() / 1000

@@ -1,4 +1,4 @@
---- What each server last said of itself (`dgls/status`), and how that is shown.
+--- Keeps and shows the last status of each server (`dgls/status`).
 
 local M = {}
 
@@ -9,18 +9,18 @@ local M = {}
 ---@field message string
 ---@field percent integer?
 
-local known = {} ---@type table<integer, dgls.Status> by client
-local said ---@type string? what did not fit on the screen's last line
+local statuses = {} ---@type table<integer, dgls.Status> by client
+local long_message ---@type string? the last message, if it did not fit on the screen's last line
 
---- Columns of the last line that Neovim keeps for itself: a message that reaches into them wants Enter pressed.
-local KEPT = 13
+--- Columns that Neovim needs in the last line. A message that reaches into them needs Enter to be pressed.
+local RESERVED = 13
 
---- Show what the server has to say (`window/showMessage`). Of a long line the rest is told by `:Dgls status`.
+--- Show a message of the server (`window/showMessage`). A long one is cut; `:Dgls status` shows all of it.
 ---@param message lsp.ShowMessageParams
 function M.say(message)
-  local text, room = message.message, vim.o.columns - KEPT
+  local text, room = message.message, vim.o.columns - RESERVED
   local fits = vim.api.nvim_strwidth(text) <= room and not text:find('\n')
-  said = not fits and text or nil
+  long_message = not fits and text or nil
   if not fits then
     local more = '… :Dgls status'
     text = vim.fn.strcharpart(text:gsub('\n.*', ''), 0, room - vim.api.nvim_strwidth(more)) .. more
@@ -34,23 +34,23 @@ function M.set(client_id, status)
   for field, value in pairs(status) do
     status[field] = value ~= vim.NIL and value or nil
   end
-  known[client_id] = status
+  statuses[client_id] = status
   vim.cmd.redrawstatus({ bang = true })
 end
 
 ---@param client_id integer
 function M.forget(client_id)
-  known[client_id] = nil
+  statuses[client_id] = nil
   vim.cmd.redrawstatus({ bang = true })
 end
 
 ---@param client_id integer
 ---@return dgls.Status?
 function M.of(client_id)
-  return known[client_id]
+  return statuses[client_id]
 end
 
---- For the statusline: `dgls` when it is ready, else with what it does beside it.
+--- For the statusline: `dgls` if the server is ready, else with its state.
 ---@param bufnr integer
 ---@return string
 function M.short(bufnr)
@@ -58,7 +58,7 @@ function M.short(bufnr)
   if not client then
     return ''
   end
-  local status = known[client.id]
+  local status = statuses[client.id]
   if not status then
     return 'dgls: starting'
   end
@@ -66,7 +66,7 @@ function M.short(bufnr)
   return status.state == 'ready' and 'dgls' or ('dgls: %s%s'):format(status.state, percent)
 end
 
---- For people who ask.
+--- For `:Dgls status`.
 ---@param bufnr integer
 ---@return string
 function M.long(bufnr)
@@ -74,14 +74,14 @@ function M.long(bufnr)
   if not client then
     return 'dgls: no server is attached to this buffer; see :checkhealth dgls'
   end
-  local status = known[client.id]
+  local status = statuses[client.id]
   if not status then
     return 'dgls: starting'
   end
   local device = status.device and (' on ' .. status.device) or ''
   local message = status.message ~= '' and ('; ' .. status.message) or ''
   local state = M.short(bufnr):gsub('^dgls$', 'dgls: ready')
-  return ('%s, %s%s%s%s'):format(state, status.model, device, message, said and ('\n' .. said) or '')
+  return ('%s, %s%s%s%s'):format(state, status.model, device, message, long_message and ('\n' .. long_message) or '')
 end
 
 return M
