@@ -1,4 +1,4 @@
-"""What an editor does about code actions, for the tests: it asks for them, chooses one, makes its edit."""
+"""Code actions as an editor handles them, for the tests: list them, choose one, apply its edit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code actions over real pipes: what is listed for whom, and the edit that resolving one gets."""
+"""Code actions over real pipes: which ones are listed for which client, and the edit of a resolved one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_all_recorded_clients_are_tested() -> None:
 
 
 @pytest.mark.parametrize("editor", EDITORS)
-async def test_editor_fills_a_stub_and_refines_a_selection(editor: str, tmp_path: Path) -> None:
+async def test_resolve_by_a_recorded_client_fills_a_stub_and_refines_a_selection(editor: str, tmp_path: Path) -> None:
     encoding, versions, annotates, tags = EDITORS[editor]
     async with ready(tmp_path, recorded(editor), **SCRIPT) as (wire, _):
         wire.open(URI, TEXT, version=7)
@@ -63,7 +63,7 @@ async def test_editor_fills_a_stub_and_refines_a_selection(editor: str, tmp_path
         assert shown(wire) == []
 
 
-async def test_listing_asks_no_engine_and_waits_for_no_model(tmp_path: Path) -> None:
+async def test_list_while_the_model_loads_answers_without_the_engine(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
         wire.open(URI, TEXT)
         found = await wire.request(LIST, listing(URI, place(TEXT, SELECTED)))
@@ -88,7 +88,7 @@ WANTED: list[tuple[list[str] | None, set[str]]] = [
 ]
 
 
-async def test_only_the_kinds_that_are_wanted_are_listed(tmp_path: Path) -> None:
+async def test_list_with_only_returns_the_requested_kinds(tmp_path: Path) -> None:
     diagnostic = {"range": place(TEXT, "pass"), "message": "Unfinished", "severity": 2, "source": "lint", "code": 3}
     async with ready(tmp_path, capable()) as (wire, _):
         wire.open(URI, TEXT)
@@ -100,7 +100,7 @@ async def test_only_the_kinds_that_are_wanted_are_listed(tmp_path: Path) -> None
                 assert action.get("diagnostics") == ([diagnostic] if action["kind"] == "quickfix" else None), only
 
 
-async def test_filling_all_is_a_source_action_where_no_stub_is_looked_at(tmp_path: Path) -> None:
+async def test_list_away_from_a_stub_offers_fill_all_as_a_source_action(tmp_path: Path) -> None:
     async with ready(tmp_path, capable()) as (wire, _):
         wire.open(URI, TEXT)
         kinds = {
@@ -112,7 +112,7 @@ async def test_filling_all_is_a_source_action_where_no_stub_is_looked_at(tmp_pat
 
 
 @pytest.mark.parametrize("instructed", [False, True])
-async def test_instructions_are_for_models_that_take_them(instructed: bool, tmp_path: Path) -> None:
+async def test_list_offers_instructions_only_with_a_model_that_takes_them(instructed: bool, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), instructed=instructed, texts=["x = a"]) as (wire, journal):
         wire.open(URI, TEXT)
         found = await wire.request(LIST, listing(URI, place(TEXT, SELECTED)))
@@ -124,7 +124,7 @@ async def test_instructions_are_for_models_that_take_them(instructed: bool, tmp_
             assert journal.entries("infill")[0]["instruction"]
 
 
-async def test_model_that_is_not_open_yet_is_offered_with_what_all_can_do_and_waited_for(tmp_path: Path) -> None:
+async def test_resolve_before_the_model_is_open_waits_for_it(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     script = {**SCRIPT, "instructed": True, "gate": str(gate)}
     async with ready(tmp_path, capable(), waited=False, **script) as (wire, _):
@@ -139,7 +139,7 @@ async def test_model_that_is_not_open_yet_is_offered_with_what_all_can_do_and_wa
         assert [action for action in await wire.request(LIST, params) if action["title"].startswith("Simplify")]
 
 
-async def test_fix_is_shown_the_message_and_is_not_offered_again_once_it_changed_nothing(tmp_path: Path) -> None:
+async def test_fix_that_changed_nothing_got_the_message_and_is_not_listed_again(tmp_path: Path) -> None:
     diagnostic = {"range": place(TEXT, "a + 1"), "message": "No such name\nSee the handbook"}
     async with ready(tmp_path, capable(), corrected={}, texts=["x = (a + 1)"]) as (wire, journal):
         wire.open(URI, TEXT)
@@ -156,9 +156,7 @@ async def test_fix_is_shown_the_message_and_is_not_offered_again_once_it_changed
 @pytest.mark.parametrize(
     "capability", [{"resolveSupport": None}, {"dataSupport": False}, {"codeActionLiteralSupport": None}]
 )
-async def test_client_that_can_not_resolve_gets_a_command_that_does_the_work(
-    capability: Message, tmp_path: Path
-) -> None:
+async def test_list_for_a_client_that_can_not_resolve_returns_commands(capability: Message, tmp_path: Path) -> None:
     if "codeActionLiteralSupport" in capability:
         capability["resolveSupport"] = None
     async with ready(tmp_path, capable(codeAction=capability), **SCRIPT) as (wire, _):
@@ -175,7 +173,7 @@ async def test_client_that_can_not_resolve_gets_a_command_that_does_the_work(
         assert applied["label"] == "dgls: fill"
 
 
-async def test_client_that_can_do_nothing_with_an_action_is_offered_none(tmp_path: Path) -> None:
+async def test_list_for_a_client_without_resolve_and_edits_is_empty(tmp_path: Path) -> None:
     neither = capable(codeAction={"resolveSupport": None}, workspace={"applyEdit": False})
     async with ready(tmp_path, neither) as (wire, _):
         wire.open(URI, TEXT)

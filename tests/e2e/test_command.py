@@ -31,7 +31,7 @@ def applied(wire: Wire) -> list[str]:
     return [edited(TEXT, params["edit"]) for params in heard(wire, "workspace/applyEdit")]
 
 
-async def test_commands_are_announced(tmp_path: Path) -> None:
+async def test_initialize_announces_the_commands(tmp_path: Path) -> None:
     async with ready(tmp_path, waited=False) as (wire, _):
         capabilities = wire.replies[1]["result"]["capabilities"]
         assert sorted(capabilities["executeCommandProvider"]["commands"]) == ["dgls.act", "dgls.fill", "dgls.rewrite"]
@@ -51,7 +51,7 @@ async def test_commands_are_announced(tmp_path: Path) -> None:
     ],
     ids=["rewrite", "refine", "instruction", "seed"],
 )
-async def test_command_has_the_client_make_one_edit(params: Message, text: str, tmp_path: Path) -> None:
+async def test_command_makes_the_client_apply_one_edit(params: Message, text: str, tmp_path: Path) -> None:
     script: Message = {"texts": ["x = 0", "x = 1"], "corrected": {"+": "-"}, "instructed": True}
     async with ready(tmp_path, capable(), **script) as (wire, _):
         wire.open(URI, TEXT)
@@ -60,7 +60,7 @@ async def test_command_has_the_client_make_one_edit(params: Message, text: str, 
         assert shown(wire) == []
 
 
-async def test_kept_lines_stay_pinned(tmp_path: Path) -> None:
+async def test_rewrite_with_kept_lines_pins_them(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["a = 1", "b = 2"]) as (wire, journal):
         wire.open(URI, TEXT)
         kept = TEXT.split("\n").index("y = 2")
@@ -70,7 +70,7 @@ async def test_kept_lines_stay_pinned(tmp_path: Path) -> None:
         assert any(isinstance(segment, str) and segment.strip() == "y = 2" for segment in asked["segments"])
 
 
-async def test_stubs_are_filled_one_or_all(tmp_path: Path) -> None:
+async def test_fill_fills_one_stub_or_all(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["return sum(a)", "return a[0]"]) as (wire, journal):
         wire.open(URI, TEXT)
         assert await wire.request(EXECUTE, fill()) == {"applied": True}
@@ -80,7 +80,7 @@ async def test_stubs_are_filled_one_or_all(tmp_path: Path) -> None:
         assert len(journal.entries("infill")) == 2
 
 
-async def test_preview_returns_different_candidates_and_changes_nothing(tmp_path: Path) -> None:
+async def test_rewrite_preview_returns_distinct_candidates_and_changes_nothing(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0", "x = 0", "x = )"]) as (wire, journal):
         wire.open(URI, TEXT)
         result = await wire.request(EXECUTE, rewrite(preview=True, candidates=3))
@@ -143,7 +143,7 @@ BAD: list[tuple[Message, str]] = [
 ]
 
 
-async def test_parameters_that_can_not_be_used_are_named(tmp_path: Path) -> None:
+async def test_command_with_bad_parameters_names_them(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, journal):
         wire.open(URI, TEXT)
         for params, named in BAD:
@@ -166,7 +166,7 @@ async def test_parameters_that_can_not_be_used_are_named(tmp_path: Path) -> None
     ],
     ids=["blank instruction", "blank beside a strength", "past the line's end", "kept", "past the end", "all"],
 )
-async def test_parameters_are_taken_as_lsp_means_them(params: Message, tmp_path: Path) -> None:
+async def test_command_with_unusual_valid_parameters_applies_its_edit(params: Message, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"], corrected={"+": "-"}) as (wire, _):
         wire.open(URI, TEXT)
         assert await wire.request(EXECUTE, params) == {"applied": True}
@@ -183,7 +183,7 @@ async def test_parameters_are_taken_as_lsp_means_them(params: Message, tmp_path:
     ],
     ids=["stale", "stale and elsewhere", "instruction", "unchanged", "no stub"],
 )
-async def test_what_comes_to_nothing_is_said_in_one_line(params: Message, said: str, tmp_path: Path) -> None:
+async def test_command_without_a_result_shows_one_line(params: Message, said: str, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, _):
         wire.open(URI, TEXT)
         assert await wire.request(EXECUTE, params) == {"applied": False}
@@ -194,7 +194,7 @@ async def test_what_comes_to_nothing_is_said_in_one_line(params: Message, said: 
 
 
 @pytest.mark.parametrize("answer", [{"applied": False, "failureReason": "read-only"}, {"applied": False}])
-async def test_edit_that_the_client_refuses_is_told(answer: Any, tmp_path: Path) -> None:
+async def test_command_with_a_refused_edit_shows_the_reason(answer: Any, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, _):
         wire.answers["workspace/applyEdit"] = answer
         wire.open(URI, TEXT)
@@ -203,7 +203,7 @@ async def test_edit_that_the_client_refuses_is_told(answer: Any, tmp_path: Path)
         assert answer.get("failureReason", "no reason") in message
 
 
-async def test_command_for_a_client_that_makes_no_edits_is_refused_unless_it_is_a_preview(tmp_path: Path) -> None:
+async def test_command_for_a_client_without_edits_is_refused_except_a_preview(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(workspace={"applyEdit": False}), texts=["x = 0"]) as (wire, _):
         wire.open(URI, TEXT)
         assert (await wire.reply(wire.ask(EXECUTE, rewrite())))["error"]["code"] == INVALID_PARAMS
@@ -218,7 +218,7 @@ async def cancelled(wire: Wire, journal: Journal, asked: int) -> None:
     await wire.status("ready")
 
 
-async def test_cancelled_command_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
+async def test_command_cancelled_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"], steps=1000, step_ms=5) as (wire, journal):
         wire.open(URI, TEXT)
         asked = wire.ask(EXECUTE, rewrite())
@@ -227,7 +227,7 @@ async def test_cancelled_command_stops_the_engine_and_makes_no_edit(tmp_path: Pa
         await cancelled(wire, journal, asked)
 
 
-async def test_cancelled_while_the_client_makes_the_edit_the_conversation_goes_on(tmp_path: Path) -> None:
+async def test_command_cancelled_while_the_client_applies_the_edit_keeps_the_connection(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), wire=Hesitant, texts=["x = 0"]) as (wire, _):
         assert isinstance(wire, Hesitant)
         wire.open(URI, TEXT)
@@ -257,7 +257,7 @@ class Hesitant(Wire):
         self.send({"id": self.held, "result": {"applied": True}})
 
 
-async def test_shutdown_ends_a_command(tmp_path: Path) -> None:
+async def test_shutdown_during_a_command_ends_it(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"], steps=1000, step_ms=5) as (wire, journal):
         wire.open(URI, TEXT)
         asked = wire.ask(EXECUTE, rewrite())
@@ -269,7 +269,7 @@ async def test_shutdown_ends_a_command(tmp_path: Path) -> None:
         wire.notify("exit")
 
 
-async def test_line_breaks_of_the_document_are_kept(tmp_path: Path) -> None:
+async def test_rewrite_keeps_the_line_breaks_of_the_document(tmp_path: Path) -> None:
     text = TEXT.replace("\n", "\r\n")
     async with ready(tmp_path, capable(), texts=["a = 1\nb = 2"]) as (wire, _):
         wire.open(URI, text)

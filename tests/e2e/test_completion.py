@@ -1,4 +1,4 @@
-"""The completion menu's item over real pipes, as Eglot and Helix ask for it, with a scripted engine."""
+"""The completion menu's item over real pipes, requested as Eglot and Helix do, with a scripted engine."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def only_item(wire: Wire, params: Message) -> Message:
         ('def f(a="\U0001f600"):|\r\n', "\n    return a", "return a", 'def f(a="\U0001f600"):\n    return a'),
     ],
 )
-async def test_item_holds_the_line_from_its_indentation_on(
+async def test_item_starts_at_the_indentation_of_the_line(
     text: str, fill: str, label: str, line: str, encoding: PositionEncoding, tmp_path: Path
 ) -> None:
     text, params = asked(text, encoding)
@@ -75,7 +75,7 @@ async def test_item_holds_the_line_from_its_indentation_on(
     assert edited(text, {"changes": {URI: [edit]}}, encoding) == expected
 
 
-async def test_what_was_typed_of_it_needs_no_engine(tmp_path: Path) -> None:
+async def test_request_after_typing_a_part_of_the_item_needs_no_engine(tmp_path: Path) -> None:
     async with ready(tmp_path, EDITORS["utf-8"], texts=["value"]) as (wire, journal):
         wire.open(URI, "x = \n")
         await only_item(wire, completion(URI, 0, 4))
@@ -88,7 +88,7 @@ async def test_what_was_typed_of_it_needs_no_engine(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["# a comment |\n", "x = 'a string |'\n"])
 @pytest.mark.parametrize("kind", [1, 2, 3])
-async def test_quiet_where_nothing_is_suggested_unasked(text: str, kind: int, tmp_path: Path) -> None:
+async def test_request_where_automatic_suggestions_are_quiet_returns_none(text: str, kind: int, tmp_path: Path) -> None:
     text, params = asked(text, kind=kind)
     async with ready(tmp_path, EDITORS["utf-8"], texts=["more"]) as (wire, journal):
         wire.open(URI, text)
@@ -96,7 +96,7 @@ async def test_quiet_where_nothing_is_suggested_unasked(text: str, kind: int, tm
         assert journal.entries("infill") == []
 
 
-async def test_menu_waits_no_longer_than_the_deadline(tmp_path: Path) -> None:
+async def test_request_with_a_slow_model_returns_at_the_deadline(tmp_path: Path) -> None:
     async with ready(tmp_path, options(deadlineMs=100), **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
         assert await wire.request(METHOD, completion(URI, 0, 4)) == NONE
@@ -106,7 +106,7 @@ async def test_menu_waits_no_longer_than_the_deadline(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("settings", [{"minConfidence": 0.95}, {"enabled": False}])
-async def test_settings_of_automatic_suggestions_hold(settings: dict[str, Any], tmp_path: Path) -> None:
+async def test_request_obeys_the_settings_of_automatic_suggestions(settings: dict[str, Any], tmp_path: Path) -> None:
     enabled = settings.get("enabled", True)
     async with ready(tmp_path, options(**settings), waited=enabled, confidence=0.9) as (wire, journal):
         wire.open(URI, "x = \n")
@@ -114,7 +114,7 @@ async def test_settings_of_automatic_suggestions_hold(settings: dict[str, Any], 
         assert len(journal.entries("infill")) == enabled
 
 
-async def test_newer_request_takes_the_place_of_the_older_one_whatever_shows_it(tmp_path: Path) -> None:
+async def test_newer_request_of_either_kind_cancels_the_older_one(tmp_path: Path) -> None:
     async with ready(tmp_path, EDITORS["utf-16"], **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
         first = wire.ask(METHOD, completion(URI, 0, 4))
@@ -130,7 +130,7 @@ async def test_newer_request_takes_the_place_of_the_older_one_whatever_shows_it(
         await journal.wait("cancelled", 3)
 
 
-async def test_switched_off_later_it_offers_nothing(tmp_path: Path) -> None:
+async def test_request_after_the_setting_is_turned_off_returns_none(tmp_path: Path) -> None:
     async with ready(tmp_path, EDITORS["utf-8"], texts=["value"]) as (wire, _):
         wire.open(URI, "x = \n")
         await only_item(wire, completion(URI, 0, 4))
@@ -141,7 +141,7 @@ async def test_switched_off_later_it_offers_nothing(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
 
 
-async def test_failure_is_no_item_and_no_message(tmp_path: Path) -> None:
+async def test_request_that_fails_returns_no_item_and_shows_no_message(tmp_path: Path) -> None:
     async with ready(tmp_path, EDITORS["utf-8"], waited=False, fails="No such model.") as (wire, _):
         await wire.status("failed")
         wire.open(URI, "x = \n")
@@ -149,7 +149,7 @@ async def test_failure_is_no_item_and_no_message(tmp_path: Path) -> None:
         assert shown(wire) == ["dgls has no model: No such model."]
 
 
-async def test_who_has_ghost_text_cannot_ask_for_it(tmp_path: Path) -> None:
+async def test_request_of_a_client_with_ghost_text_is_an_unknown_method(tmp_path: Path) -> None:
     async with ready(tmp_path, recorded("neovim"), texts=["value"]) as (wire, _):
         wire.open(URI, "x = \n")
         refused = await wire.reply(wire.ask(METHOD, completion(URI, 0, 4)))

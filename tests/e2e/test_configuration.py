@@ -1,4 +1,4 @@
-"""Settings over the wire: where they come from, what a bad one does, and that a change takes effect."""
+"""Settings over real pipes: their sources, bad values, and changes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def models(wire: Wire) -> list[str]:
     return [message["params"]["model"] for message in wire.heard if message["method"] == "dgls/status"]
 
 
-async def test_configuration_lies_over_the_initialization_options() -> None:
+async def test_configuration_overrides_the_initialization_options() -> None:
     async with serving(fake_command({})) as server:
         server.wire.settings = {"model": "from configuration"}
         await server.wire.initialize({"initializationOptions": {"model": "from initialization"}})
@@ -29,7 +29,7 @@ async def test_configuration_lies_over_the_initialization_options() -> None:
         assert models(server.wire)[-1] == "fake from configuration"
 
 
-async def test_client_without_configuration_is_taken_at_its_initialization_options(tmp_path: Path) -> None:
+async def test_client_without_configuration_uses_the_initialization_options(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     async with serving(fake_command({"journal": str(journal.path)})) as server:
         await server.wire.initialize({**NO_CAPABILITIES, "initializationOptions": {"dgls": {"model": "m"}}})
@@ -37,7 +37,7 @@ async def test_client_without_configuration_is_taken_at_its_initialization_optio
         assert [entry["model"] for entry in journal.entries("open")] == ["m"]
 
 
-async def test_bad_values_are_named_in_one_message_and_defaulted() -> None:
+async def test_bad_values_are_named_in_one_message_and_replaced_by_defaults() -> None:
     async with serving(fake_command({})) as server:
         server.wire.settings = {"threads": "many", "inlineCompletion": {"maxLines": 0}}
         await server.wire.initialize({"initializationOptions": {"device": "tpu"}})
@@ -47,7 +47,7 @@ async def test_bad_values_are_named_in_one_message_and_defaulted() -> None:
             assert part in message
 
 
-async def test_same_bad_value_is_told_once() -> None:
+async def test_same_bad_value_twice_shows_one_message() -> None:
     async with serving(fake_command({})) as server:
         wire = server.wire
         wire.settings = {"threads": "many"}
@@ -59,7 +59,7 @@ async def test_same_bad_value_is_told_once() -> None:
         assert len(shown(wire)) == 1
 
 
-async def test_change_of_the_model_replaces_the_engine_after_closing_the_old_one(tmp_path: Path) -> None:
+async def test_change_of_the_model_closes_the_old_engine_first(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     async with serving(fake_command({"journal": str(journal.path)})) as server:
         await server.wire.initialize()
@@ -71,7 +71,7 @@ async def test_change_of_the_model_replaces_the_engine_after_closing_the_old_one
         assert order == ['"open",', '"closed', '"open",']
 
 
-async def test_pushed_settings_count_where_the_client_can_not_be_asked() -> None:
+async def test_pushed_settings_of_a_client_without_configuration_count() -> None:
     async with serving(fake_command({})) as server:
         await server.wire.initialize(NO_CAPABILITIES)
         await server.wire.status("ready")
@@ -79,7 +79,7 @@ async def test_pushed_settings_count_where_the_client_can_not_be_asked() -> None
         await server.wire.until(lambda: models(server.wire)[-1] == "fake pushed")
 
 
-async def test_switched_off_means_paused_and_no_model_until_asked(tmp_path: Path) -> None:
+async def test_disabled_suggestions_load_no_model_until_invoked(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     async with serving(fake_command({"journal": str(journal.path), "texts": ["1"]})) as server:
         wire = server.wire
@@ -94,7 +94,7 @@ async def test_switched_off_means_paused_and_no_model_until_asked(tmp_path: Path
         assert wire.statuses() == ["paused", "loading", "working", "paused"]
 
 
-async def test_limits_of_the_settings_reach_the_engine(tmp_path: Path) -> None:
+async def test_limits_in_the_settings_reach_the_engine(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     async with serving(fake_command({"journal": str(journal.path), "texts": ["1", "2", "3"]})) as server:
         wire = server.wire
@@ -122,7 +122,7 @@ class Silent(Wire):
         self.send({"id": self.asked, "result": [settings]})
 
 
-async def test_client_that_answers_late_is_not_waited_for_and_still_heard() -> None:
+async def test_client_that_answers_late_still_sets_the_settings() -> None:
     async with serving(fake_command({}), wire=Silent) as server:
         wire = server.wire
         assert isinstance(wire, Silent)

@@ -1,4 +1,4 @@
-"""What of a real workspace reaches the engine over real pipes, and in which files nothing is suggested unasked."""
+"""What the engine sees of a real workspace, and which files get no automatic suggestions."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ async def snippets(wire: Wire, journal: Journal, uri: str, text: str) -> list[An
 
 
 @pytest.mark.parametrize(("name", "quiet"), [(".env", True), ("made.py", True), ("local.py", False), ("a.py", False)])
-async def test_excluded_file_is_quiet_unless_one_asks(tmp_path: Path, name: str, quiet: bool) -> None:
+async def test_completion_in_an_excluded_file_is_quiet_unless_invoked(tmp_path: Path, name: str, quiet: bool) -> None:
     root = tmp_path / "project"
     async with ready(tmp_path, workspace(root), texts=["1"]) as (wire, journal):
         uri = (root / name).as_uri()
@@ -52,7 +52,7 @@ async def test_excluded_file_is_quiet_unless_one_asks(tmp_path: Path, name: str,
 
 
 @pytest.mark.parametrize(("name", "rest"), [(".env", []), ("a.py", ["2"])])
-async def test_what_was_asked_for_in_an_excluded_file_is_not_served_unasked(
+async def test_completion_in_an_excluded_file_does_not_serve_the_rest_of_an_invoked_one(
     tmp_path: Path, name: str, rest: list[str]
 ) -> None:
     root = tmp_path / "project"
@@ -64,7 +64,7 @@ async def test_what_was_asked_for_in_an_excluded_file_is_not_served_unasked(
         assert texts(await wire.request(METHOD, completion(uri, 0, 5, AUTOMATIC))) == rest
 
 
-async def test_action_in_an_excluded_file_is_the_users_will(tmp_path: Path) -> None:
+async def test_action_in_an_excluded_file_works(tmp_path: Path) -> None:
     root = tmp_path / "project"
     async with ready(tmp_path, {**workspace(root), **capable()}, texts=["x = 2"]) as (wire, _):
         uri, text = (root / "made.py").as_uri(), "x = 1\n"
@@ -73,7 +73,7 @@ async def test_action_in_an_excluded_file_is_the_users_will(tmp_path: Path) -> N
         assert edited(text, (await wire.request(RESOLVE, action))["edit"]) == "x = 2\n"
 
 
-async def test_engine_is_shown_what_is_imported_but_no_secret(tmp_path: Path) -> None:
+async def test_engine_sees_imported_files_but_no_secrets(tmp_path: Path) -> None:
     root = tmp_path / "project"
     initialize = workspace(root, context={"imports": "on", "openFiles": "on"})
     async with ready(tmp_path, initialize, texts=["1"]) as (wire, journal):
@@ -84,7 +84,7 @@ async def test_engine_is_shown_what_is_imported_but_no_secret(tmp_path: Path) ->
         assert shown == ["def plain(a, b):\n"]
 
 
-async def test_model_that_is_not_instruction_tuned_is_shown_none_by_default(tmp_path: Path) -> None:
+async def test_engine_without_instruction_tuning_sees_no_other_files_by_default(tmp_path: Path) -> None:
     root = tmp_path / "project"
     async with ready(tmp_path, workspace(root), texts=["1"]) as (wire, journal):
         text = MAIN + "x = "

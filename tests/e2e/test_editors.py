@@ -77,7 +77,7 @@ def test_all_recorded_clients_are_tested() -> None:
 
 
 @pytest.mark.parametrize("path", CLIENTS, ids=lambda path: path.stem.removeprefix("init-"))
-async def test_editor_opens_and_completes(path: Path, client: LanguageClient, gate: Path) -> None:
+async def test_recorded_editor_initializes_completes_and_leaves(path: Path, client: LanguageClient, gate: Path) -> None:
     result = await client.initialize_session(recorded(path))
     assert result.capabilities.position_encoding == ENCODINGS[path.stem]
     assert result.capabilities.inline_completion_provider is not None

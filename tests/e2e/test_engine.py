@@ -1,4 +1,4 @@
-"""The server with the real engine, on a small random checkpoint: settings choose it, it loads, and an answer comes."""
+"""The server with the real engine on small checkpoints: the settings choose one, it loads and answers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return speak_ascii(raw_checkpoint(tmp_path_factory.mktemp("checkpoint"), sharpness=60.0))
 
 
-async def test_real_engine_answers(checkpoint: Path) -> None:
+async def test_serve_on_a_random_checkpoint_answers(checkpoint: Path) -> None:
     async with serving(SERVER) as server:
         wire = server.wire
         wire.settings = {"model": str(checkpoint), "device": "cpu", "threads": 1}
@@ -52,7 +52,7 @@ async def test_real_engine_answers(checkpoint: Path) -> None:
         assert b"Traceback" not in server.stderr
 
 
-async def test_embedded_model_answers_by_default() -> None:
+async def test_serve_by_default_answers_with_the_embedded_model() -> None:
     async with serving(SERVER) as server:
         wire = server.wire
         wire.settings = {"threads": 1, "inlineCompletion": {"candidates": 1, "deadlineMs": 20_000}}
@@ -64,7 +64,7 @@ async def test_embedded_model_answers_by_default() -> None:
         assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}
 
 
-async def test_embedded_model_answers_with_its_experts_in_four_bits() -> None:
+async def test_serve_with_int4_experts_answers() -> None:
     async with serving(SERVER) as server:
         wire = server.wire
         completing = {"candidates": 1, "deadlineMs": 20_000}
@@ -106,7 +106,7 @@ result = total(valeus)
 '''
 
 
-async def test_embedded_model_fills_and_refines_what_was_asked_for_and_nothing_else() -> None:
+async def test_actions_on_the_embedded_model_change_only_the_requested_place() -> None:
     """What it writes is not the matter, but where, and that its drafts can be painted."""
     painting = capable(experimental={"dgls": {"draft": True}}, workspace={"configuration": True})
     chosen = {
@@ -142,7 +142,7 @@ async def test_embedded_model_fills_and_refines_what_was_asked_for_and_nothing_e
         assert b"Traceback" not in server.stderr
 
 
-async def test_model_that_is_not_there_fails_with_advice(tmp_path: Path) -> None:
+async def test_serve_with_a_missing_model_fails_with_advice(tmp_path: Path) -> None:
     async with serving(SERVER) as server:
         server.wire.settings = {"model": str(tmp_path / "nothing here")}
         await server.wire.initialize()
@@ -151,7 +151,7 @@ async def test_model_that_is_not_there_fails_with_advice(tmp_path: Path) -> None
         await server.wire.request("shutdown")
 
 
-async def test_exit_in_the_middle_of_the_import_of_torch_is_quick() -> None:
+async def test_exit_during_the_import_of_torch_is_quick() -> None:
     async with serving(SERVER) as server:
         await server.wire.initialize()
         await server.wire.status("loading")

@@ -1,4 +1,4 @@
-"""Memory that runs out, over real pipes: what the user hears of it, and that nothing else comes of it."""
+"""Lack of memory over real pipes: the messages to the user, and that the server keeps working."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def statuses(wire: Wire) -> list[Any]:
     return [(status["state"], status["message"]) for status in heard(wire, "dgls/status")]
 
 
-async def test_suggestions_come_to_nothing_and_the_user_hears_of_it_once(tmp_path: Path) -> None:
+async def test_automatic_suggestions_out_of_memory_warn_once(tmp_path: Path) -> None:
     async with ready(tmp_path, exhausted=2, texts=["1"]) as (wire, journal):
         wire.open(URI, "x = \n")
         for _ in range(2):
@@ -29,7 +29,7 @@ async def test_suggestions_come_to_nothing_and_the_user_hears_of_it_once(tmp_pat
         assert journal.entries("closed") == [], "the model stays"
 
 
-async def test_who_asked_for_a_suggestion_is_told_and_that_is_that(tmp_path: Path) -> None:
+async def test_invoked_suggestion_out_of_memory_shows_one_error(tmp_path: Path) -> None:
     async with ready(tmp_path, exhausted=2, texts=["1"]) as (wire, _):
         wire.open(URI, "x = \n")
         for kind in (INVOKED, 2):
@@ -39,7 +39,7 @@ async def test_who_asked_for_a_suggestion_is_told_and_that_is_that(tmp_path: Pat
         ]
 
 
-async def test_action_says_in_one_line_that_it_changed_nothing(tmp_path: Path) -> None:
+async def test_action_out_of_memory_shows_one_line(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), exhausted=1, texts=["x = 0"]) as (wire, _):
         wire.open(URI, TEXT)
         assert await wire.request(EXECUTE, rewrite()) == {"applied": False}

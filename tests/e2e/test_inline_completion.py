@@ -1,4 +1,4 @@
-"""Inline completion over real pipes, with a scripted engine: what is asked, what reaches it, what comes back."""
+"""Inline completion over real pipes with a scripted engine."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def texts(result: Any) -> list[str]:
     return [item["insertText"] for item in result["items"]]
 
 
-async def test_suggestion_stands_in_an_empty_range_at_the_cursor(tmp_path: Path) -> None:
+async def test_item_has_an_empty_range_at_the_cursor(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["os"]) as (wire, journal):
         wire.open(URI, "import  # it\nx = 1\n")
         result = await wire.request(METHOD, completion(URI, 0, 7))
@@ -67,7 +67,7 @@ async def test_suggestion_stands_in_an_empty_range_at_the_cursor(tmp_path: Path)
         assert asked["seed"] == 0
 
 
-async def test_automatic_request_before_the_model_is_ready_gets_an_empty_answer(tmp_path: Path) -> None:
+async def test_automatic_request_before_the_model_is_ready_returns_none(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     async with serving(fake_command({"gate": str(gate), "texts": ["1"]})) as server:
         wire = server.wire
@@ -82,7 +82,7 @@ async def test_automatic_request_before_the_model_is_ready_gets_an_empty_answer(
         assert texts((await wire.reply(asked))["result"]) == ["1"]
 
 
-async def test_invoked_request_returns_different_candidates_whatever_their_confidence(tmp_path: Path) -> None:
+async def test_invoked_request_returns_distinct_candidates_at_any_confidence(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["1", "2", "3"], confidence=0.01) as (wire, journal):
         wire.open(URI, "x = \n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1", "2", "3"]
@@ -96,7 +96,7 @@ async def test_invoked_request_returns_equal_candidates_once(tmp_path: Path) -> 
         assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1", "2"]
 
 
-async def test_automatic_request_returns_one_and_only_a_confident_one(tmp_path: Path) -> None:
+async def test_automatic_request_returns_one_confident_item_or_none(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["1", "2"], confidence=0.9) as (wire, journal):
         wire.open(URI, "x = \n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 4))) == ["1"]
@@ -116,7 +116,7 @@ async def test_automatic_request_returns_one_and_only_a_confident_one(tmp_path: 
         ({"minConfidence": None}, {"show_above": 0.1}, True),
     ],
 )
-async def test_the_models_own_threshold_holds_unless_the_user_sets_one(
+async def test_threshold_of_the_model_holds_unless_the_user_sets_one(
     tmp_path: Path, settings: dict[str, object], calibration: dict[str, object], shown: bool
 ) -> None:
     halved = {"points": [[0.0, 0.0], [1.0, 0.5]], **calibration}
@@ -127,7 +127,7 @@ async def test_the_models_own_threshold_holds_unless_the_user_sets_one(
         assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["filled"]
 
 
-async def test_automatic_suggestion_ends_before_the_first_doubted_line(tmp_path: Path) -> None:
+async def test_automatic_request_cuts_the_item_before_the_first_doubtful_line(tmp_path: Path) -> None:
     body = "\n    a = 1\n    b = 2\n    return a"
     async with ready(tmp_path, texts=[body], doubted="2", confidence=0.0) as (wire, _):
         wire.open(URI, "def f():\n")
@@ -135,7 +135,7 @@ async def test_automatic_suggestion_ends_before_the_first_doubted_line(tmp_path:
         assert texts(await wire.request(METHOD, completion(URI, 0, 8, INVOKED))) == [body]
 
 
-async def test_cancel_reaches_the_engine_within_one_step(tmp_path: Path) -> None:
+async def test_cancel_stops_the_engine_within_one_step(tmp_path: Path) -> None:
     async with ready(tmp_path, **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
         asked = wire.ask(METHOD, completion(URI, 0, 4))
@@ -148,7 +148,7 @@ async def test_cancel_reaches_the_engine_within_one_step(tmp_path: Path) -> None
         assert journal.entries("done") == []
 
 
-async def test_newer_request_of_a_document_supersedes_the_older_one(tmp_path: Path) -> None:
+async def test_newer_request_of_a_document_cancels_the_older_one(tmp_path: Path) -> None:
     """As Neovim asks: no cancel, just the next request."""
     async with ready(tmp_path, texts=["1"], **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
@@ -162,7 +162,7 @@ async def test_newer_request_of_a_document_supersedes_the_older_one(tmp_path: Pa
         assert len(journal.entries("infill")) == 2  # the older one asked for no second candidate
 
 
-async def test_documents_do_not_supersede_one_another(tmp_path: Path) -> None:
+async def test_requests_of_two_documents_do_not_cancel_each_other(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["1"], steps=5, step_ms=20) as (wire, _):
         names = ["file:///a.py", "file:///b.py"]
         for name in names:
@@ -182,7 +182,7 @@ async def test_many_slow_requests_leave_the_loop_free(tmp_path: Path) -> None:
         assert asyncio.get_running_loop().time() - begun < 0.5
 
 
-async def test_request_sees_the_text_of_its_time_even_with_an_edit_in_the_same_write(tmp_path: Path) -> None:
+async def test_request_followed_by_an_edit_in_the_same_write_sees_the_text_before_it(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["1"]) as (wire, journal):
         wire.open(URI, "x = \n")
         edit = {"method": "textDocument/didChange", "params": insertion(URI, 2, 0, 0, "# gone")}
@@ -192,7 +192,7 @@ async def test_request_sees_the_text_of_its_time_even_with_an_edit_in_the_same_w
         assert asked["segments"][0] == "x = "
 
 
-async def test_suggestion_is_rebased_on_what_was_typed_meanwhile(tmp_path: Path) -> None:
+async def test_item_after_typing_a_part_of_it_meanwhile_is_the_rest(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["value"], steps=20, step_ms=10) as (wire, journal):
         wire.open(URI, "x = \n")
         asked = wire.ask(METHOD, completion(URI, 0, 4))
@@ -203,7 +203,7 @@ async def test_suggestion_is_rebased_on_what_was_typed_meanwhile(tmp_path: Path)
         assert (await wire.reply(asked))["result"] == expected
 
 
-async def test_suggestion_that_what_was_typed_contradicts_is_dropped(tmp_path: Path) -> None:
+async def test_item_that_the_typed_text_contradicts_is_dropped(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["value"], steps=20, step_ms=10) as (wire, journal):
         wire.open(URI, "x = \n")
         asked = wire.ask(METHOD, completion(URI, 0, 4))
@@ -212,7 +212,7 @@ async def test_suggestion_that_what_was_typed_contradicts_is_dropped(tmp_path: P
         assert (await wire.reply(asked))["result"] == {"items": []}
 
 
-async def test_suggestion_for_a_closed_document_is_dropped_and_its_work_cancelled(tmp_path: Path) -> None:
+async def test_request_for_a_document_that_closes_is_cancelled(tmp_path: Path) -> None:
     async with ready(tmp_path, **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
         asked = wire.ask(METHOD, completion(URI, 0, 4))
@@ -222,7 +222,7 @@ async def test_suggestion_for_a_closed_document_is_dropped_and_its_work_cancelle
         await journal.wait("cancelled")
 
 
-async def test_typed_through_text_is_served_without_the_engine(tmp_path: Path) -> None:
+async def test_request_after_typing_a_part_of_the_item_needs_no_engine(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["value"]) as (wire, journal):
         wire.open(URI, "x = \n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 4))) == ["value"]
@@ -236,7 +236,7 @@ async def test_typed_through_text_is_served_without_the_engine(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("encoding", "character"), [("utf-8", 15), ("utf-16", 13), ("utf-32", 12)])
-async def test_positions_count_in_the_negotiated_encoding(encoding: str, character: int, tmp_path: Path) -> None:
+async def test_item_counts_positions_in_the_negotiated_encoding(encoding: str, character: int, tmp_path: Path) -> None:
     capabilities = {"general": {"positionEncodings": [encoding]}, "workspace": {"configuration": True}}
     async with ready(tmp_path, {"capabilities": capabilities}, texts=["1"]) as (wire, journal):
         wire.open(URI, "smile(U) +=   # end\n")
@@ -249,7 +249,7 @@ async def test_positions_count_in_the_negotiated_encoding(encoding: str, charact
         assert result["items"][0]["range"]["start"]["character"] == character
 
 
-async def test_form_feed_and_unicode_separators_end_no_line(tmp_path: Path) -> None:
+async def test_request_in_a_text_with_form_feeds_and_unicode_separators_keeps_lines(tmp_path: Path) -> None:
     text = "a = '\x0c\x0b\x85\u2028'\nb = \n"
     async with ready(tmp_path, texts=["1"]) as (wire, journal):
         wire.open(URI, text)
@@ -258,13 +258,13 @@ async def test_form_feed_and_unicode_separators_end_no_line(tmp_path: Path) -> N
         assert journal.entries("infill")[0]["segments"][0] == text.rstrip("\n") + "2 + "
 
 
-async def test_line_breaks_go_out_plain_whatever_the_file_has(tmp_path: Path) -> None:
+async def test_item_in_a_crlf_file_has_plain_line_breaks(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["\n    a = 1\n    return a"]) as (wire, _):
         wire.open(URI, "def f():\r\n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 8))) == ["\n    a = 1\n    return a"]
 
 
-async def test_deletion_is_followed_by_no_suggestion_until_something_is_typed_or_asked(tmp_path: Path) -> None:
+async def test_request_after_a_deletion_is_quiet_until_typing_or_invoked(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["1"]) as (wire, _):
         wire.open(URI, "x = abc\ny = \n")
         deleted = {"range": {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 7}}, "text": ""}
@@ -277,7 +277,7 @@ async def test_deletion_is_followed_by_no_suggestion_until_something_is_typed_or
         assert texts(await wire.request(METHOD, completion(URI, 0, 8))) == ["1"]
 
 
-async def test_what_is_left_of_a_suggestion_is_served_after_a_deletion_too(tmp_path: Path) -> None:
+async def test_request_after_deleting_typed_text_serves_the_rest_of_the_item(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["value"]) as (wire, _):
         wire.open(URI, "x = \n")
         await wire.request(METHOD, completion(URI, 0, 4))
@@ -287,7 +287,7 @@ async def test_what_is_left_of_a_suggestion_is_served_after_a_deletion_too(tmp_p
         assert texts(await wire.request(METHOD, completion(URI, 0, 6))) == ["lue"]
 
 
-async def test_selected_completion_is_what_the_suggestion_goes_on_from(tmp_path: Path) -> None:
+async def test_request_with_a_selected_completion_continues_it(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["(x)"]) as (wire, journal):
         wire.open(URI, "y = pri\n")
         span = {"start": {"line": 0, "character": 4}, "end": {"line": 0, "character": 7}}
@@ -299,7 +299,7 @@ async def test_selected_completion_is_what_the_suggestion_goes_on_from(tmp_path:
 
 
 @pytest.mark.parametrize("text", ["    # a comment \n", "x = 'a string '\n"])
-async def test_quiet_in_comments_and_strings_unless_asked(text: str, tmp_path: Path) -> None:
+async def test_request_in_comments_and_strings_is_quiet_unless_invoked(text: str, tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["more"]) as (wire, journal):
         wire.open(URI, text)
         where = len(text) - 2
@@ -308,12 +308,12 @@ async def test_quiet_in_comments_and_strings_unless_asked(text: str, tmp_path: P
         assert texts(await wire.request(METHOD, completion(URI, 0, where, INVOKED))) == ["more"]
 
 
-async def test_unknown_document_gets_an_empty_answer(tmp_path: Path) -> None:
+async def test_request_for_an_unknown_document_returns_none(tmp_path: Path) -> None:
     async with ready(tmp_path) as (wire, _):
         assert await wire.request(METHOD, completion("file:///never-opened.py", 0, 0, INVOKED)) == {"items": []}
 
 
-async def test_failed_model_is_shown_once_and_again_to_who_asks(tmp_path: Path) -> None:
+async def test_failed_model_shows_one_error_and_another_for_each_invoked_request(tmp_path: Path) -> None:
     async with serving(fake_command({"fails": "No such model: pull it."})) as server:
         wire = server.wire
         await wire.initialize()

@@ -48,7 +48,7 @@ async def test_initialize_announces_the_strengths_of_refining() -> None:
         assert [(each["name"], each["strength"]) for each in strengths] == list(STRENGTHS.items())
 
 
-async def test_model_loads_in_the_background_and_says_so(tmp_path: Path) -> None:
+async def test_initialized_loads_the_model_in_the_background_and_sends_the_status(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     async with serving(fake_command({"gate": str(gate)})) as server:
         wire = server.wire
@@ -68,7 +68,7 @@ async def test_model_loads_in_the_background_and_says_so(tmp_path: Path) -> None
         assert kinds == ["begin", "end"]
 
 
-async def test_how_far_a_load_is_shows_in_the_status_and_in_the_progress(tmp_path: Path) -> None:
+async def test_load_sends_its_percentage_in_the_status_and_the_progress(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     async with serving(fake_command({"gate": str(gate), "loads": [10, 10, 40]})) as server:
         wire = server.wire
@@ -84,21 +84,21 @@ async def test_how_far_a_load_is_shows_in_the_status_and_in_the_progress(tmp_pat
         assert told("dgls/status")[-1]["percent"] is None
 
 
-async def test_nothing_but_messages_is_said_before_the_client_is_initialized() -> None:
+async def test_server_before_initialized_sends_no_status() -> None:
     async with serving(fake_command({})) as server:
         await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
         await asyncio.sleep(0.2)
         assert server.wire.heard == []
 
 
-async def test_client_without_progress_gets_none(tmp_path: Path) -> None:
+async def test_load_for_a_client_without_progress_sends_none(tmp_path: Path) -> None:
     async with serving(fake_command({})) as server:
         await server.wire.initialize({"capabilities": {}})
         await server.wire.status("ready")
         assert {message["method"] for message in server.wire.heard} == {"dgls/status"}
 
 
-async def test_failed_load_says_what_to_do() -> None:
+async def test_load_that_fails_shows_advice() -> None:
     async with serving(fake_command({"fails": "No model x: run `dgls models pull x`."})) as server:
         await server.wire.initialize()
         await server.wire.status("failed")
@@ -127,7 +127,7 @@ async def test_shutdown_and_exit_are_quick_and_clean(busy: bool, tmp_path: Path)
         assert '"closed"' in journal.read_text()
 
 
-async def test_answer_that_comes_after_shutdown_is_no_trouble() -> None:
+async def test_answer_after_shutdown_is_ignored() -> None:
     async with serving(fake_command({})) as server:
         wire = server.wire
         await wire.initialize()
@@ -138,7 +138,7 @@ async def test_answer_that_comes_after_shutdown_is_no_trouble() -> None:
         assert server.stderr == b""
 
 
-async def test_exit_during_a_load_waits_for_nobody(tmp_path: Path) -> None:
+async def test_exit_during_a_load_does_not_wait(tmp_path: Path) -> None:
     async with serving(fake_command({"gate": str(tmp_path / "never")})) as server:
         await server.wire.initialize()
         await server.wire.status("loading")
@@ -147,7 +147,7 @@ async def test_exit_during_a_load_waits_for_nobody(tmp_path: Path) -> None:
         assert await server.exit_code(QUICK) == 0
 
 
-async def test_exit_without_shutdown_is_an_error() -> None:
+async def test_exit_without_shutdown_returns_1() -> None:
     async with serving(fake_command({})) as server:
         await server.wire.initialize()
         server.wire.notify("exit")
@@ -173,7 +173,7 @@ async def test_client_that_stops_reading_ends_the_process() -> None:
     assert await asyncio.wait_for(process.wait(), PATIENCE) == 1
 
 
-async def test_folders_named_as_our_packages_are_never_imported(tmp_path: Path) -> None:
+async def test_serve_in_a_folder_with_packages_named_like_ours_ignores_them(tmp_path: Path) -> None:
     for name in ("dgls", "dgls_engine", "pygls", "lsprotocol", "torch"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text(f"raise SystemExit('the workspace was imported: {name}')\n")

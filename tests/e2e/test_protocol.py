@@ -1,4 +1,4 @@
-"""Whatever a client sends, it gets an answer to each request, and the conversation goes on."""
+"""Malformed and unexpected messages: each request gets an answer, and the connection stays open."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BAD_PARAMETERS: list[tuple[str, object]] = [
 ]
 
 
-async def test_parameters_that_can_not_be_decoded_get_an_error() -> None:
+async def test_request_with_undecodable_parameters_gets_an_error() -> None:
     async with initialized() as wire:
         for method, params in BAD_PARAMETERS:
             reply = await wire.reply(wire.ask(method, params))
@@ -49,7 +49,7 @@ async def test_parameters_that_can_not_be_decoded_get_an_error() -> None:
             assert reply["error"]["message"], params
 
 
-async def test_unknown_method_gets_an_error() -> None:
+async def test_request_of_an_unknown_method_gets_an_error() -> None:
     messages: list[Message] = [{}, {"params": None}, {"params": {"a": [1]}}, {"params": [1]}, {"extra": 1}]
     async with initialized() as wire:
         for number, message in enumerate(messages):
@@ -58,7 +58,7 @@ async def test_unknown_method_gets_an_error() -> None:
             assert reply["error"]["code"] == METHOD_NOT_FOUND, message
 
 
-async def test_unknown_and_undecodable_notifications_are_passed_over() -> None:
+async def test_unknown_and_undecodable_notifications_are_ignored() -> None:
     async with initialized() as wire:
         wire.notify("$/nonsense", {"a": 1})
         wire.send({"method": "dgls/nonsense"})
@@ -70,7 +70,7 @@ async def test_unknown_and_undecodable_notifications_are_passed_over() -> None:
         assert [message for message in wire.heard if message["method"] == "window/showMessage"] == []
 
 
-async def test_what_is_no_message_gets_an_error() -> None:
+async def test_body_that_is_no_message_gets_an_error() -> None:
     bodies = [b"{", b"\xff\xfe", b"[]", b"3", b'{"id": 9}', b'{"method": "x", "id": 9}', b"null"]
     async with initialized() as wire:
         for body in bodies:
@@ -81,19 +81,19 @@ async def test_what_is_no_message_gets_an_error() -> None:
             del wire.replies[expected]
 
 
-async def test_answer_nobody_waits_for_is_passed_over() -> None:
+async def test_answer_without_a_waiting_request_is_ignored() -> None:
     async with initialized() as wire:
         wire.send({"id": "never asked", "result": {"x": 1}}, {"id": "nor this", "error": {"code": 1, "message": "no"}})
         wire.send({"id": "broken", "error": "no object"})
 
 
-async def test_nested_object_that_looks_like_a_message_is_a_mere_value() -> None:
+async def test_parameters_that_look_like_a_message_are_plain_values() -> None:
     async with initialized() as wire:
         params = {"settings": {"dgls": {"jsonrpc": "2.0", "id": 1, "method": "exit"}}}
         wire.notify("workspace/didChangeConfiguration", params)
 
 
-async def test_only_initialize_is_answered_before_initialize() -> None:
+async def test_request_before_initialize_gets_an_error() -> None:
     async with serving(fake_command({})) as server:
         wire = server.wire
         for method in (METHOD, "shutdown", "dgls/nonsense"):
@@ -104,7 +104,7 @@ async def test_only_initialize_is_answered_before_initialize() -> None:
         assert await wire.request(METHOD, completion(URI, 0, 4)) == {"items": []}  # the early didOpen did not count
 
 
-async def test_bad_initialize_may_be_repeated_a_good_one_not() -> None:
+async def test_initialize_can_be_repeated_after_an_error_only() -> None:
     async with serving(fake_command({})) as server:
         wire = server.wire
         assert (await wire.reply(wire.ask("initialize", {"capabilities": 3})))["error"]["code"] == INVALID_PARAMS
@@ -113,7 +113,7 @@ async def test_bad_initialize_may_be_repeated_a_good_one_not() -> None:
         assert (await wire.reply(wire.ask("initialize", again)))["error"]["code"] == INVALID_REQUEST
 
 
-async def test_requests_after_shutdown_get_an_error() -> None:
+async def test_request_after_shutdown_gets_an_error() -> None:
     async with serving(fake_command({})) as server:
         await server.wire.initialize()
         await server.wire.request("shutdown")

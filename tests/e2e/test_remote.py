@@ -1,4 +1,4 @@
-"""A `dgls serve` whose model a server runs, from the editor's settings to the server's connections and back."""
+"""`dgls serve` with a model on a team server, from the editor's settings to the server's connections and back."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ async def device(wire: Wire, named: str) -> None:
     await wire.until(lambda: last(wire)["state"] == "ready" and last(wire)["device"] == named)
 
 
-async def test_the_server_runs_the_model_and_the_status_says_so() -> None:
+async def test_completion_with_a_team_server_returns_an_item_and_its_status() -> None:
     torch.manual_seed(0)
     model = Modelled(load("embedded", "cpu"))
     with FakeVllm(model, CANVAS) as vllm:
@@ -93,7 +93,7 @@ async def test_the_server_runs_the_model_and_the_status_says_so() -> None:
             assert shown(wire) == []
 
 
-async def test_an_action_is_done_by_the_server(vllm: FakeVllm) -> None:
+async def test_action_with_a_team_server_applies_its_fill(vllm: FakeVllm) -> None:
     async with using(vllm) as wire:
         wire.open(URI, STUB)
         action = await titled(wire, listing(URI, place(STUB, "pass")), "Fill here")
@@ -104,7 +104,7 @@ async def test_an_action_is_done_by_the_server(vllm: FakeVllm) -> None:
         await until(lambda: all(asked.answered for asked in vllm.denoised))
 
 
-async def test_the_next_keystroke_closes_the_older_suggestions_streams(vllm: FakeVllm, script: Scripted) -> None:
+async def test_next_keystroke_closes_the_streams_of_the_older_suggestion(vllm: FakeVllm, script: Scripted) -> None:
     async with using(vllm) as wire:
         wire.open(URI, LINE)
         script.seconds = AGES
@@ -122,7 +122,7 @@ async def test_the_next_keystroke_closes_the_older_suggestions_streams(vllm: Fak
         assert shown(wire) == []
 
 
-async def test_a_killed_server_is_told_of_once_and_missed_no_more_when_it_is_back(vllm: FakeVllm) -> None:
+async def test_killed_team_server_shows_one_error_until_it_is_back(vllm: FakeVllm) -> None:
     there = f"vLLM at 127.0.0.1:{vllm.port}"
     async with using(vllm, deadline_ms=500) as wire:
         wire.open(URI, LINE)
@@ -144,7 +144,7 @@ async def test_a_killed_server_is_told_of_once_and_missed_no_more_when_it_is_bac
         assert shown(wire) == [said]
 
 
-async def test_an_action_outlives_a_restart_of_the_server(vllm: FakeVllm, script: Scripted) -> None:
+async def test_action_during_a_restart_of_the_team_server_succeeds(vllm: FakeVllm, script: Scripted) -> None:
     async with using(vllm) as wire:
         wire.open(URI, STUB)
         action = await titled(wire, listing(URI, place(STUB, "pass")), "Fill here")
@@ -158,7 +158,7 @@ async def test_an_action_outlives_a_restart_of_the_server(vllm: FakeVllm, script
         assert shown(wire) == []
 
 
-async def test_a_server_that_cannot_pin_is_refused_until_it_can(vllm: FakeVllm) -> None:
+async def test_team_server_that_can_not_pin_is_refused_until_it_can(vllm: FakeVllm) -> None:
     vllm.pins, vllm.version = False, "0.31.2"
     async with using(vllm, "failed") as wire:
         said = last(wire)["message"]

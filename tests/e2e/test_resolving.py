@@ -1,4 +1,4 @@
-"""What ends the work of a chosen code action, and what is said where it comes to nothing."""
+"""What ends a chosen code action, and the message if it has no result."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def undone(action: Message) -> Message:
     return {name: part for name, part in action.items() if name != "data"}
 
 
-async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: Path) -> None:
+async def test_resolve_for_another_version_changes_nothing_and_says_so(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
@@ -35,7 +35,7 @@ async def test_action_for_another_version_changes_nothing_and_says_so(tmp_path: 
         assert journal.entries("infill") == []
 
 
-async def test_action_of_a_document_that_was_opened_anew_changes_nothing(tmp_path: Path) -> None:
+async def test_resolve_after_the_document_was_reopened_changes_nothing(tmp_path: Path) -> None:
     said = "dgls changed nothing: the document was closed and opened again since this was asked for; ask again"
     async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW, "step_ms": 100}) as (wire, journal):
         wire.open(URI, TEXT)
@@ -55,7 +55,7 @@ async def test_action_of_a_document_that_was_opened_anew_changes_nothing(tmp_pat
 
 
 @pytest.mark.parametrize("closed", [False, True])
-async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_path: Path) -> None:
+async def test_resolve_while_the_document_changes_or_closes_ends_at_once(closed: bool, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
@@ -71,7 +71,7 @@ async def test_work_ends_at_once_when_its_document_moves_on(closed: bool, tmp_pa
         await wire.status("ready")
 
 
-async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(tmp_path: Path) -> None:
+async def test_resolve_cancelled_while_the_model_loads_ends_at_once(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), waited=False, gate=str(tmp_path / "never")) as (wire, _):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
@@ -83,7 +83,7 @@ async def test_nobody_waits_for_a_model_that_is_not_wanted_any_more(tmp_path: Pa
         wire.notify("exit")
 
 
-async def test_cancelled_action_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
+async def test_resolve_cancelled_stops_the_engine_and_makes_no_edit(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
         wire.open(URI, TEXT)
         asked = wire.ask(RESOLVE, await titled(wire, listing(URI, place(TEXT, "pass")), FILL))
@@ -98,7 +98,7 @@ async def test_cancelled_action_stops_the_engine_and_makes_no_edit(tmp_path: Pat
         assert shown(wire) == []
 
 
-async def test_newer_action_of_a_document_takes_the_place_of_the_older_one(tmp_path: Path) -> None:
+async def test_newer_action_of_a_document_cancels_the_older_one(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **{**SCRIPT, **SLOW}) as (wire, journal):
         wire.open(URI, TEXT)
         older = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
@@ -112,7 +112,7 @@ async def test_newer_action_of_a_document_takes_the_place_of_the_older_one(tmp_p
         assert shown(wire) == []
 
 
-async def test_completion_and_action_leave_each_other_alone(tmp_path: Path) -> None:
+async def test_completion_and_action_do_not_cancel_each_other(tmp_path: Path) -> None:
     script = {**SCRIPT, "steps": 40, "step_ms": 5, "texts": ["return sum(a)", "1"]}
     async with ready(tmp_path, capable(), **script) as (wire, journal):
         wire.open(URI, TEXT + "y = \n")
@@ -142,7 +142,7 @@ GARBLED: list[object] = [
 ]
 
 
-async def test_data_that_is_not_ours_gets_an_error(tmp_path: Path) -> None:
+async def test_resolve_of_foreign_data_gets_an_error(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), **SCRIPT) as (wire, journal):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, "pass")), FILL)
@@ -157,7 +157,7 @@ async def test_data_that_is_not_ours_gets_an_error(tmp_path: Path) -> None:
         assert edited(TEXT, (await wire.request(RESOLVE, action))["edit"]) == FILLED, "the conversation did not go on"
 
 
-async def test_failed_model_says_so_when_an_action_is_chosen(tmp_path: Path) -> None:
+async def test_resolve_with_a_failed_model_shows_the_error(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), waited=False, fails="No such model: pull it.") as (wire, _):
         await wire.status("failed")
         wire.open(URI, TEXT)
@@ -166,7 +166,7 @@ async def test_failed_model_says_so_when_an_action_is_chosen(tmp_path: Path) -> 
         assert shown(wire)[1:] == ["dgls changed nothing: No such model: pull it."]
 
 
-async def test_result_that_breaks_the_file_says_so(tmp_path: Path) -> None:
+async def test_resolve_with_a_result_that_does_not_parse_warns(tmp_path: Path) -> None:
     both = {"documentChanges": True, "changeAnnotationSupport": {"groupsOnLabel": True}}
     async with ready(tmp_path, capable(workspace={"workspaceEdit": both}), texts=["x = )"]) as (wire, _):
         wire.open(URI, TEXT)
@@ -177,7 +177,7 @@ async def test_result_that_breaks_the_file_says_so(tmp_path: Path) -> None:
         assert ["does not parse" in message for message in shown(wire)] == [True]
 
 
-async def test_nothing_to_change_is_said_in_a_message(tmp_path: Path) -> None:
+async def test_resolve_with_nothing_to_change_shows_a_message(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), corrected={}) as (wire, _):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, SELECTED)), LIGHTLY)

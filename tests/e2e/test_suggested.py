@@ -1,4 +1,4 @@
-"""`dgls/suggested` over real pipes: what a suggestion took, told to clients that asked to know."""
+"""`dgls/suggested` over real pipes: time and steps of a suggestion, for clients that want them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def told(wire: Wire) -> list[Message]:
     return [message["params"] for message in wire.heard if message["method"] == "dgls/suggested"]
 
 
-async def test_who_asked_is_told_before_the_answer(tmp_path: Path) -> None:
+async def test_suggested_for_a_client_that_wants_it_comes_before_the_answer(tmp_path: Path) -> None:
     async with ready(tmp_path, ASKED, texts=["value"], confidence=0.75, steps=3) as (wire, _):
         wire.open(URI, "x = \n")
         await wire.request(METHOD, completion(URI, 0, 4))
@@ -24,7 +24,7 @@ async def test_who_asked_is_told_before_the_answer(tmp_path: Path) -> None:
         assert one == {"uri": URI, "steps": 3, "confidence": 0.75}
 
 
-async def test_what_was_typed_through_took_no_steps(tmp_path: Path) -> None:
+async def test_suggested_of_a_cached_suggestion_has_no_steps(tmp_path: Path) -> None:
     async with ready(tmp_path, ASKED, texts=["value"], steps=3) as (wire, _):
         wire.open(URI, "x = \n")
         await wire.request(METHOD, completion(URI, 0, 4))
@@ -33,14 +33,14 @@ async def test_what_was_typed_through_took_no_steps(tmp_path: Path) -> None:
         assert [one["steps"] for one in told(wire)] == [3, 0]
 
 
-async def test_nothing_is_told_without_a_suggestion(tmp_path: Path) -> None:
+async def test_suggested_without_a_suggestion_is_not_sent(tmp_path: Path) -> None:
     async with ready(tmp_path, ASKED, texts=["value"], confidence=0.01) as (wire, _):
         wire.open(URI, "x = \n")
         assert (await wire.request(METHOD, completion(URI, 0, 4)))["items"] == []
         assert told(wire) == []
 
 
-async def test_nothing_is_told_to_who_did_not_ask(tmp_path: Path) -> None:
+async def test_suggested_for_other_clients_is_not_sent(tmp_path: Path) -> None:
     async with ready(tmp_path, texts=["value"]) as (wire, _):
         wire.open(URI, "x = \n")
         assert (await wire.request(METHOD, completion(URI, 0, 4)))["items"]

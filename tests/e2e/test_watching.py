@@ -1,4 +1,4 @@
-"""Progress and drafts over real pipes: who gets them, how often, and that a cancel from there works, too."""
+"""Progress and drafts over real pipes: which clients get them, how often, and cancelling from the progress bar."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def bars(wire: Wire) -> list[tuple[str, Message]]:
     return [(token, value) for token, value in told if token in ours]
 
 
-async def test_drafts_show_the_holes_in_place_to_who_asked(tmp_path: Path) -> None:
+async def test_drafts_for_a_client_that_wants_them_show_the_holes_in_place(tmp_path: Path) -> None:
     text = TEXT.replace("a + 1", "'\U0001f600' + 1")
     async with ready(tmp_path, capable(experimental=PAINTING), texts=["x = 0", "z = 0"], step_ms=20) as (wire, _):
         wire.open(URI, text)
@@ -57,7 +57,7 @@ async def test_drafts_show_the_holes_in_place_to_who_asked(tmp_path: Path) -> No
         ("javascript", "f(() => {})\n", "{"),
     ],
 )
-async def test_draft_is_what_would_stand_in_its_range(language: str, text: str, part: str, tmp_path: Path) -> None:
+async def test_draft_text_would_replace_its_range(language: str, text: str, part: str, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(experimental=PAINTING), texts=["return a"], step_ms=20) as (wire, _):
         wire.open(URI, text, language)
         arguments = {"uri": URI, "version": 1, "position": place(text, part)["end"]}
@@ -70,7 +70,7 @@ async def test_draft_is_what_would_stand_in_its_range(language: str, text: str, 
         assert edited(text, painted) == edited(text, applied["edit"]) != text
 
 
-async def test_drafts_of_a_listed_action_bear_the_name_in_its_data(tmp_path: Path) -> None:
+async def test_drafts_of_a_listed_action_have_the_request_of_its_data(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(experimental=PAINTING), texts=["x = 0"]) as (wire, _):
         wire.open(URI, TEXT)
         action = await titled(wire, listing(URI, place(TEXT, X)), "Rewrite selection")
@@ -81,7 +81,7 @@ async def test_drafts_of_a_listed_action_bear_the_name_in_its_data(tmp_path: Pat
 @pytest.mark.parametrize(
     "wish", [None, {"dgls": {"draft": False}}, {"dgls": {"draft": 1}}, {"draft": True}, "dgls", []]
 )
-async def test_who_did_not_ask_for_drafts_gets_none(wish: object, tmp_path: Path) -> None:
+async def test_drafts_for_other_clients_are_not_sent(wish: object, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(experimental=wish), texts=["x = 0"]) as (wire, _):
         wire.open(URI, TEXT)
         assert await wire.request(EXECUTE, rewrite()) == {"applied": True}
@@ -113,7 +113,7 @@ async def test_drafts_are_at_most_twenty_a_second(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["cancelled", "superseded", "edited"])
-async def test_last_draft_comes_however_the_work_ends(end: str, tmp_path: Path) -> None:
+async def test_drafts_end_with_a_last_one_however_the_action_ends(end: str, tmp_path: Path) -> None:
     async with ready(tmp_path, capable(experimental=PAINTING), **SLOW) as (wire, _):
         wire.open(URI, TEXT)
         asked = wire.ask(EXECUTE, rewrite(request="first"))
@@ -129,7 +129,7 @@ async def test_last_draft_comes_however_the_work_ends(end: str, tmp_path: Path) 
         assert [draft.get("done", False) for draft in first] == [False] * (len(first) - 1) + [True]
 
 
-async def test_progress_is_shown_from_half_a_second_on(tmp_path: Path) -> None:
+async def test_progress_appears_after_half_a_second(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"], steps=80, step_ms=10) as (wire, _):
         wire.open(URI, TEXT)
         begun = time.monotonic()
@@ -145,7 +145,7 @@ async def test_progress_is_shown_from_half_a_second_on(tmp_path: Path) -> None:
         assert methods.index("workspace/applyEdit") > max(at for at, name in enumerate(methods) if name == "$/progress")
 
 
-async def test_quick_action_shows_no_progress(tmp_path: Path) -> None:
+async def test_progress_of_a_quick_action_is_not_shown(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, _):
         wire.open(URI, TEXT)
         await wire.request(EXECUTE, rewrite())
@@ -153,7 +153,7 @@ async def test_quick_action_shows_no_progress(tmp_path: Path) -> None:
         assert bars(wire) == []
 
 
-async def test_client_without_progress_gets_none(tmp_path: Path) -> None:
+async def test_progress_for_a_client_without_it_is_not_shown(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(window={}), texts=["x = 0"], steps=80, step_ms=10) as (wire, _):
         wire.open(URI, TEXT)
         assert await wire.request(EXECUTE, rewrite()) == {"applied": True}
@@ -175,7 +175,7 @@ async def test_cancel_on_the_progress_bar_cancels_the_action(own: bool, tmp_path
         assert shown(wire) == []
 
 
-async def test_client_that_wants_no_bar_still_gets_its_edit(tmp_path: Path) -> None:
+async def test_progress_that_the_client_refuses_does_not_stop_the_action(tmp_path: Path) -> None:
     class Refusing(Wire):
         async def _take(self, message: Message) -> None:
             if message.get("method") == "window/workDoneProgress/create":
@@ -197,7 +197,7 @@ def rewrite_long() -> Message:
     return {**rewrite(range={**place(LONG, "value_1 ="), "end": end}), "workDoneToken": "own"}
 
 
-async def test_progress_of_a_long_selection_tells_how_far_it_is(tmp_path: Path) -> None:
+async def test_progress_of_a_long_selection_has_a_percentage(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"]) as (wire, journal):
         wire.open(URI, LONG)
         assert await wire.request(EXECUTE, rewrite_long()) == {"applied": True}
@@ -209,7 +209,7 @@ async def test_progress_of_a_long_selection_tells_how_far_it_is(tmp_path: Path) 
         assert reports[1]["message"] == "passage 2"
 
 
-async def test_cancel_between_the_canvases_of_a_long_selection_leaves_all_of_it(tmp_path: Path) -> None:
+async def test_cancel_between_the_canvases_of_a_long_selection_changes_nothing(tmp_path: Path) -> None:
     async with ready(tmp_path, capable(), texts=["x = 0"], steps=20, step_ms=10) as (wire, journal):
         wire.open(URI, LONG)
         asked = wire.ask(EXECUTE, rewrite_long())

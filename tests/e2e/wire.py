@@ -1,4 +1,4 @@
-"""A bare LSP client over a subprocess's pipes: sends what it is told, well-formed or not, and keeps what comes back."""
+"""A minimal LSP client over a subprocess's pipes. It sends any message, well-formed or not, and keeps all replies."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def fake_command(script: Message) -> list[str]:
 
 
 class Wire:
-    """`request` sends and returns the reply; `send` sends; what the server says unasked is in `heard`.
+    """`request` sends a request and returns the reply; `heard` has the server's own notifications and requests.
 
-    `answers` are the results of the server's own requests, null for others.
+    `answers`: results for the server's requests by method; null for others.
     """
 
     def __init__(self, reader: asyncio.StreamReader, write: Callable[[bytes], None]) -> None:
@@ -68,7 +68,7 @@ class Wire:
             self._changed.notify_all()
 
     def send(self, *messages: Message) -> None:
-        """All in one write, as an editor's buffer may send them."""
+        """In one write, as a buffering editor sends them."""
         self.write(b"".join(frame({"jsonrpc": "2.0", **message}) for message in messages))
 
     def ask(self, method: str, params: object = None) -> int:
@@ -129,7 +129,7 @@ def insertion(uri: str, version: int, line: int, character: int, text: str) -> M
 
 
 class Server:
-    """The process behind a `Wire`; `stderr` is what it wrote there so far."""
+    """The process behind a `Wire`, with its stderr so far."""
 
     def __init__(self, process: asyncio.subprocess.Process, wire: Wire) -> None:
         self.process = process

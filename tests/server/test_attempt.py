@@ -1,4 +1,4 @@
-"""Which requests reach the engine while somebody types, and what their holes start from."""
+"""The requests that reach the engine during typing, and what their holes start from."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ URI = "file:///a.py"
 
 
 class Scripted:
-    """Fills all holes with `text`, in one step, and is so unsure of it that it is shown only to who asked. `halts`:
-    stands still behind its step until it is cancelled."""
+    """Fills all holes with `text` in one step, with a confidence that only invoked requests show. `halts`: waits after
+    the step until it is cancelled."""
 
     def __init__(self, text: str, halts: bool = False) -> None:
         self.text, self.halts = text, halts
@@ -54,12 +54,12 @@ class Scripted:
 
     @property
     def starts(self) -> list[str | None]:
-        """What each hole so far went on from."""
+        """The text that each hole started from so far."""
         return [hole.start.text if isinstance(hole.start, Resume) else None for hole in self.holes]
 
 
 class Typist:
-    """Somebody at work in an open document of `session`."""
+    """Types in an open document of `session`, and requests suggestions."""
 
     def __init__(self, engine: Scripted) -> None:
         self._offset = 4

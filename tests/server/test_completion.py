@@ -1,4 +1,4 @@
-"""Whom the completion menu's item is announced to: those who would see no suggestion otherwise, and who wants it."""
+"""Which clients get the completion feature announced: those without ghost text, and those with the setting on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DECLARED: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 
 
 class Kept:
-    """A writer that keeps what is sent."""
+    """A writer that keeps the messages."""
 
     def __init__(self) -> None:
         self.messages: list[Any] = []
@@ -46,13 +46,15 @@ async def announced(params: dict[str, Any], options: object = None) -> bool:
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-async def test_nobody_is_shown_a_suggestion_twice_or_never(client: str) -> None:
+async def test_initialize_of_a_recorded_client_announces_completion_to_menu_clients_only(client: str) -> None:
     assert await announced(recorded(client)) == (client in MENU)
 
 
 @pytest.mark.parametrize("client", CLIENTS)
 @pytest.mark.parametrize(("setting", "expected"), [("on", True), ("off", False)])
-async def test_user_may_decide_otherwise(client: str, setting: str, expected: bool) -> None:
+async def test_initialize_with_the_completion_setting_overrides_the_default(
+    client: str, setting: str, expected: bool
+) -> None:
     assert await announced(recorded(client), {"dgls": {"completion": setting}}) == expected
 
 
@@ -65,7 +67,7 @@ async def test_user_may_decide_otherwise(client: str, setting: str, expected: bo
         ({"clientInfo": {"name": "helix"}, "capabilities": DECLARED}, False),
     ],
 )
-async def test_unknown_clients_get_none_and_those_that_learn_ghost_text_no_more(
+async def test_initialize_of_an_unknown_client_or_one_with_inline_completion_announces_none(
     params: dict[str, Any], expected: bool
 ) -> None:
     assert await announced(params) == expected

@@ -1,4 +1,4 @@
-"""docs/protocol.md says what the code does: states, fields, settings and messages."""
+"""docs/protocol.md agrees with the code: states, fields, settings and messages."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def test_states_are_the_codes() -> None:
+def test_page_lists_the_states_of_the_code() -> None:
     states = section("dgls/status").split("| state |")[1]
     assert {row[0].strip("`") for row in rows(states)} == set(STATES)
 
 
-def test_status_has_the_fields_and_the_method_of_the_code() -> None:
+def test_page_shows_status_with_the_fields_and_the_method_of_the_code() -> None:
     text = section(STATUS)
     names = [field.name for field in fields(Status)]
     assert [row[0].strip("`") for row in rows(text.split("| state |")[0])] == names
@@ -64,50 +64,50 @@ def settings_of(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
             yield name, list(inner) if isinstance(inner, tuple) else inner
 
 
-def test_settings_and_their_defaults_are_the_codes() -> None:
+def test_page_lists_the_settings_with_their_defaults() -> None:
     stated = {row[0].strip("`"): json.loads(row[1].strip("`")) for row in rows(section("Settings"))}
     assert stated == dict(settings_of(Settings()))
 
 
-def test_settings_take_what_the_code_says_they_take() -> None:
+def test_page_says_what_each_setting_takes() -> None:
     stated = {row[0].strip("`"): row[2] for row in rows(section("Settings"))}
     for name, takes in stated.items():
         _, problems = read_settings(merge({name: {"never": "right"}}))
         assert [problem.takes.replace(chr(96), "") for problem in problems] == [takes]
 
 
-def test_every_message_that_the_server_handles_is_named() -> None:
+def test_page_names_every_message_that_the_server_handles() -> None:
     handled = set(build().protocol.fm.features) | {types.EXIT, types.SHUTDOWN, types.CANCEL_REQUEST}
     missing = [method for method in handled if method.split("/")[-1] not in PAGE]
     assert missing == []
 
 
-def test_every_command_is_described() -> None:
+def test_page_describes_every_command() -> None:
     described = re.findall(r"^### (dgls\..+)$", section("Commands"), re.MULTILINE)
     assert sorted(described) == sorted(build().protocol.fm.commands)
 
 
 @pytest.mark.parametrize(("command", "kind"), [("dgls.rewrite", Rewriting), ("dgls.fill", Filling)])
-def test_parameters_are_the_codes(command: str, kind: type[Rewriting | Filling]) -> None:
+def test_page_lists_the_parameters_of_each_command(command: str, kind: type[Rewriting | Filling]) -> None:
     stated = rows(section("Commands").split(f"### {command}")[1].split("###")[0])
     required = [field.name for field in fields(kind) if field.default is MISSING]
     assert [row[0].strip("` *") for row in stated] == [field.name for field in fields(kind)]
     assert [row[0].strip("` *") for row in stated if row[0].endswith("*")] == required
 
 
-def test_kinds_of_actions_are_the_codes() -> None:
+def test_page_lists_the_kinds_of_actions() -> None:
     assert {row[0] for row in re.findall(r"`((quickfix|refactor|source)[\w.]*)` \|", PAGE)} == {
         kind_of(action) for action in Action
     }
 
 
-def test_strengths_are_the_codes() -> None:
+def test_page_shows_the_announced_strengths() -> None:
     example = re.search(r"```json\n(.*?)```", section("Standard messages"), re.DOTALL)
     assert example is not None
     assert json.loads(example[1]) == {"capabilities": {"experimental": EXPERIMENTAL}}
 
 
-async def test_draft_is_as_the_page_shows_it() -> None:
+async def test_page_shows_a_draft_as_it_is_sent() -> None:
     example = re.search(r"```json\n(.*?)```", section(DRAFT), re.DOTALL)
     assert example is not None
     shown = json.loads(example[1])

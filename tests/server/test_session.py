@@ -1,4 +1,4 @@
-"""The session's own promises, on the loop but without a client."""
+"""The session without a client."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def document(text: str, version: int = 1) -> Document:
     return Document("file:///a.py", version, "python", text)
 
 
-def test_newer_request_cancels_the_older_one_of_its_document_only() -> None:
+def test_in_flight_newer_request_cancels_the_older_one_of_its_document_and_purpose() -> None:
     session = Session(never)
     with session.in_flight("a", "completion") as older, session.in_flight("b", "completion") as other:
         with session.in_flight("a", "action") as action, session.in_flight("a", "completion") as newer:
@@ -38,7 +38,7 @@ def test_newer_request_cancels_the_older_one_of_its_document_only() -> None:
 
 
 @pytest.mark.parametrize("error", [Cancelled("x"), KeyboardInterrupt()])
-def test_request_that_ends_badly_is_cancelled_and_forgotten(error: BaseException) -> None:
+def test_in_flight_with_an_error_cancels_and_forgets_the_request(error: BaseException) -> None:
     session = Session(never)
 
     def fail() -> None:
@@ -53,7 +53,7 @@ def test_request_that_ends_badly_is_cancelled_and_forgotten(error: BaseException
     assert session.status().state == "loading"
 
 
-def test_tree_of_a_document_follows_its_text() -> None:
+def test_syntax_after_an_edit_parses_the_new_text() -> None:
     session = Session(never)
     old = document("def f():\n    return (\n")
     first = session.syntax(old, 0)
@@ -77,7 +77,7 @@ def test_tree_of_a_document_follows_its_text() -> None:
     ],
     ids=["letters", "a line break", "last of two", "typed over", "replaced", "all text sent", "nothing changed"],
 )
-def test_place_of_a_deletion_is_remembered_until_the_next_edit(changes: list[Change], deleted_at: int | None) -> None:
+def test_deleted_at_after_a_deletion_holds_until_the_next_edit(changes: list[Change], deleted_at: int | None) -> None:
     session = Session(never)
     session.documents["file:///a.py"] = document("x = yz\nb = 1\n")
     session.edit("file:///a.py", changes, 2)
@@ -86,7 +86,7 @@ def test_place_of_a_deletion_is_remembered_until_the_next_edit(changes: list[Cha
     assert not any(session.deleted_at("file:///a.py", at) for at in range(15))
 
 
-def test_closed_document_leaves_nothing_behind() -> None:
+def test_forget_drops_everything_about_the_document() -> None:
     session = Session(never)
     session.documents["file:///a.py"] = document("x = 1\n")
     first = session.syntax(session.documents["file:///a.py"], 0)
@@ -99,7 +99,7 @@ def test_closed_document_leaves_nothing_behind() -> None:
     ("setting", "prompt_format", "shown"),
     [("auto", "chat", True), ("auto", "raw", False), ("on", "raw", True), ("off", "chat", False)],
 )
-async def test_snippets_are_for_models_that_know_such_a_thing_unless_the_user_says(
+async def test_snippets_by_setting_and_prompt_format_are_shown_or_not(
     tmp_path: Path, setting: str, prompt_format: PromptFormat, shown: bool
 ) -> None:
     plant(tmp_path, {"lib.py": "def found(): ...\n"})
@@ -112,7 +112,7 @@ async def test_snippets_are_for_models_that_know_such_a_thing_unless_the_user_sa
     session.close(0)
 
 
-async def test_nothing_waits_for_a_disk_that_hangs_and_nothing_piles_up_behind_it() -> None:
+async def test_reading_from_a_hanging_disk_returns_in_time_and_queues_nothing() -> None:
     session = Session(never, Client(folders=("file:///project",)))
     session.configure("initialization", {"context": {"imports": "on"}})
     profile = Profile("chat", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)

@@ -1,4 +1,4 @@
-"""Options become settings: bad values fall back, one message names each and what it takes."""
+"""Options become settings. Bad values fall back to defaults, and one message names them."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ BAD: list[tuple[str, object]] = [
 
 
 @pytest.mark.parametrize(("name", "value"), BAD, ids=lambda value: str(value))
-def test_bad_value_falls_back_and_is_named(name: str, value: object) -> None:
+def test_read_settings_bad_value_falls_back_and_is_named(name: str, value: object) -> None:
     settings, problems = read_settings(merge({name: value}))
     assert settings == Settings()
     assert [problem.name for problem in problems] == [f"dgls.{name}"]
     assert problems[0].takes
 
 
-def test_bad_value_leaves_the_good_ones_beside_it() -> None:
+def test_read_settings_bad_value_keeps_the_good_ones() -> None:
     settings, problems = read_settings(
         {"model": "m", "inlineCompletion": {"maxLines": 0, "maxTokens": 9}, "threads": 2}
     )
@@ -58,14 +58,14 @@ def test_bad_value_leaves_the_good_ones_beside_it() -> None:
     assert len(problems) == 1
 
 
-def test_all_problems_go_into_one_message() -> None:
+def test_warning_about_several_problems_is_one_message() -> None:
     _, problems = read_settings({"threads": "x", "inlineCompletion": {"maxLines": 0}})
     message = warning_about(problems)
     assert "dgls.threads takes a whole number from 0 to 256" in message
     assert "dgls.inlineCompletion.maxLines takes a whole number from 1 to 64" in message
 
 
-def test_every_setting_can_be_set() -> None:
+def test_read_settings_reads_every_setting() -> None:
     options: dict[str, Any] = {
         "model": "m",
         "device": "cuda:1",
@@ -105,14 +105,14 @@ def test_every_setting_can_be_set() -> None:
     assert untouched(settings, Settings(), "") == []
 
 
-def test_unknown_names_and_null_are_left_alone() -> None:
+def test_read_settings_ignores_unknown_names_and_null() -> None:
     assert read_settings(merge({"editorInfo": {"name": "x"}, "model": None, "inlineCompletion": None})) == (
         Settings(),
         (),
     )
 
 
-def test_later_layers_win_and_groups_are_merged() -> None:
+def test_merge_prefers_later_layers_and_merges_groups() -> None:
     merged = merge({"model": "a", "inlineCompletion": {"maxLines": 2}}, {"model": "b", "inlineCompletion.maxTokens": 3})
     assert merged == {"model": "b", "inlineCompletion": {"maxLines": 2, "maxTokens": 3}}
 
@@ -121,5 +121,7 @@ def test_later_layers_win_and_groups_are_merged() -> None:
     ("options", "own"),
     [(None, {}), (3, {}), ({"model": "m"}, {"model": "m"}), ({"dgls": {"model": "m"}, "other": 1}, {"model": "m"})],
 )
-def test_section_is_found_with_and_without_the_object_around_it(options: object, own: dict[str, Any]) -> None:
+def test_own_options_finds_the_section_with_and_without_the_object_around_it(
+    options: object, own: dict[str, Any]
+) -> None:
     assert own_options(options) == own

@@ -1,4 +1,4 @@
-"""Frames are cut right however the bytes are dealt out."""
+"""Frames from any chunks of bytes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def frame(body: bytes) -> bytes:
 
 
 @given(st.lists(st.binary(max_size=40), max_size=6), st.lists(st.integers(1, 30), max_size=30))
-def test_bodies_come_out_as_they_went_in(bodies: list[bytes], cuts: list[int]) -> None:
+def test_feed_with_any_chunks_returns_the_bodies(bodies: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(frame(body) for body in bodies)
     frames, out = Frames(), []
     for cut in [*cuts, len(stream) + 1]:
@@ -24,12 +24,12 @@ def test_bodies_come_out_as_they_went_in(bodies: list[bytes], cuts: list[int]) -
     assert out == bodies
 
 
-def test_other_headers_and_case_do_not_matter() -> None:
+def test_feed_ignores_other_headers_and_case() -> None:
     header = b"Content-Type: application/vscode-jsonrpc; charset=utf-8\r\ncontent-length:2 \r\n\r\n{}"
     assert list(Frames().feed(header)) == [b"{}"]
 
 
 @pytest.mark.parametrize("stream", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"x" * (HEADER_LIMIT + 1)])
-def test_another_protocol_is_refused(stream: bytes) -> None:
+def test_feed_of_another_protocol_raises(stream: bytes) -> None:
     with pytest.raises(BrokenFrame):
         list(Frames().feed(stream))

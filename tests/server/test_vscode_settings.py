@@ -1,4 +1,4 @@
-"""The settings that the VS Code extension declares are the server's: names, defaults and ranges."""
+"""The VS Code extension declares the server's settings: names, defaults and ranges."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def takes(name: str) -> str:
     return problem.takes
 
 
-def test_each_setting_of_the_server_is_declared_with_its_default() -> None:
+def test_extension_declares_each_setting_with_its_default() -> None:
     expected = {name: value for name, value in settings_of(Settings()) if name not in NOT_FOR_IT}
     assert {name: declared["default"] for name, declared in DECLARED.items() if name not in ITS_OWN} == expected
 
 
 @pytest.mark.parametrize("name", sorted(set(DECLARED) - ITS_OWN))
-def test_ranges_and_choices_are_the_servers(name: str) -> None:
+def test_extension_declares_the_ranges_and_choices_of_the_server(name: str) -> None:
     declared, words = DECLARED[name], takes(name)
     if (numbers := re.search(r"number from (\S+) to (\S+?)(,|$)", words)) is not None:
         assert [declared["minimum"], declared["maximum"]] == [int(numbers[1]), int(numbers[2])]
@@ -47,17 +47,17 @@ def test_ranges_and_choices_are_the_servers(name: str) -> None:
         assert "minimum" not in declared
 
 
-def test_each_is_described_and_says_how_far_it_reaches() -> None:
+def test_extension_describes_each_setting_and_its_scope() -> None:
     for name, declared in DECLARED.items():
         assert declared.get("description") or declared.get("markdownDescription"), name
         assert declared["scope"] in ("machine", "machine-overridable", "language-overridable", "window"), name
 
 
-def test_no_workspace_says_where_code_goes_or_what_is_run_for_a_key() -> None:
+def test_extension_lets_no_workspace_set_the_remote_server_or_the_key_command() -> None:
     remote = [declared["scope"] for name, declared in DECLARED.items() if name.startswith("engine.")]
     assert remote == ["machine"] * 4
 
 
-def test_the_extension_has_the_version_of_the_server() -> None:
+def test_extension_has_the_version_of_the_server() -> None:
     project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{MANIFEST["version"]}"\n' in project

@@ -1,4 +1,4 @@
-"""Rewriting, refining and filling in Neovim: the preview, the drafts in place, and the edits that they end in."""
+"""Rewriting, refining and filling in Neovim: preview, drafts and edits."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def draft_levels(editor: Editor) -> set[str]:
     return {group for group in groups if group.startswith("DglsDraft")}
 
 
-def test_rewrite_is_previewed_and_accepted_in_one_step(start: Open) -> None:
+def test_rewrite_accepted_in_the_preview_is_one_undo_step(start: Open) -> None:
     editor = opened(start)
     previewed(editor)
     assert editor.lua(BAR) == "dgls 1/1  -2 +3  a accept  d discard  r again"
@@ -78,7 +78,7 @@ def test_rewrite_is_previewed_and_accepted_in_one_step(start: Open) -> None:
     assert editor.text() == LINES
 
 
-def test_discarding_leaves_the_document_as_it_was(start: Open) -> None:
+def test_discard_leaves_the_document_unchanged(start: Open) -> None:
     editor = opened(start)
     tick = editor.lua("return vim.b.changedtick")
     for key in ("d", "q", "<Esc>", ":quit<CR>"):
@@ -91,7 +91,7 @@ def test_discarding_leaves_the_document_as_it_was(start: Open) -> None:
     assert editor.lua("return vim.b.changedtick") == tick
 
 
-def test_again_brings_another_candidate_and_keeps_the_first(start: Open) -> None:
+def test_again_adds_a_candidate_and_keeps_the_first(start: Open) -> None:
     editor = opened(start)
     previewed(editor)
     editor.keys("r")
@@ -102,7 +102,7 @@ def test_again_brings_another_candidate_and_keeps_the_first(start: Open) -> None
     assert editor.text() == [*LINES[:4], "    " + AGAIN, *LINES[6:]]
 
 
-def test_selection_within_a_line_is_what_is_rewritten(start: Open) -> None:
+def test_rewrite_of_a_selection_within_a_line_changes_only_that(start: Open) -> None:
     editor = opened(start, TEXT.replace("sum(values)", 'sum("é😀é")'), {"texts": ["max(values)"]})
     editor.at(5, 12)
     previewed(editor, "v$h:Dgls rewrite<CR>")
@@ -113,7 +113,7 @@ def test_selection_within_a_line_is_what_is_rewritten(start: Open) -> None:
     assert editor.text()[4] == "    total = max(values)"
 
 
-def test_crlf_and_the_last_line(start: Open) -> None:
+def test_rewrite_of_the_last_line_keeps_crlf(start: Open) -> None:
     editor = start(script=SCRIPT)
     path = editor.open("a.py", TEXT.replace("\n", "\r\n").encode())
     editor.at(5, 0)
@@ -132,7 +132,7 @@ def test_refine_takes_the_strengths_that_the_server_names(start: Open) -> None:
     assert editor.text()[4] == "    total = max(values)"
 
 
-def test_keys_of_someone_who_went_on_are_no_answer(start: Open) -> None:
+def test_preview_after_the_cursor_moved_takes_no_keys(start: Open) -> None:
     editor = opened(start, script={"steps": 30, "step_ms": 20})
     editor.keys("Vj:Dgls rewrite<CR>")
     editor.keys("gg")
@@ -144,7 +144,7 @@ def test_keys_of_someone_who_went_on_are_no_answer(start: Open) -> None:
     assert editor.text() == CHANGED
 
 
-def test_change_meanwhile_ends_the_preview(start: Open) -> None:
+def test_change_during_a_preview_ends_it(start: Open) -> None:
     editor = opened(start)
     previewed(editor)
     editor.keys("<C-w>p")
@@ -155,7 +155,7 @@ def test_change_meanwhile_ends_the_preview(start: Open) -> None:
     assert editor.text()[1:] == LINES[1:]
 
 
-def test_change_while_the_model_works_ends_the_work(start: Open) -> None:
+def test_change_during_a_rewrite_ends_it(start: Open) -> None:
     editor = opened(start, script=SLOW)
     editor.keys("Vj:Dgls rewrite<CR>")
     editor.until(lambda: editor.marks("dgls.drafts"))
@@ -166,7 +166,7 @@ def test_change_while_the_model_works_ends_the_work(start: Open) -> None:
     assert editor.marks("dgls.drafts") == []
 
 
-def test_discard_cancels_what_is_under_way(start: Open) -> None:
+def test_discard_cancels_a_running_rewrite(start: Open) -> None:
     editor = opened(start, script=SLOW)
     editor.keys("Vj:Dgls rewrite<CR>")
     editor.until(lambda: editor.marks("dgls.drafts"))
@@ -178,7 +178,7 @@ def test_discard_cancels_what_is_under_way(start: Open) -> None:
     assert "ERROR" not in editor.messages()
 
 
-def test_drafts_are_painted_by_confidence_and_vanish(start: Open) -> None:
+def test_drafts_are_coloured_by_certainty_and_disappear(start: Open) -> None:
     editor = opened(start, script={"steps": 40, "step_ms": 20})
     editor.at(10, 4)
     editor.keys(":Dgls fill<CR>")
@@ -192,7 +192,7 @@ def test_drafts_are_painted_by_confidence_and_vanish(start: Open) -> None:
     assert editor.text() == LINES
 
 
-def test_drafts_can_be_switched_off(start: Open) -> None:
+def test_drafts_turned_off_are_not_shown(start: Open) -> None:
     editor = opened(start, script={"steps": 20, "step_ms": 20}, before="vim.g.dgls = { drafts = false }")
     editor.at(10, 4)
     editor.keys(":Dgls fill<CR>")
@@ -202,7 +202,7 @@ def test_drafts_can_be_switched_off(start: Open) -> None:
         time.sleep(0.01)
 
 
-def test_fill_all(start: Open) -> None:
+def test_fill_all_fills_every_stub(start: Open) -> None:
     editor = opened(start, LINES[8] + "\n    pass\n\n\ndef h():\n    ...\n", {"texts": ["return 1"]})
     editor.keys("gg:Dgls fill all<CR>")
     editor.until(lambda: editor.text() == ["def g():", "    return 1", "", "", "def h():", "    return 1"])
@@ -231,7 +231,7 @@ def test_code_action_is_resolved_and_applied(start: Open) -> None:
     assert editor.mode() == "n"
 
 
-def test_model_without_instructions_says_so(start: Open) -> None:
+def test_rewrite_with_an_instruction_on_a_model_without_them_says_so(start: Open) -> None:
     editor = opened(start, script={"instructed": False})
     editor.keys("Vj:Dgls rewrite simplify<CR>")
     editor.until(lambda: "takes no instructions" in editor.messages())

@@ -1,4 +1,4 @@
-"""The plugin in a real Neovim with the real server on the embedded model. What it writes is its own affair."""
+"""The plugin in a real Neovim with the real server on the embedded model. No test depends on what the model writes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def editor(start: Open) -> Editor:
     return editor
 
 
-def test_typing_brings_a_suggestion_and_tab_accepts_it(editor: Editor) -> None:
+def test_typing_shows_a_suggestion_that_tab_accepts(editor: Editor) -> None:
     editor.at(STUB, 0)
     editor.keys("S")
     editor.type("return ", 0.05)
@@ -56,7 +56,7 @@ def test_typing_brings_a_suggestion_and_tab_accepts_it(editor: Editor) -> None:
     assert "\n".join(editor.text()) == WRITTEN
 
 
-def test_word_by_word(editor: Editor) -> None:
+def test_accept_word_keeps_the_rest(editor: Editor) -> None:
     editor.at(STUB, 0)
     editor.keys("S")
     editor.type("return ", 0.05)
@@ -70,7 +70,7 @@ def test_word_by_word(editor: Editor) -> None:
     assert "\n".join(editor.text()) == whole
 
 
-def test_fill_is_watched_and_undone_in_one_step(editor: Editor) -> None:
+def test_fill_shows_drafts_and_is_one_undo_step(editor: Editor) -> None:
     editor.at(STUB, 8)
     editor.keys(":Dgls fill<CR>")
     editor.until(lambda: editor.marks("dgls.drafts"))
@@ -81,7 +81,7 @@ def test_fill_is_watched_and_undone_in_one_step(editor: Editor) -> None:
     assert editor.text() == LINES
 
 
-def test_rewrite_is_previewed_and_accepted(editor: Editor) -> None:
+def test_rewrite_shows_a_preview_that_can_be_accepted(editor: Editor) -> None:
     editor.at(13, 0)
     editor.keys("Vj:Dgls rewrite<CR>")
     editor.until(lambda: editor.lua(BAR))

@@ -1,4 +1,4 @@
-"""The server behind the plugin in Neovim: its state, its end, what `:checkhealth` says of it; and none at all."""
+"""The server of the plugin in Neovim: state, restarts, `:checkhealth`, and a missing server."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def servers(editor: Editor) -> list[psutil.Process]:
     return [child for child in running if any("fake_server.py" in part for part in child.cmdline())]
 
 
-def test_statusline_follows_the_server(start: Open, tmp_path: Path) -> None:
+def test_statusline_shows_the_state_of_the_server(start: Open, tmp_path: Path) -> None:
     gate = tmp_path / "gate"
     editor = start(script={"gate": str(gate), "steps": 300, "step_ms": 10})
     editor.nvim.command("set statusline=%{v:lua.require'dgls'.statusline()}")
@@ -38,7 +38,7 @@ def test_statusline_follows_the_server(start: Open, tmp_path: Path) -> None:
     editor.until(lambda: "dgls: ready, fake embedded on cpu" in editor.screen())
 
 
-def test_model_that_fails_says_what_to_do(start: Open) -> None:
+def test_failed_model_shows_advice(start: Open) -> None:
     editor = start(script={"fails": "No model of that name: try another"})
     editor.open("a.py", TEXT, ready=False)
     editor.until(lambda: editor.statusline() == "dgls: failed")
@@ -46,7 +46,7 @@ def test_model_that_fails_says_what_to_do(start: Open) -> None:
     editor.until(lambda: "try another" in editor.screen())
 
 
-def test_killed_server_is_started_again(start: Open) -> None:
+def test_killed_server_is_restarted(start: Open) -> None:
     editor = start(script={"texts": ["return total"]}, columns=WIDE)
     editor.open("a.py", TEXT)
     (process,) = servers(editor)
@@ -58,7 +58,7 @@ def test_killed_server_is_started_again(start: Open) -> None:
     editor.until(lambda: editor.ghost() == "return total")
 
 
-def test_server_killed_while_it_works_leaves_nothing_painted(start: Open) -> None:
+def test_server_killed_during_an_action_leaves_no_draft(start: Open) -> None:
     editor = start(script={"steps": 500, "step_ms": 10}, columns=WIDE)
     editor.open("a.py", "def f():\n    pass\n")
     editor.at(2, 4)
@@ -70,7 +70,7 @@ def test_server_killed_while_it_works_leaves_nothing_painted(start: Open) -> Non
     assert editor.text() == ["def f():", "    pass"]
 
 
-def test_server_that_keeps_ending_is_let_go(start: Open) -> None:
+def test_server_that_keeps_crashing_is_not_restarted(start: Open) -> None:
     editor = start(command=["false"], before="vim.o.messagesopt = 'wait:0,history:500'")  # it would ask for Enter
     editor.open("a.py", TEXT, ready=False)
     editor.until(lambda: "the server keeps ending" in editor.messages())
@@ -87,7 +87,7 @@ def test_stopped_server_stays_stopped(start: Open) -> None:
     editor.until(lambda: "no server is attached" in editor.messages())
 
 
-def test_checkhealth_on_the_embedded_model(start: Open) -> None:
+def test_checkhealth_with_the_embedded_model_is_ok(start: Open) -> None:
     editor = start(after="")
     editor.open("a.py", TEXT)
     editor.nvim.command("checkhealth dgls")
@@ -97,7 +97,7 @@ def test_checkhealth_on_the_embedded_model(start: Open) -> None:
         assert part in report
 
 
-def test_checkhealth_without_a_server_says_what_to_do(start: Open) -> None:
+def test_checkhealth_without_a_server_shows_advice(start: Open) -> None:
     editor = start(command=["no-such-dgls", "serve"])
     editor.nvim.command("checkhealth dgls")
     report = "\n".join(editor.text())
@@ -105,14 +105,14 @@ def test_checkhealth_without_a_server_says_what_to_do(start: Open) -> None:
     assert "make setup" in report
 
 
-def test_log_opens_at_what_the_server_said(start: Open) -> None:
+def test_log_opens_at_the_last_line_of_the_server(start: Open) -> None:
     editor = start(script={})
     editor.open("a.py", TEXT)
     editor.keys(":Dgls log<CR>")
     assert editor.nvim.api.buf_get_name(0).endswith("lsp.log")
 
 
-def test_help_is_found(start: Open) -> None:
+def test_help_opens(start: Open) -> None:
     editor = start(script={})
     editor.nvim.command(f"helptags {PLUGIN / 'doc'}")
     (PLUGIN / "doc" / "tags").unlink()
@@ -123,14 +123,14 @@ def test_help_is_found(start: Open) -> None:
     assert {f":Dgls-{command}" for command in commands} <= tags
 
 
-def test_older_neovim_is_told(start: Open) -> None:
+def test_plugin_in_an_older_neovim_shows_a_warning(start: Open) -> None:
     """`has` stands in for a Neovim before 0.12."""
     editor = start(before="vim.fn.has = function() return 0 end", after="", script={})
     assert "dgls needs Neovim 0.12" in editor.messages()
     assert editor.lua("return vim.fn.exists(':Dgls')") == 0
 
 
-def test_keys_are_left_alone(start: Open) -> None:
+def test_plugin_maps_no_keys(start: Open) -> None:
     """What is mapped with the plugin is what is mapped without it."""
     mapped = """
         local found = {}
@@ -144,7 +144,7 @@ def test_keys_are_left_alone(start: Open) -> None:
     assert with_plugin.lua(mapped) == without.lua(mapped)
 
 
-def test_server_ends_with_the_editor(start: Open) -> None:
+def test_quitting_the_editor_ends_the_server(start: Open) -> None:
     editor = start(script={})
     editor.open("a.py", TEXT)
     (process,) = servers(editor)

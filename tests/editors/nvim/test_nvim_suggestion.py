@@ -1,4 +1,4 @@
-"""Ghost text in a real Neovim: shown, accepted in whole and in part, typed through, superseded, cancelled."""
+"""Ghost text in a real Neovim: shown, accepted in whole or in part, typed through, replaced, cancelled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def in_body(start: Open, text: str = TEXT, **how: object) -> Editor:
     return editor
 
 
-def test_suggestion_is_drawn_and_accepted_as_a_whole(start: Open) -> None:
+def test_suggestion_is_shown_and_accepted(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     assert "\n    return total + 1\n    # done\n" in editor.screen()
@@ -40,7 +40,7 @@ def test_suggestion_is_drawn_and_accepted_as_a_whole(start: Open) -> None:
     assert editor.text() == TEXT.split("\n")[:-1]
 
 
-def test_word_by_word_the_rest_stays_in_sight(start: Open) -> None:
+def test_accept_word_keeps_showing_the_rest(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     for rest, line in ((" total + 1\n    # done", "    return"), (" + 1\n    # done", "    return total")):
@@ -54,7 +54,7 @@ def test_word_by_word_the_rest_stays_in_sight(start: Open) -> None:
     editor.until(lambda: editor.text() == FILLED)
 
 
-def test_line_by_line(start: Open) -> None:
+def test_accept_line_keeps_showing_the_rest(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     editor.keys("<M-l>")
@@ -65,7 +65,7 @@ def test_line_by_line(start: Open) -> None:
     assert editor.ghost() == ""
 
 
-def test_rest_is_typed_through_and_given_up_when_contradicted(start: Open) -> None:
+def test_rest_shrinks_with_typing_and_disappears_when_contradicted(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     editor.keys("<M-w>")
@@ -76,7 +76,7 @@ def test_rest_is_typed_through_and_given_up_when_contradicted(start: Open) -> No
     assert editor.marks("dgls.remainder") == []
 
 
-def test_accepting_at_once_after_typing_doubles_nothing(start: Open) -> None:
+def test_accept_right_after_typing_inserts_no_text_twice(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     editor.keys("ret")
@@ -84,7 +84,7 @@ def test_accepting_at_once_after_typing_doubles_nothing(start: Open) -> None:
     editor.until(lambda: editor.text() == FILLED)
 
 
-def test_accepting_what_was_contradicted_changes_nothing(start: Open) -> None:
+def test_accept_after_contradicting_text_changes_nothing(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     editor.keys("if")
@@ -93,7 +93,7 @@ def test_accepting_what_was_contradicted_changes_nothing(start: Open) -> None:
     assert editor.text()[1] == "    if"
 
 
-def test_typed_through_text_asks_the_engine_once(start: Open) -> None:
+def test_typing_the_suggestion_sends_the_engine_one_request(start: Open) -> None:
     editor = in_body(start)
     editor.until(lambda: editor.ghost() == FILL)
     editor.type("return")
@@ -103,7 +103,7 @@ def test_typed_through_text_asks_the_engine_once(start: Open) -> None:
     assert len(editor.entries("infill")) == 1
 
 
-def test_blanks_of_a_blank_line_are_replaced(start: Open) -> None:
+def test_accept_on_a_blank_line_replaces_its_blanks(start: Open) -> None:
     editor = start(script={"texts": ["return total"]})
     editor.open("a.py", "def f(total):\n        \n\n\nx = 1\n")
     editor.at(2, 4)
@@ -113,7 +113,7 @@ def test_blanks_of_a_blank_line_are_replaced(start: Open) -> None:
     editor.until(lambda: editor.text()[1] == "    return total")
 
 
-def test_tab_is_a_tab_where_nothing_is_suggested(start: Open) -> None:
+def test_tab_without_a_suggestion_inserts_a_tab(start: Open) -> None:
     editor = start(script={"texts": [FILL], "confidence": 0.0})
     editor.open("a.py", TEXT)
     editor.nvim.command("set noexpandtab shiftwidth=8")
@@ -133,7 +133,7 @@ def test_fast_typing_leaves_one_request_running(start: Open) -> None:
     assert cancelled == begun - 1
 
 
-def test_escape_cancels(start: Open) -> None:
+def test_escape_cancels_the_request(start: Open) -> None:
     editor = in_body(start, script={"texts": [FILL], **SLOW})
     editor.until(lambda: editor.entries("infill"))
     editor.keys("<Esc>")
@@ -143,7 +143,7 @@ def test_escape_cancels(start: Open) -> None:
     assert editor.entries("done") == []
 
 
-def test_emoji_line(start: Open) -> None:
+def test_accept_in_a_line_with_emoji_inserts_at_the_cursor(start: Open) -> None:
     editor = start(script={"texts": ['"😀é", total)']})
     editor.open("a.py", 'def f(total):\n    s = "😀ü"; print(\n')
     editor.at(2, 0)
@@ -159,7 +159,7 @@ def test_emoji_line(start: Open) -> None:
     assert editor.cursor()[1] == len(editor.text()[1].encode())
 
 
-def test_file_with_crlf_keeps_it(start: Open) -> None:
+def test_accept_in_a_crlf_file_keeps_crlf(start: Open) -> None:
     editor = start(script={"texts": [FILL]})
     path = editor.open("a.py", TEXT.replace("\n", "\r\n"))
     assert editor.lua("return vim.bo.fileformat") == "dos"
@@ -172,7 +172,7 @@ def test_file_with_crlf_keeps_it(start: Open) -> None:
     assert path.read_bytes() == "\r\n".join([*FILLED, ""]).encode()
 
 
-def test_language_with_tabs_is_drawn_with_blanks(start: Open) -> None:
+def test_suggestion_with_tabs_shows_blanks(start: Open) -> None:
     editor = start(script={"texts": ["a()\n\tb()\n\tc()"]})
     editor.open("a.go", "package a\n\nfunc f() {\n\t\n}\n")
     editor.nvim.command("set tabstop=4")
@@ -185,7 +185,7 @@ def test_language_with_tabs_is_drawn_with_blanks(start: Open) -> None:
 
 
 @pytest.mark.parametrize("paused", [True, False])
-def test_pause(start: Open, paused: bool) -> None:
+def test_pause_stops_suggestions_and_a_second_one_resumes(start: Open, paused: bool) -> None:
     editor = in_body(start)
     editor.until(editor.ghost)
     editor.keys("<Esc>:Dgls pause<CR>")
