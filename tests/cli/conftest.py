@@ -1,4 +1,4 @@
-"""A small random model on disk, and the commands run in this process."""
+"""Fixtures: a small random model on disk, and commands that run in this process."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture
 def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
-    """Puts an engine that writes what it is told to in the place of the real one."""
+    """Replaces the engine by a scripted one."""
 
     def use(write: Write) -> ScriptedEngine:
         engine = ScriptedEngine(write)
@@ -61,5 +61,5 @@ def scripted(monkeypatch: pytest.MonkeyPatch) -> Scripted:
 
 @pytest.fixture
 def pipe(monkeypatch: pytest.MonkeyPatch) -> Pipe:
-    """Gives the command its standard input."""
+    """Sets the command's standard input."""
     return lambda content: monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))

@@ -1,4 +1,4 @@
-"""An engine that fills holes with what it was told to, in the place of the real one; and a file that it rewrites."""
+"""A scripted engine, and a file that it rewrites."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Write = Callable[[InfillRequest], list[str]]
 
 @dataclass
 class ScriptedEngine:
-    """`write` gives the texts of a request's holes. It stands for the class, too: `open` gives itself."""
+    """`write` returns the texts of a request's holes. Also replaces the class `Engine`: `open` returns the object."""
 
     write: Write
     confidence: float = 0.5
@@ -69,5 +69,5 @@ class ScriptedEngine:
 
 
 def drafted(request: InfillRequest) -> list[str]:
-    """What a model writes that is content with all drafts."""
+    """The draft of each hole, unchanged."""
     return [getattr(segment.start, "text", "") for segment in request.segments if isinstance(segment, Hole)]

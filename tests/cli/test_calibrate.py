@@ -1,4 +1,4 @@
-"""`dgls calibrate` with an engine that is right half as often as it says: what is told and stored, how it is undone."""
+"""`dgls calibrate` with an engine that is right half as often as it says: what it prints, stores and resets."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.engine.checkpoints import raw_checkpoint
 
 
 class HalfRight:
-    """Fills `name17 = ` with `value17`, or with something else."""
+    """An engine that fills `name17 = ` with `value17`, or with another text."""
 
     interrupted_at = -1
 
@@ -61,40 +61,40 @@ def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cut(folder: Path, seed: int, count: int, kinds: object, **_: object) -> list[Case]:
-    """As many holes as the folder's name says, at most."""
+    """At most as many holes as the folder's name says."""
     return [
         Case(f"{n}", "single-line", f"file{n % 9}.py", "python", f"name{n} = ", f"value{n}", "\n", f"package{n % 7}")
         for n in range(min(count, int(folder.name)))
     ]
 
 
-def test_it_is_stored_for_the_model_and_undone(run: Run, model: Path) -> None:
+def test_calibrate_source_stores_and_reset_removes(run: Run, model: Path) -> None:
     outcome = run("calibrate", "--source", "400", "--model", model, "--holes", 400, "--json")
     assert outcome.code == 0, outcome.err
-    told = json.loads(outcome.out.splitlines()[-1])
+    figures = json.loads(outcome.out.splitlines()[-1])
     calibration = own_calibration(model)
     assert calibration is not None
-    assert told["calibration"] == json.loads(json.dumps(calibration.as_json()))
-    assert told["n"] == 400
-    assert told["before"]["calibration_error"] is None
-    assert told["after"]["calibration_error"] < 0.1
-    assert Path(told["stored"]).is_file()
-    assert told["stored"] in outcome.out
+    assert figures["calibration"] == json.loads(json.dumps(calibration.as_json()))
+    assert figures["n"] == 400
+    assert figures["before"]["calibration_error"] is None
+    assert figures["after"]["calibration_error"] < 0.1
+    assert Path(figures["stored"]).is_file()
+    assert figures["stored"] in outcome.out
     assert calibration.confidence(0.95) == pytest.approx(0.475, abs=0.2)
     assert "--reset" in outcome.out
-    assert Path(told["stored"]).name in run("calibrate", "--reset", "--model", model).out
+    assert Path(figures["stored"]).name in run("calibrate", "--reset", "--model", model).out
     assert own_calibration(model) is None
     assert "no calibration of your own" in run("calibrate", "--reset", "--model", model).out
 
 
-def test_the_table_says_what_changes(run: Run, model: Path) -> None:
+def test_calibrate_prints_table_before_and_after(run: Run, model: Path) -> None:
     out = run("calibrate", "--source", "300", "--model", model, "--dry-run").out
     for words in ("300 holes", "expected calibration error", "shown automatically", "of these, exact", "were shown"):
         assert words in out
     assert re.search(r"expected calibration error\W+- ", out), "the model was not calibrated before"
 
 
-def test_a_dry_run_stores_nothing(run: Run, model: Path) -> None:
+def test_calibrate_dry_run_stores_nothing(run: Run, model: Path) -> None:
     outcome = run("calibrate", "--source", "150", "--model", model, "--dry-run", "--json")
     assert outcome.code == 0
     assert json.loads(outcome.out.splitlines()[-1])["stored"] is None
@@ -102,7 +102,7 @@ def test_a_dry_run_stores_nothing(run: Run, model: Path) -> None:
     assert own_calibration(model) is None
 
 
-def test_shipping_writes_into_the_models_own_folder(run: Run, model: Path) -> None:
+def test_calibrate_ship_writes_into_model_folder(run: Run, model: Path) -> None:
     before = read_profile(model)
     outcome = run("calibrate", "--source", "300", "--model", model, "--ship", "--show", "0.5")
     assert outcome.code == 0
@@ -112,16 +112,16 @@ def test_shipping_writes_into_the_models_own_folder(run: Run, model: Path) -> No
     assert read_profile(model).calibration.show_above <= 0.25
 
 
-def test_too_little_code_is_refused_with_what_is_needed(run: Run, model: Path) -> None:
+def test_calibrate_too_few_holes_exits_2_with_advice(run: Run, model: Path) -> None:
     outcome = run("calibrate", "--source", "60", "--model", model)
     assert outcome.code == 2
-    told = outcome.err.splitlines()[-1]
-    assert "60 holes" in told
-    assert "needs 100" in told
+    message = outcome.err.splitlines()[-1]
+    assert "60 holes" in message
+    assert "needs 100" in message
     assert own_calibration(model) is None
 
 
-def test_ctrl_c_stores_nothing(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_calibrate_ctrl_c_stores_nothing(run: Run, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HalfRight, "interrupted_at", 130)
     outcome = run("calibrate", "--source", "200", "--model", model)
     assert outcome.code == 130
@@ -140,6 +140,6 @@ def test_ctrl_c_stores_nothing(run: Run, model: Path, monkeypatch: pytest.Monkey
         ["--source", "a", "--dry-run", "--ship"],
     ],
 )
-def test_what_makes_no_sense_is_refused_in_one_line(run: Run, arguments: list[str]) -> None:
+def test_calibrate_invalid_arguments_exit_2_in_one_line(run: Run, arguments: list[str]) -> None:
     outcome = run("calibrate", *arguments)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)

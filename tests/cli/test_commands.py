@@ -1,4 +1,4 @@
-"""The other commands, and what all of them share."""
+"""`doctor` and `models`, and what all commands share."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_help_names_every_command(run: Run) -> None:
 @pytest.mark.parametrize(
     "arguments", [[], ["fly"], ["serve", "--tcp", "70000"], ["infill"], ["fill"], ["models", "push"]]
 )
-def test_usage_errors_are_one_line(run: Run, arguments: list[str]) -> None:
+def test_run_usage_error_exits_2_in_one_line(run: Run, arguments: list[str]) -> None:
     outcome = run(*arguments)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1
     assert "--help" in outcome.err
 
 
-def test_a_terminal_that_cannot_show_a_character_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_ascii_terminal_replaces_other_characters(monkeypatch: pytest.MonkeyPatch) -> None:
     written = io.BytesIO()
 
     def show(_: object) -> int:
@@ -55,7 +55,7 @@ def test_a_terminal_that_cannot_show_a_character_is_no_error(monkeypatch: pytest
     assert written.getvalue() == b"caf?\n"
 
 
-def test_ctrl_c_is_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_ctrl_c_exits_130_silently(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(_: object) -> int:
         raise KeyboardInterrupt
 
@@ -64,7 +64,7 @@ def test_ctrl_c_is_quiet(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (outcome.code, outcome.out, outcome.err) == (130, "", "")
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+def test_run_closed_pipe_prints_no_traceback() -> None:
     program = "import sys; from dgls import cli; sys.stdout.close(); sys.stdout = open(1, 'w'); cli.main(['doctor'])"
     done = subprocess.run(
         ["bash", "-c", f'"{sys.executable}" -c "{program}" | head -c 1'], capture_output=True, text=True, check=True
@@ -74,7 +74,7 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device here is always full")
 @pytest.mark.parametrize("text", ["short", "long" * 10_000])
-def test_output_that_cannot_be_written_is_refused_in_one_line(text: str) -> None:
+def test_run_full_disk_exits_2_in_one_line(text: str) -> None:
     program = f"from dgls import cli; cli._dispatch = lambda _: print({text!r}) or 0; cli.main(['doctor'])"
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -84,7 +84,7 @@ def test_output_that_cannot_be_written_is_refused_in_one_line(text: str) -> None
     assert "the output cannot be written: " in done.stderr
 
 
-def test_the_doctor_says_what_to_do(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_problems_have_advice(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     fake = tmp_path / "nvim"
     fake.write_text("#!/bin/sh\necho NVIM v0.9.1\n".replace("#!/bin/sh", f"#!{shutil.which('sh', path='/bin')}"))
@@ -101,7 +101,7 @@ def leave(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"dgls_engine.{module}.free_memory", lambda device: free)
 
 
-def test_the_doctor_sees_what_does_not_fit(run: Run, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+def test_doctor_too_large_model_says_so(run: Run, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])
     whole = run("doctor").out.split("model: some/model")[1].split("model: ")[0]
     assert re.search(r"float32: weights .* \(experts .*, attention .*, dense .*, embedding .*\) \+ a prompt of", whole)
@@ -112,18 +112,16 @@ def test_the_doctor_sees_what_does_not_fit(run: Run, monkeypatch: pytest.MonkeyP
     assert re.search(r"the model needs .* in float32 on CPU.*, 1\.0 MB are free; close what else", short)
 
 
-def test_the_doctor_says_in_what_the_full_model_would_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_large_model_lists_precisions_that_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     leave(32_000_000_000, monkeypatch)
-    told = run("doctor").out.split("is not in the local cache")[1]
-    assert re.search(r"bfloat16: weights 50\.5 GB \(.*too much for the 32\.0 GB", told)
-    assert re.search(r"fp8: weights 27\.7 GB \(.*: fits", told)
-    assert re.search(r"int4: weights 17\.3 GB \(experts 12\.5 GB, .*: fits", told)
+    report = run("doctor").out.split("is not in the local cache")[1]
+    assert re.search(r"bfloat16: weights 50\.5 GB \(.*too much for the 32\.0 GB", report)
+    assert re.search(r"fp8: weights 27\.7 GB \(.*: fits", report)
+    assert re.search(r"int4: weights 17\.3 GB \(experts 12\.5 GB, .*: fits", report)
 
 
-def test_off_a_gpu_the_doctor_names_the_precision_that_fits(
-    run: Run, monkeypatch: pytest.MonkeyPatch, model: Path
-) -> None:
-    """`auto` takes bfloat16 there."""
+def test_doctor_without_gpu_names_precision_that_fits(run: Run, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
+    """On a CPU `auto` takes bfloat16."""
     monkeypatch.setattr("dgls_engine.weights.precision._SMALL", 0)
     needed = described(json.loads((model / "config.json").read_text())).footprint("fp8", 2, 64, fused=False).total
     monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])
@@ -131,14 +129,14 @@ def test_off_a_gpu_the_doctor_names_the_precision_that_fits(
     assert "`dgls.dtype` (or `--dtype`) fp8 fits" in run("doctor").out
 
 
-def test_the_doctor_fails_without_a_model(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_missing_model_exits_1(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("dgls_engine.weights.hub.embedded_folder", lambda: tmp_path / "gone")
     outcome = run("doctor")
     assert outcome.code == 1
     assert "reinstall dgls" in outcome.out
 
 
-def test_the_doctor_says_whose_calibration_counts(
+def test_doctor_names_calibration_in_use(
     run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, model: Path
 ) -> None:
     monkeypatch.setattr("dgls_engine.weights.hub.embedded_folder", lambda: model)
@@ -149,7 +147,7 @@ def test_the_doctor_says_whose_calibration_counts(
     assert "need a confidence of 0.125" in out
 
 
-def test_models_lists_what_is_there_and_what_could_be(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_lists_installed_and_available(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = Installed("some/model", Path("/cache/some"), 5_000_000, 0, "weights are missing")
     monkeypatch.setattr(dgls.cli.models, "installed", lambda: [broken])
     outcome = run("models")
@@ -161,7 +159,7 @@ def test_models_lists_what_is_there_and_what_could_be(run: Run, monkeypatch: pyt
 
 @pytest.fixture
 def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
-    """Packed experts of two models, of which the second is gone."""
+    """Packed experts of two models; the second model is gone."""
     monkeypatch.setattr("dgls_engine.weights.expert_cache.user_cache_path", lambda *_, **__: tmp_path / "cache")
     folders = []
     for name in ("here", "gone"):
@@ -179,7 +177,7 @@ def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
     return folders
 
 
-def test_models_shows_what_was_packed(run: Run, packed: list[Path], tmp_path: Path) -> None:
+def test_models_lists_packed_experts(run: Run, packed: list[Path], tmp_path: Path) -> None:
     lines = run("models").out.splitlines()
     here, gone = (
         next(line for line in lines if f"packed experts: int4 of {tmp_path / name}," in line)
@@ -190,7 +188,7 @@ def test_models_shows_what_was_packed(run: Run, packed: list[Path], tmp_path: Pa
     assert "`dgls models clean` removes it" in gone
 
 
-def test_clean_removes_what_nobody_needs(run: Run, packed: list[Path]) -> None:
+def test_models_clean_removes_orphans(run: Run, packed: list[Path]) -> None:
     assert run("models", "clean").code == 0
     assert [folder.exists() for folder in packed] == [True, False]
     assert run("models", "clean", "--all").code == 0
@@ -198,7 +196,7 @@ def test_clean_removes_what_nobody_needs(run: Run, packed: list[Path]) -> None:
     assert "packed" not in run("models").out
 
 
-def test_clean_removes_what_a_crash_left(run: Run, packed: list[Path]) -> None:
+def test_models_clean_removes_partial_folders(run: Run, packed: list[Path]) -> None:
     left = packed[0].with_name("model-int4-00.999999999.0a.partial")
     left.mkdir()
     assert "interrupted" in run("models", "clean").out
@@ -207,7 +205,7 @@ def test_clean_removes_what_a_crash_left(run: Run, packed: list[Path]) -> None:
 
 
 @pytest.mark.parametrize(("typed", "fetched"), [("y", True), ("n", False), ("", False)])
-def test_pull_asks_first(run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, fetched: bool) -> None:
+def test_models_pull_asks_before_fetching(run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, fetched: bool) -> None:
     def pull(name: str, confirm: object, on_progress: object) -> Path | None:
         assert callable(confirm)
         assert callable(on_progress)
@@ -224,7 +222,7 @@ def test_pull_asks_first(run: Run, monkeypatch: pytest.MonkeyPatch, typed: str, 
     assert ("/cache/some;" in outcome.out) == fetched
 
 
-def test_pull_without_anybody_to_ask_fetches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_models_pull_without_terminal_fetches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(*_: object) -> str:
         raise EOFError
 

@@ -1,4 +1,4 @@
-"""The demo draws what the engine did, and its examples are what they say."""
+"""`dgls demo` draws the engine's steps, and its examples are valid."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ def engine(model: Path) -> Iterator[Engine]:
 
 
 @pytest.mark.parametrize("example", demo.examples(), ids=lambda example: example.name)
-def test_an_example_is_python_once_its_holes_are_filled(example: MarkedSource) -> None:
+def test_examples_filled_are_valid_python(example: MarkedSource) -> None:
     ast.parse(example.filled(example.authored))
 
 
-def test_one_example_has_several_holes_in_one_canvas() -> None:
+def test_examples_one_has_several_holes() -> None:
     assert sorted(len(example.authored) for example in demo.examples()) == [1, 2, 3]
 
 
 @pytest.mark.parametrize("example", demo.examples(), ids=lambda example: example.name)
-def test_without_a_terminal_the_steps_are_listed(
+def test_play_without_terminal_lists_steps(
     example: MarkedSource, engine: Engine, capsys: pytest.CaptureFixture[str]
 ) -> None:
     played = demo.play(engine, example, Console(width=200, highlight=False), animated=False)
@@ -44,7 +44,7 @@ def test_without_a_terminal_the_steps_are_listed(
     assert played.steps[-1].fills == played.infill.fills
 
 
-def test_a_terminal_sees_every_step(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_play_terminal_draws_every_step(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo, "PAUSE", 0)
     console = Console(width=200, height=50, force_terminal=True, file=StringIO())
     drawn: list[object] = []
@@ -54,14 +54,14 @@ def test_a_terminal_sees_every_step(engine: Engine, monkeypatch: pytest.MonkeyPa
     assert drawn[1:-1] == [step.fills for step in played.steps]
 
 
-def test_same_engine_same_demo(engine: Engine) -> None:
+def test_play_twice_gives_same_fills(engine: Engine) -> None:
     console = Console(quiet=True)
     example = demo.examples()[0]
     first, second = (demo.play(engine, example, console, animated=False) for _ in range(2))
     assert first.infill.texts == second.infill.texts
 
 
-def test_the_command_plays_every_example_with_the_embedded_model(run: Run, tmp_path: Path) -> None:
+def test_demo_plays_every_example(run: Run, tmp_path: Path) -> None:
     picture = tmp_path / "demo.svg"
     outcome = run("demo", "--svg", picture)
     assert outcome.code == 0
@@ -71,7 +71,7 @@ def test_the_command_plays_every_example_with_the_embedded_model(run: Run, tmp_p
 
 
 @pytest.mark.parametrize("place", ["gone/demo.svg", "."])
-def test_a_picture_needs_a_folder_and_a_name(run: Run, tmp_path: Path, place: str) -> None:
+def test_demo_svg_without_folder_or_name_exits_2(run: Run, tmp_path: Path, place: str) -> None:
     outcome = run("demo", "--svg", tmp_path / place)
     assert outcome.code == 2
     assert outcome.err.count("\n") == 1

@@ -1,4 +1,4 @@
-"""`dgls eval`: what it reports, what it goes on from, what it refuses."""
+"""`dgls eval`: what it reports, resumes and refuses."""
 
 from __future__ import annotations
 
@@ -36,23 +36,23 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def untested(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No child is started: what the sandbox does has tests of its own."""
+    """Runs programs in this process: the sandbox has its own tests."""
     monkeypatch.setattr(sandbox, "containment", lambda: None)
     monkeypatch.setattr(evaluate, "_passes", lambda source: "return total" in source)
 
 
-def told(outcome: Outcome) -> dict[str, object]:
+def figures_of(outcome: Outcome) -> dict[str, object]:
     assert outcome.code == 0, outcome.err
-    found = json.loads(outcome.out.splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    figures = json.loads(outcome.out.splitlines()[-1])
+    assert isinstance(figures, dict)
+    return figures
 
 
 @pytest.mark.usefixtures("untested")
-def test_the_last_line_is_the_figures(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+def test_eval_json_prints_figures_on_last_line(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
     page, results = tmp_path / "page.html", tmp_path / "results.jsonl"
     arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 2, "--results", results)
-    figures = told(run(*arguments, "--json", "--report", page, "--jobs", 2))
+    figures = figures_of(run(*arguments, "--json", "--report", page, "--jobs", 2))
     assert (figures["n"], figures["model"], figures["policy"], figures["device"]) == (6, str(model), "pad", "cpu")
     assert figures["pass_at_1"] == figures["exact_match"]
     assert 1 <= float(str(figures["steps"])) <= 2
@@ -63,12 +63,12 @@ def test_the_last_line_is_the_figures(run: Run, dataset: Path, model: Path, tmp_
 
 
 @pytest.mark.usefixtures("untested")
-def test_a_higher_limit_goes_on_from_a_lower_one(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+def test_eval_higher_limit_resumes_lower_one(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 1, "--results", results, "--json")
-    assert told(run(*arguments, "--limit", 2))["n"] == 2
+    assert figures_of(run(*arguments, "--limit", 2))["n"] == 2
     before = results.read_text(encoding="utf-8")
-    assert told(run(*arguments, "--limit", 4))["n"] == 4
+    assert figures_of(run(*arguments, "--limit", 4))["n"] == 4
     after = results.read_text(encoding="utf-8")
     assert after.startswith(before)
     assert len(after.splitlines()) == 5
@@ -76,7 +76,7 @@ def test_a_higher_limit_goes_on_from_a_lower_one(run: Run, dataset: Path, model:
 
 
 @pytest.mark.usefixtures("untested")
-def test_the_same_command_gives_the_same_outcomes(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+def test_eval_same_command_gives_same_outcomes(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
     kept = []
     for name in ("one", "other"):
         run("eval", "--dataset", dataset, "--model", model, "--results", tmp_path / name, "--limit", 3)
@@ -87,10 +87,10 @@ def test_the_same_command_gives_the_same_outcomes(run: Run, dataset: Path, model
 
 
 @pytest.mark.usefixtures("untested")
-def test_the_oracle_and_other_values(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+def test_eval_oracle_and_set_reach_profile(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     settings = ("--policy", "oracle", "--set", "max_steps=3", "--set", "t_max=0.9", "--limit", 2)
-    figures = told(run("eval", "--dataset", dataset, "--model", model, "--results", results, "--json", *settings))
+    figures = figures_of(run("eval", "--dataset", dataset, "--model", model, "--results", results, "--json", *settings))
     assert figures["policy"] == "oracle"
     header = json.loads(results.read_text(encoding="utf-8").splitlines()[0])
     assert header["profile"]["max_steps"] == 3
@@ -99,7 +99,7 @@ def test_the_oracle_and_other_values(run: Run, dataset: Path, model: Path, tmp_p
 
 
 @pytest.mark.usefixtures("untested")
-def test_ctrl_c_tells_what_is_known(
+def test_eval_ctrl_c_reports_outcomes_so_far(
     run: Run, dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = 0
@@ -121,22 +121,22 @@ def test_ctrl_c_tells_what_is_known(
     assert figures["complete"] is False
     assert figures["n"] == len(results.read_text(encoding="utf-8").splitlines()) - 1 <= 3
     assert "of 6 holes; the same command goes on from there" in outcome.out or figures["n"] == 0
-    assert told(run(*arguments))["n"] == 6
+    assert figures_of(run(*arguments))["n"] == 6
 
 
-def test_programs_are_run(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
-    figures = told(
+def test_eval_dataset_runs_programs(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
+    figures = figures_of(
         run("eval", "--dataset", dataset, "--model", model, "--results", tmp_path / "r", "--limit", 2, "--json")
     )
     assert figures["pass_at_1"] == 0.0
 
 
-def test_holes_are_cut_into_a_folder(run: Run, model: Path, tmp_path: Path) -> None:
+def test_eval_source_cuts_holes(run: Run, model: Path, tmp_path: Path) -> None:
     lines = [f"def f{n}(value, other):\n    total = value + other * {n}\n    return total - {n}\n" for n in range(20)]
     (tmp_path / "package").mkdir()
     (tmp_path / "package" / "code.py").write_text("\n\n".join(lines), encoding="utf-8")
     arguments = ("--kinds", "single-line,mid-word", "--limit", 4, "--results", tmp_path / "r", "--json")
-    figures = told(run("eval", "--source", tmp_path / "package", "--model", model, *arguments))
+    figures = figures_of(run("eval", "--source", tmp_path / "package", "--model", model, *arguments))
     assert figures["n"] == 4
     assert figures["pass_at_1"] is None
     assert set(figures["by_kind"]) == {"single-line", "mid-word"}
@@ -164,7 +164,7 @@ def test_holes_are_cut_into_a_folder(run: Run, model: Path, tmp_path: Path) -> N
     ],
 )
 @pytest.mark.usefixtures("untested")
-def test_arguments_that_make_no_sense(run: Run, dataset: Path, model: Path, options: list[str], expected: str) -> None:
+def test_eval_invalid_arguments_exit_2(run: Run, dataset: Path, model: Path, options: list[str], expected: str) -> None:
     spelled = [str(dataset) if option == "D" else option for option in options]
     refused(run("eval", "--model", model, *spelled), expected)
 

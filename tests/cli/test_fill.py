@@ -1,4 +1,4 @@
-"""`dgls fill`: which stubs are filled, what is written, what is refused. The rest is as in `dgls rewrite`."""
+"""`dgls fill`: which stubs it fills, what it writes and refuses. `test_rewrite` covers what the commands share."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def sums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def engine(scripted: Scripted) -> ScriptedEngine:
-    """It knows the functions by their names."""
+    """An engine that knows the functions by their names."""
 
     def write(request: InfillRequest) -> list[str]:
         texts: list[str] = []
@@ -47,31 +47,31 @@ def engine(scripted: Scripted) -> ScriptedEngine:
 
 
 @pytest.mark.parametrize("place", ["1", "2", "3", "3:5", "1:7"])
-def test_the_stub_at_a_place(run: Run, sums: Path, engine: ScriptedEngine, place: str) -> None:
+def test_fill_place_fills_stub_there(run: Run, sums: Path, engine: ScriptedEngine, place: str) -> None:
     outcome = run("fill", f"sums.py:{place}", "--apply")
     assert (outcome.code, outcome.out) == (0, "")
     assert sums.read_text() == FILLED_ADD + SUB + LAST
     assert outcome.err.startswith("1 hole in 1 canvas, 2 steps, ")
 
 
-def test_all_stubs_are_filled_together(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_fill_all_shares_one_canvas(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     outcome = run("fill", "sums.py", "--all", "--apply", "--json")
     assert sums.read_text() == FILLED_ADD + FILLED_SUB + LAST
     assert len(engine.requests) == 1
     assert sum(isinstance(segment, Hole) for segment in engine.requests[0].segments) == 2
-    told = json.loads(outcome.out)
-    assert (told["holes"], told["canvases"]) == (2, 1)
-    assert [each["text"] for each in told["replacements"]] == ["return a + b", "return a - b"]
+    figures = json.loads(outcome.out)
+    assert (figures["holes"], figures["canvases"]) == (2, 1)
+    assert [each["text"] for each in figures["replacements"]] == ["return a + b", "return a - b"]
 
 
-def test_a_file_with_one_stub_needs_no_place(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_fill_single_stub_needs_no_place(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     sums.write_text(ADD + LAST)
     outcome = run("fill", "sums.py")
     assert outcome.code == 0
     assert "-    pass\n+    return a + b\n" in outcome.out
 
 
-def test_a_file_with_several_lists_them(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_fill_several_stubs_without_all_exits_2_with_lines(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     outcome = run("fill", "sums.py")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err == ("dgls: sums.py has 2 stubs, on lines 1 and 6; name one (sums.py:6), or take --all\n")
@@ -79,15 +79,15 @@ def test_a_file_with_several_lists_them(run: Run, sums: Path, engine: ScriptedEn
 
 
 @pytest.mark.parametrize("option", ["--all", "--check", "--apply", "--diff"])
-def test_no_stub_is_no_failure(run: Run, sums: Path, engine: ScriptedEngine, option: str) -> None:
+def test_fill_without_stub_exits_0(run: Run, sums: Path, engine: ScriptedEngine, option: str) -> None:
     sums.write_text(LAST)
     outcome = run("fill", "sums.py", option)
-    said = "sums.py would stay unchanged" if option == "--check" else "Nothing changes in sums.py"
-    assert (outcome.code, outcome.out, outcome.err) == (0, "", f"{said}: no function is a stub.\n")
+    result = "sums.py would stay unchanged" if option == "--check" else "Nothing changes in sums.py"
+    assert (outcome.code, outcome.out, outcome.err) == (0, "", f"{result}: no function is a stub.\n")
     assert not engine.opened
 
 
-def test_a_filter_fills_what_it_is_piped(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+def test_fill_standard_input_prints_filled_text(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
     pipe((ADD + SUB).encode())
     assert run("fill", "-", "--all", "--language", "python").out == FILLED_ADD + FILLED_SUB
     pipe((ADD + SUB).encode())
@@ -96,14 +96,14 @@ def test_a_filter_fills_what_it_is_piped(run: Run, engine: ScriptedEngine, pipe:
     assert run("fill", "-", "--all", "--language", "python").out == LAST
 
 
-def test_a_stub_that_stays_is_told(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_fill_unusable_infill_reports_unchanged_holes(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda request: ["return a + b", ""])
     outcome = run("fill", "sums.py", "--all", "--apply")
     assert "1 of 2 holes stay unchanged; try another --seed.\n" in outcome.err
     assert sums.read_text() == FILLED_ADD + SUB + LAST
 
 
-def test_when_all_stubs_stay_nothing_changes(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_fill_all_infills_unusable_writes_nothing(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda request: ["", ""])
     outcome = run("fill", "sums.py", "--all", "--apply")
     assert outcome.code == 0
@@ -126,7 +126,7 @@ def test_when_all_stubs_stay_nothing_changes(run: Run, sums: Path, scripted: Scr
         ([], "FILE[:LINE[:COL]]"),
     ],
 )
-def test_what_is_refused_costs_no_loading(
+def test_fill_invalid_arguments_exit_2_before_loading(
     run: Run, sums: Path, engine: ScriptedEngine, arguments: list[str], expected: str
 ) -> None:
     outcome = run("fill", *arguments)
@@ -136,13 +136,13 @@ def test_what_is_refused_costs_no_loading(
     assert not engine.opened
 
 
-def test_colons_in_a_path_are_its_own(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_fill_path_with_colons_is_found(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     (sums.parent / "C:sums.py").write_text(ADD)
     assert run("fill", "C:sums.py:3").code == 0
 
 
-def test_the_embedded_model_fills_all_of_a_file(sums: Path) -> None:
-    """The form only: what the model writes is its own affair."""
+def test_fill_all_with_embedded_model_changes_only_stubs(sums: Path) -> None:
+    """Checks only that the other lines stay: the model's text may change."""
     done = subprocess.run(
         [sys.executable, "-m", "dgls", "fill", str(sums), "--all", "--seed", "1", "--steps", "4", "--apply"],
         capture_output=True,

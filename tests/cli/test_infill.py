@@ -1,4 +1,4 @@
-"""`dgls infill`: what it answers, what it writes, what it refuses."""
+"""`dgls infill`: what it prints, writes and refuses."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def sums(tmp_path: Path) -> Path:
 
 
 def answer(out: str) -> dict[str, object]:
-    found = json.loads(out.splitlines()[-1])
-    assert isinstance(found, dict)
-    return found
+    fields = json.loads(out.splitlines()[-1])
+    assert isinstance(fields, dict)
+    return fields
 
 
-def test_the_last_line_is_the_answer(run: Run, sums: Path, model: Path) -> None:
+def test_infill_json_prints_answer_on_last_line(run: Run, sums: Path, model: Path) -> None:
     outcome = run("infill", f"{sums}:2:12", "--model", model, "--json", "--steps", 3, "--max-tokens", 8)
-    told = answer(outcome.out)
+    fields = answer(outcome.out)
     assert outcome.code == 0
-    assert set(told) >= FIELDS - {"confidence"}
-    assert "confidence" not in told, "the model has no calibration"
-    assert set(told["ms"]) == {"load", "plan", "prefill", "denoise"}
-    assert told["model"] == str(model)
-    assert 1 <= told["steps"] <= 3
-    assert told["hole_tokens"] <= 9  # a token more where the last one before the hole is healed
+    assert set(fields) >= FIELDS - {"confidence"}
+    assert "confidence" not in fields, "the model has no calibration"
+    assert set(fields["ms"]) == {"load", "plan", "prefill", "denoise"}
+    assert fields["model"] == str(model)
+    assert 1 <= fields["steps"] <= 3
+    assert fields["hole_tokens"] <= 9  # a token more where the last one before the hole is healed
 
 
-def test_the_fill_is_shown_where_it_belongs(run: Run, sums: Path, model: Path) -> None:
+def test_infill_prints_fill_in_its_place(run: Run, sums: Path, model: Path) -> None:
     outcome = run("infill", f"{sums}:2:12", "--model", model, "--json", "--seed", 1)
     shown = outcome.out.rsplit("\n", 2)[0]
     assert f"    return {printable(str(answer(outcome.out)['text']))}\n" in shown
@@ -52,7 +52,7 @@ def test_the_fill_is_shown_where_it_belongs(run: Run, sums: Path, model: Path) -
     assert "\x1b" not in outcome.out  # no terminal, no colours
 
 
-def test_a_seed_gives_the_same_text(run: Run, sums: Path, model: Path) -> None:
+def test_infill_same_seed_gives_same_text(run: Run, sums: Path, model: Path) -> None:
     texts = [
         answer(run("infill", f"{sums}:2:12", "--model", model, "--json", "--seed", seed).out)["text"]
         for seed in (7, 7, 8)
@@ -60,13 +60,13 @@ def test_a_seed_gives_the_same_text(run: Run, sums: Path, model: Path) -> None:
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_without_apply_the_file_stays(run: Run, sums: Path, model: Path) -> None:
+def test_infill_without_apply_writes_nothing(run: Run, sums: Path, model: Path) -> None:
     run("infill", f"{sums}:2:12", "--model", model)
     assert sums.read_bytes() == SUMS.encode()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "latin-1"])
-def test_apply_changes_the_hole_alone(run: Run, tmp_path: Path, model: Path, encoding: str) -> None:
+def test_infill_apply_changes_only_hole(run: Run, tmp_path: Path, model: Path, encoding: str) -> None:
     above, below = '# caf\xe9\r\ndef add(a, b):\r\n\ttotal = "', '"\r\n\treturn total\r\n'
     path = tmp_path / "sums.py"
     path.write_bytes((above + below).encode(encoding))
@@ -99,7 +99,7 @@ def test_apply_changes_the_hole_alone(run: Run, tmp_path: Path, model: Path, enc
         (":1:1", "FILE:LINE:COL"),
     ],
 )
-def test_a_place_that_is_not_there(
+def test_infill_missing_place_exits_2(
     run: Run, sums: Path, monkeypatch: pytest.MonkeyPatch, target: str, expected: str
 ) -> None:
     monkeypatch.chdir(sums.parent)
@@ -120,16 +120,16 @@ def test_a_place_that_is_not_there(
         (["--lines", "9" * 40], "whole number from 1"),
     ],
 )
-def test_options_that_make_no_sense(run: Run, sums: Path, options: list[str], expected: str) -> None:
+def test_infill_invalid_options_exit_2(run: Run, sums: Path, options: list[str], expected: str) -> None:
     refused(run("infill", f"{sums}:2:12", *options), expected)
 
 
-def test_a_model_of_another_kind_is_named(run: Run, sums: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text('{"architectures": ["LlamaForCausalLM"], "model_type": "llama"}')
-    refused(run("infill", f"{sums}:2:12", "--model", tmp_path), "is a LlamaForCausalLM")
+def test_infill_unsupported_model_exits_2_with_its_name(run: Run, sums: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}')
+    refused(run("infill", f"{sums}:2:12", "--model", tmp_path), "is a GPT2LMHeadModel")
 
 
-def test_a_fill_longer_than_the_canvas(run: Run, sums: Path, model: Path) -> None:
+def test_infill_max_tokens_over_canvas_exits_2(run: Run, sums: Path, model: Path) -> None:
     refused(run("infill", f"{sums}:2:12", "--model", model, "--max-tokens", 500), "--max-tokens")
 
 
@@ -141,7 +141,7 @@ def refused(outcome: Outcome, expected: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "a", "\U0001f600x\r\ny", "a\x0cb\u2028c\n", "x\ry"])
-def test_every_place_in_a_file_can_be_named(text: str) -> None:
+def test_offset_of_every_place_finds_it(text: str) -> None:
     document = Document("f", 0, "plaintext", text)
     reached = {
         offset_of(document, Target("f", line + 1, column + 1))
@@ -153,7 +153,7 @@ def test_every_place_in_a_file_can_be_named(text: str) -> None:
         offset_of(document, Target("f", document.line_count + 1, 1))
 
 
-def test_colons_in_a_path_are_its_own(run: Run, tmp_path: Path) -> None:
+def test_infill_path_with_colons_is_found(run: Run, tmp_path: Path) -> None:
     odd = tmp_path / "C:1:2"
     odd.write_text("x\n")
     refused(run("infill", f"{odd}:9:1"), "take a line from 1 to 2")

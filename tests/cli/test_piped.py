@@ -1,4 +1,4 @@
-"""Standard input in the place of a file: the new text comes out, as from a formatter."""
+"""Standard input instead of a file: the command prints the new text, like a formatter."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def engine(scripted: Scripted) -> ScriptedEngine:
     return scripted(lambda _: ["return a + b"])
 
 
-def test_standard_input_comes_out_changed(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+def test_rewrite_standard_input_prints_new_text(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
     pipe(SUMS.encode())
     outcome = run("rewrite", "-:2-3", "--language", "python")
     assert (outcome.code, outcome.out) == (0, NEW)
@@ -28,13 +28,13 @@ def test_standard_input_comes_out_changed(run: Run, engine: ScriptedEngine, pipe
     assert request.context.language == "python"
 
 
-def test_standard_input_that_stays_comes_out_too(run: Run, scripted: Scripted, pipe: Pipe) -> None:
+def test_rewrite_unchanged_standard_input_prints_it(run: Run, scripted: Scripted, pipe: Pipe) -> None:
     scripted(drafted)
     pipe(SUMS.encode())
     assert run("rewrite", "-:2-3", "--strength", 0.1, "--language", "python").out == SUMS
 
 
-def test_a_diff_of_standard_input(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
+def test_rewrite_standard_input_with_diff_prints_diff(run: Run, engine: ScriptedEngine, pipe: Pipe) -> None:
     pipe(SUMS.encode())
     assert run("rewrite", "-:2-3", "--stdin-filename", "sums.py", "--diff").out == DIFF
     (request,) = engine.requests
@@ -42,7 +42,7 @@ def test_a_diff_of_standard_input(run: Run, engine: ScriptedEngine, pipe: Pipe) 
 
 
 @pytest.mark.parametrize(("option", "code"), [("--check", 1), ("--json", 0)])
-def test_standard_input_is_not_printed_then(
+def test_rewrite_standard_input_with_check_or_json_prints_no_text(
     run: Run, engine: ScriptedEngine, pipe: Pipe, option: str, code: int
 ) -> None:
     pipe(SUMS.encode())
@@ -62,7 +62,7 @@ def test_standard_input_is_not_printed_then(
         (b"x\n", ["-:9", "--language", "python"], "take lines from 1 to 2"),
     ],
 )
-def test_standard_input_that_cannot_be_used(
+def test_rewrite_unusable_standard_input_exits_2(
     run: Run, engine: ScriptedEngine, pipe: Pipe, content: bytes, arguments: list[str], expected: str
 ) -> None:
     pipe(content)
@@ -72,8 +72,8 @@ def test_standard_input_that_cannot_be_used(
     assert not engine.opened
 
 
-def test_the_embedded_model_in_a_pipe() -> None:
-    """The form only: what the model writes is its own affair."""
+def test_rewrite_in_pipe_with_embedded_model_changes_only_lines() -> None:
+    """Checks only that the other lines stay: the model's text may change."""
     done = subprocess.run(
         [sys.executable, "-m", "dgls", "rewrite", "-:2-3", "--language", "python", "--seed", "1", "--steps", "4"],
         input=SUMS.encode(),

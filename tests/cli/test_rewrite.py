@@ -1,4 +1,4 @@
-"""`dgls rewrite`: what it shows, what it writes, what it refuses; and what all commands share that change a file.
+"""`dgls rewrite`: what it shows, writes and refuses; and what all commands that change a file share.
 
 Standard input has tests of its own.
 """
@@ -33,7 +33,7 @@ def engine(scripted: Scripted) -> ScriptedEngine:
 
 
 @pytest.mark.parametrize("options", [(), ("--diff",)])
-def test_a_diff_is_shown_and_nothing_written(
+def test_rewrite_diff_prints_patch_and_writes_nothing(
     run: Run, sums: Path, engine: ScriptedEngine, options: tuple[str, ...]
 ) -> None:
     outcome = run("rewrite", "sums.py:2-3", "--seed", 7, *options)
@@ -46,7 +46,7 @@ def test_a_diff_is_shown_and_nothing_written(
     assert engine.closed
 
 
-def test_apply_writes_the_file(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_rewrite_apply_writes_file(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     sums.chmod(0o750)
     outcome = run("rewrite", "sums.py:2-3", "--apply")
     assert (outcome.code, outcome.out) == (0, "")
@@ -55,42 +55,42 @@ def test_apply_writes_the_file(run: Run, sums: Path, engine: ScriptedEngine) -> 
     assert stat.S_IMODE(sums.stat().st_mode) == 0o750
 
 
-def test_the_weights_are_kept_in_what_is_asked_for(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_rewrite_dtype_reaches_engine(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     run("rewrite", f"{sums}:2")
     run("rewrite", f"{sums}:2", "--dtype", "int4")
     assert engine.dtypes == ["auto", "int4"]
     assert run("rewrite", f"{sums}:2", "--dtype", "int3").code == 2
 
 
-def test_check_says_by_its_code_that_something_would_change(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_rewrite_check_of_change_exits_1(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     outcome = run("rewrite", "sums.py:2-3", "--check")
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.endswith("sums.py would be changed.\n")
     assert sums.read_text() == SUMS
 
 
-def test_check_gives_the_same_verdict_each_time(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_rewrite_check_twice_has_same_seed(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     for seed in ((), (), ("--seed", 7)):
         run("rewrite", "sums.py:2-3", "--check", *seed)
     assert [request.seed for request in engine.requests] == [0, 0, 7]
 
 
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("--check", "sums.py would stay unchanged; "),
         ("--diff", "Nothing changes in sums.py; "),
         ("--apply", "Nothing changes in sums.py; "),
     ],
 )
-def test_nothing_to_change_is_no_failure(run: Run, sums: Path, scripted: Scripted, option: str, said: str) -> None:
+def test_rewrite_without_change_exits_0(run: Run, sums: Path, scripted: Scripted, option: str, message: str) -> None:
     scripted(drafted)
     outcome = run("rewrite", "sums.py:2-3", "--strength", "lightly", option)
     assert (outcome.code, outcome.out) == (0, "")
-    assert outcome.err.splitlines()[1].startswith(said)
+    assert outcome.err.splitlines()[1].startswith(message)
 
 
-def test_a_strength_makes_the_lines_a_draft(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_rewrite_strength_revises_lines(run: Run, sums: Path, scripted: Scripted) -> None:
     engine = scripted(drafted)
     for given, meant in [("lightly", 0.15), ("heavily", 0.7), ("0.4", 0.4)]:
         run("rewrite", "sums.py:2-3", "--strength", given)
@@ -98,7 +98,7 @@ def test_a_strength_makes_the_lines_a_draft(run: Run, sums: Path, scripted: Scri
         assert hole.start == Revise("c = a + b\n    return c", meant)
 
 
-def test_kept_lines_stay_between_the_holes(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_rewrite_keep_pins_lines_between_holes(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda _: ["a, b = b, a", "return b - a"])
     outcome = run("rewrite", "sums.py:1-3", "--keep", "2", "--apply")
     assert outcome.code == 0
@@ -106,10 +106,10 @@ def test_kept_lines_stay_between_the_holes(run: Run, sums: Path, scripted: Scrip
     assert "2 holes in 1 canvas" in outcome.err
 
 
-def test_the_last_line_is_the_answer(run: Run, sums: Path, engine: ScriptedEngine) -> None:
-    told = json.loads(run("rewrite", "sums.py:2-3", "--seed", 7, "--json").out.splitlines()[-1])
-    assert told.pop("ms").keys() == {"load", "plan", "prefill", "denoise"}
-    assert told == {
+def test_rewrite_json_prints_answer_on_last_line(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    figures = json.loads(run("rewrite", "sums.py:2-3", "--seed", 7, "--json").out.splitlines()[-1])
+    assert figures.pop("ms").keys() == {"load", "plan", "prefill", "denoise"}
+    assert figures == {
         "replacements": [
             {"start": {"line": 2, "column": 5}, "end": {"line": 3, "column": 13}, "text": "return a + b"},
         ],
@@ -124,13 +124,13 @@ def test_the_last_line_is_the_answer(run: Run, sums: Path, engine: ScriptedEngin
     }
 
 
-def test_steps_and_seed_reach_the_engine(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_rewrite_steps_and_seed_reach_engine(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     run("rewrite", "sums.py:2-3", "--seed", 7, "--steps", 3)
     (request,) = engine.requests
     assert (request.seed, request.limits.max_steps, request.context.path) == (7, 3, "sums.py")
 
 
-def test_a_change_that_breaks_the_file_is_told(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_rewrite_broken_result_warns(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda _: ["return (a + b"])
     assert "Warning: sums.py parsed before, and does not with" in run("rewrite", "sums.py:2-3").err
 
@@ -145,7 +145,7 @@ def test_a_change_that_breaks_the_file_is_told(run: Run, sums: Path, scripted: S
     ],
     ids=["crlf", "no final newline", "latin-1", "byte order mark"],
 )
-def test_bytes_around_stay(run: Run, sums: Path, engine: ScriptedEngine, content: bytes, expected: bytes) -> None:
+def test_apply_keeps_other_bytes(run: Run, sums: Path, engine: ScriptedEngine, content: bytes, expected: bytes) -> None:
     sums.write_bytes(content)
     first = 3 if content.startswith(b"#") else 2
     run("rewrite", f"sums.py:{first}-{first + 1}", "--apply")
@@ -157,7 +157,7 @@ def test_bytes_around_stay(run: Run, sums: Path, engine: ScriptedEngine, content
     [SUMS.replace("\n", "\r\n").encode(), SUMS[:41].encode(), b"# caf\xe9 \x0c\n" + SUMS.encode()],
     ids=["crlf", "no final newline", "latin-1 and a form feed"],
 )
-def test_the_diff_is_a_patch(
+def test_rewrite_diff_applies_with_patch(
     sums: Path, engine: ScriptedEngine, content: bytes, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
     sums.write_bytes(content)
@@ -200,7 +200,7 @@ def test_the_diff_is_a_patch(
         (["sums.py:2-3", "--diff", "--apply"], "not allowed with"),
     ],
 )
-def test_what_is_refused_costs_no_loading(
+def test_rewrite_invalid_arguments_exit_2_before_loading(
     run: Run, sums: Path, engine: ScriptedEngine, arguments: list[str], expected: str
 ) -> None:
     refused(run, arguments, expected, engine)
@@ -215,7 +215,7 @@ def refused(run: Run, arguments: list[str], expected: str, engine: ScriptedEngin
     assert not engine.opened
 
 
-def test_an_instruction_goes_to_a_model_that_takes_it(
+def test_rewrite_instruction_reaches_engine(
     run: Run, sums: Path, engine: ScriptedEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     chat = chat_checkpoint(tmp_path_factory.mktemp("chat"))
@@ -225,13 +225,13 @@ def test_an_instruction_goes_to_a_model_that_takes_it(
     assert request.context.instruction == "Simplify."
 
 
-def test_a_blank_instruction_is_none(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+def test_rewrite_blank_instruction_is_none(run: Run, sums: Path, engine: ScriptedEngine) -> None:
     assert run("rewrite", "sums.py:2-3", "--instruction", " ").code == 0
     (request,) = engine.requests
     assert request.context.instruction == ""
 
 
-def test_a_text_that_the_encoding_has_not_is_not_shown(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_rewrite_character_outside_encoding_exits_2(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda _: ["return '\u20ac'"])
     sums.write_bytes(b"# caf\xe9\n" + SUMS.encode())
     outcome = run("rewrite", "sums.py:3-4")
@@ -239,7 +239,7 @@ def test_a_text_that_the_encoding_has_not_is_not_shown(run: Run, sums: Path, scr
     assert "convert it to UTF-8" in outcome.err
 
 
-def test_what_somebody_saved_meanwhile_stays(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_rewrite_file_saved_meanwhile_stays(run: Run, sums: Path, scripted: Scripted) -> None:
     def write(_: InfillRequest) -> list[str]:
         sums.write_text("theirs\n")
         return ["return a + b"]
@@ -251,7 +251,7 @@ def test_what_somebody_saved_meanwhile_stays(run: Run, sums: Path, scripted: Scr
     assert sums.read_text() == "theirs\n"
 
 
-def test_a_read_only_file_is_not_replaced(
+def test_rewrite_read_only_file_exits_2(
     run: Run, sums: Path, engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dgls.cli.source.os.access", lambda *_: False)  # root may write everything
@@ -261,7 +261,7 @@ def test_a_read_only_file_is_not_replaced(
     assert sums.read_text() == SUMS
 
 
-def test_ctrl_c_writes_nothing(run: Run, sums: Path, scripted: Scripted) -> None:
+def test_rewrite_ctrl_c_writes_nothing(run: Run, sums: Path, scripted: Scripted) -> None:
     def interrupted(_: InfillRequest) -> list[str]:
         raise KeyboardInterrupt
 
@@ -272,7 +272,7 @@ def test_ctrl_c_writes_nothing(run: Run, sums: Path, scripted: Scripted) -> None
     assert engine.closed
 
 
-def test_a_terminal_sees_colours(run: Run, sums: Path, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_diff_has_colours(run: Run, sums: Path, scripted: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm-256color")
     scripted(lambda _: ["return '\x07' + [a]"])
@@ -282,7 +282,7 @@ def test_a_terminal_sees_colours(run: Run, sums: Path, scripted: Scripted, monke
     assert "canvas 1, step" in outcome.err
 
 
-def test_the_help_tells_the_exit_codes(run: Run) -> None:
+def test_rewrite_help_lists_exit_codes(run: Run) -> None:
     for command in ("fill", "rewrite"):
-        told = " ".join(run(command, "--help").out.split())
-        assert "1 if --check found that something would change" in told
+        help_text = " ".join(run(command, "--help").out.split())
+        assert "1 if --check found that something would change" in help_text

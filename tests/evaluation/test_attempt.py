@@ -150,9 +150,9 @@ def test_attempt_only_single_line_kinds_stop_at_newline() -> None:
 def test_as_typed_whole_lines_moves_line_break_to_suffix(
     prefix: str, answer: str, suffix: str, typed: tuple[str, str]
 ) -> None:
-    found = as_typed(case("a", prefix=prefix, answer=answer, suffix=suffix))
-    assert (found.answer, found.suffix) == typed
-    assert found.prefix + found.answer + found.suffix == prefix + answer + suffix
+    typed_case = as_typed(case("a", prefix=prefix, answer=answer, suffix=suffix))
+    assert (typed_case.answer, typed_case.suffix) == typed
+    assert typed_case.prefix + typed_case.answer + typed_case.suffix == prefix + answer + suffix
 
 
 @pytest.mark.parametrize(
@@ -191,7 +191,7 @@ def test_repeats_after_authors_repetition_is_false() -> None:
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Callable[[str], list[int]]]]:
+def engine_and_encode(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Callable[[str], list[int]]]]:
     """An engine of a random model that keeps to a draft's length, and its tokenizer."""
     folder = raw_checkpoint(tmp_path_factory.mktemp("model"), sharpness=60, canvas_length=96)
     with Engine.open(folder, overrides={"hole_policy": "fixed"}) as engine:
@@ -199,11 +199,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Engine, Cal
 
 
 @dataclass
-class Overheard:
-    """An engine whose answers are kept."""
+class RecordingEngine:
+    """An engine that records its infills."""
 
     engine: Engine
-    said: list[Infill] = field(default_factory=list)
+    infills: list[Infill] = field(default_factory=list)
 
     @property
     def info(self) -> ModelInfo:
@@ -216,18 +216,20 @@ class Overheard:
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         for event in self.engine.infill(request, cancel):
             if isinstance(event, Infill):
-                self.said.append(event)
+                self.infills.append(event)
             yield event
 
 
-def test_attempt_true_length_reveals_only_the_length(told: tuple[Engine, Callable[[str], list[int]]]) -> None:
-    engine, encode = told
-    overheard = Overheard(engine)
+def test_attempt_true_length_reveals_only_the_length(
+    engine_and_encode: tuple[Engine, Callable[[str], list[int]]],
+) -> None:
+    engine, encode = engine_and_encode
+    recording = RecordingEngine(engine)
     answers = ("    return total", "    return value", "    return total + 1 - 2")
     lengths = [len(encode(answer)) for answer in answers]
     assert lengths[0] == lengths[1] < lengths[2]
     for answer in answers:
-        attempt(overheard, replace(CASE, answer=answer), lambda text: len(encode(text)), Conditions(true_length=True))
-    assert [each.hole_tokens for each in overheard.said] == lengths
-    one, same, longer = (each.texts[0] for each in overheard.said)
+        attempt(recording, replace(CASE, answer=answer), lambda text: len(encode(text)), Conditions(true_length=True))
+    assert [each.hole_tokens for each in recording.infills] == lengths
+    one, same, longer = (each.texts[0] for each in recording.infills)
     assert one == same != longer
