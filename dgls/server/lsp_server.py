@@ -55,7 +55,7 @@ class Server(LanguageServer):
         super().__init__("dgls", _version(), protocol_cls=Protocol)
         self.session = session
         self.conversation.experimental = EXPERIMENTAL
-        lifecycle.register(self, session, known=lambda: completion.register(self, session))
+        lifecycle.register(self, session, on_client=lambda: completion.register(self, session))
         for feature in (text_sync, configuration, status, inline_completion, code_action, command):
             feature.register(self, session)
 

@@ -136,8 +136,10 @@ class Protocol(LanguageServerProtocol):
         if message_type is not None:
             return self._converter.structure(data, message_type)
         fallback: Any = JsonRPCRequestMessage if "id" in data else JsonRPCNotification
-        known = {name: data.get(name) for name in ("id", "method", "jsonrpc", "params") if name != "id" or "id" in data}
-        return self._converter.structure(known, fallback)
+        fields = {
+            name: data.get(name) for name in ("id", "method", "jsonrpc", "params") if name != "id" or "id" in data
+        }
+        return self._converter.structure(fields, fallback)
 
     def _take_answer(self, data: dict[str, Any]) -> None:
         """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn."""

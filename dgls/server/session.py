@@ -115,14 +115,14 @@ class Session:
         choose another one.
         """
         self._layers[layer] = options
-        known = self._problems
+        previous = self._problems
         self.settings, self._problems = read_settings(
             merge(self._layers.get("initialization", {}), self._layers.get("configuration", {}))
         )
         self.host.configure(self.settings)
         self._current_surroundings()
         self.tell()
-        return self._problems if self._problems != known else ()
+        return self._problems if self._problems != previous else ()
 
     def open(self) -> None:
         """Load the model in the background if automatic suggestions are on.

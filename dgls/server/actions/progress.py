@@ -16,9 +16,9 @@ AFTER_SECONDS = 0.5
 
 
 class Progress:
-    """`token`: the client's own, if it sent one; then the bar appears at once. `wanted`: the client shows our bars."""
+    """`token`: the client's own, if it sent one: then the bar appears at once. `supported`: the client shows bars."""
 
-    def __init__(self, server: LanguageServer, title: str, token: types.ProgressToken | None, wanted: bool) -> None:
+    def __init__(self, server: LanguageServer, title: str, token: types.ProgressToken | None, supported: bool) -> None:
         self._bars = server.work_done_progress
         self._title = title
         self._percent: int | None = None
@@ -29,7 +29,7 @@ class Progress:
         self._showing: asyncio.Task[None] | None = None
         if token is not None:
             self._begin(token)
-        elif wanted:
+        elif supported:
             self._showing = asyncio.create_task(self._show())
 
     def report(self, percent: int | None, message: str) -> None:

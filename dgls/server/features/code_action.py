@@ -43,7 +43,7 @@ def register(server: LanguageServer, session: Session) -> None:
         return [
             _render(session, document, offer, kind, params.context.diagnostics)
             for offer, kind in kinds
-            if only is None or any(_includes(wanted, kind) for wanted in only)
+            if only is None or any(_includes(requested, kind) for requested in only)
         ]
 
     @server.feature(types.CODE_ACTION_RESOLVE)
@@ -79,9 +79,9 @@ def _kind(offer: Offer, at_stub: bool, only: Sequence[types.CodeActionKind | str
     return kind_of(offer.task.action)
 
 
-def _includes(wanted: types.CodeActionKind | str, kind: str) -> bool:
+def _includes(requested: types.CodeActionKind | str, kind: str) -> bool:
     """Kinds form a tree: `refactor` includes `refactor.rewrite`, and the empty kind includes all."""
-    name = wanted.value if isinstance(wanted, types.CodeActionKind) else wanted
+    name = requested.value if isinstance(requested, types.CodeActionKind) else requested
     return not name or kind == name or kind.startswith(name + ".")
 
 

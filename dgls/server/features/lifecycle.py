@@ -21,14 +21,14 @@ MENU_ONLY = frozenset({"Eglot", "helix"})
 _TAG = types.CodeActionTag.LlmGenerated
 
 
-def register(server: LanguageServer, session: Session, known: Callable[[], None]) -> None:
-    """`known` is called when the client's capabilities are known, before the server announces its own."""
+def register(server: LanguageServer, session: Session, on_client: Callable[[], None]) -> None:
+    """`on_client` is called when the client's capabilities are known, before the server announces its own."""
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
         session.client = _client(params)
         session.configure("initialization", own_options(params.initialization_options))
-        known()
+        on_client()
 
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:

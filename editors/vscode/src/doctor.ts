@@ -18,13 +18,13 @@ export class Doctor implements vscode.TextDocumentContentProvider, vscode.Dispos
   }
 
   async examine(machine: Machine): Promise<void> {
-    this.say('', 'Looking ...\n');
+    this.show('', 'Looking ...\n');
     await vscode.window.showTextDocument(PAGE);
     const found = await locate(machine);
     if (isFound(found)) {
       await this.report(found, `Server from ${found.from}: ${[found.command, ...found.args].join(' ')}\n\n`);
     } else {
-      this.say('', `${found.advice}\n`);
+      this.show('', `${found.advice}\n`);
     }
   }
 
@@ -33,17 +33,17 @@ export class Doctor implements vscode.TextDocumentContentProvider, vscode.Dispos
   }
 
   private async report({ command, args }: Found, head: string): Promise<void> {
-    this.say('', head);
+    this.show('', head);
     const env = withoutPythonSettings(process.env);
     const child = spawn(command, [...args, 'doctor'], { cwd: homedir(), env, stdio: ['ignore', 'pipe', 'pipe'] });
     for (const stream of [child.stdout, child.stderr]) {
-      stream.setEncoding('utf8').on('data', (said: string) => {
-        this.say(this.text, said);
+      stream.setEncoding('utf8').on('data', (output: string) => {
+        this.show(this.text, output);
       });
     }
     await new Promise<void>((resolve) => {
       child.on('error', (error) => {
-        this.say(this.text, `It does not start: ${error.message}\n`);
+        this.show(this.text, `It does not start: ${error.message}\n`);
         resolve();
       });
       child.on('close', () => {
@@ -52,7 +52,7 @@ export class Doctor implements vscode.TextDocumentContentProvider, vscode.Dispos
     });
   }
 
-  private say(before: string, more: string): void {
+  private show(before: string, more: string): void {
     this.text = before + more;
     this.changed.fire(PAGE);
   }

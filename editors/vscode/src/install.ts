@@ -94,9 +94,9 @@ export class Installer {
       const child = spawn(program, args, { cwd: homedir(), env, stdio: ['ignore', 'pipe', 'pipe'] });
       const stopping = token.onCancellationRequested(() => child.kill());
       for (const stream of [child.stdout, child.stderr]) {
-        stream.setEncoding('utf8').on('data', (said: string) => {
-          this.log.info(said.trimEnd());
-          progress.report({ message: said.trim().split('\n').at(-1)?.slice(0, 80) ?? '' });
+        stream.setEncoding('utf8').on('data', (output: string) => {
+          this.log.info(output.trimEnd());
+          progress.report({ message: output.trim().split('\n').at(-1)?.slice(0, 80) ?? '' });
         });
       }
       child.on('error', reject);
