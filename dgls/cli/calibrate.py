@@ -28,7 +28,7 @@ from dgls.evaluation.running.attempt import Conditions, Count, Infiller
 from dgls.evaluation.running.calibration_fit import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
 from dgls_engine.calibration import Calibration
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.weights import saved_calibration as own_calibration
+from dgls_engine.weights import saved_calibration
 from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.profiles import read_profile
@@ -153,7 +153,7 @@ def _filled(engine: Infiller, cases: Sequence[Case], count: Count, conditions: C
 
 
 def _store(calibration: Calibration, folder: Path, ship: bool) -> Path:
-    return own_calibration.ship(calibration, folder) if ship else own_calibration.save(calibration, folder)
+    return saved_calibration.ship(calibration, folder) if ship else saved_calibration.save(calibration, folder)
 
 
 def _tell(console: Console, stored: Path | None, options: Namespace, folder: Path) -> None:
@@ -166,12 +166,12 @@ def _tell(console: Console, stored: Path | None, options: Namespace, folder: Pat
     say(f"Stored in {stored}; the model uses it from its next load on.")
     if not options.ship:
         say(f"`dgls calibrate --reset --model {options.model}` undoes it.")
-    elif own_calibration.path_of(folder).exists():
+    elif saved_calibration.path_of(folder).exists():
         say(f"Your own calibration still overrides it; `dgls calibrate --reset --model {options.model}` removes yours.")
 
 
 def _reset(model: str, folder: Path) -> int:
-    removed = own_calibration.remove(folder)
+    removed = saved_calibration.remove(folder)
     print(f"Removed {removed}." if removed else f"There is no calibration of your own for {model}.")
     return 0
 

@@ -96,7 +96,7 @@ def test_read_dataset_gzip_equals_plain(tmp_path: Path) -> None:
         (problem(test=None), "line 2: 'test' is no string"),
         (problem(prompt="\ud800"), "line 2: 'prompt' is no string of Unicode text"),
         (problem(entry_point="a b"), "line 2: 'entry_point' names no Python function: 'a b'"),
-        (problem(), "line 2: the task_id 'SingleLineInfilling/HumanEval/0/L0' stands in line 1 already"),
+        (problem(), "line 2: the task_id 'SingleLineInfilling/HumanEval/0/L0' is in line 1 already"),
     ],
 )
 def test_read_dataset_bad_line_raises_with_line_number(line: str, says: str, tmp_path: Path) -> None:

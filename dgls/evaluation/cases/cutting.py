@@ -59,7 +59,7 @@ def cut(
     if not files:
         names = _listed({file.package for file in sources.files})
         raise UnusableSource(
-            f"{folder}: its packages ({names}) are all left out, as code is that the model was trained on; "
+            f"{folder}: all its packages ({names}) are left out, because the model was trained on them; "
             "name another folder"
         )
     waiting = deque(_stream(kind, seed, sources, files) for kind in kinds)

@@ -21,7 +21,7 @@ _FORMAT = f"a HumanEval-Infilling file has a JSON object a line, with the keys {
 
 
 def read_dataset(path: Path) -> list[Case]:
-    """All cases in file order. Raises `UnusableSource`, which names the line and its fault."""
+    """All cases in file order. Raises `UnusableSource` with the line and its error."""
     cases: list[Case] = []
     first_at: dict[str, int] = {}
     for number, line in enumerate(_lines(path), 1):
@@ -30,8 +30,8 @@ def read_dataset(path: Path) -> list[Case]:
         case = _case(line, f"{path}, line {number}")
         if case.id in first_at:
             raise UnusableSource(
-                f"{path}, line {number}: the task_id {case.id!r} stands in line {first_at[case.id]} already; "
-                "give each problem its own"
+                f"{path}, line {number}: the task_id {case.id!r} is in line {first_at[case.id]} already; "
+                "give each problem another one"
             )
         first_at[case.id] = number
         cases.append(case)
@@ -67,32 +67,32 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _case(line: str, place: str) -> Case:
     try:
-        found = json.loads(line)
+        record = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise UnusableSource(f"{place}: this is not JSON ({error}); {_FORMAT}") from None
-    if not isinstance(found, dict):
+    if not isinstance(record, dict):
         raise UnusableSource(f"{place}: this is no JSON object; {_FORMAT}")
     for key in _KEYS:
-        if key not in found:
+        if key not in record:
             raise UnusableSource(f"{place}: {key!r} is missing; {_FORMAT}")
-        if not _is_text(found[key]):
+        if not _is_text(record[key]):
             raise UnusableSource(f"{place}: {key!r} is no string of Unicode text; {_FORMAT}")
-    if not found["entry_point"].isidentifier():
-        raise UnusableSource(f"{place}: 'entry_point' names no Python function: {found['entry_point']!r}; correct it")
-    prefix, answer, suffix = found["prompt"], found["canonical_solution"], found["suffix"]
+    if not record["entry_point"].isidentifier():
+        raise UnusableSource(f"{place}: 'entry_point' names no Python function: {record['entry_point']!r}; correct it")
+    prefix, answer, suffix = record["prompt"], record["canonical_solution"], record["suffix"]
     if _starts_line(prefix) and answer.endswith("\n"):
         # Whole lines: in an editor the cursor is on a blank line that already has its line break.
         answer, suffix = answer[:-1], "\n" + suffix
     return Case(
-        id=found["task_id"],
+        id=record["task_id"],
         kind=_kind(prefix, answer, suffix),
-        path=f"{found['entry_point']}.py",
+        path=f"{record['entry_point']}.py",
         language="python",
         prefix=prefix,
         answer=answer,
         suffix=suffix,
         package="HumanEval",
-        program=Program(found["test"], found["entry_point"]),
+        program=Program(record["test"], record["entry_point"]),
     )
 
 

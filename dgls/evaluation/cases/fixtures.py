@@ -1,4 +1,4 @@
-"""Our own fixtures as cases: the demo's marked examples, and the cursors of `fixtures/silence` that call for a
+"""The project's fixtures as cases: the demo's marked examples, and the cursors of `fixtures/silence` that need a
 suggestion.
 
 The examples are part of the package; `fixtures/silence` (see its README) exists only in a checkout. Reads the

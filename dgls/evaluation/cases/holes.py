@@ -1,7 +1,7 @@
-"""Where to cut a hole into a file: one function for each kind of hole. Each draws from a random generator.
+"""Choose where to cut a hole into a file: one function for each kind of hole. Each draws from a random generator.
 
-A hole lies in code, never in comments or docstrings, nor where the file does not parse. It starts and ends at code,
-not at blanks, so that the line around it looks as it does while a person types. Pure; reads no files.
+A hole lies in code that parses, never in comments or docstrings. It starts and ends at code, not at blanks, so that the
+line around it looks as it does while a person types. Pure; reads no files.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dgls.code.languages import Language, language_of
 from dgls.code.syntax import grammar_of
 
 SHORTEST, LONGEST_LINE = 4, 90
-"""Characters of code in a hole (of words: `_SHORTEST_WORD`), and in the line that a hole of one line lies in."""
+"""Fewest characters of code in a hole (in a word: `_SHORTEST_WORD`); most in the line around a one-line hole."""
 _SHORTEST_WORD = 3
 _LINES = range(2, 9)
 _SPAN_LINES = 4
@@ -29,8 +29,10 @@ _WORD = re.compile(r"[^\W\d]\w*")
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A parsed file. `lines` are the spans of code on the lines that hold nothing else, by line number; `prose` the
-    numbers of those with comments or with strings of several lines, `broken` of those that do not parse."""
+    """A parsed file. `lines` maps numbers of pure code lines to the spans of their code.
+
+    `prose` are the numbers of lines with comments or multi-line strings, `broken` those of lines that do not parse.
+    """
 
     document: Document
     language: Language
@@ -158,7 +160,7 @@ def _code(document: Document, row: int) -> Span | None:
 
 
 def _prose(root: Node, language: Language) -> Iterator[int]:
-    """The rows of comments, of docstrings, and of strings over several rows. On one row only bodies hold any."""
+    """The rows of comments, docstrings and multi-line strings."""
     waiting = [root]
     while waiting:
         node = waiting.pop()

@@ -67,8 +67,8 @@ class Sources:
         self._is_ignored = self._exclusion.of_path(folder / "any.py", opened=False) is not None
         if not unsorted:
             raise UnusableSource(
-                f"{folder} holds no source files that can be parsed (hidden, vendored, built, very small and very "
-                "large ones aside); name another folder"
+                f"{folder} holds no source files to parse, except hidden, vendored, built, very small or very large "
+                "ones; name another folder"
             )
 
     def read(self, file: SourceFile) -> str | None:

@@ -1,7 +1,7 @@
 """Plots as SVG text; the page sets the colours of the classes `a`, `b`, `axis`, `grid`, `faint` (in `page`).
 
-Each is drawn for a column as narrow as a telephone and scaled up from there; each mark says its figures when pointed
-at. Pure functions on numbers.
+Plots are drawn for a column as narrow as a telephone, and scale up. Each mark has its figures as a tooltip. Pure
+functions on numbers.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dgls.evaluation.report.metrics import Bin, Share, ShowPoint
 
 WIDTH, HEIGHT = 380, 250
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 14, 46
-_MARGIN = 1.08  # of air above the highest mark
+_MARGIN = 1.08  # the height of the axis, relative to the highest mark
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A value from 0 to 1, or None for an empty place. `told` is the tooltip."""
+    """A value from 0 to 1, or None for an empty place."""
 
     value: float | None
     interval: tuple[float, float] | None
-    told: str
+    tooltip: str
 
     @classmethod
     def of(cls, share: Share) -> Bar:
@@ -67,8 +67,8 @@ class _Frame:
             lines.append(_text(LEFT - 6, y + 3.5, f"{index * step:{_digits(step)}%}", "end"))
         return "".join(lines) + _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, label, "middle", "axis")
 
-    def dot(self, x: float, y: float, style: str, told: str) -> str:
-        return f'<circle class="{style}" cx="{self.x(x)}" cy="{self.y(y)}" r="4">{_told(told)}</circle>'
+    def dot(self, x: float, y: float, style: str, tooltip: str) -> str:
+        return f'<circle class="{style}" cx="{self.x(x)}" cy="{self.y(y)}" r="4">{_title(tooltip)}</circle>'
 
     def line(self, points: Iterable[tuple[float, float]], style: str) -> str:
         spelled = " ".join(f"{self.x(x)},{self.y(y)}" for x, y in points)
@@ -82,7 +82,7 @@ class _Frame:
         return f'<line class="whisker" x1="{x}" x2="{x}" y1="{self.y(low)}" y2="{self.y(high)}"/>'
 
 
-def bars_by_group(groups: Sequence[tuple[str, int]], series: Sequence[Series], label: str, told: str) -> str:
+def bars_by_group(groups: Sequence[tuple[str, int]], series: Sequence[Series], label: str, description: str) -> str:
     """Bars side by side with their intervals; under each group its name and how many cases it has."""
     frame = _Frame(len(groups), _top(bar.highest for each in series for bar in each.bars))
     parts = [frame.grid(label)]
@@ -93,7 +93,7 @@ def bars_by_group(groups: Sequence[tuple[str, int]], series: Sequence[Series], l
         for index, each in enumerate(series):
             x = round(middle + (index - len(series) / 2) * width, 1)
             parts.append(_bar(frame, x, width, each.style, each.bars[group], f"{name}: {each.name}"))
-    return _svg(parts, told)
+    return _svg(parts, description)
 
 
 def _bar(frame: _Frame, x: float, width: float, style: str, bar: Bar, name: str) -> str:
@@ -102,7 +102,7 @@ def _bar(frame: _Frame, x: float, width: float, style: str, bar: Bar, name: str)
     y = frame.y(bar.value)
     return (
         f'<rect class="{style}" x="{x + 1:.1f}" y="{y}" width="{width - 2:.1f}" '
-        f'height="{max(0.8, frame.y(0) - y):.1f}">{_told(f"{name} {bar.told}")}</rect>'
+        f'height="{max(0.8, frame.y(0) - y):.1f}">{_title(f"{name} {bar.tooltip}")}</rect>'
         f"{frame.whisker(round(x + width / 2, 1), bar.interval)}"
     )
 
@@ -111,7 +111,7 @@ _APART = 16
 """Minimum distance in pixels between the centres of two counts."""
 
 
-def reliability_plot(bins: Sequence[Bin], told: str) -> str:
+def reliability_plot(bins: Sequence[Bin], description: str) -> str:
     """Confidence on the x axis, the exact share on the y axis; both agree on the dashed line."""
     surest = max((each.confidence for each in bins), default=1.0)
     width = next(width for width in (0.1, 0.25, 0.5, 1.0) if surest <= width)
@@ -124,18 +124,18 @@ def reliability_plot(bins: Sequence[Bin], told: str) -> str:
     ]
     shares = [(each, each.right.value or 0.0) for each in bins]
     parts.append(frame.line([(each.confidence, share) for each, share in shares], "a"))
-    told_at = -float(_APART)
+    labelled_at = -float(_APART)
     for each, share in shares:
-        if frame.x(each.confidence) >= told_at + _APART:
-            told_at = frame.x(each.confidence)
-            parts.append(_text(told_at, TOP - 4, str(each.right.total)))
+        if frame.x(each.confidence) >= labelled_at + _APART:
+            labelled_at = frame.x(each.confidence)
+            parts.append(_text(labelled_at, TOP - 4, str(each.right.total)))
         words = f"confidence {each.low:.2f} to {each.high:.2f}: {percent(each.right)}"
         parts.append(frame.whisker(frame.x(each.confidence), each.right.interval))
         parts.append(frame.dot(each.confidence, share, "a", words))
-    return _svg(parts, told)
+    return _svg(parts, description)
 
 
-def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], told: str) -> str:
+def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], description: str) -> str:
     """The share of holes shown on the x axis, their exact share on the y axis; `now` marks the profile's threshold."""
     shown = [(point.shown.value or 0.0, point.exact.value or 0.0, point) for point in points]
     frame = _Frame(1, _top([*(y for _, y, _ in shown), now[1].value or 0.0]))
@@ -144,10 +144,10 @@ def show_plot(points: Sequence[ShowPoint], now: tuple[Share, Share], told: str) 
     parts += [frame.dot(x, y, "a", f"from {at.threshold:.3f} on: {percent(at.exact)} exact") for x, y, at in shown]
     if now[0].value is not None and now[1].value is not None:
         parts.append(frame.dot(now[0].value, now[1].value, "b", f"as set: {percent(now[1])} of the shown are exact"))
-    return _svg(parts, told)
+    return _svg(parts, description)
 
 
-def histogram(values: Sequence[float], label: str, told: str, bins: int = 20) -> str:
+def histogram(values: Sequence[float], label: str, description: str, bins: int = 20) -> str:
     """Counts of values; the last bin includes all values above the 99th percentile."""
     most = sorted(values)[int((len(values) - 1) * 0.99)]
     step = max(1, math.ceil(_round_up(most / bins)))
@@ -162,9 +162,9 @@ def histogram(values: Sequence[float], label: str, told: str, bins: int = 20) ->
         bar = Bar(count / len(values) if count else None, None, f"{count} of {len(values)}")
         parts.append(_bar(frame, frame.x(index), width, "a", bar, f"from {index * step}{last}:"))
     every = max(1, math.ceil(len(counts) / 7))
-    shift = width / 2 if step == 1 else 0  # a bin of one value is named in its middle
+    shift = width / 2 if step == 1 else 0  # the label of a one-value bin stands in its middle
     parts += [_below_axis(frame.x(at) + shift, str(at * step)) for at in range(0, len(counts), every)]
-    return _svg(parts, told)
+    return _svg(parts, description)
 
 
 def percent(share: Share, digits: int = 1) -> str:
@@ -203,9 +203,9 @@ def _text(x: float, y: float, text: str, anchor: str = "middle", style: str = "t
     return f'<text class="{style}" x="{round(x, 1)}" y="{round(y, 1)}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
-def _told(text: str) -> str:
+def _title(text: str) -> str:
     return f"<title>{escape(text)}</title>"
 
 
-def _svg(parts: Iterable[str], told: str) -> str:
-    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(told)}">{"".join(parts)}</svg>'
+def _svg(parts: Iterable[str], description: str) -> str:
+    return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(description)}">{"".join(parts)}</svg>'

@@ -39,8 +39,8 @@ def _head(report: Report) -> str:
     cards = [
         *([_card("pass@1", whole.passed, "its tests pass")] if whole.passed.total else []),
         _card("exact match", whole.exact, "what the author wrote"),
-        _plain_card("edit similarity", _number(whole.similarity, 3), "0 nothing alike, 1 the same"),
-        _card("shown unasked", whole.shown, "sure enough, and not dropped"),
+        _plain_card("edit similarity", _number(whole.similarity, 3), "0: nothing in common, 1: equal"),
+        _card("shown automatically", whole.shown, "confident enough, and not dropped"),
         _card("exact of the shown", whole.shown_exact, "what a user would see"),
         _card("still parses", whole.parses, "of the suggestions"),
         _card("repeats what follows", whole.repeats_after, "of the suggestions"),
@@ -59,19 +59,19 @@ def _head(report: Report) -> str:
     )
 
 
-def _card(name: str, share: Share, told: str) -> str:
+def _card(name: str, share: Share, note: str) -> str:
     if share.interval is None:
-        return _plain_card(name, "–", told)
+        return _plain_card(name, "–", note)
     low, high = share.interval
     return _plain_card(
         name,
         f"{share.count / share.total * 100:.1f} %",
-        f"{low * 100:.1f} – {high * 100:.1f} %, {share.count} of {share.total}; {told}",
+        f"{low * 100:.1f} – {high * 100:.1f} %, {share.count} of {share.total}; {note}",
     )
 
 
-def _plain_card(name: str, value: str, told: str) -> str:
-    return f'<div>{escape(name)}<b>{value}</b><span class="soft">{escape(told)}</span></div>'
+def _plain_card(name: str, value: str, note: str) -> str:
+    return f'<div>{escape(name)}<b>{value}</b><span class="soft">{escape(note)}</span></div>'
 
 
 def _plots(report: Report) -> str:
@@ -100,12 +100,12 @@ def _by_length(report: Report, whole: Summary) -> list[str]:
         _figure(
             "Edit similarity by length",
             bars_by_group(groups, [Series("similarity", "a", alike)], across, "edit similarity by length"),
-            "How much of the text the author wrote, too. Nothing suggested counts as 0.",
+            "How similar the text is to the author's. No suggestion counts as 0.",
         ),
         _figure(
             "What goes wrong, by length",
             bars_by_group(groups, flaws, across, "flaws by length"),
-            _key(flaws) + " What the model itself wrote, before anything is taken away; and what was dropped wholly.",
+            _key(flaws) + " Repetitions are counted in the model's text, before dgls removes any.",
         ),
     ]
 
@@ -118,13 +118,14 @@ def _by_confidence(report: Report, whole: Summary) -> list[str]:
         _figure(
             "Does confidence mean anything?",
             reliability_plot(bins, "share of exact ones by confidence"),
-            "Share of exact ones upward. On the dashed line, 0.3 would be right three times in ten. Bins of equal "
-            f"mass, their suggestions counted above. Expected calibration error {_number(whole.calibration_error, 3)}.",
+            "The share of exact suggestions by confidence. On the dashed line, 0.3 is right three times in ten. Bins "
+            "have equal mass; above each, its number of suggestions. Expected calibration error "
+            f"{_number(whole.calibration_error, 3)}.",
         ),
         _figure(
-            "Showing less, being right more",
+            "Exact match by show rate",
             show_plot(points, (whole.shown, whole.shown_exact), "exact match of the shown by show rate"),
-            'Exact match of what is shown, from the surest alone to everything. <span class="key b"></span>as set.',
+            'Exact match of the shown suggestions, from only the surest to all. <span class="key b"></span>as set.',
         ),
     ]
 
@@ -143,7 +144,7 @@ def _costs(report: Report, whole: Summary) -> list[str]:
             "Latency",
             histogram([outcome.ms for outcome in run], "ms a hole", "latency"),
             f"Half take {_number(whole.p50_ms, 0)} ms or less, nine of ten {_number(whole.p90_ms, 0)} ms. The engine's "
-            "own time, prompt included.",
+            "time, with the prompt.",
         ),
     ]
 
@@ -240,7 +241,7 @@ def _case(case: Case, outcome: Outcome) -> str:
         f"{escape(below)}</pre></div>"
         for name, mark, text in filled
     )
-    told = [
+    facts = [
         *([] if outcome.confidence is None else [f"confidence {outcome.confidence:.2f}"]),
         f"{outcome.tokens} tokens",
         f"{outcome.steps} steps",
@@ -251,7 +252,7 @@ def _case(case: Case, outcome: Outcome) -> str:
     return (
         f'<details class="{style}"><summary><span class="badge">{escape(words)}</span>{escape(case.id)} '
         f"<code>{escape(_one_line(outcome.text or outcome.raw))}</code></summary>"
-        f'<div><p class="soft">{escape(case.path)}: {escape(", ".join(told))}</p><div class="pair">{pair}</div></div>'
+        f'<div><p class="soft">{escape(case.path)}: {escape(", ".join(facts))}</p><div class="pair">{pair}</div></div>'
         "</details>"
     )
 

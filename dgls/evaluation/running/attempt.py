@@ -35,7 +35,7 @@ Count = Callable[[str], int]
 
 
 class Infiller(Protocol):
-    """What is evaluated: `engine.Engine`, or another model with the same interface."""
+    """The interface of an evaluated model: `dgls_engine.Engine`, or another class with these members."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -46,8 +46,8 @@ class Infiller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """What is the same for all cases of a run. `true_length` tells the model how long the answer is, and nothing
-    else of it (the `oracle` policy; the profile's own must be `fixed`)."""
+    """The conditions of all cases of a run. `true_length` gives the model the answer's length and nothing else of it
+    (the policy `oracle`, which needs a profile with `fixed`)."""
 
     seed: int = 0
     max_steps: int | None = None
@@ -74,10 +74,10 @@ def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) 
         return _judged(case, document, region, None, "does not fit the canvas", engine.profile, count)
     assert isinstance(infill, Infill)
     calibration = engine.profile.calibration
-    found = suggestion_of(document, region, infill, replace(calibration, keep_above=0.0), syntax)
-    unasked = suggestion_of(document, region, infill, calibration, syntax)
-    shown = isinstance(unasked, Suggestion) and calibration.shows(unasked.confidence)
-    outcome = _judged(case, document, region, infill, found, engine.profile, count)
+    suggestion = suggestion_of(document, region, infill, replace(calibration, keep_above=0.0), syntax)
+    automatic = suggestion_of(document, region, infill, calibration, syntax)
+    shown = isinstance(automatic, Suggestion) and calibration.shows(automatic.confidence)
+    outcome = _judged(case, document, region, infill, suggestion, engine.profile, count)
     return replace(outcome, shown=shown)
 
 
@@ -101,7 +101,7 @@ def _region(document: Document, case: Case, profile: Profile, count: Count) -> R
         max_lines=1 if case.kind in _ONE_LINE else None,
         count=count,
     )
-    assert not isinstance(region, Quiet), "who asks gets a region"
+    assert not isinstance(region, Quiet), "an invoked plan always has a region"
     return region
 
 
@@ -110,12 +110,12 @@ def _judged(
     document: Document,
     region: Region,
     infill: Infill | None,
-    found: Suggestion | Rejection | str,
+    suggestion: Suggestion | Rejection | str,
     profile: Profile,
     count: Count,
 ) -> Outcome:
-    """Everything of an outcome that needs no program to be run, but for what is shown unasked."""
-    text = found.new_text if isinstance(found, Suggestion) else ""
+    """The outcome without `shown` and `passed`."""
+    text = suggestion.new_text if isinstance(suggestion, Suggestion) else ""
     raw = infill.texts[0] if infill else ""
     probability = infill.fills[0].probability if infill else 0.0
     language = language_of(case.language, case.path)
@@ -128,7 +128,7 @@ def _judged(
         answer=case.answer,
         raw=raw,
         text=text,
-        rejected=None if isinstance(found, Suggestion) else str(found),
+        rejected=None if isinstance(suggestion, Suggestion) else str(suggestion),
         probability=probability,
         confidence=profile.calibration.confidence(probability),
         shown=False,
@@ -139,7 +139,7 @@ def _judged(
         raw_repeats_after=repeats_after(around[0], raw, around[1], case.answer, language),
         passed=None,
         steps=infill.steps if infill else 0,
-        passes=(infill.passes or infill.steps) if infill else 0,  # not every engine counts them apart
+        passes=(infill.passes or infill.steps) if infill else 0,  # not every engine counts passes
         ms=infill.timings.prefill_ms + infill.timings.denoise_ms if infill else 0.0,
         finish=infill.finish if infill else None,
         piece_probabilities=tuple(piece.probability for piece in infill.fills[0].pieces) if infill else (),

@@ -1,9 +1,9 @@
-"""Fits a model's calibration to code: how often is it right when so sure, and from where on is it worth showing?
+"""Fits a model's calibration to code: how often is it right at a given probability, and which fills to show?
 
-    fills -> equal-mass bins -> shares right, drawn to the average -> made to ascend (isotonic regression) -> points
+    fills -> equal-mass bins -> shares right, shrunk to the average -> isotonic regression -> points
 
-What is reported of a calibration comes from fills that it was not fitted to (`held_out`). Pure but for `fill`, which
-runs the model on the engine's thread.
+Figures about a calibration come from fills that it was not fitted to (`held_out`). Pure except for `fill`, which runs
+the model on the engine's thread.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Step, Trial
 
 LEAST_FILLS, LEAST_LINES = 100, 50
-"""Fewer say nothing of the confidences, of the later lines of fills."""
+"""The fewest fills to fit confidences, and the fewest later lines to fit `keep_above`."""
 SHOWN_RIGHT = 0.25
 """An automatic suggestion is worth reading if one in four like it is what the author wrote, word for word."""
 KEPT_RIGHT = 0.5
@@ -29,18 +29,18 @@ KEPT_RIGHT = 0.5
 FOLDS = 5
 
 BIASES = tuple(sorted((step / 4 for step in range(-16, 17)), key=abs))
-"""Nats a token that are tried as length bias; the first of equals counts, which is the one nearest to none."""
+"""Candidates for the length bias, in nats per token. Of equally good ones the first wins: the nearest to 0."""
 
 _POINTS, _LEAST_BIN = 19, 10
-_PRIOR = 2.0  # fills of average luck that each bin gets: one lucky fill in ten makes no bin that is sure
+_PRIOR = 2.0  # average fills added to each bin, so that one lucky fill in ten makes no sure bin
 
 Sample = tuple[float, bool]
-"""A confidence, and whether what it was given to was right."""
+"""A probability, and whether the text with this probability was right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fill:
-    """A case filled, no line of it cut; the samples of its lines after the first, and the lengths that were tried."""
+    """A filled case without cut lines, with the samples of its lines after the first and the lengths tried."""
 
     case: Case
     outcome: Outcome
@@ -49,8 +49,8 @@ class Fill:
 
 
 @dataclass(slots=True)
-class _Heard:
-    """An engine whose last answer is kept."""
+class _Recorder:
+    """An engine that records its last infill."""
 
     engine: Infiller
     last: Infill | None = None
@@ -72,17 +72,17 @@ class _Heard:
 
 def fill(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Fill:
     """Raises what `attempt` raises."""
-    heard = _Heard(engine)
-    outcome = attempt(heard, case, count, conditions)
-    pieces = heard.last.fills[0].pieces if heard.last is not None else ()
-    trials = heard.last.fills[0].trials if heard.last is not None else ()
+    recorder = _Recorder(engine)
+    outcome = attempt(recorder, case, count, conditions)
+    pieces = recorder.last.fills[0].pieces if recorder.last is not None else ()
+    trials = recorder.last.fills[0].trials if recorder.last is not None else ()
     return Fill(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else (), trials)
 
 
 def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calibration:
-    """The calibration of the model that made `fills`; what they cannot tell stays as it was `before`.
+    """The calibration of the model that made `fills`. Values for which there are too few fills stay as `before`.
 
-    `least_shown`: the share of the suggestions that is shown whether or not it is `SHOWN_RIGHT`.
+    `least_shown`: the least share of suggestions to show, even if they are right less often than `SHOWN_RIGHT`.
     """
     made = suggestions([each.outcome for each in fills])
     points = shares_right([(outcome.probability, outcome.exact) for outcome in made])
@@ -99,9 +99,9 @@ def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calib
 
 
 def shares_right(samples: Sequence[Sample]) -> tuple[tuple[float, float], ...]:
-    """Ascending (confidence, share right), at most 20: isotonic regression by pooling adjacent violators.
+    """At most 20 points (probability, share right), ascending: isotonic regression by pooling adjacent violators.
 
-    From nothing for a confidence of 0 on, so that even the least sure have an order.
+    They start at (0, 0), so that even the least likely fills have an order.
     """
     ranked = sorted(samples)
     average = (sum(right for _, right in ranked) + 0.5) / (len(ranked) + 1)
@@ -117,19 +117,21 @@ def shares_right(samples: Sequence[Sample]) -> tuple[tuple[float, float], ...]:
 
 
 def shown_from(confidences: Sequence[float], least: int) -> float:
-    """The threshold that shows what is right often enough, and at least the `least` surest."""
+    """The threshold that shows fills which are right often enough, and at least the `least` surest."""
     ranked = sorted(confidences, reverse=True)
     return min(SHOWN_RIGHT, ranked[min(least, len(ranked)) - 1]) if least and ranked else SHOWN_RIGHT
 
 
 def kept_from(lines: Sequence[Sample]) -> float:
-    """The confidence from which on lines are right often enough; 1 where none are."""
+    """The least probability from which on lines are right often enough; 1 if none is."""
     return next((confidence for confidence, share in shares_right(lines) if share >= KEPT_RIGHT), 1.0)
 
 
 def bias_from(tried: Sequence[tuple[str, Sequence[Trial]]], before: float) -> float:
-    """The nats a token with which the least surprising of the lengths tried are most like the author's text; `before`
-    where too few holes had several."""
+    """The bias, in nats per token, with which the chosen lengths give the texts most like the author's.
+
+    `before` if too few holes had several lengths.
+    """
     if len(tried) < LEAST_FILLS:
         return before
     like = [[(trial, similarity(trial.text, answer)) for trial in trials] for answer, trials in tried]
@@ -141,42 +143,44 @@ def bias_from(tried: Sequence[tuple[str, Sequence[Trial]]], before: float) -> fl
 
 
 def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:
-    """The lines of code after the first: the least confidence of their tokens, and whether the author's line is the
-    same, its indentation aside."""
+    """The lines of code after the first: the least probability of their tokens, and whether the author's line is equal,
+    except for indentation."""
     text = "".join(piece.text for piece in pieces)
     owners = [piece.probability for piece in pieces for _ in piece.text]
     written = [line.strip() for line in answer.splitlines() if line.strip()]
-    found: list[Sample] = []
+    samples: list[Sample] = []
     start = 0
     for line in text.split("\n"):
         code = [owners[start + at] for at, char in enumerate(line) if not char.isspace()]
         if code:
-            index = len(found)
-            found.append((min(code), index < len(written) and written[index] == line.strip()))
+            index = len(samples)
+            samples.append((min(code), index < len(written) and written[index] == line.strip()))
         start += len(line) + 1
-    return tuple(found[1:])
+    return tuple(samples[1:])
 
 
 def judged(outcome: Outcome, calibration: Calibration) -> Outcome:
-    """The outcome as it would have been under `calibration`, its text as it is."""
+    """The outcome with the same text under another calibration."""
     confidence = calibration.confidence(outcome.probability)
     shown = outcome.rejected is None and calibration.shows(confidence)
     return replace(outcome, confidence=confidence, shown=shown)
 
 
 def held_out(fills: Sequence[Fill], least_shown: float, before: Calibration) -> list[Outcome]:
-    """Every outcome judged by a calibration fitted without its package (without its file, if there are few)."""
+    """Every outcome, judged by a calibration fitted without its package (or its file, if there are few packages)."""
     folds = _folds(fills)
-    found: list[Outcome] = []
+    outcomes: list[Outcome] = []
     for fold in range(FOLDS):
-        rest = [each for each, own in zip(fills, folds, strict=True) if own != fold]
+        rest = [each for each, index in zip(fills, folds, strict=True) if index != fold]
         calibration = fit(rest, least_shown, before)
-        found += [judged(each.outcome, calibration) for each, own in zip(fills, folds, strict=True) if own == fold]
-    return found
+        outcomes += [
+            judged(each.outcome, calibration) for each, index in zip(fills, folds, strict=True) if index == fold
+        ]
+    return outcomes
 
 
 def _folds(fills: Sequence[Fill]) -> list[int]:
-    """A number under `FOLDS` for each fill: the largest groups first, each to the fold that has least."""
+    """A fold for each fill. Assigns groups of fills, the largest first, to the smallest fold."""
     by: tuple[Callable[[Fill], Hashable], ...] = (
         lambda each: each.case.package,
         lambda each: (each.case.package, each.case.path),
@@ -193,7 +197,7 @@ def _folds(fills: Sequence[Fill]) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class _Pool:
-    """Samples `start` to `end` by rank: how many were right and how many there are, the prior's included."""
+    """Samples `start` to `end` by rank, with the number of right ones and of all, including the prior."""
 
     start: int
     end: int
@@ -206,7 +210,7 @@ class _Pool:
 
 
 def _bins(ranked: Sequence[float]) -> Iterator[tuple[int, int]]:
-    """Ranks in bins of equal mass; equal confidences share a bin."""
+    """Ranks in bins of equal mass; equal probabilities share a bin."""
     least = max(_LEAST_BIN, math.ceil(len(ranked) / _POINTS))
     start = 0
     while start < len(ranked):

@@ -1,4 +1,4 @@
-"""A run's outcomes on disk: a header with all that they depend on, then one outcome a line, all JSON.
+"""A run's outcomes on disk, as JSON lines: a header with all that they depend on, then one outcome a line.
 
 An interrupted run resumes where it ended if the header is equal. An incomplete last line is dropped. Knows files, not
 models; one run at a time writes a file.

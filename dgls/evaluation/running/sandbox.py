@@ -1,9 +1,9 @@
-"""Runs an untrusted program in a sandbox and tells whether it ran to its end.
+"""Runs an untrusted program in a sandbox and reports whether it ran to its end.
 
 The program runs in a child (`sandbox_child.py`) in its own session and, where the OS allows, in its own user, network,
-process and mount namespaces; everywhere under limits of time, memory, file size, output and processes, in a temporary
-folder that is deleted afterwards. This module watches the limits that the OS does not enforce, and
-kills every process that the program started, in any group. `Containment` lists what this machine enforces.
+process and mount namespaces. It always runs under limits of time, memory, file size, output and processes, in a
+temporary folder that is deleted afterwards. This module watches the limits that the OS does not enforce, and kills
+every process that the program started, in any group. `Containment` lists what this machine enforces.
 
 A program passes only if it runs past its last statement: the child then reports a token that the program does not
 know. Knows nothing of cases. Runs on the calling thread; several may run at once. POSIX only.
@@ -36,16 +36,16 @@ Reason = Literal["passed", "failed", "exited", "crashed", "time", "memory", "out
 _CHILD = Path(__file__).with_name("sandbox_child.py")
 _MARK = "DGLS_SANDBOX"
 _FIRST_LOOK, _NEXT_LOOK = 0.1, 0.05  # seconds; most programs have ended before the first
-_OWN_PROCESSES = 2  # of the sandbox's child, beside the program
-_ROUNDS = 200  # of killing what is left; one is enough unless it forks on
+_CHILD_PROCESSES = 2  # processes of the sandbox's child, without the program
+_ROUNDS = 200  # of killing the remaining processes; one is enough unless they keep forking
 _TAIL, _DETAIL = 4096, 200
 _EXITED = (0, 3)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Of one program. `seconds` go by the clock, `cpu_seconds` are each process's own (and strike first, so that a
-    busy machine changes no verdict). `memory_bytes` bounds each process and all together, `disk_bytes` all files."""
+    """The limits of one program. `seconds` are wall-clock time; `cpu_seconds`, for each process, are lower, so that a
+    busy machine changes no verdict. `memory_bytes` limits each process and their sum, `disk_bytes` the sum of files."""
 
     seconds: float = 30.0
     cpu_seconds: int = 5
@@ -59,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What came of a program; `detail` is the last line that it wrote, "" if none."""
+    """The result of a program; `detail` is the last line that it wrote, or ""."""
 
     passed: bool
     reason: Reason
@@ -69,7 +69,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What this machine's OS enforces beside the limits: no network, no process outlives the program, nothing is
+    """What this machine's OS enforces beside the limits: no network; no process outlives the program; nothing is
     writable except a small folder in memory."""
 
     network: bool
@@ -122,7 +122,7 @@ def _contain(source: str, limits: Limits, namespaces: bool) -> tuple[Verdict, fr
 
 @contextmanager
 def _started(folder: str, mark: str, inlet: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Not `-I`, for the sake of a fixed hash seed: the same program gets the same verdict. The environment is ours."""
+    """Start the child in a minimal environment. Not with `-I`, which would ignore the fixed hash seed."""
     environment = {_MARK: mark, "HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "PYTHONHASHSEED": "0"}
     command = [sys.executable, "-P", "-s", "-B", "-X", "utf8", str(_CHILD)]
     with subprocess.Popen(
@@ -135,7 +135,7 @@ def _started(folder: str, mark: str, inlet: int) -> Iterator[subprocess.Popen[by
         pass_fds=(inlet,),
         start_new_session=True,
     ) as child:
-        os.close(inlet)  # so that its end is seen here
+        os.close(inlet)  # so that reading sees the end of the pipe
         yield child
 
 
@@ -171,7 +171,7 @@ class _Run:
 
     @property
     def exit_code(self) -> int | None:
-        """Of the program's process; negative: the signal that ended it."""
+        """The exit code of the program's process; negative for a signal."""
         return next((int(line.split()[1]) for line in self.lines if line.startswith("ended ")), None)
 
     def watch(self) -> Reason | None:
@@ -193,16 +193,16 @@ class _Run:
         return None
 
     def kill(self) -> None:
-        """Everything that the program started, in whatever session, then the sandbox's own processes."""
+        """Kill everything that the program started, in any session, then the sandbox's processes."""
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(0.2 if self.exit_code is not None and "processes" in self.held else 0)
         for _ in range(_ROUNDS):
-            if not (found := self._alive()):
+            if not (processes := self._alive()):
                 break
-            self._kill(found)
+            self._kill(processes)
             time.sleep(0.01)
         with suppress(subprocess.TimeoutExpired):
-            self._child.wait(1)  # it reaps the others, and ends
+            self._child.wait(1)  # it reaps the others and ends
         self._child.kill()
 
     def _read(self, seconds: float) -> None:
@@ -212,7 +212,7 @@ class _Run:
             if not chunk:
                 self._open.remove(source)
                 if not self._open:
-                    time.sleep(min(seconds, _NEXT_LOOK))  # the program has closed its output, and runs on
+                    time.sleep(min(seconds, _NEXT_LOOK))  # the program has closed its output and runs on
             elif source == self._outlet:
                 self._reported += chunk[:_TAIL]
             else:
@@ -221,11 +221,11 @@ class _Run:
 
     def _over(self) -> Reason | None:
         """The exceeded limit, of those that the OS does not enforce, or None."""
-        found = self._alive(everywhere=False)
-        if len(found) > self._limits.processes + _OWN_PROCESSES - 1:
+        processes = self._alive(everywhere=False)
+        if len(processes) > self._limits.processes + _CHILD_PROCESSES - 1:
             return "processes"
         used = 0
-        for process in found:
+        for process in processes:
             with suppress(psutil.Error):
                 used += process.memory_info().rss
         if used > self._limits.memory_bytes:
@@ -235,28 +235,28 @@ class _Run:
         return None
 
     def _alive(self, everywhere: bool = True) -> list[psutil.Process]:
-        """The child's descendants; and `everywhere` those that carry our mark, where orphans can get away."""
-        found: list[psutil.Process] = []
+        """The child's descendants. With `everywhere`, also orphans, which carry the mark in their environment."""
+        processes: list[psutil.Process] = []
         with suppress(psutil.NoSuchProcess):
-            found += self._process.children(recursive=True)
+            processes += self._process.children(recursive=True)
         if everywhere and "processes" not in self.held:
-            known = {process.pid for process in (*found, self._process)}
+            known = {process.pid for process in (*processes, self._process)}
             for process in psutil.process_iter():
                 with suppress(psutil.Error, OSError):
                     if process.pid not in known and process.environ().get(_MARK) == self._mark:
-                        found.append(process)
-        return [process for process in found if _lives(process)]
+                        processes.append(process)
+        return [process for process in processes if _lives(process)]
 
-    def _kill(self, found: list[psutil.Process]) -> None:
-        """Kill whole groups first: one call, which forks cannot outrun."""
+    def _kill(self, processes: list[psutil.Process]) -> None:
+        """Kill whole groups first: one call, so new forks cannot escape it."""
         groups = set()
-        for process in found:
+        for process in processes:
             with suppress(OSError):
                 groups.add(os.getpgid(process.pid))
         for group in groups - {os.getpgid(0), self._child.pid}:
             with suppress(OSError):
                 os.killpg(group, signal.SIGKILL)
-        for process in found:
+        for process in processes:
             with suppress(psutil.Error):
                 process.kill()
 

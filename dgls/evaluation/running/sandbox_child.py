@@ -1,11 +1,11 @@
-"""The sandbox's inner side: a script that shuts itself in as far as the OS allows, then runs a program.
+"""The inner side of the sandbox: a script that confines itself as far as the OS allows, then runs a program.
 
     python -P -s -B sandbox_child.py  <  {"source", "token", "report", "folder", limits ...} as JSON
 
-Three processes: the outer one enters namespaces and waits; on Linux the second is the first of its own process
-namespace (when it ends, the kernel ends everything in there); the third runs the program. Lines go to the file
-descriptor `report`: what holds, the token once the program has run to its end, then how its process ended. Only the
-standard library, as this runs without our packages; everything that may fail is tried and told, not assumed.
+Three processes: the outer one enters namespaces and waits; on Linux the second is the first of a new process namespace
+(when it ends, the kernel kills all processes in the namespace); the third runs the program. Writes lines to the file
+descriptor `report`: the restrictions in force, the token once the program has run to its end, then its exit code. Uses
+only the standard library, because the project's packages are not on its path.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
 
 
 def _enter_namespaces(libc: ctypes.CDLL, spec: dict[str, Any]) -> list[str]:
-    """Each by itself, as a container may forbid one and allow the others. Those that were had, by name."""
+    """Enter each namespace by itself, because a container may forbid some. Returns the names of those entered."""
     user, group = os.getuid(), os.getgid()
     held = []
     if libc.unshare(NEW_USER) == 0:
@@ -63,7 +63,7 @@ def _enter_namespaces(libc: ctypes.CDLL, spec: dict[str, Any]) -> list[str]:
             Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
             held.append("user")
         except OSError:
-            pass  # the mapping is forbidden: what follows will be, too
+            pass  # the mapping is forbidden, and so will be the rest
     if libc.unshare(NEW_NETWORK) == 0:
         held.append("network")
     if libc.unshare(NEW_IPC) == 0:
@@ -76,7 +76,7 @@ def _enter_namespaces(libc: ctypes.CDLL, spec: dict[str, Any]) -> list[str]:
 
 
 def _mount(libc: ctypes.CDLL, spec: dict[str, Any]) -> bool:
-    """Everything read-only, but for a small file system in memory over the program's folder."""
+    """Make everything read-only, except a small file system in memory over the program's folder."""
     read_only = (ctypes.c_uint64 * 4)(_MOUNT_ATTR_RDONLY, 0, 0, 0)
     size = ctypes.c_size_t(ctypes.sizeof(read_only))
     folder, options = os.fsencode(spec["folder"]), f"size={spec['disk_bytes']},nr_inodes=4096,mode=700".encode()
@@ -91,7 +91,7 @@ def _mount(libc: ctypes.CDLL, spec: dict[str, Any]) -> bool:
 
 
 def _reap(wanted: int | None) -> int:
-    """Wait for one child, or for all there are, orphans of theirs included. The exit code; negative: a signal."""
+    """Wait for one child, or for all including their orphans. Returns the exit code; negative for a signal."""
     while True:
         try:
             ended, status = os.wait()
@@ -106,13 +106,13 @@ def _limit(spec: dict[str, Any], own_user: bool) -> None:
 
     cpu = spec["cpu_seconds"]
     wanted = {
-        "RLIMIT_CPU": (cpu, cpu + 1),  # a signal first: it tells this end from others
+        "RLIMIT_CPU": (cpu, cpu + 1),  # a signal before the kill, so that this end can be recognized
         "RLIMIT_AS": (spec["memory_bytes"],) * 2,
         "RLIMIT_FSIZE": (spec["file_bytes"],) * 2,
         "RLIMIT_NOFILE": (spec["open_files"],) * 2,
         "RLIMIT_CORE": (0, 0),
     }
-    if own_user:  # elsewhere it would count all of the user's processes, not the program's
+    if own_user:  # without it, the limit would count all of the user's processes
         wanted["RLIMIT_NPROC"] = (spec["processes"],) * 2
     for name, (soft, hard) in wanted.items():
         kind = getattr(resource, name)
@@ -122,15 +122,15 @@ def _limit(spec: dict[str, Any], own_user: bool) -> None:
         try:
             resource.setrlimit(kind, (soft, hard))
         except (ValueError, OSError):
-            continue  # macOS has no limit of memory; the watching parent has
+            continue  # macOS has no memory limit; the parent watches it
 
 
 def _run(spec: dict[str, Any]) -> None:
-    """The program, and after its last statement the token: no way out of it comes past here but its end."""
+    """Run the program, and report the token after its last statement. No other exit reaches that line."""
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     me = os.getpid()
     code = 1
-    program = sys.modules["__main__"] = ModuleType("__main__")  # where pickle and type hints look its names up
+    program = sys.modules["__main__"] = ModuleType("__main__")  # where pickle and type hints look names up
     try:
         exec(compile(spec.pop("source"), "program.py", "exec"), vars(program))
         if os.getpid() == me:
