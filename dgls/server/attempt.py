@@ -26,7 +26,7 @@ from dgls_engine.types import Blank, CancelToken, Infill, InfillRequest, Limits,
 logger = logging.getLogger(__name__)
 
 
-def due(session: Session, uri: str, invoked: bool) -> Document | None:
+def eligible_document(session: Session, uri: str, invoked: bool) -> Document | None:
     """The open document to suggest in. None without one, or if nothing is to be suggested before the user asks."""
     if invoked or (session.host.ready and session.settings.inline_completion.enabled):
         return session.documents.get(uri)

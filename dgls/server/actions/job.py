@@ -16,6 +16,7 @@ from dgls.change.passage import Job, Outcome, Passage, Room
 from dgls.change.task import Task
 from dgls.code.document import Document, Span
 from dgls.server.session import READING_SECONDS, Session
+from dgls.server.settings import ContextSettings
 from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Limits, Step
 
@@ -35,8 +36,9 @@ async def run_job(
 
     Raises `NothingToDo`, the engine's errors and `Cancelled`.
     """
-    info = await session.host.model(cancel)
-    room = Room.of(info.profile, session.host.start().count)
+    context = session.settings.context  # before the first await, so that all passages get the same
+    profile = (await session.host.model(cancel)).profile
+    room = Room.of(profile, session.host.start().count)
     job = start(task, document, room, session.syntax(document, task.span.start))
     key = (document.uri, "action")
     origins: list[Span] = []
@@ -44,7 +46,7 @@ async def run_job(
     while isinstance(result, Passage):
         origins += (gap.origin for gap in result.gaps)
         watcher.began(result)
-        request = await _request(session, result, info.profile, task.seed)
+        request = await _request(session, result, context, profile, task.seed)
         infill = await session.host.infill(request, cancel, key, watcher.on_step(result), invoked=True)
         result = await asyncio.to_thread(_advance, job, infill)
     return result, origins
@@ -59,9 +61,11 @@ def _advance(job: Job, infill: Infill | None) -> Passage | Outcome:
         return outcome
 
 
-async def _request(session: Session, passage: Passage, profile: Profile, seed: int) -> InfillRequest:
+async def _request(
+    session: Session, passage: Passage, context: ContextSettings, profile: Profile, seed: int
+) -> InfillRequest:
     document, text = passage.document, passage.document.text
     above, below = text[: passage.canvas.start], text[passage.canvas.end :]
     until = time.monotonic() + READING_SECONDS
-    snippets = await session.snippets(document, above, below, session.settings.context, profile, until)
+    snippets = await session.snippets(document, above, below, context, profile, until)
     return passage.request(session.client.shown_path(document.uri), Limits(), seed, snippets)

@@ -15,7 +15,7 @@ from pygls.lsp.server import LanguageServer
 from dgls.code.cursor import is_word
 from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation
-from dgls.server.attempt import Attempt, due, with_plain_breaks
+from dgls.server.attempt import Attempt, eligible_document, with_plain_breaks
 from dgls.server.positions import position_of, range_of
 from dgls.server.session import Session
 from dgls.suggest.suggestion import Suggestion
@@ -32,7 +32,7 @@ def register(server: LanguageServer, session: Session) -> None:
     @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> types.CompletionList:
         uri = params.text_document.uri
-        document = due(session, uri, invoked=False) if _offered(session) else None
+        document = eligible_document(session, uri, invoked=False) if _offered(session) else None
         if document is None:
             return types.CompletionList(is_incomplete=True, items=[])
         session.supersede(uri, "completion")

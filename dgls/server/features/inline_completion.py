@@ -12,7 +12,7 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from dgls.code.document import Change, Document
-from dgls.server.attempt import Attempt, due, with_plain_breaks
+from dgls.server.attempt import Attempt, eligible_document, with_plain_breaks
 from dgls.server.positions import position_of, range_of
 from dgls.server.session import Session
 from dgls.suggest.cache import rebase
@@ -55,7 +55,7 @@ def _figures(suggestion: Suggestion, took: float, steps: int) -> dict[str, objec
 def _attempt(session: Session, params: types.InlineCompletionParams) -> Attempt | None:
     """If a completion is selected in the editor's menu, the attempt starts from the text with it accepted."""
     invoked = params.context.trigger_kind is types.InlineCompletionTriggerKind.Invoked
-    document = due(session, params.text_document.uri, invoked)
+    document = eligible_document(session, params.text_document.uri, invoked)
     if document is None:
         return None
     encoding, selected = session.client.encoding, params.context.selected_completion_info
