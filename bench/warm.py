@@ -38,7 +38,7 @@ from rich.table import Table
 from bench.silence import held_out_texts
 from dgls.code.document import Document
 from dgls.code.syntax import parse
-from dgls.evaluation.running.attempt import similarity, without_trailing_blanks
+from dgls.evaluation.running.run_case import similarity, without_trailing_blanks
 from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
 from dgls.suggest.exchange import request_of, suggestion_of

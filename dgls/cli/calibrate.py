@@ -24,8 +24,8 @@ from dgls.evaluation.cases.case import Case, Kind, Outcome
 from dgls.evaluation.cases.cutting import cut
 from dgls.evaluation.cases.provenance import trained_on
 from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summarise
-from dgls.evaluation.running.attempt import Conditions, Count, Infiller
 from dgls.evaluation.running.calibration_fit import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
+from dgls.evaluation.running.run_case import Conditions, Count, Infiller
 from dgls_engine.calibration import Calibration
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights import saved_calibration

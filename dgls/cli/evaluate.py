@@ -29,9 +29,9 @@ from dgls.evaluation.report.page import page_of
 from dgls.evaluation.report.report import Report, as_json
 from dgls.evaluation.report.table import table_of
 from dgls.evaluation.running import sandbox
-from dgls.evaluation.running.attempt import Conditions, Infiller
 from dgls.evaluation.running.results import Header, Results, default_path, fingerprint_of_cases
 from dgls.evaluation.running.run import evaluate
+from dgls.evaluation.running.run_case import Conditions, Infiller
 from dgls_engine.profile import HolePolicy, Profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.checkpoint import read_checkpoint

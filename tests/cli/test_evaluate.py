@@ -11,7 +11,7 @@ import pytest
 from dgls.cli import evaluate
 from dgls.evaluation.running import run as evaluation
 from dgls.evaluation.running import sandbox
-from dgls.evaluation.running.attempt import attempt
+from dgls.evaluation.running.run_case import attempt
 from tests.cli.conftest import Outcome, Run
 
 PROBLEMS = [

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from dgls.evaluation.cases.case import Outcome
-from dgls.evaluation.running.attempt import Conditions
 from dgls.evaluation.running.results import Results
 from dgls.evaluation.running.run import evaluate
+from dgls.evaluation.running.run_case import Conditions
 from dgls_engine import CancelToken, Infill, InfillRequest, Step
 from tests.evaluation.made_up import HEADER, case
-from tests.evaluation.test_attempt import Parrot
+from tests.evaluation.test_run_case import Parrot
 
 CASES = [case(str(n), tested=n % 2 == 0) for n in range(12)]
 RIGHT = "    return a + b"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from dgls.evaluation.cases.case import Case, Outcome
 from dgls.evaluation.report.metrics import suggestions
-from dgls.evaluation.running.attempt import Conditions, Count, Infiller, attempt, similarity
+from dgls.evaluation.running.run_case import Conditions, Count, Infiller, attempt, similarity
 from dgls_engine.calibration import Calibration
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Step, Trial

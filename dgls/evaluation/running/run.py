@@ -12,8 +12,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from dgls.evaluation.cases.case import Case, Outcome
-from dgls.evaluation.running.attempt import Conditions, Count, Infiller, as_typed, attempt
 from dgls.evaluation.running.results import Results
+from dgls.evaluation.running.run_case import Conditions, Count, Infiller, as_typed, attempt
 
 Passes = Callable[[str], bool]
 """Whether a program with this source passes its tests. Called on several threads at once."""

@@ -9,8 +9,8 @@ import pytest
 
 from dgls.code.languages import language_of
 from dgls.evaluation.cases.case import Case, Outcome
-from dgls.evaluation.running.attempt import Conditions, as_typed, attempt
 from dgls.evaluation.running.repetition import repeats_after
+from dgls.evaluation.running.run_case import Conditions, as_typed, attempt
 from dgls_engine import CancelToken, Engine, Fill, Hole, Infill, InfillRequest, Pinned, Step, Timings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import RequestTooLarge
