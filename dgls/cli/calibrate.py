@@ -24,7 +24,15 @@ from dgls.evaluation.cases.case import Case, Kind, Outcome
 from dgls.evaluation.cases.cutting import cut
 from dgls.evaluation.cases.provenance import trained_on
 from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summarise
-from dgls.evaluation.running.calibration_fit import LEAST_FILLS, LEAST_LINES, Fill, fill, fit, held_out, judged
+from dgls.evaluation.running.calibration_fit import (
+    LEAST_FILLS,
+    LEAST_LINES,
+    FilledCase,
+    fill_case,
+    fit,
+    held_out,
+    judged,
+)
 from dgls.evaluation.running.run_case import Conditions, Count, Infiller
 from dgls_engine.calibration import Calibration
 from dgls_engine.text.tokenizer import Tokenizer
@@ -76,7 +84,7 @@ def run(options: Namespace) -> int:
     return 0
 
 
-def calibrated(fills: Sequence[Fill], least_shown: float, replaced: Calibration) -> Result:
+def calibrated(fills: Sequence[FilledCase], least_shown: float, replaced: Calibration) -> Result:
     """Raises `DglsError` if too few of the fills are suggestions."""
     made = len(suggestions([each.outcome for each in fills]))
     if made < LEAST_FILLS:
@@ -139,13 +147,13 @@ def as_json(result: Result, stored: Path | None) -> dict[str, Any]:
     }
 
 
-def _filled(engine: Infiller, cases: Sequence[Case], count: Count, conditions: Conditions) -> list[Fill]:
+def _filled(engine: Infiller, cases: Sequence[Case], count: Count, conditions: Conditions) -> list[FilledCase]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    fills: list[Fill] = []
+    fills: list[FilledCase] = []
     try:
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
             for case in progress.track(cases, description="filling"):
-                fills.append(fill(engine, case, count, conditions))
+                fills.append(fill_case(engine, case, count, conditions))
     except KeyboardInterrupt:
         print("Interrupted; nothing was stored.", file=sys.stderr)
         raise

@@ -11,7 +11,7 @@ import pytest
 from dgls.cli import evaluate
 from dgls.evaluation.running import run as evaluation
 from dgls.evaluation.running import sandbox
-from dgls.evaluation.running.run_case import attempt
+from dgls.evaluation.running.run_case import run_case
 from tests.cli.conftest import Outcome, Run
 
 PROBLEMS = [
@@ -109,12 +109,12 @@ def test_eval_ctrl_c_reports_outcomes_so_far(
         asked += 1
         if asked == 4:
             raise KeyboardInterrupt
-        return attempt(*arguments)
+        return run_case(*arguments)
 
     results = tmp_path / "results.jsonl"
     arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 1, "--results", results, "--json")
     with monkeypatch.context() as patch:
-        patch.setattr(evaluation, "attempt", interrupted)
+        patch.setattr(evaluation, "run_case", interrupted)
         outcome = run(*arguments)
     figures = json.loads(outcome.out.splitlines()[-1])
     assert outcome.code == 130

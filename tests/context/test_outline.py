@@ -1,4 +1,4 @@
-"""What a Python file defines and imports, as it is shown to a model."""
+"""The outline of a Python file: its definitions and imports, as a model sees them."""
 
 from __future__ import annotations
 
@@ -112,5 +112,5 @@ def test_outline_half_typed_import_is_dropped(text: str) -> None:
 
 @given(st.text(alphabet="import from.*as def class():\n\t'\"#=ab\x00é", max_size=80))
 def test_outline_any_text_does_not_raise(text: str) -> None:
-    found = outline(text)
-    assert all(shown.endswith("\n") for shown in found.definitions.values())
+    outlined = outline(text)
+    assert all(shown.endswith("\n") for shown in outlined.definitions.values())

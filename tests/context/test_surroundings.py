@@ -1,4 +1,4 @@
-"""What a model is shown of other files: what is imported, steady under typing, and never a secret."""
+"""Snippets of other files: imported definitions, unchanged while the user types, and never a secret."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PACKAGE = {
 def snippets_of(
     root: Path, text: str, name: str = "pkg/user.py", opened: dict[str, str] | None = None, below: str = ""
 ) -> tuple[Snippet, ...]:
-    """For a region between `text` and `below`."""
+    """The snippets for a region between `text` and `below`."""
     documents = {
         (root / other).as_uri(): Document((root / other).as_uri(), 1, "python", own)
         for other, own in (opened or {}).items()
@@ -82,22 +82,22 @@ def test_snippets_put_used_names_first_with_workspace_paths(tmp_path: Path) -> N
 
 def test_snippets_read_open_file_from_editor(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
-    found = snippets_of(tmp_path, "from .base import New\n", opened={"pkg/base.py": "class New(int): ...\n"})
-    assert found == (Snippet("pkg/base.py", "class New(int):\n"),)
+    snippets = snippets_of(tmp_path, "from .base import New\n", opened={"pkg/base.py": "class New(int): ...\n"})
+    assert snippets == (Snippet("pkg/base.py", "class New(int):\n"),)
 
 
 def test_snippets_from_open_files_keep_opening_order(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
     other = {"z.py": "def zed(): ...\ndef unused(): ...\n", "a.py": "class Ay: ...\n", "n.txt": "class Ay: ...\n"}
     plant(tmp_path, other)
-    found = snippets_of(tmp_path, "zed\n", opened=other, below="Ay\n")
-    assert found[:2] == (Snippet("z.py", "def zed():\n"), Snippet("a.py", "class Ay:\n"))
+    snippets = snippets_of(tmp_path, "zed\n", opened=other, below="Ay\n")
+    assert snippets[:2] == (Snippet("z.py", "def zed():\n"), Snippet("a.py", "class Ay:\n"))
 
 
 def test_snippets_imported_open_file_appears_once(tmp_path: Path) -> None:
     plant(tmp_path, PACKAGE)
-    found = snippets_of(tmp_path, "from .base import Base\n", opened={"pkg/base.py": PACKAGE["pkg/base.py"]})
-    assert found == (Snippet("pkg/base.py", "class Base:\n"),)
+    snippets = snippets_of(tmp_path, "from .base import Base\n", opened={"pkg/base.py": PACKAGE["pkg/base.py"]})
+    assert snippets == (Snippet("pkg/base.py", "class Base:\n"),)
 
 
 def test_snippets_without_a_source_omit_it(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_snippets_typing_inside_region_stay_equal(tmp_path: Path, typed: str) ->
         document = Document(uri, version, "python", head + text + "\n" + "tail = 1\n" * 200)
         region = plan(document, len(head + text), Budget(), invoked=True)
         assert not isinstance(region, Quiet)
-        found = around.snippets(document, region.above, region.below, {uri: document}, ALL)
-        return region.above, region.below, found
+        snippets = around.snippets(document, region.above, region.below, {uri: document}, ALL)
+        return region.above, region.below, snippets
 
     before, after = context("", 1), context(typed, 2)
     assert before[2], "the test is about something"
@@ -171,7 +171,7 @@ def test_snippets_typing_inside_region_stay_equal(tmp_path: Path, typed: str) ->
 
 
 SECRETS = [".env", ".env.local", "tls.pem", "id_rsa", ".npmrc", "credentials.json", "terraform.tfstate", "poetry.lock"]
-"""Each planted as a file, under a Python name that leads to it, and as an open document."""
+"""Each is planted as a file, under a Python name that leads to it, and as an open document."""
 
 
 def leak(number: int) -> str:
@@ -179,7 +179,7 @@ def leak(number: int) -> str:
 
 
 def secret_workspace(root: Path) -> list[str]:
-    """Names of modules from which a secret could be imported, number n defining `leak(n)`."""
+    """Modules from which a secret could be imported; number n defines `leak(n)`."""
     modules = []
     for number, name in enumerate(SECRETS):
         plant(root, {name: f"def {leak(number)}(): ...\n"})
@@ -216,7 +216,7 @@ def test_snippets_never_contain_secrets(tmp_path_factory: pytest.TempPathFactory
 
 
 def requested(root: Path, text: str, opened: list[str]) -> InfillRequest:
-    """What the engine is asked for at the end of `text`, with these files open in the editor."""
+    """The request at the end of `text`, with the files `opened` in the editor."""
     documents = {}
     for name in opened:
         uri = (root / name).as_uri()
@@ -225,8 +225,8 @@ def requested(root: Path, text: str, opened: list[str]) -> InfillRequest:
     region = plan(document, len(text), Budget(), invoked=True)
     assert not isinstance(region, Quiet)
     around = Surroundings((root.as_uri(),), ("chosen.py",))
-    found = around.snippets(document, region.above, region.below, {document.uri: document, **documents}, ALL)
-    return request_of(region, "main.py", "python", Limits(), 0, snippets=found)
+    snippets = around.snippets(document, region.above, region.below, {document.uri: document, **documents}, ALL)
+    return request_of(region, "main.py", "python", Limits(), 0, snippets=snippets)
 
 
 def test_snippets_without_exclusion_contain_secrets(tmp_path: Path) -> None:

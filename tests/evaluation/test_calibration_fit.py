@@ -1,4 +1,4 @@
-"""The laws of the fit: ascending, honest with few fills, and reported from fills that it has not seen."""
+"""Laws of the fitted calibration: it ascends, stays cautious with few fills, and is measured on unseen fills."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from dgls.evaluation.running.calibration_fit import (
     LEAST_FILLS,
     LEAST_LINES,
     SHOWN_RIGHT,
-    Fill,
+    FilledCase,
     Sample,
     bias_from,
     fit,
@@ -34,7 +34,7 @@ SAMPLES = st.lists(st.tuples(st.one_of(st.floats(0, 1), st.sampled_from([0.0, 0.
 BEFORE = Calibration(show_above=0.9, keep_above=0.123, length_bias=0.5)
 
 
-def fills(samples: list[Sample], packages: int = 20) -> list[Fill]:
+def fills(samples: list[Sample], packages: int = 20) -> list[FilledCase]:
     made = []
     for index, (confidence, right) in enumerate(samples):
         package = f"package{index % packages}"
@@ -62,7 +62,7 @@ def fills(samples: list[Sample], packages: int = 20) -> list[Fill]:
             ms=1.0,
             finish="stable",
         )
-        made.append(Fill(case, outcome, ()))
+        made.append(FilledCase(case, outcome, ()))
     return made
 
 

@@ -1,4 +1,4 @@
-"""Holes cut into a folder: where they lie, that they come again, and which files they come from."""
+"""Holes cut into a folder: their places, their reproducibility, and the files they come from."""
 
 from __future__ import annotations
 
@@ -267,7 +267,7 @@ def test_cut_absent_or_empty_folder_raises(tmp_path: Path) -> None:
 
 
 def test_cut_broken_code_gets_no_hole(project: Path) -> None:
-    """Else it could not be said whether a fill breaks it."""
+    """In broken code nobody can tell whether a fill breaks it."""
     from tree_sitter import Parser
 
     write(project, "broken/a.py", SHAPES + "\ndef f(:\n    nothing = of_this\n")

@@ -1,4 +1,4 @@
-"""HumanEval-Infilling files: what their holes become, and what is said of files that are none."""
+"""HumanEval-Infilling files: the cases read from them, and the errors for other files."""
 
 from __future__ import annotations
 

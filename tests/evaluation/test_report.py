@@ -1,4 +1,4 @@
-"""The table, the object and the page tell the same run; the page loads nothing and no code on it is HTML."""
+"""The table, the JSON object and the page of one run; the page loads nothing and escapes code."""
 
 from __future__ import annotations
 
@@ -45,23 +45,23 @@ MANY = [
 
 
 def test_as_json_contains_documented_keys() -> None:
-    told = as_json(report(*MANY))
-    assert set(told) > REQUIRED
-    assert json.loads(json.dumps(told)) == told
-    assert (told["n"], told["exact_match"], told["pass_at_1"], told["complete"]) == (200, 0.25, 0.2, True)
-    assert list(told["by_length"]) == ["1-4", "5-8", "9-16", "17-32", "33+"]
-    assert set(told["by_kind"]) == {"mid-word", "single-line"}
+    figures = as_json(report(*MANY))
+    assert set(figures) > REQUIRED
+    assert json.loads(json.dumps(figures)) == figures
+    assert (figures["n"], figures["exact_match"], figures["pass_at_1"], figures["complete"]) == (200, 0.25, 0.2, True)
+    assert list(figures["by_length"]) == ["1-4", "5-8", "9-16", "17-32", "33+"]
+    assert set(figures["by_kind"]) == {"mid-word", "single-line"}
 
 
 def test_as_json_inapplicable_figure_is_null() -> None:
-    told = as_json(report(outcome(rejected="empty", text="", shown=False, parses=None)))
-    nulls = {name for name, value in told.items() if value is None}
+    figures = as_json(report(outcome(rejected="empty", text="", shown=False, parses=None)))
+    nulls = {name for name, value in figures.items() if value is None}
     assert nulls == {"pass_at_1", "parses", "repeats_after", "shown_exact", "calibration_error"}
 
 
 def test_as_json_no_outcomes_is_valid() -> None:
-    told = as_json(report(wanted=3))
-    assert (told["n"], told["exact_match"], told["complete"]) == (0, None, False)
+    figures = as_json(report(wanted=3))
+    assert (figures["n"], figures["exact_match"], figures["complete"]) == (0, None, False)
 
 
 @pytest.mark.parametrize("width", [80, 200])

@@ -1,4 +1,4 @@
-"""What is kept comes back, whatever cut it off; results of another run are refused."""
+"""Stored outcomes come back after any interruption; results of another run raise."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ KEPT = [outcome("a"), outcome("b", rejected="empty", text="", parses=None, finis
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    found = tmp_path / "new" / "results.jsonl"
-    with Results(found, HEADER) as results:
+    file = tmp_path / "new" / "results.jsonl"
+    with Results(file, HEADER) as results:
         for each in KEPT:
             results.add(each)
-    return found
+    return file
 
 
 def test_results_reopened_returns_equal_outcomes(path: Path) -> None:

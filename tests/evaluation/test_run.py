@@ -1,4 +1,4 @@
-"""Outcomes come in the cases' order, each is made once, and a run may be cut off anywhere."""
+"""A run yields outcomes in the order of its cases, makes each once, and can be interrupted anywhere."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def right(source: str) -> bool:
 
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_evaluate_yields_outcomes_in_order_with_test_results(results: Results, jobs: int) -> None:
-    found = list(outcomes(Parrot(RIGHT), results, right, jobs))
-    assert [each.id for each in found] == [each.id for each in CASES]
-    assert [each.passed for each in found] == [True if each.program else None for each in CASES]
-    assert list(results.outcomes.values()) == found
+    yielded = list(outcomes(Parrot(RIGHT), results, right, jobs))
+    assert [each.id for each in yielded] == [each.id for each in CASES]
+    assert [each.passed for each in yielded] == [True if each.program else None for each in CASES]
+    assert list(results.outcomes.values()) == yielded
 
 
 def test_evaluate_tests_ending_out_of_order_yields_in_order(results: Results) -> None:
@@ -57,17 +57,17 @@ def test_evaluate_tests_ending_out_of_order_yields_in_order(results: Results) ->
         return last.wait(30) if mine == 1 else True
 
     started, lock = 0, threading.Lock()
-    found = list(outcomes(Parrot(RIGHT), results, passes, jobs=3))
-    assert [each.id for each in found] == [each.id for each in CASES]
-    assert all(each.passed in (True, None) for each in found)
+    yielded = list(outcomes(Parrot(RIGHT), results, passes, jobs=3))
+    assert [each.id for each in yielded] == [each.id for each in CASES]
+    assert all(each.passed in (True, None) for each in yielded)
 
 
 def test_evaluate_rejected_fill_fails_without_running(results: Results) -> None:
     def passes(source: str) -> bool:
         raise AssertionError("an empty fill was run")
 
-    found = list(outcomes(Parrot("\n"), results, passes))
-    assert [each.passed for each in found] == [False if each.program else None for each in CASES]
+    yielded = list(outcomes(Parrot("\n"), results, passes))
+    assert [each.passed for each in yielded] == [False if each.program else None for each in CASES]
 
 
 def test_evaluate_existing_results_resumes(results: Results) -> None:
@@ -93,9 +93,9 @@ class Interrupted(Parrot):
 
 
 def test_evaluate_interrupt_keeps_complete_outcomes(results: Results) -> None:
-    found: list[Outcome] = []
+    yielded: list[Outcome] = []
     with pytest.raises(KeyboardInterrupt):
-        found.extend(iter(outcomes(Interrupted(RIGHT), results, right)))
+        yielded.extend(iter(outcomes(Interrupted(RIGHT), results, right)))
     assert 0 < len(results.outcomes) <= 7
     assert list(results.outcomes) == [str(n) for n in range(len(results.outcomes))]
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("tests")]

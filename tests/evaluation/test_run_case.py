@@ -1,4 +1,4 @@
-"""A case goes through the product's own path; what comes of it is judged by text alone."""
+"""Running a case on the path of a suggestion, and judging the fill by its text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from dgls.code.languages import language_of
 from dgls.evaluation.cases.case import Case, Outcome
 from dgls.evaluation.running.repetition import repeats_after
-from dgls.evaluation.running.run_case import Conditions, as_typed, attempt
+from dgls.evaluation.running.run_case import Conditions, as_typed, run_case
 from dgls_engine import CancelToken, Engine, Fill, Hole, Infill, InfillRequest, Pinned, Step, Timings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import RequestTooLarge
@@ -53,10 +53,10 @@ class Parrot:
 
 
 def filled(text: str, case: Case = CASE, conditions: Conditions | None = None, confidence: float = 1.0) -> Outcome:
-    return attempt(Parrot(text, confidence), case, lambda text: len(text.split()), conditions or Conditions())
+    return run_case(Parrot(text, confidence), case, lambda text: len(text.split()), conditions or Conditions())
 
 
-def test_attempt_authors_text_is_exact() -> None:
+def test_run_case_authors_text_is_exact() -> None:
     outcome = filled("    return a + b")
     assert outcome.exact
     assert (outcome.similarity, outcome.parses, outcome.rejected) == (1.0, True, None)
@@ -65,29 +65,29 @@ def test_attempt_authors_text_is_exact() -> None:
 
 
 @pytest.mark.parametrize("text", ["    return a + b  ", "    return a + b\n", "return a + b"])
-def test_attempt_different_outer_blanks_is_exact(text: str) -> None:
+def test_run_case_different_outer_blanks_is_exact(text: str) -> None:
     assert filled(text).exact
 
 
-def test_attempt_other_text_is_not_exact() -> None:
+def test_run_case_other_text_is_not_exact() -> None:
     outcome = filled("    return a - b")
     assert not outcome.exact
     assert 0.8 < outcome.similarity < 1.0
 
 
-def test_attempt_fill_that_breaks_file_does_not_parse() -> None:
+def test_run_case_fill_that_breaks_file_does_not_parse() -> None:
     # As long as the bracket is open, the product can't tell: nothing parsed before.
     open_bracket = replace(CASE, prefix="x = [\n", answer="    1]", suffix="\ny = 2\n")
     assert filled("    1, 2", open_bracket).parses is False
     assert filled("    2]", open_bracket).parses is True
 
 
-def test_attempt_broken_or_unknown_source_leaves_parses_none() -> None:
+def test_run_case_broken_or_unknown_source_leaves_parses_none() -> None:
     assert filled("    return a + b", replace(CASE, suffix="\n)\n")).parses is None
     assert filled("anything", replace(CASE, language="cobol", path="x.cob")).parses is None
 
 
-def test_attempt_blank_fill_is_rejected_with_reason() -> None:
+def test_run_case_blank_fill_is_rejected_with_reason() -> None:
     outcome = filled("\n", confidence=1.0)
     assert (outcome.rejected, outcome.text, outcome.shown, outcome.exact) == (
         "nothing but whitespace",
@@ -98,28 +98,28 @@ def test_attempt_blank_fill_is_rejected_with_reason() -> None:
     assert (outcome.parses, outcome.similarity) == (None, 0.0)
 
 
-def test_attempt_hole_larger_than_canvas_is_not_run() -> None:
+def test_run_case_hole_larger_than_canvas_is_not_run() -> None:
     outcome = filled("x" * 1001)
     assert (outcome.finish, outcome.rejected, outcome.steps) == (None, "does not fit the canvas", 0)
 
 
 @pytest.mark.parametrize(("raw", "calibrated", "shown"), [(1.0, 0.9, True), (0.6, 0.5, False)])
-def test_attempt_shows_by_calibrated_confidence(raw: float, calibrated: float, shown: bool) -> None:
+def test_run_case_shows_by_calibrated_confidence(raw: float, calibrated: float, shown: bool) -> None:
     outcome = filled("    return a + b", confidence=raw)
     assert outcome.probability == raw
     assert outcome.confidence == pytest.approx(calibrated)
     assert outcome.shown is shown
 
 
-def test_attempt_uncalibrated_model_gives_no_confidence() -> None:
+def test_run_case_uncalibrated_model_gives_no_confidence() -> None:
     uncalibrated = Parrot("    return a + b", 0.6, replace(PROFILE, calibration=Calibration()))
-    outcome = attempt(uncalibrated, CASE, len, Conditions())
+    outcome = run_case(uncalibrated, CASE, len, Conditions())
     assert (outcome.confidence, outcome.probability, outcome.shown) == (None, 0.6, True)
 
 
-def test_attempt_request_equals_editors_request() -> None:
+def test_run_case_request_equals_editors_request() -> None:
     parrot = Parrot("x")
-    attempt(parrot, CASE, len, Conditions(seed=7, max_steps=4))
+    run_case(parrot, CASE, len, Conditions(seed=7, max_steps=4))
     (request,) = parrot.asked
     assert [type(segment) for segment in request.segments] == [Pinned, Hole, Pinned]
     assert (request.seed, request.limits.max_steps, request.limits.deadline_ms) == (7, 4, None)
@@ -128,11 +128,11 @@ def test_attempt_request_equals_editors_request() -> None:
     assert request.segments[1] == Hole(max_tokens=32, stop="\n")
 
 
-def test_attempt_only_single_line_kinds_stop_at_newline() -> None:
+def test_run_case_only_single_line_kinds_stop_at_newline() -> None:
     stops = {}
     for kind in ("single-line", "mid-word", "multi-line", "random-span"):
         parrot = Parrot("x")
-        attempt(parrot, replace(CASE, kind=kind), len, Conditions())
+        run_case(parrot, replace(CASE, kind=kind), len, Conditions())
         stops[kind] = parrot.asked[0].segments[1].stop
     assert stops == {"single-line": "\n", "mid-word": "\n", "multi-line": None, "random-span": None}
 
@@ -220,7 +220,7 @@ class RecordingEngine:
             yield event
 
 
-def test_attempt_true_length_reveals_only_the_length(
+def test_run_case_true_length_reveals_only_the_length(
     engine_and_encode: tuple[Engine, Callable[[str], list[int]]],
 ) -> None:
     engine, encode = engine_and_encode
@@ -229,7 +229,7 @@ def test_attempt_true_length_reveals_only_the_length(
     lengths = [len(encode(answer)) for answer in answers]
     assert lengths[0] == lengths[1] < lengths[2]
     for answer in answers:
-        attempt(recording, replace(CASE, answer=answer), lambda text: len(encode(text)), Conditions(true_length=True))
+        run_case(recording, replace(CASE, answer=answer), lambda text: len(encode(text)), Conditions(true_length=True))
     assert [each.hole_tokens for each in recording.infills] == lengths
     one, same, longer = (each.texts[0] for each in recording.infills)
     assert one == same != longer

@@ -1,5 +1,8 @@
-"""The sandbox: what a program may do, and that nothing of it is left. Each runs both as the OS allows and without
-namespaces, as where it allows none. Every hostile program is a small one, and ends by itself within a minute."""
+"""The sandbox: what a program may do, and that no process of it survives.
+
+Each test runs with namespaces, as far as the OS allows them, and without. All hostile programs are small and end by
+themselves within a minute.
+"""
 
 from __future__ import annotations
 
@@ -31,20 +34,20 @@ BOTH = pytest.mark.parametrize("namespaces", [True, False], ids=["namespaces", "
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where programs' folders are made: none may be left."""
+    """The parent of all programs' folders. A test fails if one remains."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
 
 def processes_with(word: str) -> list[int]:
-    found = []
+    processes = []
     for process in psutil.process_iter():
         try:
             if word in " ".join(process.cmdline()) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process.pid)
+                processes.append(process.pid)
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 @BOTH

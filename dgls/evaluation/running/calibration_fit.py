@@ -2,8 +2,8 @@
 
     fills -> equal-mass bins -> shares right, shrunk to the average -> isotonic regression -> points
 
-Figures about a calibration come from fills that it was not fitted to (`held_out`). Pure except for `fill`, which runs
-the model on the engine's thread.
+Figures about a calibration come from fills that it was not fitted to (`held_out`). Pure except for `fill_case`, which
+runs the model on the engine's thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from dgls.evaluation.cases.case import Case, Outcome
 from dgls.evaluation.report.metrics import suggestions
-from dgls.evaluation.running.run_case import Conditions, Count, Infiller, attempt, similarity
+from dgls.evaluation.running.run_case import Conditions, Count, Infiller, run_case, similarity
 from dgls_engine.calibration import Calibration
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Step, Trial
@@ -39,7 +39,7 @@ Sample = tuple[float, bool]
 
 
 @dataclass(frozen=True, slots=True)
-class Fill:
+class FilledCase:
     """A filled case without cut lines, with the samples of its lines after the first and the lengths tried."""
 
     case: Case
@@ -70,16 +70,16 @@ class _Recorder:
             yield event
 
 
-def fill(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Fill:
-    """Raises what `attempt` raises."""
+def fill_case(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> FilledCase:
+    """Raises what `run_case` raises."""
     recorder = _Recorder(engine)
-    outcome = attempt(recorder, case, count, conditions)
+    outcome = run_case(recorder, case, count, conditions)
     pieces = recorder.last.fills[0].pieces if recorder.last is not None else ()
     trials = recorder.last.fills[0].trials if recorder.last is not None else ()
-    return Fill(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else (), trials)
+    return FilledCase(case, outcome, later_lines(pieces, outcome.answer) if outcome.rejected is None else (), trials)
 
 
-def fit(fills: Sequence[Fill], least_shown: float, before: Calibration) -> Calibration:
+def fit(fills: Sequence[FilledCase], least_shown: float, before: Calibration) -> Calibration:
     """The calibration of the model that made `fills`. Values for which there are too few fills stay as `before`.
 
     `least_shown`: the least share of suggestions to show, even if they are right less often than `SHOWN_RIGHT`.
@@ -166,7 +166,7 @@ def judged(outcome: Outcome, calibration: Calibration) -> Outcome:
     return replace(outcome, confidence=confidence, shown=shown)
 
 
-def held_out(fills: Sequence[Fill], least_shown: float, before: Calibration) -> list[Outcome]:
+def held_out(fills: Sequence[FilledCase], least_shown: float, before: Calibration) -> list[Outcome]:
     """Every outcome, judged by a calibration fitted without its package (or its file, if there are few packages)."""
     folds = _folds(fills)
     outcomes: list[Outcome] = []
@@ -179,9 +179,9 @@ def held_out(fills: Sequence[Fill], least_shown: float, before: Calibration) -> 
     return outcomes
 
 
-def _folds(fills: Sequence[Fill]) -> list[int]:
+def _folds(fills: Sequence[FilledCase]) -> list[int]:
     """A fold for each fill. Assigns groups of fills, the largest first, to the smallest fold."""
-    by: tuple[Callable[[Fill], Hashable], ...] = (
+    by: tuple[Callable[[FilledCase], Hashable], ...] = (
         lambda each: each.case.package,
         lambda each: (each.case.package, each.case.path),
         lambda each: each.case.id,

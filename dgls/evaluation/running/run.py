@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from dgls.evaluation.cases.case import Case, Outcome
 from dgls.evaluation.running.results import Results
-from dgls.evaluation.running.run_case import Conditions, Count, Infiller, as_typed, attempt
+from dgls.evaluation.running.run_case import Conditions, Count, Infiller, as_typed, run_case
 
 Passes = Callable[[str], bool]
 """Whether a program with this source passes its tests. Called on several threads at once."""
@@ -40,7 +40,7 @@ def evaluate(
                 if case.id in known:
                     waiting.append((known[case.id], None))
                 else:
-                    outcome = attempt(engine, case, count, conditions)
+                    outcome = run_case(engine, case, count, conditions)
                     waiting.append((outcome, _tested(case, outcome, passes, pool)))
                 while waiting and (len(waiting) > _WAITING * jobs or _is_complete(*waiting[0])):
                     yield _kept(*waiting.popleft(), results)

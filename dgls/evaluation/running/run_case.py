@@ -3,8 +3,8 @@
     Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> Outcome
 
 The request counts as invoked by the user (the planner is never quiet, doubtful lines are kept) and has no deadline, so
-the same seed gives the same outcome. Reads no files and runs no programs: `run` sets `passed`. Runs on the engine's
-thread.
+the same seed gives the same outcome. Reads no files and runs no programs: `evaluate` sets `passed`. Runs on the
+engine's thread.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Conditions:
     true_length: bool = False
 
 
-def attempt(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Outcome:
+def run_case(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Outcome:
     """Fill `case` and judge the fill. `count` counts the model's tokens."""
     case = as_typed(case)
     document = Document(case.path, 0, case.language, case.prefix + case.suffix)
