@@ -49,7 +49,7 @@ class UnusableOptions(DglsError):
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ChangedText:
     """The new text, and what producing it took. `broke`: the text parsed before, and no longer does."""
 
     text: str
@@ -72,7 +72,7 @@ def fill(options: Namespace) -> int:
         return act(Task(Action.FILL, Span(offset, offset)), source, document, piped, options)
     stubs = [document.line_at(stub.start) + 1 for stub in stubs_in(document)]
     if not stubs:
-        return conclude(Change(document.text), source, document, piped, options)
+        return conclude(ChangedText(document.text), source, document, piped, options)
     if len(stubs) > 1 and not options.all:
         *most, last = map(str, stubs)
         raise UnusableOptions(
@@ -138,11 +138,11 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
     text, broke = applied(document, changes).text, breaks(outcome)
     elsewhere = spent.load_ms + spent.prefill_ms + spent.denoise_ms
     plan_ms = (time.perf_counter() - started) * 1000 - elsewhere
-    change = Change(text, changes, broke, outcome.confidence, seed, plan_ms, spent)
+    change = ChangedText(text, changes, broke, outcome.confidence, seed, plan_ms, spent)
     return conclude(change, source, document, piped, options)
 
 
-def conclude(change: Change, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
+def conclude(change: ChangedText, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
     """Show or write the text, report the rest, and return the exit code."""
     source.encoded(change.text)  # fail before showing a text that could not be written
     if options.apply and change.replacements:
@@ -157,7 +157,7 @@ def conclude(change: Change, source: SourceFile, document: Document, piped: bool
     return WOULD_CHANGE if options.check and change.replacements else UNCHANGED
 
 
-def as_json(change: Change, document: Document) -> dict[str, object]:
+def as_json(change: ChangedText, document: Document) -> dict[str, object]:
     """The result for --json. Lines and columns count from 1, as in the arguments."""
     spent = change.spent or Spent()
     return {
@@ -209,7 +209,7 @@ def _place(document: Document, offset: int) -> dict[str, int]:
     return {"line": place.line + 1, "column": place.character + 1}
 
 
-def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -> None:
+def _tell(change: ChangedText, source: SourceFile, piped: bool, options: Namespace) -> None:
     if (spent := change.spent) is not None:
         print(
             f"{_counted(len(spent.origins), 'hole')} in {_counted(spent.canvases, 'canvas', 'es')}, "
@@ -234,7 +234,7 @@ def _tell(change: Change, source: SourceFile, piped: bool, options: Namespace) -
         print(f"Nothing is written; --apply --seed {change.seed} writes this change.", file=sys.stderr)
 
 
-def _touched(change: Change, spent: Spent) -> int:
+def _touched(change: ChangedText, spent: Spent) -> int:
     """The number of holes that the change touches."""
     spans = [each.span for each in change.replacements]
     return sum(any(at.start <= span.start and span.end <= at.end for span in spans) for at in spent.origins)

@@ -20,7 +20,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from dgls.errors import DglsError
-from dgls.evaluation.cases.case import Case, Kind, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import cut
 from dgls.evaluation.cases.provenance import trained_on
 from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summarise
@@ -52,8 +52,8 @@ class Result:
 
     calibration: Calibration
     replaced: Calibration
-    before: tuple[Outcome, ...]
-    after: tuple[Outcome, ...]
+    before: tuple[CaseOutcome, ...]
+    after: tuple[CaseOutcome, ...]
     lines: int
 
 
@@ -128,7 +128,7 @@ def remarks(result: Result) -> list[str]:
 
 
 def as_json(result: Result, stored: Path | None) -> dict[str, Any]:
-    def figures(outcomes: Sequence[Outcome]) -> dict[str, float | None]:
+    def figures(outcomes: Sequence[CaseOutcome]) -> dict[str, float | None]:
         summary = summarise(outcomes)
         return {
             "calibration_error": summary.calibration_error,

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from dgls.errors import DglsError
-from dgls.evaluation.cases.case import Case, Kind, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import CUT_KINDS, cut
 from dgls.evaluation.cases.dataset import read_dataset
 from dgls.evaluation.cases.fixtures import fixture_cases
@@ -176,12 +176,12 @@ def _counter(folder: Path) -> Callable[[str], int]:
 
 
 def _passes(source: str) -> bool:
-    return sandbox.run_program(source, sandbox.Limits()).passed
+    return sandbox.run_program(source, sandbox.ProgramLimits()).passed
 
 
-def _watched(stream: Generator[Outcome], total: int) -> tuple[Outcome, ...]:
+def _watched(stream: Generator[CaseOutcome], total: int) -> tuple[CaseOutcome, ...]:
     """Collect the outcomes and show the running score. Ctrl-C ends the run with the outcomes so far."""
-    outcomes: list[Outcome] = []
+    outcomes: list[CaseOutcome] = []
     score = _Score()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with closing(stream), Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -205,7 +205,7 @@ class _Score:
     tested: int = 0
     passed: int = 0
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: CaseOutcome) -> None:
         self.n += 1
         self.exact += outcome.exact
         self.tested += outcome.passed is not None

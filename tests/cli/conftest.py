@@ -16,13 +16,13 @@ from tests.engine.checkpoints import raw_checkpoint, speak_ascii
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Completed:
     code: int
     out: str
     err: str
 
 
-Run = Callable[..., Outcome]
+Run = Callable[..., Completed]
 
 
 Scripted = Callable[[Write], ScriptedEngine]
@@ -36,13 +36,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
-    def run(*arguments: object) -> Outcome:
+    def run(*arguments: object) -> Completed:
         try:
             code = cli.run([str(argument) for argument in arguments])
         except SystemExit as end:
             code = int(str(end.code))
         captured = capsys.readouterr()
-        return Outcome(code, captured.out, captured.err)
+        return Completed(code, captured.out, captured.err)
 
     return run
 

@@ -12,7 +12,7 @@ from dgls.cli import evaluate
 from dgls.evaluation.running import run as evaluation
 from dgls.evaluation.running import sandbox
 from dgls.evaluation.running.run_case import run_case
-from tests.cli.conftest import Outcome, Run
+from tests.cli.conftest import Completed, Run
 
 PROBLEMS = [
     {
@@ -41,7 +41,7 @@ def untested(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "_passes", lambda source: "return total" in source)
 
 
-def figures_of(outcome: Outcome) -> dict[str, object]:
+def figures_of(outcome: Completed) -> dict[str, object]:
     assert outcome.code == 0, outcome.err
     figures = json.loads(outcome.out.splitlines()[-1])
     assert isinstance(figures, dict)
@@ -169,7 +169,7 @@ def test_eval_invalid_arguments_exit_2(run: Run, dataset: Path, model: Path, opt
     refused(run("eval", "--model", model, *spelled), expected)
 
 
-def refused(outcome: Outcome, expected: str) -> None:
+def refused(outcome: Completed, expected: str) -> None:
     assert outcome.code == 2
     assert outcome.out == ""
     assert expected in outcome.err

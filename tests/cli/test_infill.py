@@ -12,7 +12,7 @@ from dgls.cli.infill import UnusablePosition, offset_of
 from dgls.cli.targets import Target
 from dgls.cli.terminal import printable
 from dgls.code.document import Document
-from tests.cli.conftest import Outcome, Run
+from tests.cli.conftest import Completed, Run
 
 SUMS = "def add(a, b):\n    return \n\n\ndef sub(a, b):\n    return a - b\n"
 FIELDS = {"text", "confidence", "model", "device", "steps", "finish", "ms"}
@@ -133,7 +133,7 @@ def test_infill_max_tokens_over_canvas_exits_2(run: Run, sums: Path, model: Path
     refused(run("infill", f"{sums}:2:12", "--model", model, "--max-tokens", 500), "--max-tokens")
 
 
-def refused(outcome: Outcome, expected: str) -> None:
+def refused(outcome: Completed, expected: str) -> None:
     assert outcome.code == 2
     assert outcome.out == ""
     assert expected in outcome.err

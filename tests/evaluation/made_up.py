@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from dgls.evaluation.cases.case import Case, Outcome, Program
+from dgls.evaluation.cases.case import Case, CaseOutcome, Program
 from dgls.evaluation.running.results import Header
 
 CASE = Case(
@@ -18,7 +18,7 @@ CASE = Case(
     suffix="\n\n\nprint(add(1, 2))\n",
 )
 
-OUTCOME = Outcome(
+OUTCOME = CaseOutcome(
     id="add",
     kind="single-line",
     language="python",
@@ -53,5 +53,5 @@ def case(name: str, *, tested: bool = False, **changes: Any) -> Case:
     return replace(CASE, id=name, program=program, **changes)
 
 
-def outcome(name: str = "add", **changes: Any) -> Outcome:
+def outcome(name: str = "add", **changes: Any) -> CaseOutcome:
     return replace(OUTCOME, id=name, **changes)

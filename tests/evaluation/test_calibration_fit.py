@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.report.metrics import calibration_error, reliability, summarise
 from dgls.evaluation.running.calibration_fit import (
     KEPT_RIGHT,
@@ -39,7 +39,7 @@ def fills(samples: list[Sample], packages: int = 20) -> list[FilledCase]:
     for index, (confidence, right) in enumerate(samples):
         package = f"package{index % packages}"
         case = Case(f"case{index}", "single-line", f"{package}/file.py", "python", "a = ", "b", "\n", package)
-        outcome = Outcome(
+        outcome = CaseOutcome(
             id=case.id,
             kind=case.kind,
             language=case.language,

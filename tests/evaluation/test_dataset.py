@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from dgls.errors import UnusableSource
 from dgls.evaluation.cases.case import Case, Program
 from dgls.evaluation.cases.dataset import read_dataset
-from dgls.evaluation.running.sandbox import Limits, run_program
+from dgls.evaluation.running.sandbox import ProgramLimits, run_program
 
 HEAD = "def total(numbers):\n"
 PROBLEM = {
@@ -144,4 +144,4 @@ def test_read_dataset_absent_file_or_folder_raises(tmp_path: Path) -> None:
 def test_program_source_passes_only_with_right_fill(fill: str, passes: bool, tmp_path: Path) -> None:
     case = only(written(tmp_path, problem()))
     assert case.program is not None
-    assert run_program(case.program.source(case.prefix + fill + case.suffix), Limits()).passed is passes
+    assert run_program(case.program.source(case.prefix + fill + case.suffix), ProgramLimits()).passed is passes

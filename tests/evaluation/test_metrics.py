@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.cases.case import CaseOutcome
 from dgls.evaluation.report.metrics import (
     Share,
     bucket_name,
@@ -142,14 +142,14 @@ OUTCOMES = st.lists(
 
 
 @given(OUTCOMES)
-def test_by_kind_and_by_length_partition_outcomes(outcomes: list[Outcome]) -> None:
+def test_by_kind_and_by_length_partition_outcomes(outcomes: list[CaseOutcome]) -> None:
     for groups in (by_length(outcomes), by_kind(outcomes)):
         assert sum(each.n for each in groups.values()) == len(outcomes)
         assert sum(each.exact.count for each in groups.values()) == sum(each.exact for each in outcomes)
 
 
 @given(OUTCOMES)
-def test_reliability_bins_ascend_with_equal_mass(outcomes: list[Outcome]) -> None:
+def test_reliability_bins_ascend_with_equal_mass(outcomes: list[CaseOutcome]) -> None:
     bins = reliability(outcomes)
     sizes = [each.right.total for each in bins]
     assert not sizes or max(sizes) - min(sizes) <= 1
@@ -158,7 +158,7 @@ def test_reliability_bins_ascend_with_equal_mass(outcomes: list[Outcome]) -> Non
 
 
 @given(OUTCOMES)
-def test_show_curve_ascends_to_all_suggestions(outcomes: list[Outcome]) -> None:
+def test_show_curve_ascends_to_all_suggestions(outcomes: list[CaseOutcome]) -> None:
     points = show_curve(outcomes)
     counts = [each.shown.count for each in points]
     assert counts == sorted(set(counts))

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 import pytest
 from rich.console import Console
 
-from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.cases.case import CaseOutcome
 from dgls.evaluation.report.charts import histogram
 from dgls.evaluation.report.page import SAMPLE, page_of
 from dgls.evaluation.report.report import Report, as_json
@@ -22,7 +22,7 @@ REQUIRED = {"pass_at_1", "exact_match", "edit_similarity", "parses", "repeats_af
 REQUIRED |= {"p90_ms", "n", "model", "device", "policy"}
 
 
-def report(*outcomes: Outcome, wanted: int = 0) -> Report:
+def report(*outcomes: CaseOutcome, wanted: int = 0) -> Report:
     cases = {each.id: case(each.id) for each in outcomes}
     cases |= {str(n): case(str(n)) for n in range(len(cases), wanted)}
     return Report(HEADER, "a CPU", "some holes", cases, outcomes, "results.jsonl")
@@ -112,7 +112,7 @@ def parsed(page: str) -> Tags:
     "outcomes",
     [MANY, [outcome()], [outcome(rejected="empty", text="", parses=None, finish=None)], [outcome(ms=0.0, steps=1)]],
 )
-def test_page_of_report_is_complete_and_loads_nothing(outcomes: list[Outcome]) -> None:
+def test_page_of_report_is_complete_and_loads_nothing(outcomes: list[CaseOutcome]) -> None:
     page = page_of(report(*outcomes))
     tags = parsed(page)
     assert tags.addresses == []

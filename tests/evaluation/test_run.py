@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.cases.case import CaseOutcome
 from dgls.evaluation.running.results import Results
 from dgls.evaluation.running.run import evaluate
 from dgls.evaluation.running.run_case import Conditions
@@ -26,7 +26,7 @@ def results(tmp_path: Path) -> Iterator[Results]:
         yield results
 
 
-def outcomes(engine: Parrot, results: Results, passes: Callable[[str], bool], jobs: int = 1) -> Iterator[Outcome]:
+def outcomes(engine: Parrot, results: Results, passes: Callable[[str], bool], jobs: int = 1) -> Iterator[CaseOutcome]:
     return evaluate(engine, CASES, len, Conditions(), passes, results, jobs)
 
 
@@ -93,7 +93,7 @@ class Interrupted(Parrot):
 
 
 def test_evaluate_interrupt_keeps_complete_outcomes(results: Results) -> None:
-    yielded: list[Outcome] = []
+    yielded: list[CaseOutcome] = []
     with pytest.raises(KeyboardInterrupt):
         yielded.extend(iter(outcomes(Interrupted(RIGHT), results, right)))
     assert 0 < len(results.outcomes) <= 7

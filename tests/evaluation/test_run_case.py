@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from dgls.code.languages import language_of
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.running.repetition import repeats_after
 from dgls.evaluation.running.run_case import Conditions, as_typed, run_case
 from dgls_engine import CancelToken, Engine, Fill, Hole, Infill, InfillRequest, Pinned, Step, Timings
@@ -52,7 +52,7 @@ class Parrot:
         )
 
 
-def filled(text: str, case: Case = CASE, conditions: Conditions | None = None, confidence: float = 1.0) -> Outcome:
+def filled(text: str, case: Case = CASE, conditions: Conditions | None = None, confidence: float = 1.0) -> CaseOutcome:
     return run_case(Parrot(text, confidence), case, lambda text: len(text.split()), conditions or Conditions())
 
 

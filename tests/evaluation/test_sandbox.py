@@ -16,11 +16,11 @@ import pytest
 
 from dgls.errors import SandboxUnavailable
 from dgls.evaluation.running import sandbox
-from dgls.evaluation.running.sandbox import Limits, containment, run_program
+from dgls.evaluation.running.sandbox import ProgramLimits, containment, run_program
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="programs are not run on Windows")
 
-LIMITS = Limits(
+LIMITS = ProgramLimits(
     seconds=20,
     cpu_seconds=1,
     memory_bytes=256 << 20,
@@ -34,7 +34,7 @@ BOTH = pytest.mark.parametrize("namespaces", [True, False], ids=["namespaces", "
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The parent of all programs' folders. A test fails if one remains."""
+    """The parent of all programs' folders."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     return tmp_path
 
@@ -81,7 +81,7 @@ def test_run_program_source_gives_its_verdict(
 
 @BOTH
 def test_run_program_sleeping_stops_at_time_limit(namespaces: bool) -> None:
-    limits = Limits(seconds=0.5)
+    limits = ProgramLimits(seconds=0.5)
     verdict = run_program("import time\ntime.sleep(60)", limits, namespaces=namespaces)
     assert verdict.reason == "time"
     assert verdict.seconds < 30
@@ -123,7 +123,7 @@ def test_run_program_kills_daemon(ending: str, namespaces: bool) -> None:
         "    os._exit(0)\n"
         "time.sleep(0.3)\n"
     )
-    limits = Limits(seconds=2)
+    limits = ProgramLimits(seconds=2)
     run_program(source + ending, limits, namespaces=namespaces)
     assert processes_with(word) == []
 
@@ -147,7 +147,7 @@ def test_run_program_source_runs_as_main_module() -> None:
     source = (
         "import pickle, typing\nclass A:\n    own: 'A'\npickle.loads(pickle.dumps(A()))\ntyping.get_type_hints(A)\n"
     )
-    assert run_program(source, Limits()).reason == "passed"
+    assert run_program(source, ProgramLimits()).reason == "passed"
 
 
 def test_run_program_fixes_hash_seed() -> None:

@@ -43,7 +43,7 @@ class Case:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class CaseOutcome:
     """The outcome of one case. It is a line of a results file, so each field is plain JSON; None: does not apply.
 
     `raw` is the engine's text; `text` is the suggestion made from it ("" if `rejected`, which gives the reason).

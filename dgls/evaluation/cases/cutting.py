@@ -18,7 +18,7 @@ from dgls.errors import UnusableSource
 from dgls.evaluation.cases.case import Case, Kind
 from dgls.evaluation.cases.holes import Code, mid_word, multi_line, random_span, single_line
 from dgls.evaluation.cases.multi_file import ImportedNames
-from dgls.evaluation.cases.sources import SourceFile, Sources, normalised
+from dgls.evaluation.cases.sources import PackageFile, Sources, normalised
 
 CUT_KINDS: tuple[Kind, ...] = ("single-line", "multi-line", "random-span", "mid-word")
 """The default kinds; `multi-file` must be named."""
@@ -77,7 +77,7 @@ def cut(
     return cases
 
 
-def _stream(kind: Kind, seed: int, sources: Sources, files: Sequence[SourceFile]) -> Iterator[Case]:
+def _stream(kind: Kind, seed: int, sources: Sources, files: Sequence[PackageFile]) -> Iterator[Case]:
     """The cases of one kind, until no file has a new hole."""
     rng = Random(f"{seed} {kind}")
     imported_names = ImportedNames(sources.root)
@@ -98,8 +98,8 @@ def _stream(kind: Kind, seed: int, sources: Sources, files: Sequence[SourceFile]
             packages.append(package)
 
 
-def _shuffled_packages(files: Sequence[SourceFile], rng: Random) -> deque[deque[SourceFile]]:
-    grouped: dict[str, list[SourceFile]] = {}
+def _shuffled_packages(files: Sequence[PackageFile], rng: Random) -> deque[deque[PackageFile]]:
+    grouped: dict[str, list[PackageFile]] = {}
     for file in files:
         grouped.setdefault(file.package, []).append(file)
     packages = [deque(rng.sample(group, len(group))) for group in grouped.values()]
@@ -108,7 +108,7 @@ def _shuffled_packages(files: Sequence[SourceFile], rng: Random) -> deque[deque[
 
 
 def _case(
-    kind: Kind, file: SourceFile, code: Code, root: Path, cutter: Cutter, rng: Random, seen: set[tuple[str, str, str]]
+    kind: Kind, file: PackageFile, code: Code, root: Path, cutter: Cutter, rng: Random, seen: set[tuple[str, str, str]]
 ) -> Case | None:
     text = code.document.text
     for _ in range(_TRIES):

@@ -36,7 +36,7 @@ _LONGEST_MEAN_LINE = 100
 
 
 @dataclass(frozen=True, slots=True)
-class SourceFile:
+class PackageFile:
     """`name` is the path relative to the root of its imports."""
 
     package: str
@@ -60,7 +60,7 @@ class Sources:
             self.root = self.root.parent
         package_of = _packages(folder)
         named = ((path, path.relative_to(self.root).as_posix()) for path in _walk(folder))
-        unsorted = [SourceFile(package_of(path), language_of("", name).id, name, path) for path, name in named]
+        unsorted = [PackageFile(package_of(path), language_of("", name).id, name, path) for path, name in named]
         self.files = sorted(unsorted, key=lambda file: file.name)
         self._exclusion = Exclusion([folder.as_uri()])
         # If git ignores the folder itself, the user still named it.
@@ -71,7 +71,7 @@ class Sources:
                 "ones; name another folder"
             )
 
-    def read(self, file: SourceFile) -> str | None:
+    def read(self, file: PackageFile) -> str | None:
         """The text, or None to skip the file. Checked only here, as most files are never drawn."""
         try:
             if self._exclusion.of_path(file.path, opened=self._is_ignored) is not None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean
 
-from dgls.evaluation.cases.case import Outcome
+from dgls.evaluation.cases.case import CaseOutcome
 
 BUCKETS = ((1, 4), (5, 8), (9, 16), (17, 32), (33, None))
 """Lengths of the answer in tokens, both ends included."""
@@ -89,7 +89,7 @@ class Summary:
     p90_ms: float | None
 
 
-def summarise(outcomes: Sequence[Outcome]) -> Summary:
+def summarise(outcomes: Sequence[CaseOutcome]) -> Summary:
     made = suggestions(outcomes)
     shown = [outcome for outcome in outcomes if outcome.shown]
     run = [outcome for outcome in outcomes if outcome.finish is not None]
@@ -113,12 +113,12 @@ def summarise(outcomes: Sequence[Outcome]) -> Summary:
     )
 
 
-def by_kind(outcomes: Sequence[Outcome]) -> dict[str, Summary]:
+def by_kind(outcomes: Sequence[CaseOutcome]) -> dict[str, Summary]:
     """Summaries by kind, in order of first appearance."""
     return _grouped(outcomes, list(dict.fromkeys(outcome.kind for outcome in outcomes)), lambda outcome: outcome.kind)
 
 
-def by_length(outcomes: Sequence[Outcome]) -> dict[str, Summary]:
+def by_length(outcomes: Sequence[CaseOutcome]) -> dict[str, Summary]:
     """Summaries of the non-empty length buckets, shortest first."""
     names = [bucket_name(low) for low, _ in BUCKETS]
     summaries = _grouped(outcomes, names, lambda outcome: bucket_name(outcome.tokens))
@@ -131,12 +131,12 @@ def bucket_name(tokens: int) -> str:
     return f"{low}+" if high is None else f"{low}-{high}"
 
 
-def suggestions(outcomes: Iterable[Outcome]) -> list[Outcome]:
+def suggestions(outcomes: Iterable[CaseOutcome]) -> list[CaseOutcome]:
     """The outcomes that produced a suggestion."""
     return [outcome for outcome in outcomes if outcome.rejected is None]
 
 
-def reliability(outcomes: Sequence[Outcome], bins: int = BINS) -> list[Bin]:
+def reliability(outcomes: Sequence[CaseOutcome], bins: int = BINS) -> list[Bin]:
     """The suggestions in non-empty bins of ascending confidence. Empty if the model is not calibrated."""
     ranked = _by_confidence(outcomes)
     bins = min(bins, len(ranked))
@@ -144,7 +144,7 @@ def reliability(outcomes: Sequence[Outcome], bins: int = BINS) -> list[Bin]:
     return [_bin(ranked[start:end]) for start, end in pairwise(borders)]
 
 
-def calibration_error(outcomes: Sequence[Outcome], bins: int = BINS) -> float | None:
+def calibration_error(outcomes: Sequence[CaseOutcome], bins: int = BINS) -> float | None:
     """The expected calibration error: the mean distance of a bin's confidence from its share of exact suggestions."""
     filled = reliability(outcomes, bins)
     total = sum(each.right.total for each in filled)
@@ -153,7 +153,7 @@ def calibration_error(outcomes: Sequence[Outcome], bins: int = BINS) -> float | 
     return sum(abs(each.confidence - each.right.count / each.right.total) * each.right.total for each in filled) / total
 
 
-def show_curve(outcomes: Sequence[Outcome], points: int = SHOW_RATES) -> list[ShowPoint]:
+def show_curve(outcomes: Sequence[CaseOutcome], points: int = SHOW_RATES) -> list[ShowPoint]:
     """From showing only the surest to showing every suggestion. Suggestions of equal confidence appear together.
 
     Empty if the model is not calibrated.
@@ -191,22 +191,22 @@ def _mean(values: Sequence[float]) -> float | None:
     return fmean(values) if values else None
 
 
-def _by_confidence(outcomes: Iterable[Outcome]) -> list[tuple[float, Outcome]]:
+def _by_confidence(outcomes: Iterable[CaseOutcome]) -> list[tuple[float, CaseOutcome]]:
     """The suggestions that have a confidence, lowest first."""
     made = suggestions(outcomes)
     rated = [(outcome.confidence, outcome) for outcome in made if outcome.confidence is not None]
     return sorted(rated, key=lambda pair: pair[0])
 
 
-def _bin(rated: Sequence[tuple[float, Outcome]]) -> Bin:
+def _bin(rated: Sequence[tuple[float, CaseOutcome]]) -> Bin:
     confidences = [confidence for confidence, _ in rated]
     return Bin(confidences[0], confidences[-1], fmean(confidences), _share(outcome.exact for _, outcome in rated))
 
 
 def _grouped(
-    outcomes: Sequence[Outcome], names: Sequence[str], name_of: Callable[[Outcome], str]
+    outcomes: Sequence[CaseOutcome], names: Sequence[str], name_of: Callable[[CaseOutcome], str]
 ) -> dict[str, Summary]:
-    groups: dict[str, list[Outcome]] = {name: [] for name in names}
+    groups: dict[str, list[CaseOutcome]] = {name: [] for name in names}
     for outcome in outcomes:
         groups[name_of(outcome)].append(outcome)
     return {name: summarise(group) for name, group in groups.items()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib.resources import files
 
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.report.charts import Bar, Series, bars_by_group, histogram, percent, reliability_plot, show_plot
 from dgls.evaluation.report.metrics import Share, Summary, by_kind, by_length, reliability, show_curve, summarise
 from dgls.evaluation.report.report import Report
@@ -216,13 +216,13 @@ def _sample(report: Report) -> str:
     )
 
 
-def _spread(outcomes: Sequence[Outcome]) -> list[Outcome]:
+def _spread(outcomes: Sequence[CaseOutcome]) -> list[CaseOutcome]:
     if len(outcomes) <= SAMPLE:
         return list(outcomes)
     return [outcomes[len(outcomes) * index // SAMPLE] for index in range(SAMPLE)]
 
 
-def _verdict(outcome: Outcome) -> tuple[str, str]:
+def _verdict(outcome: CaseOutcome) -> tuple[str, str]:
     """The verdict's CSS class and words. A fill that passes the tests is right, whatever the author wrote."""
     if outcome.rejected is not None:
         return "quiet", f"nothing: {outcome.rejected}"
@@ -231,7 +231,7 @@ def _verdict(outcome: Outcome) -> tuple[str, str]:
     return ("right", "passes the tests") if outcome.passed else ("wrong", "other text")
 
 
-def _case(case: Case, outcome: Outcome) -> str:
+def _case(case: Case, outcome: CaseOutcome) -> str:
     style, words = _verdict(outcome)
     above = "\n".join(case.prefix[-_LONGEST:].split("\n")[-_ABOVE:])
     below = "\n".join(case.suffix[:_LONGEST].split("\n")[:_BELOW])
@@ -257,7 +257,7 @@ def _case(case: Case, outcome: Outcome) -> str:
     )
 
 
-def _flags(outcome: Outcome) -> Iterable[str]:
+def _flags(outcome: CaseOutcome) -> Iterable[str]:
     if outcome.passed is not None:
         yield "tests pass" if outcome.passed else "tests fail"
     if outcome.parses is False:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.report.metrics import (
     Bin,
     Share,
@@ -32,7 +32,7 @@ class Report:
     device_name: str
     source: str
     cases: Mapping[str, Case]
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[CaseOutcome, ...]
     results: str
 
     @property

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.report.metrics import suggestions
 from dgls.evaluation.running.run_case import Conditions, Count, Infiller, run_case, similarity
 from dgls_engine.calibration import Calibration
@@ -43,7 +43,7 @@ class FilledCase:
     """A filled case without cut lines, with the samples of its lines after the first and the lengths tried."""
 
     case: Case
-    outcome: Outcome
+    outcome: CaseOutcome
     lines: tuple[Sample, ...]
     trials: tuple[Trial, ...] = ()
 
@@ -159,17 +159,17 @@ def later_lines(pieces: Sequence[Piece], answer: str) -> tuple[Sample, ...]:
     return tuple(samples[1:])
 
 
-def judged(outcome: Outcome, calibration: Calibration) -> Outcome:
+def judged(outcome: CaseOutcome, calibration: Calibration) -> CaseOutcome:
     """The outcome with the same text under another calibration."""
     confidence = calibration.confidence(outcome.probability)
     shown = outcome.rejected is None and calibration.shows(confidence)
     return replace(outcome, confidence=confidence, shown=shown)
 
 
-def held_out(fills: Sequence[FilledCase], least_shown: float, before: Calibration) -> list[Outcome]:
+def held_out(fills: Sequence[FilledCase], least_shown: float, before: Calibration) -> list[CaseOutcome]:
     """Every outcome, judged by a calibration fitted without its package (or its file, if there are few packages)."""
     folds = _folds(fills)
-    outcomes: list[Outcome] = []
+    outcomes: list[CaseOutcome] = []
     for fold in range(FOLDS):
         rest = [each for each, index in zip(fills, folds, strict=True) if index != fold]
         calibration = fit(rest, least_shown, before)

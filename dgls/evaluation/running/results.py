@@ -18,7 +18,7 @@ from cattrs import ClassValidationError, Converter
 from platformdirs import user_cache_path
 
 from dgls.errors import DglsError
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 
 _FORMAT = 2
 _CONVERTER = Converter(forbid_extra_keys=True)
@@ -71,7 +71,7 @@ class Results:
         if not end:
             self._write(asdict(header))
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: CaseOutcome) -> None:
         self.outcomes[outcome.id] = outcome
         self._write(asdict(outcome))
 
@@ -93,7 +93,7 @@ def default_path(header: Header) -> Path:
     return user_cache_path("dgls", appauthor=False) / "evaluation" / f"{header.digest[:16]}.jsonl"
 
 
-def read(path: Path, header: Header) -> tuple[dict[str, Outcome], int]:
+def read(path: Path, header: Header) -> tuple[dict[str, CaseOutcome], int]:
     """The outcomes in a results file and the bytes of its whole lines. Raises `UnusableResults` if it is no results
     file, or one with another header."""
     content = path.read_bytes()
@@ -103,7 +103,7 @@ def read(path: Path, header: Header) -> tuple[dict[str, Outcome], int]:
         stored = json.loads(first)
         if not isinstance(stored, dict) or stored.get("format") != _FORMAT:
             raise ValueError("no header")
-        outcomes = [_CONVERTER.structure(json.loads(line), Outcome) for line in lines]
+        outcomes = [_CONVERTER.structure(json.loads(line), CaseOutcome) for line in lines]
     except (ValueError, TypeError, ClassValidationError):
         raise UnusableResults(f"{path} is no results file of this version; name another file") from None
     fields = asdict(header)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.running.results import Results
 from dgls.evaluation.running.run_case import Conditions, Count, Infiller, as_typed, run_case
 
@@ -30,10 +30,10 @@ def evaluate(
     passes: Passes,
     results: Results,
     jobs: int = 1,
-) -> Generator[Outcome]:
+) -> Generator[CaseOutcome]:
     """One outcome for each case. Closing the iterator waits for running tests and cancels the rest."""
     known = dict(results.outcomes)
-    waiting: deque[tuple[Outcome, Future[bool] | None]] = deque()
+    waiting: deque[tuple[CaseOutcome, Future[bool] | None]] = deque()
     with ThreadPoolExecutor(jobs, thread_name_prefix="tests") as pool:
         try:
             for case in cases:
@@ -50,7 +50,7 @@ def evaluate(
             pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _tested(case: Case, outcome: Outcome, passes: Passes, pool: ThreadPoolExecutor) -> Future[bool] | None:
+def _tested(case: Case, outcome: CaseOutcome, passes: Passes, pool: ThreadPoolExecutor) -> Future[bool] | None:
     """The pending test. A case without a suggestion counts as failed: its program might pass with the hole empty."""
     if case.program is None:
         return None
@@ -62,11 +62,11 @@ def _tested(case: Case, outcome: Outcome, passes: Passes, pool: ThreadPoolExecut
     return pool.submit(passes, case.program.source(typed.prefix + outcome.text + typed.suffix))
 
 
-def _is_complete(outcome: Outcome, tested: Future[bool] | None) -> bool:
+def _is_complete(outcome: CaseOutcome, tested: Future[bool] | None) -> bool:
     return tested is None or tested.done()
 
 
-def _kept(outcome: Outcome, tested: Future[bool] | None, results: Results) -> Outcome:
+def _kept(outcome: CaseOutcome, tested: Future[bool] | None, results: Results) -> CaseOutcome:
     if tested is not None:
         outcome = replace(outcome, passed=tested.result())
     if outcome.id not in results.outcomes:

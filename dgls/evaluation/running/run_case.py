@@ -1,6 +1,6 @@
 """Runs one case through the product's own path (plan, infill, suggest) and compares it with the author's text.
 
-    Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> Outcome
+    Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> CaseOutcome
 
 The request counts as invoked by the user (the planner is never quiet, doubtful lines are kept) and has no deadline, so
 the same seed gives the same outcome. Reads no files and runs no programs: `evaluate` sets `passed`. Runs on the
@@ -19,7 +19,7 @@ from tree_sitter import Parser
 from dgls.code.document import Document
 from dgls.code.languages import Language, language_of
 from dgls.code.syntax import grammar_of, parse
-from dgls.evaluation.cases.case import Case, Outcome
+from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.running.repetition import repeats_after
 from dgls.suggest.exchange import filled, request_of, suggestion_of
 from dgls.suggest.plan import Budget, Quiet, Region, plan
@@ -54,7 +54,7 @@ class Conditions:
     true_length: bool = False
 
 
-def run_case(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> Outcome:
+def run_case(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> CaseOutcome:
     """Fill `case` and judge the fill. `count` counts the model's tokens."""
     case = as_typed(case)
     document = Document(case.path, 0, case.language, case.prefix + case.suffix)
@@ -113,14 +113,14 @@ def _judged(
     suggestion: Suggestion | Rejection | str,
     profile: Profile,
     count: Count,
-) -> Outcome:
+) -> CaseOutcome:
     """The outcome without `shown` and `passed`."""
     text = suggestion.new_text if isinstance(suggestion, Suggestion) else ""
     raw = infill.texts[0] if infill else ""
     probability = infill.fills[0].probability if infill else 0.0
     language = language_of(case.language, case.path)
     around = document.text[: region.span.start], document.text[region.span.end :]
-    return Outcome(
+    return CaseOutcome(
         id=case.id,
         kind=case.kind,
         language=case.language,

@@ -43,7 +43,7 @@ _EXITED = (0, 3)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProgramLimits:
     """The limits of one program. `seconds` are wall-clock time; `cpu_seconds`, for each process, are lower, so that a
     busy machine changes no verdict. `memory_bytes` limits each process and their sum, `disk_bytes` the sum of files."""
 
@@ -88,7 +88,7 @@ class Containment:
 @cache
 def containment() -> Containment:
     """Determined once, by running an empty program. Raises `SandboxUnavailable` if that fails."""
-    verdict, held = _contain("", Limits(), namespaces=True)
+    verdict, held = _contain("", ProgramLimits(), namespaces=True)
     if not verdict.passed:
         raise SandboxUnavailable(
             f"the sandbox does not run an empty program ({verdict.reason}: {verdict.detail}); evaluate without tests"
@@ -96,12 +96,12 @@ def containment() -> Containment:
     return Containment("network" in held, "processes" in held, "files" in held)
 
 
-def run_program(source: str, limits: Limits, *, namespaces: bool = True) -> Verdict:
+def run_program(source: str, limits: ProgramLimits, *, namespaces: bool = True) -> Verdict:
     """Run Python source to its end or to a limit. Without `namespaces`, runs as on an OS that has none."""
     return _contain(source, limits, namespaces)[0]
 
 
-def _contain(source: str, limits: Limits, namespaces: bool) -> tuple[Verdict, frozenset[str]]:
+def _contain(source: str, limits: ProgramLimits, namespaces: bool) -> tuple[Verdict, frozenset[str]]:
     if os.name != "posix":
         raise SandboxUnavailable("programs can't be run safely on Windows; evaluate in WSL, or without tests")
     started = time.monotonic()
@@ -150,7 +150,9 @@ def _tell(child: subprocess.Popen[bytes], spec: str) -> None:
 class _Run:
     """One running program: reads its output and reports, watches its processes, kills them all."""
 
-    def __init__(self, child: subprocess.Popen[bytes], outlet: int, folder: str, mark: str, limits: Limits) -> None:
+    def __init__(
+        self, child: subprocess.Popen[bytes], outlet: int, folder: str, mark: str, limits: ProgramLimits
+    ) -> None:
         assert child.stdout is not None
         self._child, self._process = child, psutil.Process(child.pid)
         self._output, self._outlet = child.stdout.fileno(), outlet
