@@ -1,7 +1,7 @@
 """Rewrite parts of a document in as few canvases as they fit into, one canvas after the other.
 
 Each canvas sees the finished parts before it, pinned before the hole and in the prompt. Knows texts, offsets and token
-counts; an action's `Manner` says what to ask of the model and how to adapt its answers. Pure; runs on any thread.
+counts; an action's `RewriteRules` says what to ask of the model and how to adapt its answers. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from dgls_engine.types import Hole
 
 
 @dataclass(frozen=True, slots=True)
-class Manner:
+class RewriteRules:
     """What an action does with each part.
 
     `hole` makes the hole for a text; its `max_tokens` are the room that it takes in the canvas. If it `grows`, it also
@@ -48,18 +48,18 @@ class Manner:
     instruction: str = ""
 
 
-def in_turn(document: Document, parts: Sequence[Span], room: Room, manner: Manner) -> Job:
+def rewrite_parts(document: Document, parts: Sequence[Span], room: Room, rules: RewriteRules) -> Job:
     """Rewrite each of `parts` once, in text order."""
-    turns = canvases(document, parts, room, lambda text: manner.hole(text).max_tokens)
+    groups = canvases(document, parts, room, lambda text: rules.hole(text).max_tokens)
     made: list[Replacement] = []
     confidences: list[float | None] = []
-    for number, pieces in enumerate(turns):
-        following = turns[number + 1][0] if number + 1 < len(turns) and not manner.pins_rest else None
-        passage = _passage(applied(document, made), pieces, following, made, room, manner)
+    for number, pieces in enumerate(groups):
+        following = groups[number + 1][0] if number + 1 < len(groups) and not rules.pins_rest else None
+        passage = _passage(applied(document, made), pieces, following, made, room, rules)
         infill = yield passage
         for gap, fill in zip(passage.gaps, infill.fills, strict=True):
             confidences.append(fill.confidence)
-            new = manner.fit(passage, gap, fill.text)
+            new = rules.fit(passage, gap, fill.text)
             if new != document.text[gap.origin.start : gap.origin.end]:
                 made.append(Replacement(gap.origin, new))
     return Outcome(document, tuple(made), confidence_of(confidences))
@@ -147,17 +147,17 @@ def _passage(
     following: Span | None,
     made: Sequence[Replacement],
     room: Room,
-    manner: Manner,
+    rules: RewriteRules,
 ) -> Passage:
     """`document` already contains the replacements `made`."""
     text = document.text
     spans = [moved(piece, made) for piece in pieces]
     start, end = spans[0].start, spans[-1].end
     old = [text[span.start : span.end] for span in spans]
-    holes = [manner.hole(each) for each in old]
+    holes = [rules.hole(each) for each in old]
     between = sum(room.count(text[left.end : right.start]) for left, right in pairwise(spans))
     used = between + sum(hole.max_tokens for hole in holes)
-    if manner.grows and used < room.hole_tokens:
+    if rules.grows and used < room.hole_tokens:
         more = (room.hole_tokens - used) // len(holes)
         holes = [replace(hole, max_tokens=hole.max_tokens + more) for hole in holes]
         used += more * len(holes)
@@ -169,8 +169,8 @@ def _passage(
         document,
         Span(_start_of_before(document, start, before, room), canvas_end),
         tuple(Gap(span, hole, origin) for span, hole, origin in zip(spans, holes, pieces, strict=True)),
-        text[start:end] if manner.shows else "",
-        manner.instruction,
+        text[start:end] if rules.shows else "",
+        rules.instruction,
     )
 
 

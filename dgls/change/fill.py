@@ -70,10 +70,10 @@ def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: b
     """
     done: list[Replacement] = []
     confidences: list[float | None] = []
-    for together in packed(document, stubs, room):
-        passage = _passage(document, together, done, room)
+    for plan in packed(document, stubs, room):
+        passage = _passage(document, plan, done, room)
         infill = yield passage
-        for stub, gap, fill in zip(together.stubs, passage.gaps, infill.fills, strict=True):
+        for stub, gap, fill in zip(plan.stubs, passage.gaps, infill.fills, strict=True):
             code = _code(passage, gap, stub, fill.text)
             sound = None if code is None else _sound(document, stub, code, done)
             chosen = code if sound is None and keep_broken else sound
@@ -84,7 +84,7 @@ def filled(document: Document, stubs: Sequence[Stub], room: Room, keep_broken: b
 
 
 @dataclass(frozen=True, slots=True)
-class Together:
+class CanvasPlan:
     """Stubs that share a canvas, with the tokens for each hole and for the text before and after them."""
 
     stubs: tuple[Stub, ...]
@@ -93,16 +93,16 @@ class Together:
     after_tokens: int
 
 
-def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[Together]:
+def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[CanvasPlan]:
     """Group stubs into canvases, in text order, as many in each as fit.
 
     The holes of a canvas are equally long. To fit one more, first the pinned text around shrinks, then the holes.
     """
     first = 0
     while first < len(stubs):
-        best = _together(document, stubs[first : first + 1], room)
+        best = _canvas_plan(document, stubs[first : first + 1], room)
         for stop in range(first + 2, len(stubs) + 1):
-            more = _together(document, stubs[first:stop], room)
+            more = _canvas_plan(document, stubs[first:stop], room)
             if more.hole_tokens < LEAST_TOKENS:
                 break
             best = more
@@ -110,7 +110,7 @@ def packed(document: Document, stubs: Sequence[Stub], room: Room) -> Iterator[To
         first += len(best.stubs)
 
 
-def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together:
+def _canvas_plan(document: Document, stubs: Sequence[Stub], room: Room) -> CanvasPlan:
     """The layout with the most pinned text that leaves room for a line in each hole, or else the longest holes."""
     between = 0
     for stub, following in pairwise(stubs):
@@ -119,34 +119,34 @@ def _together(document: Document, stubs: Sequence[Stub], room: Room) -> Together
         between += room.canvas_tokens if far else room.count(stub.tail + pinned + following.lead)
     signature = room.count(document.text[_signature(document, stubs[0]) : stubs[0].span.start] + stubs[0].lead)
     least = signature if signature <= room.before_tokens else 0
-    best = Together(tuple(stubs), 0, 0, 0)
+    best = CanvasPlan(tuple(stubs), 0, 0, 0)
     for share in _SHARES:
         before, after = max(int(room.before_tokens * share), least), int(room.after_tokens * share)
         each = (room.canvas_tokens - before - after - between) // len(stubs)
         if each > best.hole_tokens:
-            best = Together(tuple(stubs), min(each, BLOCK_TOKENS), before, after)
+            best = CanvasPlan(tuple(stubs), min(each, BLOCK_TOKENS), before, after)
         if each >= LINE_TOKENS:
             break
     return best
 
 
-def _passage(document: Document, together: Together, done: Sequence[Replacement], room: Room) -> Passage:
-    """The passage for `together`, in the document with the fills `done` and empty gaps for its stubs."""
-    stubs = together.stubs
+def _passage(document: Document, plan: CanvasPlan, done: Sequence[Replacement], room: Room) -> Passage:
+    """The passage for `plan`, in the document with the fills `done` and empty gaps for its stubs."""
+    stubs = plan.stubs
     opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
     shift = sum(len(each.text) - each.span.length for each in done)
     gaps: list[Gap] = []
     for stub in stubs:
         at = stub.span.start + shift + len(stub.lead)
         stop = "\n" if stub.indent is None else None
-        hole = Hole(max_tokens=together.hole_tokens, stop=stop)
+        hole = Hole(max_tokens=plan.hole_tokens, stop=stop)
         gaps.append(Gap(Span(at, at), hole, stub.span, stub.lead, stub.tail))
         shift += len(stub.lead) + len(stub.tail) - stub.span.length
     language = language_of(document.language, document.uri)
     at = _signature(document, stubs[0])
     signature = moved(Span(at, at), done).start
-    start = _canvas_start(opened, gaps[0].span.start, signature, language, together.before_tokens, room.count)
-    end = _canvas_end(opened, gaps[-1].span.end, language, together.after_tokens, room.count)
+    start = _canvas_start(opened, gaps[0].span.start, signature, language, plan.before_tokens, room.count)
+    end = _canvas_end(opened, gaps[-1].span.end, language, plan.after_tokens, room.count)
     notes = (_note(document, stub, language) for stub in stubs)
     return Passage(opened, Span(start, end), tuple(gaps), current="\n".join(note for note in notes if note))
 

@@ -110,7 +110,7 @@ def _has_line_below(document: Document, span: Span) -> bool:
 
 
 def _in_breaks_of(old: str, document: Document, new: str) -> str:
-    """With the old code's line breaks. If they are not all alike, a line that stays keeps its own."""
+    """`new` with the line breaks of the old code. If these differ, an unchanged line keeps its own."""
     lines = [(line[1], line[2]) for line in _ENDED.finditer(old)]
     kinds = {line_break for _, line_break in lines}
     newline = kinds.pop() if len(kinds) == 1 else document.newline

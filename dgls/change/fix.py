@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 from tree_sitter import Node
 
-from dgls.change.chain import Manner, in_turn
+from dgls.change.chain import RewriteRules, rewrite_parts
 from dgls.change.passage import Job, Room
 from dgls.change.rewrite import revised
 from dgls.change.selection import open_parts, trimmed
-from dgls.change.sound import as_it_is, kept_sound
+from dgls.change.sound import keep_text, kept_sound
 from dgls.change.task import Task
 from dgls.code.document import Document, Span
 from dgls.code.syntax import Syntax
@@ -31,14 +31,14 @@ def fix(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Jo
     if covered is None:
         raise NothingToDo("the diagnostic covers no statement; select the code to change and refine it")
     parts = open_parts(document, covered, task.keep)
-    manner = Manner(
+    rules = RewriteRules(
         lambda text: revised(text, STRENGTH, room),
-        as_it_is,
+        keep_text,
         pins_rest=True,
         shows=True,
         instruction=task.instruction if room.instructions else "",
     )
-    return (yield from kept_sound(in_turn(document, parts, room, manner)))
+    return (yield from kept_sound(rewrite_parts(document, parts, room, rules)))
 
 
 def statement_at(document: Document, span: Span, syntax: Syntax | None) -> Span | None:

@@ -11,11 +11,11 @@ Pure; runs on any thread.
 
 from __future__ import annotations
 
-from dgls.change.chain import Manner, in_turn
+from dgls.change.chain import RewriteRules, rewrite_parts
 from dgls.change.fitting import rewritten
 from dgls.change.passage import Job, Room
 from dgls.change.selection import open_parts
-from dgls.change.sound import as_it_is, kept_sound
+from dgls.change.sound import keep_text, kept_sound
 from dgls.change.task import Task
 from dgls.code.document import Document
 from dgls.errors import NothingToDo
@@ -35,13 +35,13 @@ def rewrite(task: Task, document: Document, room: Room) -> Job:
         shortest = 1 if instructed else max(1, tokens // 3)
         return Hole(min_tokens=shortest, max_tokens=tokens + max(_LEAST_SLACK, tokens // 4))
 
-    manner = Manner(hole, rewritten, pins_rest=False, shows=True, grows=instructed, instruction=task.instruction)
-    return (yield from in_turn(document, open_parts(document, task.span, task.keep), room, manner))
+    rules = RewriteRules(hole, rewritten, pins_rest=False, shows=True, grows=instructed, instruction=task.instruction)
+    return (yield from rewrite_parts(document, open_parts(document, task.span, task.keep), room, rules))
 
 
 def refine(task: Task, document: Document, room: Room) -> Job:
-    manner = Manner(lambda text: revised(text, task.strength, room), as_it_is, pins_rest=True, shows=False)
-    return (yield from kept_sound(in_turn(document, open_parts(document, task.span, task.keep), room, manner)))
+    rules = RewriteRules(lambda text: revised(text, task.strength, room), keep_text, pins_rest=True, shows=False)
+    return (yield from kept_sound(rewrite_parts(document, open_parts(document, task.span, task.keep), room, rules)))
 
 
 def revised(text: str, strength: float, room: Room) -> Hole:

@@ -28,8 +28,8 @@ def kept_sound(job: Job) -> Job:
             return outcome
 
 
-def as_it_is(passage: Passage, gap: Gap, text: str) -> str:
-    """`Manner.fit` of a job in `kept_sound`: its texts are adapted already."""
+def keep_text(passage: Passage, gap: Gap, text: str) -> str:
+    """`RewriteRules.fit` of a job in `kept_sound`: its texts are adapted already."""
     return text
 
 
