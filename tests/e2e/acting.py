@@ -19,8 +19,10 @@ def recorded(stem: str) -> Message:
 
 
 def capable(**more: object) -> Message:
-    """A client that resolves actions, in utf-16, shows progress, and can what `more` says of `textDocument.codeAction`,
-    `workspace` and the top of its capabilities."""
+    """A client that resolves actions, counts in utf-16 and shows progress.
+
+    `more` adds capabilities at the top level, and under `codeAction` and `workspace`.
+    """
     action: Message = {
         "codeActionLiteralSupport": {"codeActionKind": {"valueSet": [""]}},
         "dataSupport": True,
@@ -52,7 +54,7 @@ def listing(uri: str, where: Message, **context: object) -> Message:
 
 
 async def titled(wire: Wire, params: Message, title: str) -> Any:
-    """The listed action that is called so."""
+    """The listed action with this title."""
     found = await wire.request(LIST, params)
     (action,) = [action for action in found if action["title"] == title]
     return action

@@ -1,6 +1,6 @@
 """The real server with a scripted engine in place of the model: `python -P fake_server.py SCRIPT [--tcp PORT]`.
 
-SCRIPT is JSON, see `Script`. With a `journal`, one JSON object a line tells what reached the engine.
+SCRIPT is JSON, see `Script`. A `journal` records what reached the engine, one JSON object a line.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class Script:
 
 
 class FakeEngine:
-    """Takes its time step by step and looks at the cancel token as the real engine does."""
+    """Runs step by step and reads the cancel token, as the real engine does."""
 
     def __init__(self, script: Script, settings: Settings) -> None:
         self._script, self._exhausted = script, script.exhausted

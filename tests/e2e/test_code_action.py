@@ -26,7 +26,7 @@ EDITORS: dict[str, tuple[Encoding, bool, bool, bool]] = {
     "neovim": ("utf-8", False, False, False),
     "vscode": ("utf-16", True, True, True),
 }
-"""Of each: the encoding, and whether it is sent versions, annotations and tags."""
+"""By client: its encoding, and whether it gets versions, annotations and tags."""
 SCRIPT: dict[str, Any] = {"texts": ["return sum(a)"], "corrected": {"+": "-"}}
 
 

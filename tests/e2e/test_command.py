@@ -27,7 +27,7 @@ def fill(part: str = "pass", **more: object) -> Message:
 
 
 def applied(wire: Wire) -> list[str]:
-    """The texts that the server's edits make."""
+    """The texts after each of the server's edits."""
     return [edited(TEXT, params["edit"]) for params in heard(wire, "workspace/applyEdit")]
 
 
@@ -242,7 +242,7 @@ async def test_command_cancelled_while_the_client_applies_the_edit_keeps_the_con
 
 
 class Hesitant(Wire):
-    """Leaves the server's edit open until `answer` is called."""
+    """Answers the server's edit only when `answer` is called."""
 
     held: Any = None
 

@@ -22,7 +22,7 @@ EDITORS: dict[PositionEncoding, Message] = {
     "utf-16": {**recorded("vscode"), "initializationOptions": {"completion": "on"}},
     "utf-32": recorded("eglot"),
 }
-"""One that asks for it in each encoding."""
+"""A client for each encoding."""
 
 
 def options(**settings: object) -> Message:
@@ -30,7 +30,7 @@ def options(**settings: object) -> Message:
 
 
 def asked(text: str, encoding: PositionEncoding = "utf-8", kind: int = 1) -> tuple[str, Message]:
-    """A text, and the request at its `|`."""
+    """A text without its `|`, and a request at that position."""
     at = text.index("|")
     text = text.replace("|", "")
     where = Document("", 0, "", text).position(at, encoding)

@@ -108,7 +108,7 @@ async def test_limits_in_the_settings_reach_the_engine(tmp_path: Path) -> None:
 
 
 class Silent(Wire):
-    """Leaves the server's question for the settings open until `answer` is called."""
+    """Answers the server's request for the settings only when `answer` is called."""
 
     asked: Any = None
 

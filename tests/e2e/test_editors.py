@@ -29,7 +29,7 @@ URI = "file:///project/a.py"
 
 @pytest.fixture
 def gate(tmp_path: Path) -> Path:
-    """The model is loaded when this file exists."""
+    """The model loads when this file exists."""
     return tmp_path / "gate"
 
 
@@ -65,7 +65,7 @@ def recorded(path: Path) -> types.InitializeParams:
 def ask(
     client: LanguageClient, kind: types.InlineCompletionTriggerKind, line: int, character: int
 ) -> asyncio.Future[Any]:
-    """pytest-lsp's requests go out when they are awaited: send it now."""
+    """Send a request now: pytest-lsp sends it only when it is awaited."""
     params = types.InlineCompletionParams(
         types.InlineCompletionContext(kind), types.TextDocumentIdentifier(URI), types.Position(line, character)
     )

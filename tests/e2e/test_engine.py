@@ -82,8 +82,8 @@ async def test_serve_with_int4_experts_answers() -> None:
 
 
 def packed_size(file: Path) -> int:
-    """Bytes of a small model's weights on a CPU: of its experts half a byte a value and two for the scale of each 64 in
-    a row, of the rest four a value."""
+    """Bytes of a small model's weights on a CPU. Experts take half a byte a value, and two for the scale of every 64
+    of a row; all other weights take four bytes a value."""
     size = 0
     with safe_open(file, framework="np") as stream:
         for name in stream.keys():  # noqa: SIM118 (it is no dict)
@@ -107,7 +107,7 @@ result = total(valeus)
 
 
 async def test_actions_on_the_embedded_model_change_only_the_requested_place() -> None:
-    """What it writes is not the matter, but where, and that its drafts can be painted."""
+    """The test checks where the model writes and that its drafts can be shown, not what it writes."""
     painting = capable(experimental={"dgls": {"draft": True}}, workspace={"configuration": True})
     chosen = {
         "Fill here": ("pass", {2}),

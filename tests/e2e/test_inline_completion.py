@@ -20,7 +20,7 @@ SLOW: Message = {"steps": 1000, "step_ms": 5}
 
 
 class Journal:
-    """What reached the engine."""
+    """The requests that reached the engine."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -40,7 +40,7 @@ class Journal:
 async def ready(
     tmp_path: Path, initialize: Message | None = None, waited: bool = True, wire: type[Wire] = Wire, **script: object
 ) -> AsyncIterator[tuple[Wire, Journal]]:
-    """A client in conversation with a server; `waited`: its model is ready."""
+    """An initialized client. `waited`: returns when the model is ready."""
     journal = Journal(tmp_path / "journal")
     async with serving(fake_command({"journal": str(journal.path), **script}), wire=wire) as server:
         folder = {"workspaceFolders": [{"uri": "file:///project", "name": "project"}]}
@@ -87,7 +87,9 @@ async def test_invoked_request_returns_distinct_candidates_at_any_confidence(tmp
         wire.open(URI, "x = \n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1", "2", "3"]
         assert [entry["seed"] for entry in journal.entries("infill")] == [0, 1, 2]
-        assert texts(await wire.request(METHOD, completion(URI, 0, 4, AUTOMATIC))) == [], "too doubtful to show unasked"
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4, AUTOMATIC))) == [], (
+            "not confident enough for an automatic request"
+        )
 
 
 async def test_invoked_request_returns_equal_candidates_once(tmp_path: Path) -> None:
@@ -144,12 +146,12 @@ async def test_cancel_stops_the_engine_within_one_step(tmp_path: Path) -> None:
         assert (await wire.reply(asked))["error"]["code"] == -32800
         (cancelled,) = await journal.wait("cancelled")
         await wire.status("ready")
-        assert cancelled["step"] < 200  # of 1000: a second at most, most of it waiting for this very test
+        assert cancelled["step"] < 200  # of 1000: at most a second, most of which this test takes
         assert journal.entries("done") == []
 
 
 async def test_newer_request_of_a_document_cancels_the_older_one(tmp_path: Path) -> None:
-    """As Neovim asks: no cancel, just the next request."""
+    """Neovim sends no cancel, only the next request."""
     async with ready(tmp_path, texts=["1"], **SLOW) as (wire, journal):
         wire.open(URI, "x = \n")
         older = wire.ask(METHOD, completion(URI, 0, 4, INVOKED))
@@ -159,7 +161,7 @@ async def test_newer_request_of_a_document_cancels_the_older_one(tmp_path: Path)
         await journal.wait("cancelled")
         await journal.wait("infill", 2)
         assert newer not in wire.replies
-        assert len(journal.entries("infill")) == 2  # the older one asked for no second candidate
+        assert len(journal.entries("infill")) == 2  # the older one got no second candidate
 
 
 async def test_requests_of_two_documents_do_not_cancel_each_other(tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ async def test_request_followed_by_an_edit_in_the_same_write_sees_the_text_befor
         wire.open(URI, "x = \n")
         edit = {"method": "textDocument/didChange", "params": insertion(URI, 2, 0, 0, "# gone")}
         wire.send({"id": 77, "method": METHOD, "params": completion(URI, 0, 4)}, edit)
-        assert (await wire.reply(77))["result"] == {"items": []}  # it no longer fits: the line moved
+        assert (await wire.reply(77))["result"] == {"items": []}  # it no longer fits, because the line changed
         (asked,) = journal.entries("infill")
         assert asked["segments"][0] == "x = "
 

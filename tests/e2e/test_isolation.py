@@ -26,7 +26,7 @@ STARTS = {
 }
 LATE = ("engine", "dgls_engine", "torch", "argparse", "asyncio", "lsprotocol")
 EARLY = ("enum", "typing", "re", "subprocess")
-"""Modules that a program by pip, or Python itself, may import before dgls can do anything about it."""
+"""Modules that Python, or a program that pip installed, imports before dgls runs."""
 REPORT = """
 import json, os, sys
 found = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}

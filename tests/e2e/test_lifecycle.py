@@ -16,7 +16,7 @@ from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame
 
 URI = "file:///project/a.py"
 QUICK = 3.0
-"""Seconds that count as quick on a slow, shared machine; what is forbidden takes far longer or for ever."""
+"""A limit in seconds for a slow, shared machine. The failures that it detects take far longer or never end."""
 
 
 async def test_initialize_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ async def wait_for(server: object, text: bytes) -> None:
 
 
 async def test_initialize_is_answered_within_two_seconds_of_process_start() -> None:
-    """The best of three: the machine may be busy with something else."""
+    """The best of three, because the machine may be busy."""
 
     async def seconds() -> float:
         begun = time.perf_counter()

@@ -22,7 +22,7 @@ async def initialized() -> AsyncIterator[Wire]:
         server.wire.open(URI, "x = \n")
         yield server.wire
         answer = await server.wire.request(METHOD, completion(URI, 0, 4))
-        assert [item["insertText"] for item in answer["items"]] == ["1"], "the conversation did not go on"
+        assert [item["insertText"] for item in answer["items"]] == ["1"], "the connection did not survive"
 
 
 BAD_PARAMETERS: list[tuple[str, object]] = [
@@ -101,7 +101,9 @@ async def test_request_before_initialize_gets_an_error() -> None:
         wire.open(URI, "x = \n")
         await wire.initialize()
         await wire.status("ready")
-        assert await wire.request(METHOD, completion(URI, 0, 4)) == {"items": []}  # the early didOpen did not count
+        assert await wire.request(METHOD, completion(URI, 0, 4)) == {
+            "items": []
+        }  # the didOpen before `initialize` was ignored
 
 
 async def test_initialize_can_be_repeated_after_an_error_only() -> None:

@@ -25,16 +25,16 @@ LINE = "import os\n\nvalue = \n"
 STUB = "def total(values):\n    pass\n\n\nx = 1\n"
 CANVAS = 96
 LONG = 60_000
-"""Milliseconds that no suggestion here takes; one that is to end by its deadline has a shorter one."""
+"""A deadline in milliseconds that no suggestion here reaches. Tests of the deadline use a shorter one."""
 
 AGES = 3 * PATIENCE
 TRIES = 8
-"""The server's noise is another one each time, and what a small model makes of it may be none that is shown."""
+"""The server draws other noise each time, and a small model may make an unusable suggestion of it."""
 
 
 @pytest.fixture
 def script() -> Scripted:
-    """Writes `name` into the first hole, and no more."""
+    """Writes `name` into the first hole and nothing else."""
     tokenizer = Tokenizer(embedded_folder() / "tokenizer.json")
     return Scripted(tokenizer, [*tokenizer.encode("name"), *[tokenizer.pad_id] * CANVAS], tokenizer.size)
 
@@ -51,7 +51,7 @@ def settings_for(vllm: FakeVllm, deadline_ms: int) -> Message:
 
 @asynccontextmanager
 async def using(vllm: FakeVllm, state: str = "ready", deadline_ms: int = LONG) -> AsyncIterator[Wire]:
-    """A client in conversation with a server that uses `vllm`, as soon as its status is `state`."""
+    """An initialized client of a server that uses `vllm`, once its status is `state`."""
     async with serving(SERVER) as server:
         server.wire.settings = settings_for(vllm, deadline_ms)
         await server.wire.initialize(capable(workspace={"configuration": True}))
@@ -65,7 +65,7 @@ def last(wire: Wire) -> Any:
 
 
 async def until(holds: Callable[[], object]) -> None:
-    """What happens on the server's threads wakes nobody here."""
+    """Polls, because the server's threads can not wake this loop."""
     async with asyncio.timeout(PATIENCE):
         while not holds():
             await asyncio.sleep(0.005)
@@ -130,7 +130,7 @@ async def test_killed_team_server_shows_one_error_until_it_is_back(vllm: FakeVll
         vllm.stop()
         assert texts(await wire.request(METHOD, completion(URI, 2, 8, AUTOMATIC))) == []
         await device(wire, f"{there}, not answering")
-        assert shown(wire) == [], "nobody asked"
+        assert shown(wire) == [], "the request was automatic"
         assert texts(await wire.request(METHOD, completion(URI, 2, 8, INVOKED))) == []
         (said,) = shown(wire)
         assert said.startswith(f"dgls has no suggestion: the server at 127.0.0.1:{vllm.port} can't be reached (")
@@ -166,7 +166,7 @@ async def test_team_server_that_can_not_pin_is_refused_until_it_can(vllm: FakeVl
         assert "needs vLLM 0.33 or later" in said
         await wire.until(lambda: shown(wire) != [])
         assert shown(wire) == [f"dgls has no model: {said}"]
-        assert vllm.denoised == [], "it was shown no code"
+        assert vllm.denoised == [], "it got no code"
         vllm.pins, vllm.version = True, "0.33.0"
         wire.open(URI, LINE)
         assert texts(await wire.request(METHOD, completion(URI, 2, 8, INVOKED))) == ["name"]

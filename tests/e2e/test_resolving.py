@@ -16,7 +16,7 @@ TYPED = insertion(URI, 2, 0, 0, "# ")
 
 
 def undone(action: Message) -> Message:
-    """The action as it is resolved where nothing changes: with data and no edit, Eglot would resolve it for ever."""
+    """The resolved action if nothing changes: Eglot would resolve it forever if it kept its data."""
     return {name: part for name, part in action.items() if name != "data"}
 
 
@@ -122,7 +122,7 @@ async def test_completion_and_action_do_not_cancel_each_other(tmp_path: Path) ->
         again = wire.ask(METHOD, completion(URI, 9, 4))
         assert edited(TEXT, (await wire.reply(acting))["result"]["edit"]) == REFINED
         assert texts((await wire.reply(again))["result"])
-        assert (await wire.reply(completing))["result"] == {"items": []}  # the newer completion's doing
+        assert (await wire.reply(completing))["result"] == {"items": []}  # the newer completion cancelled it
 
 
 GARBLED: list[object] = [
@@ -154,7 +154,7 @@ async def test_resolve_of_foreign_data_gets_an_error(tmp_path: Path) -> None:
         reply = await wire.reply(wire.ask(RESOLVE, {"kind": 3}))
         assert reply["error"]["code"] == INVALID_PARAMS
         assert journal.entries("infill") == []
-        assert edited(TEXT, (await wire.request(RESOLVE, action))["edit"]) == FILLED, "the conversation did not go on"
+        assert edited(TEXT, (await wire.request(RESOLVE, action))["edit"]) == FILLED, "the connection did not survive"
 
 
 async def test_resolve_with_a_failed_model_shows_the_error(tmp_path: Path) -> None:

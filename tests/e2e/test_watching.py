@@ -18,7 +18,7 @@ SLOW: Message = {"texts": ["x = 0"], "steps": 1000, "step_ms": 5}
 
 
 def bars(wire: Wire) -> list[tuple[str, Message]]:
-    """Of actions, not of the load."""
+    """The progress of actions, not of the load."""
     told = [(params["token"], params["value"]) for params in heard(wire, "$/progress")]
     ours = {token for token, value in told if value.get("title", "").startswith("dgls: ")}
     return [(token, value) for token, value in told if token in ours]
@@ -89,7 +89,7 @@ async def test_drafts_for_other_clients_are_not_sent(wish: object, tmp_path: Pat
 
 
 class Clocked(Wire):
-    """Notes when each draft came."""
+    """Notes the time of each draft."""
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ class Clocked(Wire):
 
 
 async def test_drafts_are_at_most_twenty_a_second(tmp_path: Path) -> None:
-    """800 steps in some two seconds. A busy machine may deliver late and then at once: hence the count over all."""
+    """800 steps in about two seconds. Counts over all of it, because a busy machine may deliver drafts in bursts."""
     script: Message = {"texts": ["x = 0"], "steps": 800, "step_ms": 1}
     async with ready(tmp_path, capable(experimental=PAINTING), wire=Clocked, **script) as (wire, _):
         assert isinstance(wire, Clocked)

@@ -72,7 +72,7 @@ class Wire:
         self.write(b"".join(frame({"jsonrpc": "2.0", **message}) for message in messages))
 
     def ask(self, method: str, params: object = None) -> int:
-        """Send a request; the reply is fetched with `reply`."""
+        """Send a request. `reply` waits for its reply."""
         self._next_id += 1
         self.send({"id": self._next_id, "method": method, "params": params})
         return self._next_id

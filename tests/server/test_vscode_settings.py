@@ -22,7 +22,7 @@ DECLARED: dict[str, dict[str, Any]] = {
 }
 ITS_OWN = {"server.path", "rewrite.preview", "drafts.enabled"}
 NOT_FOR_IT = {"completion"}
-"""For editors that know no inline completion."""
+"""Settings for editors without inline completion."""
 
 
 def takes(name: str) -> str:

@@ -1,4 +1,4 @@
-/** What a case of a real window is. */
+/** A test case in a real window. */
 import type { Hands } from './hands.ts';
 import type { Program, Script } from './scripted.ts';
 
@@ -10,7 +10,7 @@ export interface Case {
   run: (hands: Hands, program: Program) => Promise<void>;
 }
 
-/** What is done in one window, with one script of the engine. */
+/** Steps in one window, with one script of the engine. */
 export interface Part {
   script: Script;
   cases: Case[];

@@ -1,6 +1,6 @@
 /**
- * A real VS Code: its server as a process, and one browser to open windows in. Owns both, and the folders that they
- * write to. Of dgls it knows the packaged extension alone, which it installs as a user would.
+ * A real VS Code: its server as a process, and a browser with its windows. Owns both, and the folders that they write
+ * to. Installs the packaged extension as a user would; it knows nothing else of dgls.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -12,7 +12,7 @@ export interface Paths {
   /** VS Code's own folder, and the browser's program. */
   vscode: string;
   browser: string;
-  /** A folder of this run's own, emptied first. */
+  /** A folder for this run, emptied first. */
   work: string;
   vsix: string;
 }
@@ -33,7 +33,7 @@ const QUIET: Settings = {
   'workbench.startupEditor': 'none',
 };
 
-/** What VS Code has no keys for. */
+/** Actions that VS Code has no keys for. */
 const KEYS = [{ key: 'ctrl+shift+l', command: 'editor.action.inlineSuggest.acceptNextLine' }];
 
 export class Editor {
@@ -51,13 +51,13 @@ export class Editor {
     mkdirSync(this.folder, { recursive: true });
   }
 
-  /** `settings` are the user's; `environment` lies over this process' own. */
+  /** `settings`: the user's. `environment` is added to this process' own. */
   async start(settings: Settings, environment: Record<string, string> = {}): Promise<void> {
     const { work, vscode, vsix, browser } = this.paths;
     const main = join(vscode, 'out', 'server-main.js');
     const folders = ['--server-data-dir', join(work, 'server'), '--extensions-dir', join(work, 'extensions')];
     const agreed = '--accept-server-license-terms';
-    // without its native modules VS Code's server grumbles on stderr, and logs nothing
+    // VS Code's server lacks its native modules here, so it prints errors to stderr and logs nothing
     execFileSync(process.execPath, [main, '--install-extension', vsix, ...folders, agreed], { stdio: 'pipe' });
     for (const whose of ['User', 'Machine']) {
       this.write(`../user/${whose}/settings.json`, JSON.stringify({ ...QUIET, ...settings })); // each has its own scopes
@@ -87,7 +87,7 @@ export class Editor {
     return page;
   }
 
-  /** The address by which a window knows a path of this machine. */
+  /** The URI of a path of this machine inside a window. */
   remote(path: string): string {
     return `vscode-remote://127.0.0.1:${this.port}${path}`;
   }

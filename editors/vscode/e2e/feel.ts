@@ -1,6 +1,6 @@
 /**
- * How it feels, measured in the window, with the embedded model: from the key to the ghost text, and what typing costs
- * the editor. How many requests the engine works on at once is counted with a scripted engine, which keeps a journal.
+ * Measures latency in the window with the embedded model: from key to ghost text, and the editor's cost of typing. A
+ * scripted engine with a journal counts how many requests run at once.
  */
 import { loadavg } from 'node:os';
 import type { Page } from 'playwright-core';
@@ -13,7 +13,7 @@ const TYPED = 'for entry in self.entries: total += entry.price * entry.count';
 const KEYS_A_SECOND = 10;
 const WAIT_MS = 4000;
 
-/** What the page notes of itself. */
+/** The measurements that the page records. */
 interface Notes {
   key: number;
   ghost: number;
@@ -30,7 +30,7 @@ declare global {
 export async function feel(editor: Editor, program: Program, pictures: string): Promise<void> {
   const load = loadavg()[0] ?? 0;
   program.embedded();
-  // the least sure ones are as quick as the others
+  // show the least confident ones too: they take the same time
   await editor.start({ 'dgls.server.path': program.path, 'dgls.inlineCompletion.minConfidence': 0 });
   editor.write('ledger.py', ledger(ROUNDS));
   editor.write('typed.py', 'class Ledger:\n    def total(self):\n        \n');
@@ -70,7 +70,7 @@ async function embedded(hands: Hands): Promise<{ waits: number[]; notes: Notes }
   return { waits, notes: await page.evaluate(() => window.dglsNotes) };
 }
 
-/** Milliseconds from the key to the ghost text at the end of a line; infinite where none came. */
+/** Milliseconds from the key to the ghost text at the end of a line; infinite without ghost text. */
 async function toGhost(hands: Hands, page: Page, line: number): Promise<number> {
   await hands.press('Control+g');
   await page.locator('.quick-input-widget input').fill(`:${line}`);
@@ -98,7 +98,7 @@ async function atOnce(editor: Editor, program: Program, pictures: string): Promi
   return program.mostAtOnce;
 }
 
-/** Runs in the page: notes when keys come, how late, and when ghost text appears. */
+/** Runs in the page: records the time and the delay of keys, and when ghost text appears. */
 function watch(): void {
   const notes: Notes = { key: 0, ghost: Infinity, delays: [], frames: [] };
   window.dglsNotes = notes;

@@ -1,4 +1,4 @@
-/** What a user does in a window and sees there: keys, ghost text, lists, diffs. */
+/** A user's input and view in a window: keys, ghost text, lists, diffs. */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import type { Page } from 'playwright-core';
@@ -17,16 +17,16 @@ export class Hands {
     this.pictures = pictures;
   }
 
-  /** Run a command of the palette by its whole name. */
+  /** Run a command of the palette by its full name. */
   async command(name: string): Promise<void> {
     await this.page.keyboard.press('F1');
     const box = this.page.locator('.quick-input-widget input');
     await box.fill(`>${name}`);
     await this.row(name).first().click();
-    await this.page.mouse.move(700, 500); // else what it rests on shows a hover
+    await this.page.mouse.move(700, 500); // so that no hover appears under it
   }
 
-  /** Open a file with the cursor where its text, as it is given here, has a `|`. */
+  /** Open a file with the cursor at the `|` of the given text. */
   async open(name: string, text: string): Promise<void> {
     const at = text.indexOf('|');
     const before = text.slice(0, at).split(/\r?\n/);
@@ -43,7 +43,7 @@ export class Hands {
     );
   }
 
-  /** What stands behind the braces in the status bar. */
+  /** The content behind the braces in the status bar. */
   async status(): Promise<string> {
     await this.page.locator('#status\\.languageStatus').click();
     const shown = await this.page.locator('.hover-language-status').allInnerTexts();
@@ -70,7 +70,7 @@ export class Hands {
     }
   }
 
-  /** The ghost text, its lines joined; empty where there is none. */
+  /** The ghost text, its lines joined; empty without any. */
   async ghost(): Promise<string> {
     const first = await this.page.locator('.editor-instance .view-lines .ghost-text-decoration').allTextContents();
     const more = await this.page.locator('.editor-instance .suggest-preview-text .view-line').allTextContents();
@@ -85,7 +85,7 @@ export class Hands {
     );
   }
 
-  /** What the file holds once it is saved. */
+  /** Save the file and return its content. */
   async saved(name: string): Promise<string> {
     await this.until('saved', async () => {
       await this.press('Control+s');
@@ -94,7 +94,7 @@ export class Hands {
     return this.editor.read(name);
   }
 
-  /** What the draft's decorations show, in order. */
+  /** The texts of the draft's decorations, in order. */
   drafted(): Promise<string> {
     return this.page.evaluate(() => {
       const painted = [...document.querySelectorAll('.editor-instance .view-lines [class*=TextEditorDecorationType]')];
@@ -126,7 +126,7 @@ export class Hands {
   }
 }
 
-/** Opens a window, does something in it, and closes it; a picture is taken where that fails. */
+/** Opens a window, calls `run` with it, and closes it. Takes a picture if that fails. */
 export async function inWindow<T>(editor: Editor, pictures: string, run: (hands: Hands) => Promise<T>): Promise<T> {
   const page = await editor.window([]);
   const hands = new Hands(page, editor, pictures);

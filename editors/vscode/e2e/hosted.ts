@@ -1,4 +1,4 @@
-/** Starts the suite of host/ in a window's extension host, and tells what it says. */
+/** Runs the suite of host/ in a window's extension host, and prints its output. */
 import { join } from 'node:path';
 import { build } from 'esbuild';
 import type { Editor } from './editor.ts';
@@ -27,7 +27,7 @@ export async function hosted(editor: Editor, program: Program): Promise<void> {
   const page = await editor.window(under, async (fresh) => {
     await fresh.exposeFunction('codeAutomationLog', (_level: string, said: unknown[]) => {
       if (/^(ok|failed): /.test(String(said[0]))) {
-        console.log(said.join(' ')); // VS Code has much to say, too
+        console.log(said.join(' ')); // VS Code logs a lot as well
       }
     });
     await fresh.exposeFunction('codeAutomationExit', ended);

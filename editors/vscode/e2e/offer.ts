@@ -1,4 +1,4 @@
-/** Without a server: what the extension offers, that it does nothing by itself, and what it installs when told to. */
+/** Without a server: the extension offers to install one, does nothing unasked, and installs the wheel on request. */
 import assert from 'node:assert/strict';
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,7 +11,7 @@ const WHEEL = /dgls-[\d.]+-py3-none-any\.whl/;
 export async function offer(editor: Editor, _program: Program, pictures: string): Promise<void> {
   const python = dirname(realpathSync(join(ROOT, '.venv', 'bin', 'python')));
   editor.write('basket.py', 'class Basket:\n    pass\n');
-  // what the wheel needs is left out: gigabytes, and the server's business
+  // without the wheel's dependencies, which take gigabytes
   await editor.start({}, { PATH: `${python}:/usr/bin:/bin`, PIP_NO_DEPS: '1', PIP_NO_INDEX: '1' });
   const installed = join(
     editor.folder,

@@ -1,4 +1,4 @@
-/** The pictures of the README and the walkthrough, with the embedded model: nothing in them is made up. */
+/** Takes the pictures of the README and the walkthrough, with the embedded model. */
 import type { Editor } from './editor.ts';
 import { inWindow, type Hands } from './hands.ts';
 import type { Program } from './scripted.ts';

@@ -1,4 +1,4 @@
-/** Changing code that is there: light bulb, diff preview, drafts in place, and what stops them. */
+/** Changing code: light bulb, diff preview, drafts, and cancelling them. */
 import assert from 'node:assert/strict';
 import { BASKET, type Part } from './cases.ts';
 import type { Hands } from './hands.ts';

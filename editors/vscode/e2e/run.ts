@@ -1,4 +1,4 @@
-/** Runs the parts that are named, by default all tests, each in an editor of its own. */
+/** Runs the named parts, by default all tests, each in its own editor. */
 import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Editor } from './editor.ts';
@@ -10,7 +10,7 @@ import { Program, ROOT } from './scripted.ts';
 import { ui } from './ui.ts';
 
 const TESTS = { hosted, ui, offer };
-/** By name only: these show and measure what the embedded model makes of it, which no test may depend on. */
+/** Run by name only: they depend on what the embedded model writes, so they are no tests. */
 const SHOWN = { pictures, feel };
 
 const build = join(import.meta.dirname, '..', 'build', 'e2e');

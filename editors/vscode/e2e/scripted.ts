@@ -1,6 +1,6 @@
 /**
  * The program that the extension runs in the tests: the real server, with a scripted engine (tests/e2e/fake_server.py)
- * or the embedded model. Knows what reached the engine, from its journal.
+ * or the embedded model. Reads from the engine's journal which requests reached it.
  */
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,7 +36,7 @@ export class Program {
     this.pid = join(folder, 'pid');
   }
 
-  /** Servers started from now on have this engine, and the journal begins anew. */
+  /** Servers that start later run this script, with an empty journal. */
   scripted(script: Script): void {
     rmSync(this.journal, { force: true });
     writeFileSync(this.script, JSON.stringify({ journal: this.journal, ...script }));
@@ -44,7 +44,7 @@ export class Program {
     this.write(`if [ "$1" = serve ]; then exec "${PYTHON}" -P "${fake}" "$(cat "${this.script}")"; fi`);
   }
 
-  /** Servers started from now on have the embedded model. */
+  /** Servers that start later run the embedded model. */
   embedded(): void {
     this.write('');
   }
@@ -53,7 +53,7 @@ export class Program {
     return this.all().filter((entry) => entry.event === event);
   }
 
-  /** How many requests the engine worked on at once, at most. */
+  /** The largest number of requests that the engine ran at once. */
   get mostAtOnce(): number {
     let running = 0;
     let most = 0;

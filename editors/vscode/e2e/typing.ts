@@ -1,4 +1,4 @@
-/** Typing: ghost text, accepted whole, by the word, by the line; typed through; superseded; taken away. */
+/** Typing: ghost text is accepted whole, by word or by line; typed through; replaced; dismissed. */
 import assert from 'node:assert/strict';
 import { BASKET, type Case, type Part } from './cases.ts';
 

@@ -1,4 +1,4 @@
-/** What a user sees and does in a real window, with a scripted engine behind the real server. */
+/** A user's actions in a real window, with the real server and a scripted engine. */
 import type { Part } from './cases.ts';
 import type { Editor } from './editor.ts';
 import { inWindow } from './hands.ts';

@@ -1,4 +1,4 @@
-"""The real server on the real embedded model, which notes when its engine is at work: `counted_server.py JOURNAL`."""
+"""The real server on the embedded model, with a journal of its fills: `counted_server.py JOURNAL`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dgls_engine.worker import EngineLike
 
 
 class CountedEngine:
-    """Notes the begin and the end of each fill, an abandoned one's too."""
+    """Records the start and the end of each fill, including cancelled ones."""
 
     def __init__(self, engine: EngineLike, journal: Path) -> None:
         self._engine, self._journal = engine, journal

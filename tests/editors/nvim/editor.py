@@ -33,7 +33,7 @@ Mark = tuple[int, int, str]
 
 
 class Editor:
-    """`script` is what the engine says (tests/e2e/fake_server.py); without one, the embedded model runs.
+    """`script`: the script of the engine (tests/e2e/fake_server.py); without one, the embedded model runs.
 
     `settings` are the server's, `before` and `after` are Lua that runs before and after the plugin is set up.
     """
@@ -59,8 +59,8 @@ class Editor:
         if command is None:
             command = [sys.executable, "-P", "-m", "dgls", "serve"]
         if script is not None:
-            told = json.dumps({"journal": str(self.journal), **script})
-            command = [sys.executable, "-P", str(REPO / "tests" / "e2e" / "fake_server.py"), told]
+            engine_script = json.dumps({"journal": str(self.journal), **script})
+            command = [sys.executable, "-P", str(REPO / "tests" / "e2e" / "fake_server.py"), engine_script]
         config = {
             "cmd": command,
             "cmd_env": {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
@@ -112,7 +112,7 @@ class Editor:
         self.settle()
 
     def settle(self) -> None:
-        """Until Neovim has taken the keys and what was scheduled."""
+        """Wait until Neovim has handled the keys and all scheduled functions."""
         self.lua("return 0")
 
     def at(self, row: int, column: int) -> None:
@@ -150,7 +150,7 @@ class Editor:
         return [(row, column, text) for row, column, text in found]
 
     def ghost(self) -> str:
-        """What is suggested, be it Neovim's own ghost text or what we left of it."""
+        """The ghost text: Neovim's own, or the plugin's rest of it."""
         marks = self.marks("nvim.lsp.inline_completion") + self.marks("dgls.remainder")
         return "|".join(text for *_, text in marks)
 
@@ -186,7 +186,7 @@ class Editor:
         return str(self.lua("return vim.fn.execute('messages')"))
 
     def entries(self, event: str) -> list[dict[str, Any]]:
-        """What reached the scripted engine."""
+        """The requests that reached the scripted engine."""
         if not self.journal.exists():
             return []
         entries = [json.loads(line) for line in self.journal.read_text().splitlines()]

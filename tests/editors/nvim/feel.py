@@ -1,8 +1,8 @@
-"""How it feels in Neovim on the embedded model: `python -m tests.editors.nvim.feel`. The last line is JSON.
+"""Measures latency in Neovim with the embedded model: `python -m tests.editors.nvim.feel`. The last line is JSON.
 
-Keystroke to ghost text, at places of a source file of ours, with every suggestion shown; Neovim itself waits 200 ms of
-that before it asks. Then 60 letters at 10 a second: how late Neovim's own loop gets, with the plugin and without, and
-how many fills the engine has at a time. Every time is taken inside Neovim or inside the server.
+First, from keystroke to ghost text at places in one of our source files, with every suggestion shown. This includes the
+200 ms that Neovim waits before it sends a request. Then 60 letters at 10 a second: the delay of Neovim's loop with and
+without the plugin, and the number of fills at a time. All times are taken inside Neovim or inside the server.
 """
 
 from __future__ import annotations
@@ -100,13 +100,13 @@ def _is_place(line: str) -> bool:
 
 
 def _type_at(editor: Editor, row: int, line: str) -> dict[str, float] | None:
-    """Take the line's last two thirds away, type the next letter, and wait; then undo."""
+    """Delete the last two thirds of the line, type the next letter, wait, and undo."""
     kept = max(len(line) - len(line.lstrip()) + 2, len(line) // 3)
     editor.keys("<Esc>")
     editor.nvim.api.buf_set_lines(0, row, row + 1, True, [line[:kept]])
     editor.nvim.api.win_set_cursor(0, (row + 1, kept))
     editor.keys("A")
-    time.sleep(1.0)  # what entering Insert mode asks for is not what is measured
+    time.sleep(1.0)  # do not measure the request that Insert mode triggers
     editor.nvim.input(line[kept] if line[kept] != "<" else "<lt>")
     deadline = time.monotonic() + SILENT_SECONDS
     seen: dict[str, float] = {}
@@ -115,7 +115,7 @@ def _type_at(editor: Editor, row: int, line: str) -> dict[str, float] | None:
         seen = dict(editor.lua("return seen"))
     editor.keys("<Esc>")
     editor.nvim.api.buf_set_lines(0, row, row + 1, True, [line])
-    # What was typed through is shown before anything is asked.
+    # The rest of a suggestion is shown before any request.
     return seen if {"asked", "answered", "shown"} <= seen.keys() and seen["shown"] >= seen["answered"] else None
 
 

@@ -20,11 +20,11 @@ PATIENCE_SECONDS = 300
 
 
 class NoNeovim(Exception):
-    """There is none, and none can be had; says why."""
+    """No Neovim was found or could be fetched; the message says why."""
 
 
 def find() -> Path:
-    """Raises `NoNeovim`. Looks, and fetches nothing."""
+    """Find one without fetching. Raises `NoNeovim`."""
     for name in (os.environ.get("NVIM", ""), "nvim", str(CACHE / "nvim")):
         path = shutil.which(name) if name else None
         if path is not None and _version(Path(path)) >= LEAST:
@@ -65,7 +65,7 @@ def _fetch() -> Path:
 
 
 def _archives() -> Iterator[str]:
-    """Those of Debian itself among apt's own sources."""
+    """The Debian archives among apt's sources."""
     asked = subprocess.run(["apt-get", "--print-uris", "update"], capture_output=True, text=True, check=False)
     bases = re.findall(r"'(\S+)/dists/", asked.stdout)
     found = [base for base in dict.fromkeys(bases) if base.endswith("/debian")]
@@ -75,7 +75,7 @@ def _archives() -> Iterator[str]:
 
 
 def _download(archive: str, suite: str) -> None:
-    """Neovim and all that it needs, down to the C library, into the cache. `status` says that nothing is installed."""
+    """Fetch Neovim and its dependencies, including the C library, into the cache. `status`: nothing is installed."""
     shutil.rmtree(CACHE, ignore_errors=True)
     for folder in ("lists/partial", "archives/partial"):
         (CACHE / folder).mkdir(parents=True)

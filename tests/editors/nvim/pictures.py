@@ -42,7 +42,7 @@ def _suggestion(editor: Editor) -> None:
 
 
 def _denoising(editor: Editor) -> None:
-    """Caught when the model is sure of some tokens and not of others."""
+    """A draft in which the model is sure of some tokens only."""
     editor.at(18, 8)
     editor.keys(":Dgls fill<CR>")
     editor.until(lambda: len(draft_levels(editor)) >= 4)

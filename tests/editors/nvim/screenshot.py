@@ -1,4 +1,4 @@
-"""What a Neovim shows, as an SVG: the real grid with the real colours, as Neovim tells them to its user interface."""
+"""Neovim's screen as an SVG, with the grid and the colours that Neovim sends to its user interface."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Grid:
 
 
 def grid(editor: Editor) -> Grid:
-    """As the screen is now. To be called once an editor: what Neovim told its interface is told once."""
+    """The current screen. Call it once per editor, because Neovim sends its interface each event once."""
     told = Grid()
     editor.nvim.command("redraw")
     editor.lua("vim.rpcnotify(..., 'told')", editor.nvim.channel_id)
@@ -109,7 +109,7 @@ def _row(row: list[tuple[str, Look]], y: int, paper: int) -> list[str]:
             size = f'width="{len(cells) * WIDTH:.1f}" height="{HEIGHT}"'
             parts.append(f'<rect x="{x:.1f}" y="{y}" {size} fill="{_colour(look.paper)}"/>')
         for blank, part in groupby(enumerate(cells, column), key=lambda cell: cell[1] == " "):
-            word = list(part)  # word by word: a font of another width does no harm then
+            word = list(part)  # word by word, so that a font of another width does no harm
             if not blank:
                 at, length = MARGIN + word[0][0] * WIDTH, len(word) * WIDTH
                 shown = escape("".join(text for _, text in word))

@@ -44,7 +44,7 @@ return ''
 
 
 def draft_levels(editor: Editor) -> set[str]:
-    """The colours of the draft that is painted."""
+    """The highlight groups of the draft on the screen."""
     groups = editor.lua(
         """
         local drafts = vim.api.nvim_create_namespace('dgls.drafts')

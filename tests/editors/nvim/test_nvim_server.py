@@ -11,7 +11,7 @@ from tests.editors.nvim.editor import PLUGIN, Editor
 
 TEXT = "def f(total):\n    \n"
 WIDE = 250
-"""Columns that Neovim's own message of a server's end fits into."""
+"""Columns, enough for Neovim's own message about a server that ended."""
 
 
 def servers(editor: Editor) -> list[psutil.Process]:
@@ -71,7 +71,7 @@ def test_server_killed_during_an_action_leaves_no_draft(start: Open) -> None:
 
 
 def test_server_that_keeps_crashing_is_not_restarted(start: Open) -> None:
-    editor = start(command=["false"], before="vim.o.messagesopt = 'wait:0,history:500'")  # it would ask for Enter
+    editor = start(command=["false"], before="vim.o.messagesopt = 'wait:0,history:500'")  # else Neovim waits for Enter
     editor.open("a.py", TEXT, ready=False)
     editor.until(lambda: "the server keeps ending" in editor.messages())
 
@@ -131,7 +131,7 @@ def test_plugin_in_an_older_neovim_shows_a_warning(start: Open) -> None:
 
 
 def test_plugin_maps_no_keys(start: Open) -> None:
-    """What is mapped with the plugin is what is mapped without it."""
+    """The mappings with and without the plugin are the same."""
     mapped = """
         local found = {}
         for _, mode in ipairs({ 'n', 'i', 'x', 'o', 's', 'c', 't' }) do

@@ -19,7 +19,7 @@ SLOW = {"steps": 400, "step_ms": 10}
 
 
 def in_body(start: Open, text: str = TEXT, **how: object) -> Editor:
-    """Appending to the second line, whose end is the cursor's place."""
+    """An editor in Insert mode at the end of the second line."""
     editor = start(**{"script": {"texts": [FILL]}, **how})
     editor.open("a.py", text)
     editor.at(2, 0)
@@ -126,7 +126,7 @@ def test_fast_typing_leaves_one_request_running(start: Open) -> None:
     editor = in_body(start, script={"texts": [FILL], "steps": 60, "step_ms": 20})
     for word in ("a = ", "b + ", "c(d", ", e"):
         editor.type(word, 0.03)
-        time.sleep(0.25)  # Neovim asks 200 ms after the last key, and cancels nothing
+        time.sleep(0.25)  # Neovim sends a request 200 ms after the last key, and cancels none
     editor.until(lambda: len(editor.entries("done")) == 1)
     begun, cancelled = len(editor.entries("infill")), len(editor.entries("cancelled"))
     assert begun > 1

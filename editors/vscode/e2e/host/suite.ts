@@ -1,6 +1,6 @@
 /**
- * Runs inside VS Code's extension host, beside the installed extension: commands, settings, status, and what becomes of
- * a server that is killed. `run` throws at the first case that fails.
+ * Runs inside VS Code's extension host, beside the installed extension: commands, settings, status, and a killed
+ * server. `run` throws at the first case that fails.
  */
 import assert from 'node:assert/strict';
 import * as vscode from 'vscode';
