@@ -1,7 +1,7 @@
-"""How long a hole is: the policies, behind one interface.
+"""The policies that find the length of a hole, behind one interface.
 
-Nobody tells the model how long the missing code is, and a wrong length costs more than anything else. Which policy
-suits a model depends on its training, so the model's profile names it. Knows counts of tokens only.
+The length of the missing code is unknown, and a wrong length harms a fill more than anything else. The right policy
+depends on how the model was trained, so the profile names it. Knows token counts only.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dgls_engine.types import Hole
 
 
 class Length(Protocol):
-    """A policy. `pads`: whether PAD may stand in a hole, where it ends the text and fills what is left. `stops`:
-    whether a stop may; where lengths are compared it may not, so that a candidate is as long as its text."""
+    """A policy. `pads`: whether a hole may contain PAD, which ends the text and fills the rest of the hole. `stops`:
+    whether a hole may contain its stop. A policy that compares lengths forbids it, so that a text fills its hole."""
 
     @property
     def pads(self) -> bool: ...
@@ -24,30 +24,31 @@ class Length(Protocol):
     def stops(self) -> bool: ...
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
-        """What `hole` is tried as: itself, or itself held to one length after the other."""
+        """The holes that compete for `hole`: `hole` alone, or a copy for each length."""
         ...
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
-        """Canvas positions for `hole`, whose draft has `drafted` tokens (None: no draft). A draft always fits."""
+        """Canvas positions for `hole`. Its draft has `drafted` tokens (None: no draft) and always fits."""
         ...
 
     def around(self, tokens: int, slack: int) -> tuple[int, int]:
-        """Bounds for a hole in whose place so many tokens stood; `slack` comes on top."""
+        """The bounds (min, max) of a hole that replaces `tokens` tokens; the fill may have `slack` tokens more."""
         ...
 
 
 class Pad:
-    """One generous hole; the model fills with PAD what it does not need, so no length has to be searched for.
+    """One hole of the maximum length: the model fills the rest with PAD, so there is no search over lengths.
 
-    DreamOn reports 88-92 % on single lines from any initial length between 4 and 64 this way.
+    DreamOn reports 88-92 % on single lines with this policy, from any initial length between 4 and 64.
     """
 
     pads, stops = True, True
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
-        """Slack is tried and not padded: PAD amid code that is nearly whole was seen to spoil what stands beside it."""
+        """A hole with slack competes in several lengths without PAD: in nearly complete code, PAD harms the tokens next
+        to it (measured)."""
         longer = range(hole.max_tokens + 1, hole.max_tokens + opened(hole).slack + 1)
-        return (_without_slack(hole), *(_held(hole, length) for length in longer))
+        return (_without_slack(hole), *(_with_length(hole, length) for length in longer))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return max(hole.max_tokens, drafted or 0)
@@ -57,7 +58,7 @@ class Pad:
 
 
 class Fixed:
-    """As many tokens as asked for: for models that were not trained to pad. A draft keeps its own length."""
+    """The hole has `max_tokens`, for models that were not trained to pad. A draft keeps its own length."""
 
     pads, stops = False, True
 
@@ -72,9 +73,9 @@ class Fixed:
 
 
 class Batch:
-    """Several lengths in one batched pass, of which the one is taken that surprises least (`loop.contest`).
+    """Several lengths are denoised in one batch; the one with the lowest surprise is the answer (`loop.contest`).
 
-    A draft keeps its own length. Holes whose turn has not come yet stand at a guess.
+    A draft keeps its own length. Until a hole's turn comes, it has a guessed length.
     """
 
     pads, stops = False, False
@@ -83,25 +84,26 @@ class Batch:
         if start_text(hole) is not None:
             return (hole,)
         slack = opened(hole).slack
-        close = range(max(1, hole.min_tokens), hole.max_tokens + slack + 1)
-        return tuple(_held(hole, rung) for rung in (close if slack else ladder(hole)))
+        every_length = range(max(1, hole.min_tokens), hole.max_tokens + slack + 1)
+        return tuple(_with_length(hole, length) for length in (every_length if slack else ladder(hole)))
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
         guess = hole.max_tokens if opened(hole).expected else max(1, hole.min_tokens, min(_GUESS, hole.max_tokens))
         return guess if drafted is None else max(1, hole.min_tokens, drafted)
 
     def around(self, tokens: int, slack: int) -> tuple[int, int]:
-        return max(1, tokens - 1) if slack else tokens, tokens  # each hole with several lengths costs a turn
+        # Without slack there is one length: each hole with several lengths costs a turn.
+        return max(1, tokens - 1) if slack else tokens, tokens
 
 
 _DENSE = 8
-"""Up to here every length is tried: one token too many or too few shows most where there are few."""
+"""Up to this length, each length is tried: in a short hole, one token more or less matters most."""
 
 _GUESS = 8
-"""About the median length of what is missing of a line."""
+"""About the median length of the missing part of a line, in tokens."""
 
 
-def _held(hole: Hole, length: int) -> Hole:
+def _with_length(hole: Hole, length: int) -> Hole:
     return replace(_without_slack(hole), min_tokens=length, max_tokens=length)
 
 
@@ -110,12 +112,11 @@ def _without_slack(hole: Hole) -> Hole:
 
 
 def ladder(hole: Hole) -> list[int]:
-    """Lengths from `min_tokens` (at least 1) to `max_tokens`, both among them: all the short ones, then each a fourth
-    longer."""
-    rungs = [max(1, hole.min_tokens)]
-    while rungs[-1] < hole.max_tokens:
-        rungs.append(min(hole.max_tokens, rungs[-1] + max(1, 0 if rungs[-1] < _DENSE else rungs[-1] // 4)))
-    return rungs
+    """Lengths from `min_tokens` (at least 1) to `max_tokens`, both included: each short one, then in steps of 25 %."""
+    lengths = [max(1, hole.min_tokens)]
+    while lengths[-1] < hole.max_tokens:
+        lengths.append(min(hole.max_tokens, lengths[-1] + max(1, 0 if lengths[-1] < _DENSE else lengths[-1] // 4)))
+    return lengths
 
 
 def length_policy(name: HolePolicy) -> Length:

@@ -1,4 +1,4 @@
-"""Holes as the engine opens them: a caller's hole, and what only the engine knows of it.
+"""The engine's own kind of hole: a caller's hole with fields that only the engine uses.
 
 Plain values; any thread.
 """
@@ -12,10 +12,10 @@ from dgls_engine.types import Blank, Hole
 
 @dataclass(frozen=True, slots=True)
 class Opened(Hole):
-    """`healed`: the last token in front may grow into the hole, because the text there was cut anywhere.
+    """`healed`: whether token healing applies, because the text before the hole may end in the middle of a word.
 
-    `expected`: the text that stood there; another one must be better by a margin, wider the smaller the `strength`.
-    `slack`: by how many tokens more than `max_tokens` the fill may be longer if that is better still.
+    `expected`: the text that the hole replaces. Another text must score better by a margin, which is larger for a
+    smaller `strength`. `slack`: the number of tokens that a fill may have beyond `max_tokens` if it then scores better.
     """
 
     healed: bool = True
@@ -25,12 +25,12 @@ class Opened(Hole):
 
 
 def opened(hole: Hole) -> Opened:
-    """What the engine makes of a caller's hole."""
+    """A caller's hole as the engine's kind of hole."""
     if isinstance(hole, Opened):
         return hole
     return Opened(hole.min_tokens, hole.max_tokens, hole.stop, hole.start)
 
 
 def start_text(hole: Hole) -> str | None:
-    """The text that a hole starts from, None for a blank one."""
+    """The text that a hole starts from; None for a blank hole."""
     return None if isinstance(hole.start, Blank) else hole.start.text

@@ -1,7 +1,7 @@
-"""A hole's tokens -> its text.
+"""Converts a hole's tokens to its text.
 
-Every step's draft is read this way, and the answer is the last draft. Knows tokens' bytes, no tensors. Runs on the
-engine thread.
+The engine reads the draft of each step with it; the answer is the last draft. Knows the bytes of tokens, no tensors.
+Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from dgls_engine.types import Fill, Piece
 
 @dataclass(frozen=True, slots=True)
 class HoleText:
-    """The text in `pieces`, one a token, and how many of the hole's positions `count`.
+    """The text of a hole: `pieces`, one for each token, and `count`, the number of positions it takes.
 
-    What counts is the text and the token that ends it: the first PAD, or the one that completes the stop.
+    `count` includes the token that ends the text: the first PAD, or the token that completes the stop.
     """
 
     pieces: tuple[str, ...]
@@ -41,24 +41,24 @@ class Reader:
         self._last: tuple[Sequence[int], list[HoleText]] = ((), [])
 
     def fills(self, draft: Sequence[int]) -> list[HoleText]:
-        """One a hole."""
+        """The texts of all holes."""
         if self._last[0] is not draft:
             parts = ((hole, draft[row : row + len(hole)]) for hole, row in self._starts())
             self._last = draft, [read(hole, part, self._tokenizer) for hole, part in parts]
         return self._last[1]
 
     def counted(self, draft: Sequence[int]) -> list[range]:
-        """The rows that count, one range a hole."""
+        """For each hole, the rows of its text and of the token that ends it."""
         return [range(row, row + fill.count) for (_, row), fill in zip(self._starts(), self.fills(draft), strict=True)]
 
     def answers(
         self, draft: Sequence[int], logprobs: Sequence[float], entropies: Sequence[float], calibration: Calibration
     ) -> list[Fill]:
-        """One a hole, from the log-probabilities (temperature 1) and entropies of all rows.
+        """A fill for each hole, from the log-probabilities (temperature 1) and entropies of all rows.
 
-        A fill's probability is the product of its tokens' probabilities, without the token that ends it unless there
-        is no other: several ends mean the same and share its probability. Measured on held-out holes: the product ranks
-        right fills before wrong ones better than the mean or the least of them.
+        A fill's probability is the product of its tokens' probabilities. The product leaves out the token that ends the
+        text, unless the text is empty: several end tokens mean the same and share their probability. On held-out holes
+        the product separates right from wrong fills better than the mean or the minimum does.
         """
         answers = []
         for fill, rows in zip(self.fills(draft), self.counted(draft), strict=True):
@@ -78,34 +78,34 @@ class Reader:
 
 
 def read(span: Span, ids: Sequence[int], tokenizer: Tokenizer) -> HoleText:
-    """What the tokens `ids` of a hole say. Bytes that are no UTF-8 become U+FFFD."""
+    """The text of the hole `span` with the tokens `ids`. Invalid UTF-8 becomes U+FFFD."""
     utf8 = codecs.getincrementaldecoder("utf-8")("replace")
     pieces: list[str] = []
     text = ""
     for index, token in enumerate(ids):
         if token == tokenizer.pad_id:
             return HoleText(_flush(pieces, utf8), index + 1)
-        spelled = tokenizer.token_bytes(token)
-        piece = utf8.decode(spelled[len(span.freed) :] if index == 0 else spelled)
+        spelling = tokenizer.token_bytes(token)
+        piece = utf8.decode(spelling[len(span.freed) :] if index == 0 else spelling)
         pieces.append(piece)
         if span.stop is not None:
-            searched = max(0, len(text) - len(span.stop) + 1)
+            search_from = max(0, len(text) - len(span.stop) + 1)
             text += piece
-            at = text.find(span.stop, searched)
-            if at >= 0:
-                return HoleText(_cut(pieces, at), index + 1)
+            end = text.find(span.stop, search_from)
+            if end >= 0:
+                return HoleText(_cut(pieces, end), index + 1)
     return HoleText(_flush(pieces, utf8), len(ids))
 
 
 def _flush(pieces: list[str], utf8: codecs.IncrementalDecoder) -> tuple[str, ...]:
-    """A character that was begun but not finished shows in the last piece."""
+    """The pieces; an incomplete character at the end goes into the last one."""
     if pieces:
         pieces[-1] += utf8.decode(b"", final=True)
     return tuple(pieces)
 
 
 def _cut(pieces: list[str], length: int) -> tuple[str, ...]:
-    """The pieces of the first `length` characters."""
+    """The pieces, cut after `length` characters."""
     kept: list[str] = []
     for piece in pieces:
         if length <= 0:

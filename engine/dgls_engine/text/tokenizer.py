@@ -1,9 +1,9 @@
-"""Text to token ids and back, exactly: every token is known by its bytes.
+"""Converts text to token ids and back without loss.
 
-Wraps `tokenizers` and adds what infilling needs: the user's text never becomes a special token, a token's bytes
-can be looked up, and so can all tokens that extend a given beginning (token healing). Two kinds of vocabulary
-are understood: byte-level BPE, and SentencePiece's style (U+2581 stands for a space, `<0xNN>` for a byte).
-It knows no model and no tensor, imports no torch, and may be used from any thread.
+Wraps `tokenizers` and adds what infilling needs: the user's text never becomes a special token, and the caller can look
+up the bytes of a token, and all tokens that start with given bytes (token healing). Two kinds of vocabulary work:
+byte-level BPE, and SentencePiece-style BPE (U+2581 for a space, `<0xNN>` for a byte). Knows neither models nor tensors,
+imports no torch, and may be used from any thread.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
 from dgls_engine.profile import read_json
 
 SPACE_MARK = "\u2581"
-"""What SentencePiece writes for a space."""
+"""SentencePiece's character for a space."""
 
 _PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 _OTHERS = sorted(set(range(256)).difference(_PRINTABLE))
 _BYTE_OF = {chr(byte): byte for byte in _PRINTABLE} | {chr(256 + n): byte for n, byte in enumerate(_OTHERS)}
-"""Byte-level BPE writes each byte as one printable character: GPT-2's table, from character to byte."""
+"""GPT-2's table from character to byte: byte-level BPE writes each byte as one printable character."""
 
 _SURROGATES = "\ud800-\udfff"
 _DISPENSABLE = {
@@ -36,8 +36,8 @@ _DISPENSABLE = {
     0xF1: "\U00040000-\U0007ffff",
     0xF2: "\U00080000-\U000bffff",
 }
-"""Bytes that a vocabulary may lack, and the characters, as part of a pattern, that it can't spell then: control codes,
-and planes in which nothing is assigned."""
+"""Bytes that a vocabulary may lack (control codes, first bytes of unassigned planes). The value is a part of a regular
+expression: the characters that cannot be encoded without the byte."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
@@ -45,11 +45,12 @@ Kind = Literal["byte-level", "sentencepiece"]
 
 
 class Tokenizer:
-    """The tokenizer in `path` (a `tokenizer.json`; a `tokenizer_config.json` beside it names more special tokens).
+    """The tokenizer in the file `path`, a `tokenizer.json`. A `tokenizer_config.json` beside it may name more special
+    tokens.
 
-    Law: the bytes of `encode(text)` joined are the text's UTF-8, and none of the ids is special. Lone surrogates, and
-    characters whose bytes the vocabulary lacks, become U+FFFD. Raises `BrokenCheckpoint` for a file that cannot be
-    read, `UnsupportedModel` for another kind of vocabulary.
+    Law: the joined bytes of `encode(text)` are the text's UTF-8, and no id is special. Lone surrogates, and characters
+    whose bytes the vocabulary lacks, become U+FFFD. Raises `BrokenCheckpoint` if the file cannot be read,
+    `UnsupportedModel` for another kind of vocabulary.
     """
 
     def __init__(self, path: Path) -> None:
@@ -58,56 +59,58 @@ class Tokenizer:
         try:
             self._backend = Backend.from_file(str(path))
         except Exception as error:  # `tokenizers` raises bare Exception
-            raise BrokenCheckpoint(f"{path} is no valid tokenizer ({error}); fetch the model again") from None
+            raise BrokenCheckpoint(f"{path} is not a valid tokenizer ({error}); fetch the model again") from None
         self._kind = _kind_of(spec, path)
-        named = _named_specials(path.parent / "tokenizer_config.json")
-        known = self._backend.get_added_tokens_decoder()
-        self._contents = {id: token.content for id, token in known.items()}
-        spellings = {spelling for _, spelling in named}
-        self.special_ids = frozenset(id for id, token in known.items() if token.special or token.content in spellings)
-        """The ids that no text can produce and that decode to nothing."""
+        roles = _special_roles(path.parent / "tokenizer_config.json")
+        added = self._backend.get_added_tokens_decoder()
+        self._contents = {id: token.content for id, token in added.items()}
+        spellings = {spelling for _, spelling in roles}
+        self.special_ids = frozenset(id for id, token in added.items() if token.special or token.content in spellings)
+        """Ids that `encode` never returns and that decode to no text."""
         self.specials: Mapping[str, int] = {self._contents[id]: id for id in self.special_ids}
         """Special tokens by their spelling."""
-        # Marks as special what only the config calls so; then their spelling in a text is read as plain text.
+        # Some tokens are special only in the config. Marked here, their spelling in a text is encoded as plain text.
         self._backend.add_special_tokens([AddedToken(name, special=True) for name in self.specials])
         self._backend.encode_special_tokens = True
-        self.roles = {role: spelling for role, spelling in named if role.endswith("_token")}
-        """What the config calls special tokens (`bos_token`, `pad_token`, ...), for a chat template."""
+        self.roles = {role: spelling for role, spelling in roles if role.endswith("_token")}
+        """Spellings of special tokens by their role in the config (`bos_token`, `pad_token`, ...)."""
         self._byte_ids = self._find_bytes()
-        lost = "".join(_DISPENSABLE[byte] for byte in range(256) if byte not in self._byte_ids)
-        self._unreadable = re.compile(f"[{_SURROGATES}{lost}]")
+        missing = "".join(_DISPENSABLE[byte] for byte in range(256) if byte not in self._byte_ids)
+        self._unreadable = re.compile(f"[{_SURROGATES}{missing}]")
 
     @property
     def size(self) -> int:
-        """Number of ids: one more than the largest. A model's embedding may have more rows."""
+        """The largest id plus 1. A model's embedding may have more rows."""
         return len(self._bytes)
 
     @cached_property
     def pad_id(self) -> int:
-        """The id that fills what a text leaves of a canvas."""
+        """The id of PAD, which fills the rest of a hole."""
         if "pad_token" in self.roles:
             return self.id_of(self.roles["pad_token"])
         for name, id in self.specials.items():
             if name.strip("<|>[]").lower() == "pad":
                 return id
-        raise BrokenCheckpoint(f"{self.path} names no padding token; its tokenizer_config.json should")
+        raise BrokenCheckpoint(f"{self.path} has no padding token; name one in tokenizer_config.json (pad_token)")
 
     def has(self, special_name: str) -> bool:
-        """Whether there is a special token of this spelling."""
+        """Whether a special token has this spelling."""
         return special_name in self.specials
 
     def id_of(self, special_name: str) -> int:
-        """The id of a special token by its spelling. Raises `BrokenCheckpoint` if there is none."""
+        """The id of the special token with this spelling. Raises `BrokenCheckpoint` if there is none."""
         if special_name not in self.specials:
-            raise BrokenCheckpoint(f"{self.path} has no special token {special_name!r}, which the prompt needs")
+            raise BrokenCheckpoint(
+                f"{self.path} has no special token {special_name!r}, but the prompt needs it; fetch the model again"
+            )
         return self.specials[special_name]
 
     def encode(self, text: str) -> list[int]:
-        """Ids of `text`, which is plain text whatever it spells; what it can't spell is read as U+FFFD."""
+        """Ids of `text`, always as plain text. A character that the vocabulary cannot encode becomes U+FFFD."""
         text = self._unreadable.sub("\ufffd", text)
         if self._kind == "byte-level" or SPACE_MARK not in text:
             return self._encode_plain(text)
-        # The vocabulary cannot tell a written U+2581 from a space: spell it in bytes.
+        # In this vocabulary U+2581 means a space, so encode a U+2581 in the text as bytes.
         mark = [self._byte_ids[byte] for byte in SPACE_MARK.encode()]
         first, *rest = text.split(SPACE_MARK)
         ids = self._encode_plain(first)
@@ -116,7 +119,7 @@ class Tokenizer:
         return ids
 
     def encode_scaffold(self, text: str) -> list[int]:
-        """Ids of text that we or a chat template wrote: the spelling of a special token becomes its id."""
+        """Ids of text from this code or a chat template: the spelling of a special token becomes its id."""
         if not self.specials:
             return self.encode(text)
         ids: list[int] = []
@@ -125,31 +128,33 @@ class Tokenizer:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """Text of `ids`, special tokens left out; bytes that are no UTF-8 become U+FFFD."""
+        """The text of `ids` without special tokens. Invalid UTF-8 becomes U+FFFD."""
         return b"".join(self.token_bytes(id) for id in ids).decode("utf-8", errors="replace")
 
     def token_bytes(self, id: int) -> bytes:
-        """The bytes a token stands for; `b""` for a special token and for an id without one."""
+        """The bytes of a token; `b""` for a special token and for an id without a token."""
         return self._bytes[id] if id < len(self._bytes) else b""
 
     def extending(self, prefix: bytes) -> list[int]:
-        """All ids whose bytes start with `prefix`, the token that is `prefix` itself included; ascending."""
-        texts, ids = self._sorted
-        low = bisect_left(texts, prefix)
-        high = bisect_left(texts, True, lo=low, key=lambda text: not text.startswith(prefix))
+        """All ids whose bytes start with or equal `prefix`, ascending."""
+        spellings, ids = self._sorted
+        low = bisect_left(spellings, prefix)
+        high = bisect_left(spellings, True, lo=low, key=lambda spelling: not spelling.startswith(prefix))
         return sorted(ids[low:high])
 
     def _encode_plain(self, text: str) -> list[int]:
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         if self.special_ids.isdisjoint(ids):
             return ids
-        # A vocabulary may reach a special id through its merges: keep the spelling's first character apart.
+        # The vocabulary's merges can produce a special id: encode the spelling's first character on its own.
         ids = []
         for part in self._special_pattern.split(text):
             for piece in (part[:1], part[1:]) if part in self.specials else (part,):
                 ids += self._backend.encode(piece, add_special_tokens=False).ids
         if not self.special_ids.isdisjoint(ids):
-            raise UnsupportedModel(f"{self.path} turns plain text into special tokens; such a tokenizer is not safe")
+            raise UnsupportedModel(
+                f"{self.path} turns plain text into special tokens, which is not safe; take another model"
+            )
         return ids
 
     @cached_property
@@ -170,24 +175,24 @@ class Tokenizer:
         if self._kind == "sentencepiece":
             byte = _BYTE_TOKEN.fullmatch(token)
             return bytes([int(byte[1], 16)]) if byte else token.replace(SPACE_MARK, " ").encode()
-        if added:  # spelled as it is, not in the byte alphabet
+        if added:  # added tokens are stored as plain text, not in the byte alphabet
             return token.encode()
         return bytes(_BYTE_OF[character] for character in token)
 
     def _find_bytes(self) -> dict[int, int]:
-        """Ids of the tokens of a single byte, by byte: without nearly all of them some text could not be written."""
-        spell = {byte: character for character, byte in _BYTE_OF.items()}
-        names = [f"<0x{byte:02X}>" if self._kind == "sentencepiece" else spell[byte] for byte in range(256)]
+        """The id of each single-byte token, by byte. Raises `UnsupportedModel` if a byte is missing that texts need."""
+        character_of = {byte: character for character, byte in _BYTE_OF.items()}
+        names = [f"<0x{byte:02X}>" if self._kind == "sentencepiece" else character_of[byte] for byte in range(256)]
         ids = {byte: id for byte, name in enumerate(names) if (id := self._backend.token_to_id(name)) is not None}
         missing = set(range(256)) - set(ids) - set(_DISPENSABLE)
         if missing:
-            raise UnsupportedModel(f"{self.path} cannot spell {len(missing)} of the bytes that texts are made of")
+            raise UnsupportedModel(f"{self.path} lacks {len(missing)} bytes that texts need; take another model")
         return ids
 
     @cached_property
     def _sorted(self) -> tuple[list[bytes], list[int]]:
-        pairs = sorted((text, id) for id, text in enumerate(self._bytes) if text)
-        return [text for text, _ in pairs], [id for _, id in pairs]
+        pairs = sorted((spelling, id) for id, spelling in enumerate(self._bytes) if spelling)
+        return [spelling for spelling, _ in pairs], [id for _, id in pairs]
 
 
 def _kind_of(spec: dict[str, Any], path: Path) -> Kind:
@@ -198,23 +203,23 @@ def _kind_of(spec: dict[str, Any], path: Path) -> Kind:
         if "ByteLevel" in _types_in(spec.get("decoder")) | _types_in(spec.get("pre_tokenizer")):
             return "byte-level"
     raise UnsupportedModel(
-        f"{path} is neither byte-level BPE nor SentencePiece-style BPE with byte fallback; no other kind works"
+        f"{path} is neither byte-level BPE nor SentencePiece-style BPE with byte fallback; take another model"
     )
 
 
 def _types_in(part: object) -> set[str]:
-    """The `type`s of a tokenizer's part and of the parts it is made of."""
+    """The `type`s of a part of `tokenizer.json` and of all parts inside it."""
     if isinstance(part, list):
         return set().union(*map(_types_in, part)) if part else set()
     if isinstance(part, dict):
-        own = {part["type"]} if isinstance(part.get("type"), str) else set()
-        return own.union(*map(_types_in, part.values()))
+        types = {part["type"]} if isinstance(part.get("type"), str) else set()
+        return types.union(*map(_types_in, part.values()))
     return set()
 
 
-def _named_specials(config: Path) -> list[tuple[str, str]]:
-    """The special tokens a `tokenizer_config.json` names, as (role, spelling)."""
-    found: list[tuple[str, str]] = []
+def _special_roles(config: Path) -> list[tuple[str, str]]:
+    """The special tokens in a `tokenizer_config.json`, as (role, spelling)."""
+    roles: list[tuple[str, str]] = []
     for key, value in (read_json(config) if config.is_file() else {}).items():
         if key.endswith("_token"):
             values: Iterable[object] = (value,)
@@ -225,5 +230,5 @@ def _named_specials(config: Path) -> list[tuple[str, str]]:
         for item in values:
             spelling = item.get("content") if isinstance(item, dict) else item
             if isinstance(spelling, str) and spelling:
-                found.append((key, spelling))
-    return found
+                roles.append((key, spelling))
+    return roles

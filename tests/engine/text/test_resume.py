@@ -31,7 +31,7 @@ def laid_out(loaded: LoadedModel, segments: list[Pinned | Hole], policy: Length)
 
 
 def test_resume_from_an_empty_text_raises() -> None:
-    with pytest.raises(ValueError, match="resumes from a text"):
+    with pytest.raises(ValueError, match="cannot resume from an empty text"):
         Resume("")
 
 

@@ -116,12 +116,12 @@ def test_a_special_token_that_is_missing_is_named(tokenizer: Tokenizer) -> None:
     ("content", "error", "words"),
     [
         ("{", BrokenCheckpoint, "cannot be read"),
-        ("{}", BrokenCheckpoint, "no valid tokenizer"),
+        ("{}", BrokenCheckpoint, "not a valid tokenizer"),
         (json.dumps({"model": {"type": "WordLevel", "vocab": {"a": 0}, "unk_token": "a"}}), UnsupportedModel, "BPE"),
         (
             json.dumps({"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [], "byte_fallback": True}}),
             UnsupportedModel,
-            "cannot spell 2.. of the bytes",
+            "lacks 2.. bytes that texts need",
         ),
         (None, BrokenCheckpoint, "missing"),
     ],
