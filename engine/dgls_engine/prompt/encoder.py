@@ -1,8 +1,8 @@
-"""Which prompt is held: token ids against the keys and values that a model keeps of them.
+"""Keeps one prompt: its token ids, and the model's keys and values for them.
 
-While the user types inside the region the prompt stays the same and nothing is computed. When it changes, the tokens
-from the first changed one on are encoded, or all of them where the model can't rewind that far. Knows token ids, not
-where they came from, and no architecture. Belongs to the engine thread.
+While the user types inside the region, the prompt stays the same and nothing is computed. After a change, the encoder
+computes the tokens from the first changed one on, or all tokens if the model cannot rewind that far. Knows token ids,
+but no formats and no architecture. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -20,9 +20,8 @@ K = TypeVar("K", bound=KeptPrompt)
 
 
 class Encoder(Generic[K]):
-    """Holds one prompt. `keep` makes room for as many tokens as it is told; `capacity` is how many are expected at
-    most: a longer prompt is held, too, but in other buffers. A cancel takes effect between two of the kept prompt's
-    chunks.
+    """Holds one prompt. `keep(n)` makes an empty prompt with room for n tokens. `capacity` is the initial room; a
+    longer prompt moves to larger buffers. A cancel takes effect between two chunks of the prompt.
     """
 
     def __init__(self, keep: Callable[[int], K], capacity: int = 1024) -> None:
@@ -32,23 +31,23 @@ class Encoder(Generic[K]):
 
     @property
     def ids(self) -> Sequence[int]:
-        """The tokens whose keys and values are held."""
+        """The tokens whose keys and values are in the cache."""
         return tuple(self._ids[: self.cache.tokens])
 
     @property
     def cache(self) -> K:
-        """Where they are held. Another object after `drop`, and after a prompt that this one had no room for: who
-        keeps addresses in it has to look whether it is still the same."""
+        """The keys and values. `drop`, and a prompt that does not fit, replace this object: code that keeps addresses
+        of its buffers must check that it is still the same."""
         if self._cache is None:
             self._cache = self._keep(self._capacity)
         return self._cache
 
     @torch.inference_mode()
     def prefill(self, ids: Sequence[int], cancel: CancelToken | None = None) -> int:
-        """Make `ids` the prompt. Returns how many of them had to be computed.
+        """Make `ids` the prompt. Returns how many of them were computed.
 
-        Raises `Cancelled` between two chunks; what is encoded by then is kept and right for the next request. So it
-        is when memory runs out.
+        Raises `Cancelled` between two chunks. The next request can use the chunks computed so far; the same holds if
+        memory runs out.
         """
         assert ids, "a prompt holds at least its special tokens"
         if len(ids) > self.cache.capacity:
@@ -67,7 +66,7 @@ class Encoder(Generic[K]):
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two prompts have in common at their start."""
+    """The number of tokens at the start of two prompts that are the same."""
     for index, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return index

@@ -1,7 +1,7 @@
-"""Which part of a text a prompt shows: cut between lines, in coarse steps, within a budget of tokens.
+"""Cuts texts to a budget of tokens for the prompt, between lines and in coarse steps.
 
-A text is shortened in steps and not token by token, so that most of the prompt's ids stay the same while it grows.
-Knows tokens, no formats; runs on the engine thread.
+The cut moves in steps and not token by token, so that most of the prompt's ids stay the same while a text grows. Knows
+tokens, no formats; runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from dgls_engine.text.canvas import Spilled
 from dgls_engine.types import Context
 
 _STEPS = 8
-"""A text is shortened in steps of this part of its budget."""
+"""A cut moves in steps of 1/_STEPS of the budget."""
 
 _CHARACTERS_PER_TOKEN = 6
-"""More than code has on average: how much text is worth tokenising for a budget."""
+"""More than the average of code. It bounds the text that is encoded for a budget."""
 
 _NOTHING = Spilled()
 
 
 class Encoding(Protocol):
-    """What is needed of a tokenizer."""
+    """The part of a tokenizer that this module needs."""
 
     @property
     def encode(self) -> Callable[[str], Sequence[int]]: ...
@@ -32,8 +32,8 @@ class Encoding(Protocol):
 
 
 class Remembered:
-    """Encodes a text once: the code around the canvas is the same at the next keystroke, and to encode 4,096 tokens of
-    it takes 37 ms (CPU)."""
+    """A tokenizer that caches what it encodes: the code around the canvas is the same at the next keystroke, and to
+    encode 4,096 tokens takes 37 ms (CPU)."""
 
     def __init__(self, tokenizer: Encoding) -> None:
         self.encode: Callable[[str], Sequence[int]] = lru_cache(maxsize=8)(tokenizer.encode)
@@ -41,11 +41,11 @@ class Remembered:
 
 
 def fit(tokenizer: Encoding, context: Context, budget: int, spilled: Spilled = _NOTHING) -> tuple[list[int], list[int]]:
-    """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines. What is
-    `spilled` stands between them and the canvas.
+    """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines. The
+    `spilled` ids are next to the canvas: at the start of the first list and at the end of the second.
 
-    Above may take two thirds and leaves the rest, in steps, to below. Its cut moves only when it has grown by a
-    step, so most of its ids stay the same while text is added at its end.
+    The text above gets up to two thirds of the budget, in steps; the text below gets the rest. The cut moves only after
+    the text above has grown by a step, so most ids stay the same while text is added at its end.
     """
     window = _window(context.above, budget)
     above = [*tokenizer.encode(window), *spilled.before]
@@ -57,28 +57,28 @@ def fit(tokenizer: Encoding, context: Context, budget: int, spilled: Spilled = _
 
 
 def fit_snippets(tokenizer: Encoding, texts: Sequence[str], room: int) -> list[int]:
-    """Ids of the first texts, each ended by a line break, together at most `room`; the last is cut between lines."""
+    """Ids of the first texts, each with a line break at its end, together at most `room`. The last one is cut between
+    lines."""
     ids: list[int] = []
     for text in texts:
-        left = max(0, room - len(ids))
-        worth = text[: left * _CHARACTERS_PER_TOKEN]
-        whole = len(worth) == len(text)
-        own = tokenizer.encode(text.removesuffix("\n") + "\n" if whole else worth)
-        if not whole or len(own) > left:
-            ends = (
-                at for at in range(min(left, len(own)), 0, -1) if tokenizer.token_bytes(own[at - 1]).endswith(b"\n")
-            )
-            return [*ids, *own[: next(ends, 0)]]
-        ids += own
+        text_room = max(0, room - len(ids))
+        excerpt = text[: text_room * _CHARACTERS_PER_TOKEN]
+        whole = len(excerpt) == len(text)
+        text_ids = tokenizer.encode(text.removesuffix("\n") + "\n" if whole else excerpt)
+        if not whole or len(text_ids) > text_room:
+            longest = min(text_room, len(text_ids))
+            ends = (end for end in range(longest, 0, -1) if tokenizer.token_bytes(text_ids[end - 1]).endswith(b"\n"))
+            return [*ids, *text_ids[: next(ends, 0)]]
+        ids += text_ids
     return ids
 
 
 def _window(text: str, budget: int) -> str:
-    """The end of a text that is worth tokenising; starts on a line, and moves in steps as the text grows."""
-    most = budget * _CHARACTERS_PER_TOKEN
-    if len(text) <= most:
+    """The end of `text` that may fit the budget. It starts with a whole line and moves in steps as the text grows."""
+    characters = budget * _CHARACTERS_PER_TOKEN
+    if len(text) <= characters:
         return text
-    start = _up_to_step(len(text) - most, max(1, most // _STEPS))
+    start = _up_to_step(len(text) - characters, max(1, characters // _STEPS))
     line = text.find("\n", start - 1) + 1
     return text[line or start :]
 
@@ -87,19 +87,19 @@ def _keep_end(tokenizer: Encoding, ids: list[int], budget: int, step: int) -> li
     if len(ids) <= budget:
         return ids
     start = min(len(ids), _up_to_step(len(ids) - budget, step))
-    borders = (at for at in range(start, len(ids)) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
-    return ids[next(borders, start) :]
+    line_starts = (at for at in range(start, len(ids)) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
+    return ids[next(line_starts, start) :]
 
 
 def start_of(tokenizer: Encoding, text: str, budget: int, cut: Sequence[int] = ()) -> list[int]:
-    """Ids of a text, or of as many of its first lines as there is a budget for, and `cut`."""
-    worth = text[: budget * _CHARACTERS_PER_TOKEN]
-    ids = list(tokenizer.encode(worth))
-    if len(ids) <= budget and len(worth) == len(text):
+    """Ids of the whole text if they fit the budget, else of its first lines, followed by `cut`."""
+    excerpt = text[: budget * _CHARACTERS_PER_TOKEN]
+    ids = list(tokenizer.encode(excerpt))
+    if len(ids) <= budget and len(excerpt) == len(text):
         return ids
     end = min(len(ids), budget - len(cut))
-    borders = (at for at in range(end, 0, -1) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
-    return [*ids[: next(borders, end)], *cut]
+    line_ends = (at for at in range(end, 0, -1) if tokenizer.token_bytes(ids[at - 1]).endswith(b"\n"))
+    return [*ids[: next(line_ends, end)], *cut]
 
 
 def _up_to_step(count: int, step: int) -> int:

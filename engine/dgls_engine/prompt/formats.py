@@ -1,21 +1,20 @@
-"""The encoder's prompt: what a model reads beside the canvas, as token ids.
+"""Makes the encoder's prompt, as token ids, from a context.
 
 The profile names one of three formats:
 
-    raw     <|below|> text below the canvas <|above|> text above it       the embedded model's own
+    raw     <|below|> text below the canvas <|above|> text above it       of the embedded model
     chat    the model's chat template around an instruction and the two texts, thinking off
-    plain   <start> text after the holes, text before them                any language model's
+    plain   <start> text after the holes, text before them                for any language model
 
-`plain` also shows the pinned text that the canvas has no room for: the canvas goes on where the prompt ends.
+`plain` also shows the pinned text that the canvas has no room for; the canvas continues where the prompt ends.
 
-The text below comes first in all of them. A user mostly changes what stands above the canvas and near it, so the tokens
-before a change, and their keys and values, stay as they were. For the same reason `chat` shows snippets of other files
-first of all, for they change least, and code to be written anew last, with the instruction, so that all prompts for a
-file begin alike. The other formats have no place of their own for these: they stand at the head of the text above, as
-code of the same file would.
+All formats show the text below first. Users mostly change the text above the canvas and near it, so the tokens in front
+of a change, and their keys and values, stay valid. For the same reason `chat` shows snippets of other files first,
+because they change least, and the code to rewrite last, with the instruction. `raw` and `plain` show snippets and code
+to rewrite at the start of the text above, as if it were code of the same file.
 
-The user's text is only ever tokenised as plain text, so nothing in it can end a turn or open another one. Knows
-tokens, no tensors; runs on the engine thread.
+The user's text is always encoded as plain text, so nothing in it can end a turn or start another one. Knows tokens, no
+tensors; runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -36,25 +35,25 @@ BELOW, ABOVE = "<|below|>", "<|above|>"
 """The special tokens of the `raw` format."""
 
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
-"""What opens and closes a thought, unless the tokenizer's config names others."""
+"""The tokens around a thought, unless the tokenizer's config names others."""
 
 _SNIPPETS = 4
-"""Snippets get at most one part in so many of the budget; the file gets all that they leave."""
+"""Snippets get at most 1/_SNIPPETS of the budget; the file's text gets the rest."""
 
 _CURRENT, _WORDS = 2, 4
-"""One part in so many is the most that code to be written anew gets of it, and that an instruction does."""
+"""Code to rewrite gets at most 1/_CURRENT of the budget, an instruction at most 1/_WORDS."""
 
 _LONGEST_NAME = 200
-"""Characters of a path that the prompt has room for."""
+"""The prompt shows at most this many characters of a path or a language's name."""
 
 
 _NOTHING = Spilled()
 
 
 class Prompt(Protocol):
-    """A model's prompt format. `canvas_end` are the ids that close the canvas' text (padding follows), `canvas_start`
-    those that stand in its first row where no text does. `takes_spilled`: whether the prompt shows the pinned text that
-    a canvas has no room for."""
+    """A model's prompt format. `canvas_end`: the ids behind the canvas' text, in front of the padding. `canvas_start`:
+    the ids in the first row of a canvas that has no pinned text there. `takes_spilled`: whether the prompt shows the
+    pinned text that the canvas has no room for."""
 
     takes_spilled: bool
 
@@ -65,14 +64,14 @@ class Prompt(Protocol):
     def canvas_start(self) -> tuple[int, ...]: ...
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
-        """The prompt's ids for this context, at most the profile's `max_prompt_tokens`. Raises `RequestTooLarge` where
-        so short a prompt has no room at all for what is asked."""
+        """The prompt's ids for this context, at most the profile's `max_prompt_tokens`. Raises `RequestTooLarge` if the
+        prompt has no room for the code to rewrite or for the instruction."""
         ...
 
 
 def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
-    """The prompt format of the checkpoint in `folder`. Raises `BrokenCheckpoint` or `UnsupportedModel` if its
-    tokenizer or its template cannot make the prompts that the profile names."""
+    """The prompt format of the checkpoint in `folder`. Raises `BrokenCheckpoint` or `UnsupportedModel` if its tokenizer
+    or its chat template does not fit the format that the profile names."""
     if profile.prompt_format == "raw":
         return RawPrompt(tokenizer, profile.max_prompt_tokens)
     if profile.prompt_format == "plain":
@@ -83,7 +82,7 @@ def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
 class RawPrompt:
     """`<|below|>` text below `<|above|>` text above; the canvas follows and ends in padding alone.
 
-    It has no place for an instruction.
+    It ignores the instruction.
     """
 
     canvas_end: tuple[int, ...] = ()
@@ -105,9 +104,9 @@ class RawPrompt:
 
 
 class PlainPrompt:
-    """The tokenizer's start token, code after the holes, code before them: what any language model of code can read.
+    """The tokenizer's start token, the code after the holes, the code before them: any code model can read this.
 
-    It has no place for an instruction. Snippets and code to be written anew stand where `raw` has them.
+    It ignores the instruction. Snippets and code to rewrite are where `raw` shows them.
     """
 
     canvas_end: tuple[int, ...] = ()
@@ -130,10 +129,10 @@ class PlainPrompt:
 
 
 class ChatPrompt:
-    """One user turn in the model's own template, and the model's turn opened behind an empty thought.
+    """One user turn in the model's chat template, then the start of the model's turn with an empty thought.
 
-    The thought belongs to the prompt even where the template leaves it out: a model that finds none would write
-    one into the canvas.
+    The prompt contains the empty thought even if the template leaves it out: otherwise the model writes a thought into
+    the canvas.
     """
 
     takes_spilled = False
@@ -147,15 +146,18 @@ class ChatPrompt:
         _, closing = _render(template, tokenizer, generation=False)
         ends = [id for id in tokenizer.encode_scaffold(closing) if id in tokenizer.special_ids]
         if not ends:
-            raise UnsupportedModel("the chat template ends a turn without a special token, so a canvas cannot be ended")
+            raise UnsupportedModel(
+                "the model's chat template ends a turn without a special token, so nothing can close a canvas; "
+                "take another model"
+            )
         self.canvas_end: tuple[int, ...] = (ends[0],)
         self.canvas_start: tuple[int, ...] = tuple(self._tail[-1:])
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         tokenizer = self._tokenizer
-        where = f"File: {context.path[-_LONGEST_NAME:]}\n" if context.path else ""
-        where += f"Language: {context.language[:_LONGEST_NAME]}\n" if context.language else ""
-        opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{where}")
+        header = f"File: {context.path[-_LONGEST_NAME:]}\n" if context.path else ""
+        header += f"Language: {context.language[:_LONGEST_NAME]}\n" if context.language else ""
+        opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{header}")
         below_opens = tokenizer.encode("\nText below the region:\n<below>\n")
         middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
         closing = tokenizer.encode("\n</above>\n\nWrite the region.")
@@ -168,7 +170,7 @@ class ChatPrompt:
         return [*self._head, *opening, *file, *closing, *task, *self._tail]
 
     def _task(self, context: Context, budget: int) -> list[int]:
-        """What stood in the region, and what is wanted of it; nothing where neither is said."""
+        """The ids of the code to rewrite and of the instruction; empty if the context has neither."""
         ids: list[int] = []
         if context.current:
             ids += self._tagged(_CURRENT_OPENS, context.current, "\n</current>", budget // _CURRENT)
@@ -177,14 +179,15 @@ class ChatPrompt:
         return ids
 
     def _tagged(self, opens: str, text: str, closes: str, room: int) -> list[int]:
-        """At most `room` tokens; of a text that is too long the start, and that this is so."""
+        """The text between its tags, at most `room` tokens. A text that is too long is cut, and a note says so."""
         head, tail, cut = (self._tokenizer.encode(part) for part in (opens, closes, _CUT))
-        left = room - len(head) - len(tail)
-        if left < len(cut):
+        text_room = room - len(head) - len(tail)
+        if text_room < len(cut):
             raise RequestTooLarge(
-                f"the model's prompt of {self._max_tokens} tokens has no room for code to rewrite or for an instruction"
+                f"the model's prompt of {self._max_tokens} tokens has no room for code to rewrite or for an "
+                "instruction; allow a longer prompt, or take another model"
             )
-        return [*head, *start_of(self._tokenizer, text, left, cut), *tail]
+        return [*head, *start_of(self._tokenizer, text, text_room, cut), *tail]
 
     def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
         tokenizer = self._tokenizer
@@ -216,13 +219,15 @@ def _room(max_tokens: int, scaffold: int) -> int:
 
 
 def read_template(folder: Path) -> str:
-    """The checkpoint's chat template: `chat_template.jinja`, or where older checkpoints keep it."""
+    """The checkpoint's chat template, from `chat_template.jinja` or from the files where older checkpoints have it."""
     try:
         return (folder / "chat_template.jinja").read_text(encoding="utf-8")
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
-        raise BrokenCheckpoint(f"{folder / 'chat_template.jinja'} cannot be read ({error})") from None
+        raise BrokenCheckpoint(
+            f"{folder / 'chat_template.jinja'} cannot be read ({error}); fetch the model again"
+        ) from None
     for name in ("chat_template.json", "tokenizer_config.json"):
         if (folder / name).is_file():
             template = read_json(folder / name).get("chat_template")
@@ -232,28 +237,30 @@ def read_template(folder: Path) -> str:
 
 
 def _render(template: str, tokenizer: Tokenizer, generation: bool) -> tuple[str, str]:
-    """What the template writes before and after a user's message.
+    """The template's text before and after a user's message.
 
-    The message is a random word: the template, run in transformers' sandbox, never sees the user's text.
+    The message is a random word: the template runs in transformers' sandbox and never gets the user's text.
     """
     from transformers.utils.chat_template_utils import render_jinja_template
 
     word = secrets.token_hex(16)
     values: dict[str, Any] = {**tokenizer.roles, "enable_thinking": False}
     try:
-        rendered: Any = render_jinja_template(  # annotated as a str, gives (texts, masks)
+        rendered: Any = render_jinja_template(  # annotated as str, but returns (texts, masks)
             [[{"role": "user", "content": word}]], chat_template=template, add_generation_prompt=generation, **values
         )[0]
-    except Exception as error:  # whatever a stranger's template raises
-        raise UnsupportedModel(f"the model's chat template cannot be used: {error}") from error
+    except Exception as error:  # a template can raise any exception
+        raise UnsupportedModel(f"the model's chat template cannot be used ({error}); take another model") from error
     parts = rendered[0].split(word)
     if len(parts) != 2:
-        raise UnsupportedModel(f"the model's chat template shows a user's message {len(parts) - 1} times, not once")
+        raise UnsupportedModel(
+            f"the model's chat template shows a user's message {len(parts) - 1} times, not once; take another model"
+        )
     return parts[0], parts[1]
 
 
 def _empty_thought(tokenizer: Tokenizer) -> str:
-    """The block that says "no thinking"; empty for a vocabulary that has no such thing."""
+    """The text of an empty thought, which turns thinking off; "" if the vocabulary has no tokens for it."""
     opens = tokenizer.roles.get("soc_token", THOUGHT_OPENS)
     closes = tokenizer.roles.get("eoc_token", THOUGHT_CLOSES)
     return f"{opens}thought\n{closes}" if tokenizer.has(opens) and tokenizer.has(closes) else ""

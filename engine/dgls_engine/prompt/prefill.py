@@ -1,7 +1,7 @@
-"""What the model reads beside the canvas: a context becomes a prompt, the prompt keys and values, all within a budget.
+"""Prefill: turns a context into a prompt, and the prompt into keys and values, within a budget.
 
-Puts `prompt`, `encoder` and `budget` together for an open model, and measures how fast it reads. Belongs to the engine
-thread. All that outlives a request here is the last prompt, its keys and values, and the budget.
+Combines `formats`, `encoder` and `budget` for one open model and measures how fast it prefills. Between requests it
+keeps only the last prompt, its keys and values, and the budget. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dgls_engine.device import finish
 from dgls_engine.errors import Cancelled
 from dgls_engine.model.family import OpenModel
 from dgls_engine.profile import Profile
-from dgls_engine.prompt.budget import TELLING, PromptBudget
+from dgls_engine.prompt.budget import MIN_MEASURED, PromptBudget
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.text.canvas import Spilled
@@ -23,11 +23,11 @@ from dgls_engine.types import CancelToken, Context
 from dgls_engine.weights.loader import LoadedModel
 
 _LEAST = 1024
-"""Tokens that the encoder has room for, however short prompts are."""
+"""The encoder has room for at least this many tokens."""
 
 
 class Reading:
-    """`clock` gives seconds; `prefill_ms` is how long reading all of a prompt may take, None: as long as it takes."""
+    """`clock` gives seconds. `prefill_ms` is the time limit for the prefill of a whole prompt; None: no limit."""
 
     def __init__(
         self, loaded: LoadedModel, model: OpenModel[Any], clock: Callable[[], float], prefill_ms: float | None
@@ -40,34 +40,34 @@ class Reading:
 
     @property
     def profile(self) -> Profile:
-        """The model's, with the bound of its prompts as it is now."""
+        """The model's profile with the current bound of prompts."""
         return self._profile
 
     @property
     def canvas_start(self) -> tuple[int, ...]:
-        """The ids of a canvas' first row where no text stands there, for models that need one."""
+        """The ids in the first row of a canvas that has no pinned text there; empty for models that need none."""
         return self._prompt.canvas_start if self._model.shifted else ()
 
     @property
     def canvas_end(self) -> tuple[int, ...]:
-        """The ids that close the canvas' text."""
+        """The ids behind the canvas' text, in front of the padding."""
         return self._prompt.canvas_end
 
     def read(self, context: Context, spilled: Spilled, cancel: CancelToken) -> tuple[int, int]:
-        """Have the encoder hold the prompt of this context, and of what a canvas has no room for where the format shows
-        that. Tokens of it, and how many of them had to be computed."""
+        """Prefill the prompt of this context; it includes `spilled` if the format shows that. Returns (tokens of the
+        prompt, tokens computed)."""
         ids = self._encode(context, spilled if self._prompt.takes_spilled else Spilled())
-        started, held = self._clock(), self.encoder.ids
+        started, previous_ids = self._clock(), self.encoder.ids
         try:
             computed = self.encoder.prefill(ids, cancel)
-        except Cancelled:  # or who types fast on a slow machine would never be measured
-            self._measure(len(self.encoder.ids) - shared_prefix(held, ids), started)
+        except Cancelled:  # measure these too: with fast typing on a slow machine, each prefill is cancelled
+            self._measure(len(self.encoder.ids) - shared_prefix(previous_ids, ids), started)
             raise
         self._measure(computed, started)
         return len(ids), computed
 
     def adjust(self) -> bool:
-        """Keep to the budget from the next prompt on. Whether that changes anything."""
+        """Apply the budget to the next prompt. Returns whether the bound changed."""
         tokens = self._budget.tokens
         if tokens == self._profile.max_prompt_tokens:
             return False
@@ -75,24 +75,24 @@ class Reading:
         return True
 
     def drop(self) -> bool:
-        """Forget what is held, because memory ran out, and keep less from now on. False if it can't be less."""
-        less = self._budget.halve()
+        """Free the prompt after memory ran out, and halve the budget. False if the budget cannot be smaller."""
+        halved = self._budget.halve()
         self.adjust()
-        self.encoder.drop()  # whoever else has it would keep its memory
+        self.encoder.drop()  # other references to the encoder must not keep the memory
         self.encoder = self._new_encoder()
-        return less
+        return halved
 
     def _use(self, profile: Profile) -> None:
         self._profile = profile
         self._prompt = open_prompt(self._loaded.tokenizer, profile, self._loaded.folder)
-        # Typing inside the region leaves the context as it is, and tokenising one of 4,096 tokens took 37 ms (CPU).
+        # While the user types inside the region the context stays the same; to encode 4,096 tokens took 37 ms (CPU).
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
     def _new_encoder(self) -> Encoder[Any]:
-        """With room for all of a prompt from the start: other buffers would void what was captured."""
+        """An encoder with room for the longest prompt: larger buffers later would invalidate captured graphs."""
         return Encoder(self._model.keep, capacity=max(_LEAST, self._profile.max_prompt_tokens))
 
     def _measure(self, tokens: int, started: float) -> None:
-        if self._budget.measures and tokens >= TELLING:
-            finish(self._loaded.device)  # it was only told what to do
+        if self._budget.measures and tokens >= MIN_MEASURED:
+            finish(self._loaded.device)  # the device may still be busy with queued work
             self._budget.read(tokens, (self._clock() - started) * 1000)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dgls_engine.prompt.budget import FLOOR, TELLING, PromptBudget
+from dgls_engine.prompt.budget import FLOOR, MIN_MEASURED, PromptBudget
 
 
 def read(budget: PromptBudget, *each_ms: float, tokens: int = 2048) -> list[int]:
@@ -66,7 +66,7 @@ def test_it_grows_again_when_the_machine_is_free() -> None:
 
 
 def test_few_tokens_tell_nothing_and_nothing_is_measured_where_nothing_can_change() -> None:
-    assert read(PromptBudget(4096, 1000), *[50.0] * 9, tokens=TELLING - 1) == [4096] * 9
+    assert read(PromptBudget(4096, 1000), *[50.0] * 9, tokens=MIN_MEASURED - 1) == [4096] * 9
     assert read(PromptBudget(4096), *[50.0] * 9) == [4096] * 9
     assert [PromptBudget(*given).measures for given in ((4096, 1000), (4096, None), (64, 1000))] == [True, False, False]
 
