@@ -1,4 +1,4 @@
-"""The in-process infilling engine: knows tokens and tensors, never LSP.
+"""The in-process infilling engine: it knows tokens and tensors, but not LSP.
 
     from dgls_engine import Context, Engine, Hole, InfillRequest, Pinned
 
@@ -6,7 +6,7 @@
         request = InfillRequest(Context(), [Pinned("def add(a, b):\\n    return "), Hole(stop="\\n"), Pinned("\\n")])
         for step in engine.infill(request): ...
 
-Importing this package is cheap: torch and transformers are loaded when `Engine` is first touched.
+Importing this package is cheap: the first access to `Engine` imports torch and transformers.
 """
 
 from __future__ import annotations

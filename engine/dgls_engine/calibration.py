@@ -1,8 +1,8 @@
-"""What a model's own figures mean on real code: fitted by `dgls calibrate`, read with the model's profile.
+"""A curve from the probability of a fill to the share of such fills that were right.
 
-A denoiser is sure of wrong fills too, and how sure depends on the model. A calibration maps the confidence that it
-reports to the share of such fills that were right, and says from where on they are worth showing. Pure numbers;
-imports no torch and may be used from any thread.
+A model gives high probabilities to some wrong fills, and how high depends on the model. `dgls calibrate` measures the
+curve on real code; the profile stores it, with the thresholds for showing a suggestion. Numbers only; imports no torch
+and may be used from any thread.
 """
 
 from __future__ import annotations
@@ -16,12 +16,11 @@ from typing import Any, Self
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """`points` map a fill's probability to the share right: (probability, share), ascending in both. Without points
-    there is no confidence.
+    """`points` are pairs (probability, share of right fills), ascending in both. Without points there is no confidence.
 
-    Automatic suggestions need the calibrated confidence `show_above`; a line after the first is kept while each of
-    its tokens has the raw confidence `keep_above`. `length_bias`: nats that each token of a hole adds to the score of
-    its length (policy `batch`).
+    An automatic suggestion is shown if its confidence is at least `show_above`. Its second and later lines are kept as
+    long as each token has at least the probability `keep_above`. `length_bias` is added to a length's score for each
+    token of the hole, in nats (policy `batch`).
     """
 
     points: tuple[tuple[float, float], ...] = ()
@@ -32,44 +31,44 @@ class Calibration:
     def __post_init__(self) -> None:
         flat = [number for point in self.points for number in point]
         if not all(0.0 <= number <= 1.0 for number in (*flat, self.show_above, self.keep_above)):
-            raise ValueError("a calibration's points and thresholds lie between 0 and 1")
+            raise ValueError("a calibration's points and thresholds must be between 0 and 1")
         if not math.isfinite(self.length_bias):
-            raise ValueError("a calibration's length_bias is a finite number")
-        raws, shares = [point[0] for point in self.points], [point[1] for point in self.points]
-        if raws != sorted(set(raws)) or shares != sorted(shares):
-            raise ValueError("a calibration's points ascend")
+            raise ValueError("a calibration's length_bias must be a finite number")
+        probabilities, shares = [point[0] for point in self.points], [point[1] for point in self.points]
+        if probabilities != sorted(set(probabilities)) or shares != sorted(shares):
+            raise ValueError("a calibration's points must be in ascending order")
 
     @classmethod
     def from_json(cls, value: object) -> Self:
-        """What `as_json` gave; what is missing keeps its default. Raises `ValueError` with what is wrong."""
-        names = [own.name for own in fields(cls)]
+        """The inverse of `as_json`; a missing key keeps its default. Raises `ValueError` if `value` is not valid."""
+        names = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping) or not set(value) <= set(names):
-            raise ValueError(f"a calibration is an object with some of {', '.join(names)}, not {value!r}")
+            raise ValueError(f"a calibration must be an object with some of {', '.join(names)}, not {value!r}")
         points = value.get("points", ())
         if not isinstance(points, (list, tuple)) or not all(_is_pair(point) for point in points):
-            raise ValueError(f"a calibration's points are pairs of numbers, not {points!r}")
+            raise ValueError(f"a calibration's points must be pairs of numbers, not {points!r}")
         numbers = {name: number for name, number in value.items() if name != "points"}
         wrong = [name for name, number in numbers.items() if not _is_number(number)]
         if wrong:
-            raise ValueError(f"a calibration's {wrong[0]} is a number, not {numbers[wrong[0]]!r}")
+            raise ValueError(f"a calibration's {wrong[0]} must be a number, not {numbers[wrong[0]]!r}")
         return cls(points=tuple((point[0], point[1]) for point in points), **numbers)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     def shows(self, confidence: float | None) -> bool:
-        """Whether an automatic suggestion is worth showing; without a confidence there is no threshold."""
+        """Whether to show an automatic suggestion. One without a confidence is always shown."""
         return confidence is None or confidence >= self.show_above
 
-    def confidence(self, raw: float) -> float | None:
-        """The share right of fills whose own confidence is `raw`, linear between the points; None without points."""
+    def confidence(self, probability: float) -> float | None:
+        """The share of right fills at this probability, interpolated between the points; None without points."""
         if not self.points:
             return None
-        at = bisect_right(self.points, (raw, 1.0))
-        if at in (0, len(self.points)):
-            return self.points[min(at, len(self.points) - 1)][1]
-        (left, low), (right, high) = self.points[at - 1], self.points[at]
-        return low + (high - low) * (raw - left) / (right - left)
+        above = bisect_right(self.points, (probability, 1.0))
+        if above in (0, len(self.points)):
+            return self.points[min(above, len(self.points) - 1)][1]
+        (low, low_share), (high, high_share) = self.points[above - 1], self.points[above]
+        return low_share + (high_share - low_share) * (probability - low) / (high - low)
 
 
 def _is_pair(point: object) -> bool:

@@ -1,6 +1,6 @@
-"""Where the model runs: the devices, and what memory they have left.
+"""The devices that a model can run on, and their free memory.
 
-Knows torch's devices, no model. Runs on the thread that opens the engine; `dgls doctor` asks it too.
+Knows torch's devices, but no model. Runs on the thread that opens the engine; `dgls doctor` uses it too.
 """
 
 from __future__ import annotations
@@ -18,47 +18,48 @@ import torch
 from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
 
 _NOTABLE = 1_000_000_000
-"""Bytes from which on it is told that others hold them; a driver's own share is less."""
+"""Error messages mention other processes' memory from this size on, in bytes. A driver alone uses less."""
 
 
 _EXHAUSTED = (
-    "CUDA error: out of memory",  # the driver's, where no tensor is allocated: a graph, a kernel
+    "CUDA error: out of memory",  # from the driver, when it allocates a graph or a kernel
     "CUBLAS_STATUS_ALLOC_FAILED",
     "MPS backend out of memory",
-    "can't allocate memory",  # the CPU's
+    "can't allocate memory",  # from the CPU
 )
-"""What errors say that tell of exhausted memory without being torch's own kind."""
+"""Messages of errors that mean "out of memory" but are no `torch.OutOfMemoryError`."""
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU. Raises `UnsupportedModel` for a device that is not there."""
-    there = available_devices()
+    """The device called `name`; `auto` is CUDA, else MPS, else the CPU. Raises `UnsupportedModel` for a device that
+    this machine does not have."""
+    available = available_devices()
     if name == "auto":
-        return torch.device(there[0])
+        return torch.device(available[0])
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise UnsupportedModel(f"unknown device {name!r}; take auto, {', '.join(there)}") from None
-    if device.type not in there or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
-        raise UnsupportedModel(f"device {name!r} is not available here; take auto, {', '.join(there)}")
+        raise UnsupportedModel(f"unknown device {name!r}; take auto, {', '.join(available)}") from None
+    if device.type not in available or (device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()):
+        raise UnsupportedModel(f"device {name!r} is not available here; take auto, {', '.join(available)}")
     return device
 
 
 def use(device: torch.device) -> None:
-    """Make it this thread's own: kernels that are not torch's run there, wherever their tensors are."""
+    """Make `device` this thread's current one: Triton kernels run there, wherever their tensors are."""
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
 
 
 def available_devices() -> list[str]:
-    """Device types that work here, the fastest first; the CPU always does."""
-    found = ["cuda"] if torch.cuda.is_available() else []
-    found += ["mps"] if torch.backends.mps.is_available() else []
-    return [*found, "cpu"]
+    """The device types of this machine, the fastest first; the CPU is always the last."""
+    gpus = ["cuda"] if torch.cuda.is_available() else []
+    gpus += ["mps"] if torch.backends.mps.is_available() else []
+    return [*gpus, "cpu"]
 
 
 def device_name(device: torch.device) -> str:
-    """What people call the device."""
+    """The device's name for users."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     if device.type == "mps":
@@ -78,7 +79,7 @@ def free_memory(device: torch.device) -> int:
 
 
 def held_by_others(device: torch.device) -> int:
-    """Bytes of a GPU's memory that other processes hold, and the driver; 0 where nobody tells."""
+    """Bytes of a GPU's memory that other processes and the driver use; 0 for other devices, which do not report it."""
     if device.type != "cuda":
         return 0
     free, total = torch.cuda.mem_get_info(device)
@@ -86,17 +87,17 @@ def held_by_others(device: torch.device) -> int:
 
 
 def shortage(device: torch.device) -> str:
-    """What is free on `device` and who has the rest, and what can be done about it: the end of a refusal's line."""
-    told, advice = f"{amount(free_memory(device))} are free", "close what else uses that memory, or take"
+    """The end of an error message: how much memory `device` has free, what other processes use, what to do."""
+    usage = f"{amount(free_memory(device))} are free"
     others = held_by_others(device)
     if others >= _NOTABLE:
-        told += f", {amount(others)} are held by other processes (nvidia-smi lists them)"
-    return f"{told}; {advice} a smaller model (the embedded one runs anywhere)"
+        usage += f", {amount(others)} are held by other processes (nvidia-smi lists them)"
+    return f"{usage}; close other programs that use it, or take a smaller model (the embedded one runs anywhere)"
 
 
 @contextmanager
-def told_of_exhaustion(device: torch.device) -> Iterator[None]:
-    """Turns an allocation that fails on `device` into `NotEnoughMemory`."""
+def translate_memory_errors(device: torch.device) -> Iterator[None]:
+    """Raises `NotEnoughMemory` in place of an allocation error on `device`."""
     try:
         yield
     except RuntimeError as error:
@@ -106,17 +107,17 @@ def told_of_exhaustion(device: torch.device) -> Iterator[None]:
 
 
 def reclaim(device: torch.device, error: BaseException) -> None:
-    """Give back what a failed allocation left behind: tensors that its error's traceback still holds (calls that are
-    over, but not forgotten), and what torch keeps for the next one."""
-    link: BaseException | None = error
-    while link is not None:
-        traceback.clear_frames(link.__traceback__)
-        link = link.__cause__ or link.__context__
+    """Free what is left after a failed allocation: tensors in the frames of `error`'s traceback, and torch's cache of
+    free memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
     release(device)
 
 
 def finish(device: torch.device) -> None:
-    """Wait until the device has done all that it was told to."""
+    """Wait until the device has finished all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     elif device.type == "mps":
@@ -125,20 +126,20 @@ def finish(device: torch.device) -> None:
 
 @contextmanager
 def no_waits() -> Iterator[None]:
-    """Makes what has the host wait for a GPU an error (a number asked of a tensor, a copy), except waits for events."""
-    before = torch.cuda.get_sync_debug_mode()
+    """Raises an error where the host waits for a GPU (for a value of a tensor, for a copy); it may wait for events."""
+    mode = torch.cuda.get_sync_debug_mode()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the mode is a prototype, torch says once
+        warnings.simplefilter("ignore")  # torch warns that the mode is a prototype
         torch.cuda.set_sync_debug_mode("error")
     try:
         yield
     finally:
-        torch.cuda.set_sync_debug_mode(before)
+        torch.cuda.set_sync_debug_mode(mode)
 
 
 def release(device: torch.device) -> None:
-    """Hand memory that nothing needs any more back to the device, for other programs to take."""
-    gc.collect()  # whatever stands in a ring of references
+    """Return unused memory to the device, so that other programs can allocate it."""
+    gc.collect()  # frees reference cycles
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":
@@ -146,18 +147,18 @@ def release(device: torch.device) -> None:
 
 
 def _cgroup_free(root: Path = Path("/sys/fs/cgroup")) -> int:
-    """What a container's limit leaves, which the system's own figure does not show.
+    """Free bytes within a container's memory limit. The system's own figure ignores that limit.
 
-    Cached file pages count as used there, a model's own files among them, but give way to whoever needs memory.
+    The kernel counts cached file pages, such as a model's files, as used memory, but frees them when memory is needed.
     """
     try:
         limit, used = (int((root / name).read_text()) for name in ("memory.max", "memory.current"))
-        kinds = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
-        return limit - used + int(kinds["inactive_file"]) + int(kinds["active_file"])
+        stat = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+        return limit - used + int(stat["inactive_file"]) + int(stat["active_file"])
     except (OSError, ValueError, KeyError):  # no cgroup, or its limit is "max"
         return 2**63
 
 
 def amount(size: int) -> str:
-    """Bytes as people say them."""
+    """A number of bytes for users, in GB or MB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"

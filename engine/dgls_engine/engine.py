@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import torch
 
-from dgls_engine.device import pick_device, reclaim, release, told_of_exhaustion
+from dgls_engine.device import pick_device, reclaim, release, translate_memory_errors
 from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory, RequestTooLarge
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest, Lead
@@ -100,7 +100,7 @@ class Engine:
         where, loaded = pick_device(device), None
         try:
             loaded = load(model, device, dtype, on_loading).with_profile(overrides)
-            with told_of_exhaustion(where):
+            with translate_memory_errors(where):
                 return cls(loaded, prefill_ms=prefill_ms)
         except Exception as error:
             loaded = None  # or what was loaded by then would stay as long as the error is kept
@@ -119,7 +119,7 @@ class Engine:
         if self._reading.adjust():
             self._follow()
         try:
-            with told_of_exhaustion(loaded.device):
+            with translate_memory_errors(loaded.device):
                 yield from self._infill(request, deadline, schedule, cancel or CancelToken())
         except NotEnoughMemory as error:
             raise self._relieved(loaded, error) from None

@@ -2,21 +2,21 @@
 
     EngineError
     |-- ModelNotFound            no such folder, and not in the local cache
-    |-- UnsupportedModel         another architecture, or a format we refuse (pickled weights, remote code)
-    |-- BrokenCheckpoint         tensors missing, left over, or of the wrong shape
-    |-- NotEnoughMemory          says how much is needed and how much there is
-    |-- RequestTooLarge          the segments do not fit the canvas
-    |-- ServerUnreachable        a server does not answer, or not in time: it may do so later
-    |-- ServerUnfit              a server that can't do what is needed, or won't: says what to change
-    |-- Cancelled                the request's CancelToken was set (not a failure: nothing to tell the user)
+    |-- UnsupportedModel         an unknown architecture, or a refused format (pickled weights, remote code)
+    |-- BrokenCheckpoint         a damaged file, or tensors that are missing, unknown or of the wrong shape
+    |-- NotEnoughMemory          the message says how much memory is needed and how much is free
+    |-- RequestTooLarge          the segments do not fit into the canvas
+    |-- ServerUnreachable        a server does not answer, or not in time; it may answer later
+    |-- ServerUnfit              a server rejects the request or lacks a feature; the message says what to change
+    |-- Cancelled                the request's CancelToken was set; this is no failure, so show nothing to the user
     `-- EngineClosed             the engine or its worker was closed before the request could run
 
-No torch here: every layer may import it.
+Every module may import this one: it needs no torch.
 """
 
 
 class EngineError(Exception):
-    """Base of all errors of the engine; `str(error)` is fit to be shown to a user."""
+    """Base of all errors of the engine. Editors show `str(error)` to the user."""
 
 
 class ModelNotFound(EngineError):
@@ -56,4 +56,5 @@ class EngineClosed(EngineError):
 
 
 MAY_PASS = (NotEnoughMemory, ServerUnfit)
-"""What may be set right while we run: the memory, the server. Where opening failed for it, asking again tries again."""
+"""Errors of opening whose cause the user can fix while the server runs (memory, a team server), so that a retry can
+succeed."""

@@ -1,12 +1,13 @@
-"""The embedded model's honest peer: autoregressive, of its size, tokens and tokenizer, behind `Engine`'s interface.
+"""The peer: an autoregressive model with the embedded model's size, training tokens and tokenizer, for comparison.
 
-The same modules run causally: the encoder with its tied head is a language model with a KV cache. It sees just what
-the denoiser sees (the same prompt, the same pinned code, the hole's first token held to the freed bytes), laid out
-as `next_token` trained it, and is sampled greedily. It fills one hole, takes no draft, and keeps nothing between
-requests. Of its weights the self-conditioning ones are stored but never run, and not counted.
+It has the interface of `Engine`. It runs the same modules causally: the encoder with its tied head is a language model
+with a KV cache. It sees what the denoiser sees (the same prompt, the same pinned code, the freed bytes that the hole's
+first token must start with), in the layout that `next_token` trained it with. It is sampled greedily, fills one hole,
+ignores drafts, and keeps nothing between requests. Its self-conditioning weights are stored, but neither run nor
+counted.
 
-`is_peer(folder)` tells its exported folders from the engine's; `Peer.open(folder, ...)` takes what `Engine.open`
-takes. Not thread-safe.
+`is_peer(folder)` is true for the exported folder of a peer; `Peer.open(folder, ...)` has the parameters of
+`Engine.open`. Not thread-safe.
 """
 
 from __future__ import annotations
@@ -37,26 +38,26 @@ from dgls_engine.types import CancelToken, Fill, Finish, Infill, InfillRequest, 
 from dgls_engine.weights.loader import LoadedModel, load
 
 END = "<|end|>"
-"""The special token that closes what is given."""
+"""The special token that separates the given code from the hole's text."""
 
 PEER_FILE = "peer.json"
-"""Stands beside the weights of a peer, and of nothing else."""
+"""This file is in the folder of a peer and in no other model's folder."""
 
 
 def is_peer(folder: str | Path) -> bool:
-    """Whether `folder` holds an exported peer, to be opened with `Peer.open` and not with `Engine.open`."""
+    """Whether `folder` holds an exported peer. `Peer.open` opens it, `Engine.open` does not."""
     return (Path(folder) / PEER_FILE).is_file()
 
 
 def mark_as_peer(folder: Path) -> None:
-    """Say that the checkpoint in `folder` is one."""
-    told = {"sampling": "greedy", "fill_in_the_middle": "prefix-suffix-middle"}
-    (folder / PEER_FILE).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+    """Mark the checkpoint in `folder` as a peer."""
+    values = {"sampling": "greedy", "fill_in_the_middle": "prefix-suffix-middle"}
+    (folder / PEER_FILE).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class Markers:
-    """The ids of the special tokens that a sequence is made with."""
+    """The ids of the special tokens in a sequence."""
 
     above: int
     below: int
@@ -68,16 +69,16 @@ class Markers:
         return cls(tokenizer.id_of(ABOVE), tokenizer.id_of(BELOW), tokenizer.id_of(END), tokenizer.pad_id)
 
     def given(self, prompt: Sequence[int], before: Sequence[int], after: Sequence[int]) -> list[int]:
-        """All that stands before the hole's text: from a prompt in the `raw` format, and the canvas around the hole."""
+        """The ids in front of the hole's text: a prompt in the `raw` format and the canvas around the hole."""
         below, above = self._parts(prompt)
         return [self.above, *above, *before, self.below, *after, *below, self.middle]
 
     def plain(self, prompt: Sequence[int], text: Sequence[int]) -> list[int]:
-        """Code in one piece: what stands above a canvas, and the canvas' text."""
+        """The ids of code without a hole: the text above a canvas, and the canvas' text."""
         return [self.above, *self._parts(prompt)[1], *text]
 
     def _parts(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:
-        """The ids (below, above) of a prompt in the `raw` format."""
+        """Split a prompt in the `raw` format into the ids (below, above)."""
         ids = list(prompt)
         border = ids.index(self.above)
         return ids[1:border], ids[border + 1 :]
@@ -107,25 +108,27 @@ class Peer:
         threads: int | None = None,
         overrides: Mapping[str, Any] = MappingProxyType({}),
     ) -> Self:
-        """Load an exported peer. Raises the errors of `errors`; `EngineError` if `folder` holds none."""
+        """Load an exported peer. Raises the errors of `errors`; `EngineError` if `folder` holds no peer."""
         if not is_peer(folder):
-            raise EngineError(f"{folder} holds no autoregressive peer: there is no {PEER_FILE} in it")
+            raise EngineError(f"{folder} has no {PEER_FILE}, so it is no autoregressive peer; open it with the engine")
         if threads is not None:
             torch.set_num_threads(threads)
         return cls(load(folder, device, dtype).with_profile(overrides))
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
-        """Fill the request's one hole: a `Step` for each forward pass (a token each), then one `Infill`.
+        """Fill the request's one hole: a `Step` for each forward pass (one token), then one `Infill`.
 
-        The first pass reads all that is given. Raises `EngineError` for a request with several holes.
+        The first pass reads the prompt and the code around the hole. Raises `EngineError` for several holes.
         """
         if self._loaded is None:
             raise EngineClosed("the peer is closed; open it again")
-        seconds = request.limits.deadline_ms
-        deadline = Deadline(None if seconds is None else seconds / 1000, self._clock)
+        milliseconds = request.limits.deadline_ms
+        deadline = Deadline(None if milliseconds is None else milliseconds / 1000, self._clock)
         canvas = lay_out(request.segments, self._tokenizer, self.profile, Pad().positions)
         if len(canvas.holes) != 1:
-            raise EngineError(f"an autoregressive peer fills one hole, not {len(canvas.holes)}")
+            raise EngineError(
+                f"an autoregressive peer fills one hole, not {len(canvas.holes)}; send one hole a request"
+            )
         yield from self._infill(self._loaded, request, canvas, deadline, cancel or CancelToken())
 
     @torch.inference_mode()
@@ -134,35 +137,36 @@ class Peer:
     ) -> Iterator[Step | Infill]:
         began, prefilled = self._clock(), 0.0
         [span] = canvas.holes
-        around = canvas.ids.tolist()
-        given = self._markers.given(self._prompt.encode(request.context), around[: span.start], around[span.end :])
-        coming, causal = given, loaded.family.causal(loaded.model)
-        most = min(len(span), request.limits.max_steps or len(span))
+        canvas_ids = canvas.ids.tolist()
+        prompt = self._prompt.encode(request.context)
+        given = self._markers.given(prompt, canvas_ids[: span.start], canvas_ids[span.end :])
+        unread, causal = given, loaded.family.causal(loaded.model)
+        max_tokens = min(len(span), request.limits.max_steps or len(span))
         ids: list[int] = []
-        chances: list[float] = []
+        token_probabilities: list[float] = []
         nats: list[float] = []
         finish: Finish | None = None
         while finish is None:
             if cancel.cancelled:
                 raise Cancelled("the request was cancelled")
             started = deadline.now()
-            row = self._held(causal.read(coming), len(ids), canvas)
+            row = self._constrained(causal.read(unread), len(ids), canvas)
             probabilities = row.softmax(-1)
             token = int(row.argmax())
             ids.append(token)
-            chances.append(float(probabilities[token]))
+            token_probabilities.append(float(probabilities[token]))
             nats.append(float(entropy(probabilities[None])))
-            coming, prefilled = [token], prefilled or self._clock()
+            unread, prefilled = [token], prefilled or self._clock()
             fill = read(span, ids, self._tokenizer)
             stopped = fill.text != read(replace(span, stop=None), ids, self._tokenizer).text
             if stopped or token == self._markers.end:
                 finish = "stable"
-            elif len(ids) == most:
+            elif len(ids) == max_tokens:
                 finish = "steps"
             elif deadline.strikes_within(deadline.now() - started):
                 finish = "deadline"
-            pieces = tuple(map(Piece, fill.pieces, chances, nats))
-            probability = math.prod(chances[: max(1, len(pieces))])  # as `Reader.answers` says it of a denoiser
+            pieces = tuple(map(Piece, fill.pieces, token_probabilities, nats))
+            probability = math.prod(token_probabilities[: max(1, len(pieces))])  # the definition in `Reader.answers`
             answer = Fill(fill.text, pieces, self.profile.calibration.confidence(probability), probability)
             yield Step(len(ids), (answer,), sum(nats) / len(nats))
         yield Infill(
@@ -177,7 +181,7 @@ class Peer:
         )
 
     def close(self) -> None:
-        """Let go of the model's memory; closing twice is fine."""
+        """Free the model's memory. A second call does nothing."""
         self._loaded = None
 
     def __enter__(self) -> Self:
@@ -188,8 +192,8 @@ class Peer:
     ) -> None:
         self.close()
 
-    def _held(self, row: Tensor, index: int, canvas: Canvas) -> Tensor:
-        """`row` [V] of the hole's token `index`, with minus infinity for what may not stand there."""
+    def _constrained(self, row: Tensor, index: int, canvas: Canvas) -> Tensor:
+        """The logits `row` [V] of the hole's token `index`, with minus infinity for tokens that are not allowed."""
         [span] = canvas.holes
         prefix = span.freed if index == 0 else b""
         row[self._vocabulary.banned(index >= span.min_tokens, prefix)] = -math.inf

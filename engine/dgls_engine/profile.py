@@ -1,6 +1,6 @@
-"""How to infill with a model: the `Profile` read beside its weights, and the `ModelInfo` told about it.
+"""How to infill with one model: its `Profile`, and the `ModelInfo` of an open model.
 
-`weights.profiles` reads a profile. Plain values: no tensors, no token ids, no torch; any thread.
+`weights.profiles` reads a profile from a model's folder. Plain values without tensors, token ids or torch; any thread.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ INFILL_FILE = "infill.json"
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """All that the engine must know of a model beside its weights. Budgets are in tokens, entropies in nats.
+    """What the engine must know about a model in addition to its weights. Budgets are in tokens, entropies in nats.
 
-    `before_tokens` and `after_tokens` bound the pinned code on each side of the holes; the canvas has room for
-    `canvas_tokens` in all. `max_prompt_tokens` bounds the prompt. Models with a mask token say which
-    special token it is; a token that is likelier than `unmask_threshold` is decided together with those in front of it.
+    A canvas has at most `canvas_tokens`; `before_tokens` and `after_tokens` bound the pinned code before and after the
+    holes. `max_prompt_tokens` bounds the prompt. `mask_token` is the spelling of a masked model's mask token. A masked
+    model decides several tokens in one step if their probabilities are above `unmask_threshold`.
     """
 
     prompt_format: PromptFormat
@@ -51,7 +51,7 @@ class Profile:
             f"prompt_format is one of {', '.join(get_args(PromptFormat))}": self.prompt_format
             in get_args(PromptFormat),
             "0 < unmask_threshold <= 1": 0 < self.unmask_threshold <= 1,
-            "mask_token is a text": isinstance(self.mask_token, str),
+            "mask_token is a string": isinstance(self.mask_token, str),
             f"hole_policy is one of {', '.join(get_args(HolePolicy))}": self.hole_policy in get_args(HolePolicy),
             f"pinned_signal is one of {', '.join(get_args(PinnedSignal))}": self.pinned_signal
             in get_args(PinnedSignal),
@@ -64,13 +64,13 @@ class Profile:
             "the budgets are not negative": min(self.max_prompt_tokens, self.before_tokens, self.after_tokens) >= 0,
             "before_tokens + after_tokens leave room for a hole": self.hole_tokens >= 1,
         }
-        for law, holds in checks.items():
+        for condition, holds in checks.items():
             if not holds:
-                raise ValueError(f"a profile needs: {law}")
+                raise ValueError(f"invalid profile; make sure that {condition}")
 
     @property
     def hole_tokens(self) -> int:
-        """What the pinned code leaves of the canvas; one more token may close it."""
+        """Tokens of the canvas that holes can use: all but the budgets of pinned code and one closing token."""
         return self.canvas_tokens - self.before_tokens - self.after_tokens - 1
 
     @property
@@ -78,13 +78,13 @@ class Profile:
         return self.prompt_format == "chat"
 
     def save(self, folder: Path) -> None:
-        """Write `infill.json` into a checkpoint's folder; `read_profile` gives the same profile back."""
+        """Write `infill.json` into a checkpoint's folder. `weights.profiles.read_profile` reads the same profile."""
         (folder / INFILL_FILE).write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What is told to people about an open model. Tied weights count once; times in ms."""
+    """What users see of an open model. Tied weights count once; `load_ms` is in milliseconds."""
 
     name: str
     parameters: int
@@ -97,12 +97,12 @@ class ModelInfo:
 
     @property
     def on_gpu(self) -> bool:
-        """Does it hold memory that other programs on this machine may be short of? A server's is no affair of ours."""
+        """Whether the model uses GPU memory of this machine. A server's model does not."""
         return self.device.split(":")[0] in ("cuda", "mps")
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in `path`. Raises `BrokenCheckpoint` when there is none."""
+    """The JSON object in the file `path`. Raises `BrokenCheckpoint` if the file does not hold one."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

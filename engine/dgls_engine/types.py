@@ -1,7 +1,7 @@
-"""What goes into the engine and what comes out: frozen values, no torch.
+"""The engine's requests and answers: frozen values.
 
-Everybody may import this module (it costs nothing); it knows neither tokens' ids nor LSP. All of it may be
-used from any thread: the only mutable thing here, `CancelToken`, is thread-safe.
+Every module may import this one: it is cheap and needs no torch. It knows neither token ids nor LSP. Its values may be
+used from any thread: the only mutable one, `CancelToken`, is thread-safe.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Finish = Literal["stable", "steps", "deadline"]
-"""Why denoising ended: the drafts settled, the step budget was spent, or the deadline struck."""
+"""Why denoising ended: the drafts no longer changed, the step budget was spent, or the deadline came."""
 
 
 Loading = Callable[[int, int], None]
-"""Told of a load under way, on the thread that loads: bytes that are read, and bytes in all."""
+"""Progress callback of a load: (bytes read, bytes in all). Called on the thread that loads."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snippet:
-    """Code of another file, shown so that the model knows what is there; `path` is that file's."""
+    """Code of another file, at `path`, that the prompt shows to the model."""
 
     path: str
     text: str
@@ -29,13 +29,13 @@ class Snippet:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What the encoder reads beside the canvas; constant while the user types inside the region.
+    """What the prompt is made of. It stays the same while the user types inside the canvas.
 
-    `above` and `below` are the file's text outside the canvas, in file order; the engine shortens them to the
-    prompt's budget (the end of `above` and the start of `below` stay). `path` is shown to the model as it is.
-    `snippets`, the most important first, get a part of it at most, and what they leave is the file's. `current` is
-    the code that now stands where the holes are, for a model that is to write it anew; `instruction` says in words what
-    is wanted of it, to models that take instructions.
+    `above` and `below` are the file's text outside the canvas, in file order. The engine shortens them to the prompt's
+    budget: it keeps the end of `above` and the start of `below`. The model sees `path` as it is. `snippets`, the most
+    important first, get a limited share of the budget; the file's text gets the rest. `current` is the code that the
+    model rewrites: the text in place of the holes. `instruction` tells a model that takes instructions, in words, what
+    to write.
     """
 
     path: str = ""
@@ -49,7 +49,7 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """Text that stands in the canvas and cannot change."""
+    """Text in the canvas that cannot change."""
 
     text: str
 
@@ -61,33 +61,35 @@ class Blank:
 
 @dataclass(frozen=True, slots=True)
 class Resume:
-    """A hole starts from `text`, what is left of an earlier fill.
+    """A hole starts from `text`, the rest of an earlier fill.
 
-    Its tokens stand in the hole at the first step in place of noise, free to change, and denoising ends as soon as the
-    model is sure of them. The text widens a hole that is too short for it.
+    The text's tokens take the place of noise at the first step. All of them may change. Denoising ends as soon as the
+    model is sure of them. A hole that is too short for the text becomes longer.
     """
 
     text: str
 
     def __post_init__(self) -> None:
         if not self.text:
-            raise ValueError("a hole resumes from a text that is not empty; use Blank()")
+            raise ValueError("a hole cannot resume from an empty text; use Blank()")
 
 
 @dataclass(frozen=True, slots=True)
 class Revise:
-    """A hole starts from `text`, which changes a little: the share `strength` of its tokens that the model doubts most,
-    at least one, is generated anew, each run of them in about its own length. The rest comes back as it is, with the
-    hole's stop if it holds one, and the hole's bounds don't matter. A higher strength regenerates a superset of the
-    tokens. At strength 1 all of it is noise: the text tells only how long the hole is, where the policy keeps to one
-    length."""
+    """A hole starts from `text` and changes only a part of it.
+
+    The model regenerates the share `strength` of the text's tokens that it doubts most, at least one token. Each run of
+    regenerated tokens keeps about its length. All other tokens stay, even a stop of the hole, and the hole's bounds do
+    not apply. A higher strength regenerates a superset of the tokens. At strength 1 the hole starts from noise alone; a
+    policy with one length still takes that length from the text.
+    """
 
     text: str
     strength: float
 
     def __post_init__(self) -> None:
         if not 0.0 < self.strength <= 1.0:
-            raise ValueError(f"a revision's strength lies in (0, 1], not {self.strength}")
+            raise ValueError(f"a revision's strength must be above 0 and at most 1, not {self.strength}")
 
 
 Start = Blank | Resume | Revise
@@ -97,8 +99,8 @@ Start = Blank | Resume | Revise
 class Hole:
     """A place in the canvas that the model fills.
 
-    `min_tokens` and `max_tokens` bound its length; the hole policy decides which length in between. The fill ends
-    before the first `stop`, if one is given. `start` is what stands in it before the first step.
+    `min_tokens` and `max_tokens` bound its length; the policy finds the length between them. The fill ends before the
+    first `stop`, if there is one. `start` is what the hole holds before the first step.
     """
 
     min_tokens: int = 1
@@ -109,9 +111,9 @@ class Hole:
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:
             bounds = f"{self.min_tokens}..{self.max_tokens}"
-            raise ValueError(f"a hole needs 0 <= min_tokens <= max_tokens and room for a token, not {bounds}")
+            raise ValueError(f"a hole needs 0 <= min_tokens <= max_tokens and max_tokens >= 1, not {bounds}")
         if self.stop == "":
-            raise ValueError("a hole's stop is a non-empty text or None")
+            raise ValueError("a hole's stop must be None or a text that is not empty")
 
 
 Segment = Pinned | Hole
@@ -119,9 +121,10 @@ Segment = Pinned | Hole
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Upper bounds of one request. None: the model's own number of steps; no deadline.
+    """Upper bounds of one request. `max_steps` None: the profile's number of steps. `deadline_ms` None: no deadline.
 
-    `deadline_ms` counts from the start of `Engine.infill`, prefill included; at least one step is always taken.
+    `deadline_ms` counts from the start of `Engine.infill` and includes the prefill. The engine always takes at least
+    one step.
     """
 
     max_steps: int | None = None
@@ -130,7 +133,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class InfillRequest:
-    """One canvas to denoise. Segments stand in text order; at least one is a `Hole`.
+    """One canvas to denoise. Segments are in text order; at least one is a `Hole`.
 
     The same seed, request, device and cache state give the same text.
     """
@@ -148,8 +151,8 @@ class InfillRequest:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One token of a fill: its text, the probability (0 to 1, at temperature 1) that the model gave it, and the entropy
-    of its position in nats, which is low where the model is certain."""
+    """One token of a fill: its text, its probability (0 to 1, at temperature 1), and the entropy of its position, in
+    nats (low where the model is certain)."""
 
     text: str
     probability: float
@@ -158,8 +161,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A length that was denoised to the end: the `tokens` of its text, and how much the text surprised the model, in
-    nats, before a calibration's `length_bias`. The least surprising one is the answer."""
+    """A length of a hole that was denoised to the end and scored.
+
+    `tokens` is the length of its text, `nats` the text's surprise before a calibration's `length_bias`. The trial with
+    the lowest surprise is the answer.
+    """
 
     text: str
     tokens: int
@@ -170,10 +176,10 @@ class Trial:
 class Fill:
     """The text of one hole, during denoising and as the answer.
 
-    `pieces` are its tokens, where they are known. `confidence` (0 to 1) is calibrated: of the fills with 0.3, three in
-    ten are right. It is None for a model without calibration points. `probability` is the product of the token
-    probabilities, from which the confidence is computed. `trials` are the lengths judged last: none where there was
-    one length only, and none for a draft of which a part was kept.
+    `pieces` are its tokens; a server may not report them. `confidence` (0 to 1) is calibrated: three in ten fills with
+    0.3 are right. It is None for a model without calibration points. `probability` is the product of the token
+    probabilities; the confidence is computed from it. `trials` are the lengths scored last. They are empty if the hole
+    had one length only, and if a part of a draft was kept.
     """
 
     text: str
@@ -185,7 +191,7 @@ class Fill:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One denoising step: ascending `index` from 1, a fill a hole, mean `entropy` of the hole positions in nats."""
+    """One denoising step: its `index` from 1, a fill for each hole, the mean `entropy` of hole positions in nats."""
 
     index: int
     fills: tuple[Fill, ...]
@@ -204,10 +210,9 @@ class Timings:
 class Infill:
     """The answer: a fill for each hole, in segment order.
 
-    `prompt_tokens` were in the prompt, of which `prefilled_tokens` had to be computed (the rest came from the
-    KV cache); `canvas_tokens` were denoised together, of which `hole_tokens` stood in holes.
-    `passes` are forward passes over canvases: the `steps`, and those in which lengths were judged or drafts were
-    doubted.
+    The prompt had `prompt_tokens`; the encoder computed `prefilled_tokens` of them, the rest came from the KV cache.
+    The canvas had `canvas_tokens`, of them `hole_tokens` in holes. `passes` counts forward passes over canvases: the
+    `steps`, and the passes that score lengths or find a draft's doubtful tokens.
     """
 
     fills: tuple[Fill, ...]
@@ -227,7 +232,7 @@ class Infill:
 
 @dataclass(slots=True)
 class CancelToken:
-    """Asks a running request to end; read by the engine at every step. Thread-safe, cannot be undone."""
+    """Asks a running request to end. The engine reads it at every step. Thread-safe; `cancel` cannot be undone."""
 
     _event: threading.Event = field(default_factory=threading.Event, repr=False)
 

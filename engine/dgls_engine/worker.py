@@ -1,15 +1,16 @@
-"""The one engine thread: opens the engine in the background and runs requests, one at a time.
+"""The engine thread: it opens the engine in the background and runs requests, one at a time.
 
-Callers hand in an `InfillRequest` and get a `concurrent.futures.Future` at once, also while the model still loads.
-The newest request of a key wins: an older one of the same key is dropped from the queue, or cancelled if it runs.
-While nothing waits the engine is warmed; when nothing has been asked for long it is closed, and opened again for the
-next request.
+A caller submits an `InfillRequest` and gets a `concurrent.futures.Future` at once, even while the model loads. A newer
+request with the same key replaces the older one: the worker drops it from the queue, or cancels it if it runs. While
+the queue is empty, the worker warms the engine. After a long time without requests it closes the engine; the next
+request opens it again.
 
-    loading -> ready -> resting -> loading -> ...        after each of them: closed
-       `-> failed -> loading (`again`, where that may help)
+    loading -> ready -> resting -> loading -> ...        every state can change to closed
+       `-> failed -> loading (`again`)
 
-It knows neither LSP nor asyncio nor tensors. Its methods may be called from any thread; `on_state` and `on_step` are
-called on the engine thread and must not block it.
+A closed engine is in the state "resting" if a request can open it again. The worker knows neither LSP nor asyncio nor
+tensors. Its methods may be called from any thread; `on_state` and `on_step` are called on the engine thread and must
+not block it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ WorkerState = Literal["loading", "ready", "resting", "failed", "closed"]
 
 
 class EngineLike(Protocol):
-    """What a worker needs of an engine; `engine.Engine` is one. `info` and `count` work on a closed one, too."""
+    """What a worker needs of an engine; `engine.Engine` is one. `info` and `count` also work on a closed engine."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -41,7 +42,7 @@ class EngineLike(Protocol):
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
 
     def warm(self) -> Iterator[None]:
-        """Make ready for what is asked most, a part of it at each `next`; whoever waits comes between two parts."""
+        """Prepare the engine for usual requests. Each `next` runs one part; requests run between two parts."""
 
     def count(self, text: str) -> int: ...
 
@@ -62,11 +63,12 @@ class _Job:
 
 
 class Worker:
-    """Owns one engine and the thread that it lives on.
+    """Owns one engine and its thread.
 
-    `open_engine` runs on that thread, so a slow import or load blocks nobody; an error it raises fails every
-    request made before and after, until `again`. `on_state(worker)` is called after each change of `state`. `clock`
-    gives seconds."""
+    `open_engine` runs on that thread, so a slow import or load blocks no caller. If it raises an error, all requests
+    fail with that error until `again`. `on_state(worker)` is called after each change of `state`. `clock` gives
+    seconds.
+    """
 
     def __init__(
         self,
@@ -100,23 +102,23 @@ class Worker:
 
     @property
     def info(self) -> ModelInfo | None:
-        """The model as it is now; None until it was open once."""
+        """The open or last opened model; None before the first model is open."""
         return self._engine.info if self._engine is not None else None
 
     def count(self, text: str) -> int:
-        """Tokens of a text, as the model counts them. From any thread, once `info` is known."""
-        assert self._engine is not None, "no model was open yet"
+        """The number of tokens in `text`. Any thread may call it once `info` is known."""
+        assert self._engine is not None, "no model has been open yet"
         return self._engine.count(text)
 
     def rest_after(self, seconds: float | None) -> None:
-        """Close a model on a GPU when nothing was asked of it for so long; None, as at first: never."""
+        """Close a model on a GPU after `seconds` without a request. None, the default: never."""
         with self._changed:
             self._rest_after = seconds
             self._changed.notify()
 
     def again(self) -> None:
-        """Try once more to open a model for which there was too little memory, or whose server would not have us: the
-        user may have changed that meanwhile. Any other failure stays one."""
+        """Try again to open a model that failed for lack of memory or because a server rejected it: the user may have
+        fixed the cause. Any other failure is final."""
         with self._changed:
             if self._state == "failed" and isinstance(self._error, MAY_PASS):
                 self._state, self._error = "loading", None
@@ -129,27 +131,27 @@ class Worker:
         key: Hashable,
         on_step: Callable[[Step], None] | None = None,
     ) -> Future[Infill]:
-        """Queue a request; the future holds its `Infill`.
+        """Queue a request. The future returns its `Infill`.
 
-        The future raises `Cancelled` when `cancel` was set or a newer request of `key` came, `EngineClosed` when
-        the worker was closed first, the error of opening when that failed, else what `infill` raised.
+        The future raises `Cancelled` if `cancel` was set or a newer request with the same `key` came, `EngineClosed` if
+        the worker was closed first, the error of `open_engine` if it failed, and otherwise any error of `infill`.
         """
         job = _Job(request, cancel, key, on_step, Future())
         with self._changed:
-            refusal = EngineClosed("The engine was closed: start it again.") if self._closing else self._error
-            older = [] if refusal else self._supersede(key)
-            if not refusal:
+            error = EngineClosed("The engine was closed: start it again.") if self._closing else self._error
+            older = [] if error else self._supersede(key)
+            if not error:
                 self._queue.append(job)
                 self._changed.notify()
-        # Futures call their listeners when they are settled: never under the lock.
-        if refusal:
-            job.fail(refusal)
+        # A future calls its listeners when it gets a result: settle it outside the lock.
+        if error:
+            job.fail(error)
         for dropped in older:
-            dropped.fail(Cancelled("A newer request took this one's place."))
+            dropped.fail(Cancelled("A newer request replaced this one."))
         return job.future
 
     def _supersede(self, key: Hashable) -> list[_Job]:
-        """Take queued jobs of `key` out of the queue and cancel a running one; the lock is held."""
+        """Remove the jobs with this `key` from the queue, return them, and cancel a running one. Needs the lock."""
         older = [job for job in self._queue if job.key == key]
         self._queue = deque(job for job in self._queue if job.key != key)
         if self._running is not None and self._running.key == key:
@@ -157,9 +159,10 @@ class Worker:
         return older
 
     def close(self, timeout: float | None = 5.0) -> bool:
-        """Cancel everything, close the engine on its own thread; False if the thread did not end in time (seconds).
+        """Cancel all requests and close the engine on its own thread. False if the thread runs on after `timeout`
+        seconds.
 
-        A thread deep in an import or a load can't be stopped; being a daemon it dies with the process.
+        A thread inside an import or a load cannot be stopped. It is a daemon, so it ends with the process.
         """
         with self._changed:
             self._closing = True
@@ -194,7 +197,7 @@ class Worker:
         self._enter("closed")
 
     def _wanted(self) -> bool:
-        """Wait until an engine is to be opened: at once, the first time. False when the worker is closing."""
+        """Wait until an engine has to be opened; the first time it returns at once. False if the worker is closing."""
         with self._changed:
             before = self._state
             while not self._closing and self._state != "loading" and not self._queue:
@@ -220,7 +223,7 @@ class Worker:
             self._on_state(self)
 
     def _work(self, engine: EngineLike) -> None:
-        """Serve requests, and warm the engine while there are none; until it is to rest or the worker is closing."""
+        """Run requests and warm the engine between them, until it has been idle for too long or the worker closes."""
         warming: Iterator[None] | None = engine.warm()
         self._used = self._clock()
         while self._stays(engine, warming is not None):
@@ -231,23 +234,23 @@ class Worker:
             self._used = self._clock()
 
     def _stays(self, engine: EngineLike, warming: bool) -> bool:
-        """Wait until there is something to do. False when the engine is to be closed."""
+        """Wait until there is a request or a part to warm. False if the engine has to be closed."""
         with self._changed:
             while not (self._closing or self._queue or warming):
-                left = self._left(engine)
-                if left is not None and left <= 0:
+                seconds = self._seconds_to_unload(engine)
+                if seconds is not None and seconds <= 0:
                     return False
-                self._changed.wait(left)
+                self._changed.wait(seconds)
             return not self._closing
 
-    def _left(self, engine: EngineLike) -> float | None:
-        """Seconds until a model that nobody asks is to rest; None: it never is."""
+    def _seconds_to_unload(self, engine: EngineLike) -> float | None:
+        """Seconds until an idle model is closed; None: never."""
         if self._rest_after is None or not engine.info.on_gpu:
             return None
         return self._used + self._rest_after - self._clock()
 
     def _take(self) -> _Job | None:
-        """The next job, marked as running."""
+        """Take the next job from the queue and mark it as running."""
         with self._changed:
             self._running = self._queue.popleft() if self._queue else None
             return self._running
@@ -259,14 +262,14 @@ class Worker:
                 outcome = self._infill(engine, job)
             except Exception as error:
                 outcome = error
-        # No longer running once it is settled: whoever waits may at once submit another with the same cancel token.
+        # Reset `_running` before the future gets its result: a waiting caller may submit the next job at once.
         with self._changed:
             self._running = None
         if isinstance(outcome, Infill):
             job.future.set_result(outcome)
         elif outcome is not None:
             job.future.set_exception(outcome)
-        outcome = None  # its traceback would keep this frame, and so all that the engine had in hand
+        outcome = None  # an error's traceback keeps this frame, which would keep the error and the engine's tensors
 
     @staticmethod
     def _infill(engine: EngineLike, job: _Job) -> Infill:
@@ -277,11 +280,11 @@ class Worker:
                 return event
             if job.on_step is not None:
                 job.on_step(event)
-        raise AssertionError("an engine ends its steps with an Infill")
+        raise AssertionError("an engine's last event must be an Infill")
 
 
 def _warmed(warming: Iterator[None]) -> Iterator[None] | None:
-    """What is left of it after one part more. A cold engine is slower and no worse, so a failure is only logged."""
+    """Run one part of `warming`; None when it is done. A failure is only logged: a cold engine is slow, but works."""
     try:
         next(warming)
     except StopIteration:
@@ -293,7 +296,7 @@ def _warmed(warming: Iterator[None]) -> Iterator[None] | None:
 
 
 def _close(engine: EngineLike) -> None:
-    """A device that is broken can't even be left in order; the thread goes on, or requests would wait for ever."""
+    """Close `engine` and only log errors: if the thread ended here, requests would wait for ever."""
     try:
         engine.close()
     except Exception:

@@ -109,7 +109,7 @@ def test_doctor_too_large_model_says_so(run: Run, monkeypatch: pytest.MonkeyPatc
     leave(1_000_000, monkeypatch)
     short = run("doctor").out.split("model: some/model")[1].split("model: ")[0]
     assert "too much for the 1.0 MB that are free" in short
-    assert re.search(r"the model needs .* in float32 on CPU.*, 1\.0 MB are free; close what else", short)
+    assert re.search(r"the model needs .* in float32 on CPU.*, 1\.0 MB are free; close other programs", short)
 
 
 def test_doctor_large_model_lists_precisions_that_fit(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -65,12 +65,12 @@ def test_without_a_container_nothing_is_limited(tmp_path: Path) -> None:
     ],
 )
 def test_exhaustion_is_told_whoever_notices_it(error: RuntimeError) -> None:
-    with pytest.raises(NotEnoughMemory, match="ran out of memory"), devices.told_of_exhaustion(CPU):
+    with pytest.raises(NotEnoughMemory, match="ran out of memory"), devices.translate_memory_errors(CPU):
         raise error
 
 
 def test_another_failure_stays_what_it_is() -> None:
-    with pytest.raises(RuntimeError, match="a bug"), devices.told_of_exhaustion(CPU):
+    with pytest.raises(RuntimeError, match="a bug"), devices.translate_memory_errors(CPU):
         raise RuntimeError("a bug")
 
 
@@ -82,7 +82,7 @@ def test_what_a_failed_allocation_left_is_given_back_though_its_error_is_kept() 
         left.append(weakref.ref(activations))
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    with pytest.raises(NotEnoughMemory) as caught, devices.told_of_exhaustion(CPU):
+    with pytest.raises(NotEnoughMemory) as caught, devices.translate_memory_errors(CPU):
         allocate()
     assert left[0]() is not None
     devices.reclaim(CPU, caught.value)

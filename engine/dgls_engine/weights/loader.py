@@ -21,7 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from dgls_engine.device import device_name, pick_device, told_of_exhaustion, use
+from dgls_engine.device import device_name, pick_device, translate_memory_errors, use
 from dgls_engine.errors import BrokenCheckpoint, EngineError
 from dgls_engine.model.family import Family
 from dgls_engine.model.slots import Slot, slots
@@ -76,7 +76,7 @@ def load(
         dtype, where, checkpoint.family.size(checkpoint.config, checkpoint.shapes), profile.max_prompt_tokens
     )
     source, meter = _Files(checkpoint, stored, where, precision.plain), _Meter(checkpoint, stored, on_loading)
-    with told_of_exhaustion(where), _kept(checkpoint, stored, precision, where) as kept:
+    with translate_memory_errors(where), _kept(checkpoint, stored, precision, where) as kept:
         taken = fill(checkpoint.family, empty, source, precision, where, kept, meter.filled)
     info = ModelInfo(
         name=str(model),

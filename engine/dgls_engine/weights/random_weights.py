@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgls_engine.device import told_of_exhaustion
+from dgls_engine.device import translate_memory_errors
 from dgls_engine.model.families import family_of
 from dgls_engine.model.slots import Slot
 from dgls_engine.weights.precision import Precision, candidates, precision_named
@@ -31,7 +31,7 @@ def random_model(config: Mapping[str, Any], device: torch.device, dtype: str, se
     assert family is not None, "a config of a family that we run"
     model, size = family.build(config, {}), family.size(config)
     precision = precision_named(candidates(dtype, device, size)[0], device, size)
-    with told_of_exhaustion(device):
+    with translate_memory_errors(device):
         fill(family, model, _Noise(device, precision, seed), precision, device)
     return model
 
