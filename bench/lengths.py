@@ -17,6 +17,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 from rich.console import Console
@@ -38,7 +39,7 @@ from dgls_training.corpus import load as load_corpus
 from dgls_training.evaluate import Case, cases, request_of, score
 
 ORACLE = "oracle"
-POLICIES: dict[str, HolePolicy] = {"pad": "pad", "batch": "batch", "fixed": "fixed", ORACLE: "fixed"}
+POLICIES: dict[str, HolePolicy] = {**{policy: policy for policy in get_args(HolePolicy)}, ORACLE: "fixed"}
 
 
 @dataclass(frozen=True, slots=True)
