@@ -184,7 +184,8 @@ def _calibrate(parser: argparse.ArgumentParser) -> None:
 def _models(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", metavar="ACTION", parser_class=Parser)
     pull = actions.add_parser("pull", help="fetch a model into the local cache; asks first")
-    pull.add_argument("name", metavar="NAME", help=f"such as {LARGE.name}")
+    pull.add_argument("name", metavar="NAME", help=f"`small`, or a hub name such as {LARGE.name}")
+    pull.add_argument("--yes", action="store_true", help="fetch without asking")
     clean = actions.add_parser("clean", help="remove packed experts whose model is gone")
     clean.add_argument("--all", action="store_true", help="remove all of them; the next load packs its experts again")
 

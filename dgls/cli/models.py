@@ -22,6 +22,7 @@ from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.expert_cache import Entry, entries, sweep
 from dgls_engine.weights.hub import EMBEDDED, PullPlan, installed, large_requirements, locate, pull
 from dgls_engine.weights.profiles import read_profile
+from dgls_engine.weights.small import PACKAGE, SMALL, WHEEL_BYTES, pull_small
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,8 @@ def unloaded(name: str) -> UnloadedModel:
 def run(options: Namespace) -> int:
     console = Console(highlight=False, soft_wrap=True)
     if options.action == "pull":
-        return _pull(options.name, console)
+        pulled = _pull_small if options.name == SMALL else _pull
+        return pulled(options, console)
     if options.action == "clean":
         return _clean(options.all, console)
     _list(console)
@@ -66,9 +68,15 @@ def _list(console: Console) -> None:
         if model.problem is not None:
             console.print(f"  cannot be used: {model.problem}", style="red", markup=False)
         elif model.name == EMBEDDED:
-            console.print("  comes with dgls, runs on any CPU", markup=False)
+            console.print("  comes with dgls, for trying it out; runs on any CPU", markup=False)
+        elif model.name == SMALL:
+            console.print("  runs on any CPU", markup=False)
     if all(model.name != EMBEDDED for model in models):
         console.print(f"{EMBEDDED}: missing from this installation; reinstall dgls", style="red", markup=False)
+    if all(model.name != SMALL for model in models):
+        console.print(SMALL, style="bold")
+        console.print(f"  not fetched; {size(WHEEL_BYTES)} to download, runs on any CPU")
+        console.print(f"  `dgls models pull {SMALL}` fetches it")
     if all(model.name != LARGE.name for model in models):
         console.print(LARGE.name, style="bold", markup=False)
         console.print(f"  not fetched; {large_requirements()}", markup=False)
@@ -101,13 +109,14 @@ def _described(entry: Entry) -> str:
     return f"{entry.packing or 'damaged ones'} of {entry.source}, {size(entry.bytes)} in {entry.folder}"
 
 
-def _pull(name: str, console: Console) -> int:
+def _pull(options: Namespace, console: Console) -> int:
+    name: str = options.name
     columns = ("{task.description}", BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, auto_refresh=False) as progress:
         task = progress.add_task(name, total=None, start=False, visible=False)
 
         def confirm(plan: PullPlan) -> bool:
-            agreed = plan.missing_bytes == 0 or _agreed(plan, console)
+            agreed = plan.missing_bytes == 0 or _agreed(plan, options.yes, console)
             progress.update(task, visible=agreed)
             progress.start_task(task)
             return agreed
@@ -123,14 +132,34 @@ def _pull(name: str, console: Console) -> int:
     return 0
 
 
-def _agreed(plan: PullPlan, console: Console) -> bool:
+def _pull_small(options: Namespace, console: Console) -> int:
+    def confirm() -> bool:
+        console.print(f"{SMALL}: {size(WHEEL_BYTES)} to fetch ({PACKAGE} from pip's index).", markup=False)
+        agreed = options.yes or _consents(console)
+        if agreed:
+            console.print("Fetching and converting; this takes half a minute ...")
+        return agreed
+
+    folder = pull_small(confirm)
+    if folder is None:
+        console.print("Nothing was fetched.")
+        return 1
+    console.print(f"{SMALL} is in {folder}; use it with `--model {SMALL}`", markup=False)
+    return 0
+
+
+def _agreed(plan: PullPlan, yes: bool, console: Console) -> bool:
     have = plan.total_bytes - plan.missing_bytes
     console.print(
         f"{plan.name}: {size(plan.missing_bytes)} to fetch ({size(have)} are here already) into {plan.folder}, "
         f"which has {size(plan.disk_free)} free.",
         markup=False,
     )
+    return yes or _consents(console)
+
+
+def _consents(console: Console) -> bool:
     try:
         return console.input("Fetch it now? \\[y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
-        raise DglsError("fetching a model needs your consent; run it in a terminal and answer y") from None
+        raise DglsError("fetching a model needs your consent; answer y in a terminal, or give --yes") from None

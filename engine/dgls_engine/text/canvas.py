@@ -113,8 +113,8 @@ def lay_out(
     if the holes and what is pinned between them do not fit.
     """
     texts, holes = _alternating(segments)
-    pinned = [tokenizer.encode(text) for text in texts]
-    freed = [_free(ids, tokenizer) if hole.healed else b"" for ids, hole in zip(pinned[:-1], holes, strict=True)]
+    seams = [_seam(text, tokenizer, hole.healed) for text, hole in zip(texts[:-1], holes, strict=True)]
+    pinned, freed = [*(ids for ids, _ in seams), tokenizer.encode(texts[-1])], [spelled for _, spelled in seams]
     drafts = [_joined(at, start_text(hole), tokenizer) for hole, at in zip(holes, freed, strict=True)]
     expected = [_joined(at, hole.expected or None, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
@@ -162,15 +162,16 @@ def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Opened]]:
     return texts, holes
 
 
-def _free(ids: list[int], tokenizer: Tokenizer) -> bytes:
-    """Take the last token off `ids` if longer tokens begin with its bytes; returns those bytes."""
-    if not ids:
-        return b""
+def _seam(text: str, tokenizer: Tokenizer, healed: bool) -> tuple[list[int], bytes]:
+    """The ids of a text in front of a hole, and the bytes at its end that the hole's first token begins with: those
+    of the last token if longer tokens begin so."""
+    if not healed:
+        return tokenizer.encode(text), b""
+    ids, freed = tokenizer.encode_before(text)
+    if freed or not ids:
+        return ids, freed
     spelled = tokenizer.token_bytes(ids[-1])
-    if len(tokenizer.extending(spelled)) < 2:
-        return b""
-    ids.pop()
-    return spelled
+    return (ids[:-1], spelled) if len(tokenizer.extending(spelled)) > 1 else (ids, b"")
 
 
 def _joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | None:

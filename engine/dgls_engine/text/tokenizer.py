@@ -41,6 +41,8 @@ expression: the characters that cannot be encoded without the byte."""
 
 _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
+_LETTER = "x"
+
 Kind = Literal["byte-level", "sentencepiece"]
 
 
@@ -117,6 +119,19 @@ class Tokenizer:
         for part in rest:
             ids += mark + self._encode_plain(part)
         return ids
+
+    def encode_before(self, text: str) -> tuple[list[int], bytes]:
+        """Ids of a text that ends in a blank or a line break and goes on, as if a letter followed; and the bytes at its
+        end that are part of a token with that letter. Vocabularies in GPT-2's manner keep the last of several blanks for
+        the word behind them, so that code never holds the token of all four in front of a word.
+
+        Any other text is encoded as it is.
+        """
+        if not text.endswith((" ", "\t", "\n")):
+            return self.encode(text), b""
+        ids, last = self.encode(text + _LETTER), _LETTER.encode()
+        spelled = self.token_bytes(ids[-1])
+        return (ids[:-1], spelled.removesuffix(last)) if spelled.endswith(last) else (self.encode(text), b"")
 
     def encode_scaffold(self, text: str) -> list[int]:
         """Ids of text from this code or a chat template: the spelling of a special token becomes its id."""

