@@ -121,11 +121,11 @@ class Tokenizer:
         return ids
 
     def encode_before(self, text: str) -> tuple[list[int], bytes]:
-        """Ids of a text that ends in a blank or a line break and goes on, as if a letter followed; and the bytes at its
-        end that are part of a token with that letter. Vocabularies in GPT-2's manner keep the last of several blanks for
-        the word behind them, so that code never holds the token of all four in front of a word.
+        """Ids of a text that goes on, and the bytes at its end that belong to a token with what follows.
 
-        Any other text is encoded as it is.
+        A text that ends in a blank or a line break is encoded as if a letter followed: vocabularies in GPT-2's manner
+        keep the last of several blanks for the word behind them, so in code no word follows a token of four blanks. Any
+        other text is encoded as it is.
         """
         if not text.endswith((" ", "\t", "\n")):
             return self.encode(text), b""
