@@ -23,8 +23,9 @@ settings.load_profile("dgls")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_own_configuration(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A developer's own calibration would change what is suggested; child processes inherit this, too."""
+def no_own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A developer's own calibration and models would change what is suggested; child processes inherit this, too."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

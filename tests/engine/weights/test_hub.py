@@ -129,9 +129,9 @@ def test_a_full_disk_is_told_before_anything_is_fetched(
 
 def test_another_architecture_is_refused_before_its_weights(remote: Path, cache: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(remote, tmp_path / "other"))
-    (other / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"], "model_type": "llama"}))
+    (other / "config.json").write_text(json.dumps({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}))
     fake = FakeHub(other, cache)
-    with pytest.raises(UnsupportedModel, match="LlamaForCausalLM"):
+    with pytest.raises(UnsupportedModel, match="GPT2LMHeadModel"):
         pull(NAME, yes, transport=fake)
     assert fake.fetched == ["config.json"]
     assert installed() == []
