@@ -41,8 +41,8 @@ class Remembered:
 
 
 def fit(tokenizer: Encoding, context: Context, budget: int, spilled: Spilled = _NOTHING) -> tuple[list[int], list[int]]:
-    """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines. The
-    `spilled` ids are next to the canvas: at the start of the first list and at the end of the second.
+    """Ids of the start of `below` and of the end of `above`, together at most `budget`, cut between lines.
+    What is `spilled` is next to the canvas: at the start of the first list and at the end of the second.
 
     The text above gets up to two thirds of the budget, in steps; the text below gets the rest. The cut moves only after
     the text above has grown by a step, so most ids stay the same while text is added at its end.
@@ -52,8 +52,7 @@ def fit(tokenizer: Encoding, context: Context, budget: int, spilled: Spilled = _
     step = max(1, budget // _STEPS)
     above_budget = min(budget - budget // 3, _up_to_step(len(above), step))
     above = _keep_end(tokenizer, above, above_budget, step)
-    after = spilled.after[: budget - above_budget]
-    return [*after, *start_of(tokenizer, context.below, budget - above_budget - len(after))], above
+    return start_of(tokenizer, spilled.after + context.below, budget - above_budget), above
 
 
 def fit_snippets(tokenizer: Encoding, texts: Sequence[str], room: int) -> list[int]:

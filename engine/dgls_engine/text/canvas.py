@@ -10,6 +10,7 @@ whatever stands in the hole. Knows no model. Runs on the engine thread; `Canvas`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -48,11 +49,11 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Spilled:
-    """Ids of pinned text that the canvas has no room for: the start of what stands `before` the holes, the end of what
-    stands `after` them."""
+    """Pinned text that the canvas has no room for: of what stands `before` the holes the start, as ids; of what stands
+    `after` them the end, as text, because a prompt encodes it together with the text below."""
 
     before: tuple[int, ...] = ()
-    after: tuple[int, ...] = ()
+    after: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,18 @@ class Canvas:
         return ids if all(hole.resumed for hole in self.holes) else None
 
 
+_LEAD_LINES = 2
+_LINE_END = re.compile(r"(?<=\S)\n")
+
+
 def lead_in(context: Context, segments: Sequence[Segment]) -> tuple[Context, tuple[Segment, ...]]:
     """The request with the last lines of `above` in front of its segments: for models whose canvas must begin with a
-    pinned token. `lay_out` spills what the canvas has no room for, so the prompt shows it all the same."""
-    cut = context.above.rfind("\n", 0, max(0, context.above.rfind("\n", 0, -1))) + 1
+    pinned token. `lay_out` spills what the canvas has no room for, so the prompt shows it all the same.
+
+    The cut stands between a line's last letter and its line break, where no token in GPT-2's manner crosses it.
+    """
+    breaks = [match.start() for match in _LINE_END.finditer(context.above)]
+    cut = breaks[-_LEAD_LINES] if len(breaks) >= _LEAD_LINES else 0
     return replace(context, above=context.above[:cut]), (Pinned(context.above[cut:]), *segments)
 
 
@@ -128,7 +137,8 @@ def lay_out(
         )
     before, after = pinned[0], pinned[-1]
     pinned[0], pinned[-1] = _trim(before, after, room, profile)
-    spilled = Spilled(tuple(before[: len(before) - len(pinned[0])]), tuple(after[len(pinned[-1]) :]))
+    rest = tokenizer.decode(after[len(pinned[-1]) :]) if pinned[-1] else texts[-1]
+    spilled = Spilled(tuple(before[: len(before) - len(pinned[0])]), rest)
     ids: list[int] = []
     spans: list[Span] = []
     each = zip(pinned[:-1], holes, freed, drafts, expected, sizes, strict=True)
