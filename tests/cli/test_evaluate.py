@@ -154,7 +154,7 @@ def test_eval_source_cuts_holes(run: Run, model: Path, tmp_path: Path) -> None:
         (["--dataset", "D", "--set", "speed=9"], "has no 'speed'; --set takes prompt_format"),
         (["--dataset", "D", "--set", "max_steps"], "write NAME=VALUE"),
         (["--dataset", "D", "--set", "max_steps=0"], "max_steps is at least 1"),
-        (["--dataset", "D", "--set", "max_steps=lots"], "these overrides make no profile"),
+        (["--dataset", "D", "--set", "max_steps=lots"], "overrides are not valid"),
         (["--dataset", "D", "--limit", "0"], "whole number from 1"),
         (["--dataset", "D", "--model", "no-such-model"], "no model 'no-such-model'"),
         (["--dataset", "D", "--report", "no/such/page.html"], "no folder; choose where the page goes"),

@@ -144,5 +144,5 @@ def test_a_broken_file_is_told_of_and_counts_as_none(
     with caplog.at_level(logging.WARNING):
         assert own_calibration(model) is None
     (record,) = caplog.records
-    assert "the model's own is used" in record.getMessage()
+    assert "the model's shipped calibration is used" in record.getMessage()
     assert "--reset" in record.getMessage()

@@ -71,9 +71,9 @@ def test_a_model_without_template_and_profile_is_refused(tmp_path: Path) -> None
     ("infill", "words"),
     [
         ({"t_minn": 1}, "unknown keys t_minn"),
-        ({"t_min": "cold"}, "t_min should be a number, not 'cold'"),
-        ({"max_steps": 1.5}, "max_steps should be a number, not 1.5"),
-        ({"max_steps": True}, "max_steps should be a number, not True"),
+        ({"t_min": "cold"}, "t_min .* must be a number, not 'cold'"),
+        ({"max_steps": 1.5}, "max_steps .* must be a number, not 1.5"),
+        ({"max_steps": True}, "max_steps .* must be a number, not True"),
         ({"max_steps": 0}, "max_steps is at least 1"),
         ({"t_min": 0.9}, "t_min <= t_max"),
         ({"before_tokens": 250}, r"leave room for a hole"),

@@ -80,7 +80,7 @@ def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
 
 
 class RawPrompt:
-    """`<|below|>` text below `<|above|>` text above; the canvas follows and ends in padding alone.
+    """`<|below|>`, text below, `<|above|>`, text above. Only padding follows the canvas' text.
 
     It ignores the instruction.
     """

@@ -1,7 +1,7 @@
-"""A model's folder, read without loading it: its config, and what each safetensors file says it holds.
+"""Reads a model's folder without its weights: the config, and the header of each safetensors file.
 
-All that can be refused is refused here, before a byte is allocated: other architectures, remote code, pickled or
-quantised weights, missing shards, truncated files. Imports no torch; may be used from any thread.
+Rejects a bad model before any memory is allocated: unknown architectures, remote code, pickled or quantised weights,
+missing shards, truncated files. Imports no torch; may be used from any thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """Where a tensor lies and what its file's header says of it."""
+    """A tensor's file, and its shape and dtype from the file's header."""
 
     file: Path
     shape: tuple[int, ...]
@@ -46,7 +46,7 @@ class StoredTensor:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A folder that holds a model of a family that we run, every file of it present and whole."""
+    """A folder with a model of a known family. All its files are present and complete."""
 
     folder: Path
     family: Family
@@ -59,42 +59,48 @@ class Checkpoint:
 
     @property
     def elements(self) -> int:
-        """Number of stored values; tied weights are stored once."""
+        """The number of stored values; tied weights are stored once."""
         return sum(tensor.elements for tensor in self.tensors.values())
 
 
 def read_checkpoint(folder: Path) -> Checkpoint:
     """Read the folder's config and tensor headers.
 
-    Raises `ModelNotFound` (no model there), `UnsupportedModel` or `BrokenCheckpoint`.
+    Raises `ModelNotFound` if the folder holds no model, `UnsupportedModel` or `BrokenCheckpoint`.
     """
     if not (folder / "config.json").is_file():
-        raise ModelNotFound(f"{folder} holds no model: there is no config.json in it")
+        raise ModelNotFound(f"{folder} holds no model (it has no config.json); `dgls models` lists the models here")
     config = read_json(folder / "config.json")
     family = require_family(config, folder)
     tensors: dict[str, StoredTensor] = {}
-    wanted = _weight_files(folder)
+    indexed = _weight_files(folder)
     adapters = [folder / name for name in family.adapter_files if (folder / name).is_file()]
-    for file in [*sorted(set(wanted.values()) or _unindexed_files(folder)), *adapters]:
+    for file in [*sorted(set(indexed.values()) or _unindexed_files(folder)), *adapters]:
         for name, tensor in read_header(file).items():
             if name in tensors:
-                raise BrokenCheckpoint(f"{name} stands in {tensors[name].file.name} and in {file.name} of {folder}")
+                raise BrokenCheckpoint(
+                    f"{name} is both in {tensors[name].file.name} and in {file.name} of {folder}; fetch the model again"
+                )
             tensors[name] = tensor
-    lost = sorted(name for name, file in wanted.items() if name not in tensors or tensors[name].file != file)
-    if lost:
-        raise BrokenCheckpoint(f"{listed(lost)} stand in {folder / INDEX_FILE}, but not in the files it names")
+    missing = sorted(name for name, file in indexed.items() if name not in tensors or tensors[name].file != file)
+    if missing:
+        raise BrokenCheckpoint(
+            f"{listed(missing)} in {folder / INDEX_FILE}, but not in the files it names; fetch the model again"
+        )
     return Checkpoint(folder, family, config, tensors)
 
 
 def require_family(config: Mapping[str, Any], folder: Path) -> Family:
-    """The family of a config. Raises `UnsupportedModel` if there is none, if the weights are quantised, and for a model
-    that brings code."""
+    """The family of a config. Raises `UnsupportedModel` if there is none, if the weights are quantised, or if the model
+    needs remote code."""
     if "auto_map" in config:
-        raise UnsupportedModel(f"the model in {folder} wants to run code of its own (auto_map), which is never done")
+        raise UnsupportedModel(
+            f"the model in {folder} needs its own code (auto_map), which dgls never runs; take another model"
+        )
     family = family_of(config)
     if family is None:
         architectures = config.get("architectures") or [f"model type {config.get('model_type')!r}"]
-        known = [name for each in FAMILIES for name in each.architectures]
+        known = [name for known_family in FAMILIES for name in known_family.architectures]
         raise UnsupportedModel(
             f"the model in {folder} is a {', '.join(map(str, architectures))}; only {_either(known)} can infill, "
             f"such as {LARGE.name}"
@@ -108,39 +114,41 @@ def require_family(config: Mapping[str, Any], folder: Path) -> Family:
 
 def read_header(file: Path) -> dict[str, StoredTensor]:
     """The tensors in a safetensors file (https://github.com/huggingface/safetensors#format): eight bytes with the
-    header's length, the header in JSON, the values. Raises `BrokenCheckpoint` if the file is cut or garbled."""
+    header's length, the header in JSON, the values. Raises `BrokenCheckpoint` if the file is truncated or damaged."""
     try:
         size = file.stat().st_size
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(size - 8, _MAX_HEADER):
-                raise ValueError("its header is cut")
+                raise ValueError("its header is truncated")
             header = json.loads(stream.read(length))
         header.pop("__metadata__", None)
         ends = [_end_of(entry) for entry in header.values()]
     except FileNotFoundError:
         raise BrokenCheckpoint(f"{file} is missing; fetch the model again") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
-        raise BrokenCheckpoint(f"{file} is no whole safetensors file ({error}); fetch the model again") from None
+        raise BrokenCheckpoint(f"{file} is not a complete safetensors file ({error}); fetch the model again") from None
     if size != 8 + length + max(ends, default=0):
         raise BrokenCheckpoint(
-            f"{file} is cut: it has {size} bytes, not {8 + length + max(ends, default=0)}; fetch it again"
+            f"{file} has {size} bytes instead of {8 + length + max(ends, default=0)}; fetch the model again"
         )
-    odd = {entry["dtype"] for entry in header.values()} - set(_FLOAT_BYTES)
-    if odd:
+    unknown = {entry["dtype"] for entry in header.values()} - set(_FLOAT_BYTES)
+    if unknown:
         raise UnsupportedModel(
-            f"{file} holds {', '.join(sorted(odd))} tensors; quantised weights are not supported, take bf16"
+            f"{file} holds {', '.join(sorted(unknown))} tensors; quantised weights are not supported, take bf16"
         )
     tensors = {name: StoredTensor(file, tuple(entry["shape"]), entry["dtype"]) for name, entry in header.items()}
     for name, tensor in tensors.items():
         start, end = header[name]["data_offsets"]
         if end - start != tensor.bytes:
-            raise BrokenCheckpoint(f"{file}: {name} has {end - start} bytes where its shape needs {tensor.bytes}")
+            raise BrokenCheckpoint(
+                f"{file}: {name} has {end - start} bytes, but its shape needs {tensor.bytes}; fetch the model again"
+            )
     return tensors
 
 
 def listed(names: list[str], limit: int = 3) -> str:
-    """The first few names and how many there are: for error messages."""
+    """The first `limit` names and the number of all names, for an error message."""
     rest = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {rest} more ({len(names)} in all)" if rest > 0 else "")
 
@@ -152,14 +160,14 @@ def _either(names: list[str]) -> str:
 def _end_of(entry: dict[str, Any]) -> int:
     start, end = entry["data_offsets"]
     if not (isinstance(entry["dtype"], str) and all(isinstance(size, int) and size >= 0 for size in entry["shape"])):
-        raise ValueError("a tensor without dtype or shape")
+        raise ValueError("a tensor has no valid dtype or shape")
     if not 0 <= start <= end:
-        raise ValueError("a tensor with impossible offsets")
+        raise ValueError("a tensor has impossible offsets")
     return int(end)
 
 
 def _weight_files(folder: Path) -> dict[str, Path]:
-    """Tensor name -> file, by the index; empty if there is none. A name may not lead out of the folder."""
+    """Tensor name -> file, from the index file; empty if there is no index file. Rejects files outside the folder."""
     if not (folder / INDEX_FILE).is_file():
         return {}
     weight_map = read_json(folder / INDEX_FILE).get("weight_map")
@@ -167,10 +175,12 @@ def _weight_files(folder: Path) -> dict[str, Path]:
         raise BrokenCheckpoint(f"{folder / INDEX_FILE} has no weight_map; fetch the model again")
     for file in weight_map.values():
         if not isinstance(file, str) or Path(file).name != file or not file.endswith(".safetensors"):
-            raise BrokenCheckpoint(f"{folder / INDEX_FILE} names {file!r}, which is no safetensors file beside it")
+            raise BrokenCheckpoint(
+                f"{folder / INDEX_FILE} names {file!r}, which is no safetensors file beside it; fetch the model again"
+            )
     missing = sorted({file for file in weight_map.values() if not (folder / file).is_file()})
     if missing:
-        raise BrokenCheckpoint(f"{listed(missing)} of {folder} missing; fetch the model again")
+        raise BrokenCheckpoint(f"{folder} lacks {listed(missing)}; fetch the model again")
     return {name: folder / file for name, file in weight_map.items()}
 
 
@@ -178,7 +188,11 @@ def _unindexed_files(folder: Path) -> list[Path]:
     if (folder / SINGLE_FILE).is_file():
         return [folder / SINGLE_FILE]
     if any(folder.glob("*.safetensors")):
-        raise BrokenCheckpoint(f"{folder} has safetensors files, but neither {SINGLE_FILE} nor {INDEX_FILE}")
+        raise BrokenCheckpoint(
+            f"{folder} has safetensors files, but neither {SINGLE_FILE} nor {INDEX_FILE}; fetch the model again"
+        )
     if any(True for pattern in _PICKLED for _ in folder.glob(pattern)):
-        raise UnsupportedModel(f"the weights in {folder} are pickled, which can run code; only safetensors are read")
+        raise UnsupportedModel(
+            f"the weights in {folder} are pickled, which can run code; take a checkpoint with safetensors files"
+        )
     raise BrokenCheckpoint(f"{folder} holds no weights ({SINGLE_FILE}); fetch the model again")

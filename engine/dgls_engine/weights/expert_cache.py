@@ -1,13 +1,13 @@
-"""Packed experts on disk, so that a model that was packed once loads in seconds.
+"""A cache of packed experts on disk: a model that was packed once loads in seconds.
 
-    entry_of(source, files, packing, version) -> Entry       # where they lie, or would
-    whole(entry, names)                                      # whether they do, undamaged
-    with Writing(entry, bytes) as writing: ...               # they appear at the end
+    entry_of(source, files, packing, version) -> Entry       # the folder, whether or not it exists
+    whole(entry, names)                                      # whether the entry exists and is undamaged
+    with Writing(entry, bytes) as writing: ...               # the entry exists after the block
 
-An entry is a folder in the user's cache: one safetensors file a layer, and a manifest. Its name ends in a key of the
-files that the experts came from and of how they were packed, so another version of either is another entry. It appears
-under that name only when all of it is written; what a crash leaves is not seen by anybody and swept up by the next
-write. Damage is noticed by the files' sizes and by samples of their contents, not by reading all of 12 GB.
+An entry is a folder in the user's cache: a safetensors file for each layer, and a manifest. Its name ends in a hash of
+the experts' source files and of the packing, so a new version of either gets a new entry. A writer renames the folder
+to this name after it has written all files; the next write removes what a crash left. Sizes and samples of the files
+reveal damage, without reading all 12 GB.
 
 Folders and files only: imports no torch, any thread.
 """
@@ -41,16 +41,16 @@ MANIFEST = "manifest.json"
 _BLOB = re.compile(r"[0-9a-f]{64}")
 _PARTIAL = re.compile(r".*\.(\d+)\.[0-9a-f]+\.partial")
 _STALE = 3600.0
-"""Seconds without a new file after which an unfinished entry is left over, whatever runs under its number by now: in
-containers, numbers of processes come again. A layer is packed in a minute or two."""
+"""Seconds without a new file after which an unfinished entry is removed, even if a process with its writer's number
+runs: containers reuse process numbers. To pack a layer takes a minute or two."""
 
 _SPARE = 2**30
-"""Bytes that we leave free on a disk."""
+"""Bytes that a write leaves free on the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """The packed experts of the model in `source`. `files`: path -> fingerprint of what they were made from."""
+    """The packed experts of the model in `source`. `files`: path -> fingerprint of their source files."""
 
     folder: Path
     source: Path
@@ -63,11 +63,11 @@ class Entry:
 
     @property
     def orphaned(self) -> bool:
-        """Whether what it was made from is gone, or another file now."""
-        return any(_fingerprint_or_none(Path(path)) != own for path, own in self.files.items())
+        """Whether a source file is gone or has changed."""
+        return any(_fingerprint_or_none(Path(path)) != recorded for path, recorded in self.files.items())
 
     def remove(self) -> None:
-        """Raises `EngineError` if that is not allowed."""
+        """Remove the entry. Raises `EngineError` if that is not possible."""
         try:
             shutil.rmtree(self.folder)
         except FileNotFoundError:
@@ -81,16 +81,17 @@ def cache_folder() -> Path:
 
 
 def entry_of(source: Path, files: Sequence[Path], packing: str, version: int) -> Entry:
-    """Where the experts in `files` of the model in `source` lie once packed, whether or not they are."""
+    """The entry for the experts in `files` of the model in `source`, whether or not it exists."""
     fingerprints = {str(file.absolute()): fingerprint(file) for file in sorted(files)}
-    told = json.dumps([version, packing, sorted(fingerprints.values())])
-    key = hashlib.sha256(told.encode()).hexdigest()[:16]
+    identity = json.dumps([version, packing, sorted(fingerprints.values())])
+    key = hashlib.sha256(identity.encode()).hexdigest()[:16]
     return Entry(cache_folder() / f"{label(source)}-{packing}-{key}", source.absolute(), packing, fingerprints)
 
 
 def fingerprint(file: Path) -> str:
-    """The hub's cache names a file by its sha256; of any other we take its header, when it was written, and samples of
-    its contents, since copies and archives are often given the time of another file."""
+    """A hash of the file's contents. The hub's cache names a file by its sha256. For any other file this is a hash of
+    its modification time, its header and samples of its contents: a time alone is not enough, because copies and
+    archives often keep the time of another file."""
     real = file.resolve()
     if _BLOB.fullmatch(real.name):
         return real.name
@@ -103,7 +104,7 @@ def fingerprint(file: Path) -> str:
 
 
 def entries() -> list[Entry]:
-    """All that are on disk, whole or not."""
+    """All entries on disk, damaged ones included."""
     try:
         folders = sorted(
             path for path in cache_folder().iterdir() if path.is_dir() and not _PARTIAL.fullmatch(path.name)
@@ -114,19 +115,19 @@ def entries() -> list[Entry]:
 
 
 def sweep() -> bool:
-    """Remove what loads that were cut off have left. Whether there was anything."""
-    left = [path for path in cache_folder().glob("*.partial") if _left_over(path)]
-    for path in left:
+    """Remove the unfinished entries of interrupted loads. Returns whether there were any."""
+    abandoned = [path for path in cache_folder().glob("*.partial") if _abandoned(path)]
+    for path in abandoned:
         shutil.rmtree(path, ignore_errors=True)
-    return bool(left)
+    return bool(abandoned)
 
 
 def whole(entry: Entry, names: Sequence[str]) -> bool:
-    """Whether the entry is there with all these files as they were written. What is damaged is removed, and told."""
+    """Whether the entry exists with exactly these files, undamaged. Removes a damaged entry and logs a warning."""
     try:
         if not entry.folder.is_dir():
             return False
-    except OSError:  # a folder that is not ours to look into: that it can't be written to, either, is told then
+    except OSError:  # not readable; then the write fails too, and `Writing` logs that
         return False
     try:
         files = _manifest(entry.folder)["layers"]
@@ -141,15 +142,17 @@ def whole(entry: Entry, names: Sequence[str]) -> bool:
 
 
 def discard(entry: Entry, why: str) -> None:
-    """Remove what turned out to be damaged; a warning tells of it."""
-    logger.warning("The packed experts in %s are damaged (%s); they are made again", entry.folder, why)
+    """Remove a damaged entry and log a warning."""
+    logger.warning("The packed experts in %s are damaged (%s); they will be packed again", entry.folder, why)
     shutil.rmtree(entry.folder, ignore_errors=True)
 
 
 class Writing:
-    """A context in which an entry's files are written: `path(name)`, write it, `written(name)`. At its end they become
-    the entry, all or nothing. Where there is no room for `needed` bytes, or no way to write, one warning says so, and
-    `path` is None from then on."""
+    """A context manager that writes an entry: for each file get `path(name)`, write the file, call `written(name)`.
+
+    The entry appears at the end of the block, or not at all. If the disk has no room for `needed` bytes, or a write
+    fails, one warning says so and `path` returns None from then on.
+    """
 
     def __init__(self, entry: Entry, needed: int) -> None:
         self._entry, self._needed = entry, needed
@@ -163,8 +166,8 @@ class Writing:
             sweep()
             free = shutil.disk_usage(cache_folder()).free
             if free < self._needed + _SPARE:
-                told = f"{self._needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
-                self.give_up(f"too little room, {told}")
+                sizes = f"{self._needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free"
+                self.give_up(f"too little room, {sizes}")
             else:
                 self._folder.mkdir()
                 self._open = True
@@ -176,7 +179,7 @@ class Writing:
         return self._folder / name if self._open else None
 
     def written(self, name: str) -> None:
-        """Makes sure that the file is on the disk, so that no power cut leaves an entry of empty files."""
+        """Flush the file to the disk, so that a power cut leaves no entry with empty files."""
         with (self._folder / name).open("rb") as stream:
             os.fsync(stream.fileno())
         self._sums[name] = _sum(self._folder / name)
@@ -185,7 +188,7 @@ class Writing:
         shutil.rmtree(self._folder, ignore_errors=True)
         self._open = False
         logger.warning(
-            "The packed experts are not kept in %s (%s); the model works, but is packed again when it loads",
+            "The packed experts are not kept in %s (%s); the model works, but each load packs it again",
             cache_folder(),
             why.splitlines()[0],
         )
@@ -203,33 +206,38 @@ class Writing:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _commit(self) -> None:
-        own = self._entry
-        told = {"source": str(own.source), "packing": own.packing, "files": dict(own.files), "layers": self._sums}
-        (self._folder / MANIFEST).write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        entry = self._entry
+        manifest = {
+            "source": str(entry.source),
+            "packing": entry.packing,
+            "files": dict(entry.files),
+            "layers": self._sums,
+        }
+        (self._folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
         try:
-            self._folder.rename(own.folder)
+            self._folder.rename(entry.folder)
         except OSError:
-            if not own.folder.is_dir():  # else another process was faster
+            if not entry.folder.is_dir():  # otherwise another process was faster
                 raise
         for other in entries():
-            if (other.source, other.packing) == (own.source, own.packing) and other.folder != own.folder:
+            if (other.source, other.packing) == (entry.source, entry.packing) and other.folder != entry.folder:
                 shutil.rmtree(other.folder, ignore_errors=True)
 
 
 def _described(folder: Path) -> Entry:
-    """What its manifest says; an entry without one belongs to nothing."""
+    """The entry in `folder`, from its manifest; without a manifest an entry that counts as orphaned."""
     try:
-        told = _manifest(folder)
-        return Entry(folder, Path(told["source"]), str(told["packing"]), dict(told["files"]))
+        manifest = _manifest(folder)
+        return Entry(folder, Path(manifest["source"]), str(manifest["packing"]), dict(manifest["files"]))
     except (OSError, ValueError, KeyError, TypeError):
         return Entry(folder, Path(), "", {"": ""})
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
-    told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    if not isinstance(told, dict):
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    if not isinstance(manifest, dict):
         raise ValueError(f"{MANIFEST} holds no object")
-    return told
+    return manifest
 
 
 def _fingerprint_or_none(file: Path) -> str | None:
@@ -245,11 +253,11 @@ def _sum(file: Path) -> str:
     return digest.hexdigest()
 
 
-def _left_over(path: Path) -> bool:
-    found = _PARTIAL.fullmatch(path.name)
+def _abandoned(path: Path) -> bool:
+    match = _PARTIAL.fullmatch(path.name)
     try:
-        return found is not None and (
-            not psutil.pid_exists(int(found[1])) or time.time() - path.stat().st_mtime > _STALE
+        return match is not None and (
+            not psutil.pid_exists(int(match[1])) or time.time() - path.stat().st_mtime > _STALE
         )
-    except OSError:  # gone meanwhile
+    except OSError:  # another process removed it
         return False

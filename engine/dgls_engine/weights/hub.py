@@ -1,8 +1,8 @@
-"""Models by name: where they lie on this machine, and how to fetch one when the user asks for it.
+"""Finds models on this machine by name, and downloads one if the user requests it.
 
-`locate` and `installed` read the local cache and never the network. `pull` is the only code that downloads: it
-says first how much it would fetch, asks, and goes on where an earlier pull ended. Imports no torch; runs on
-whichever thread calls it (`pull` blocks for as long as the download takes).
+`locate` and `installed` read only the local cache. `pull` is the only code that downloads: it shows the size of the
+download, asks the user, and resumes an earlier download. Imports no torch; runs on the calling thread (`pull` blocks
+until the download ends).
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
 
 EMBEDDED = "embedded"
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_WANTED = (".safetensors", ".json", ".jinja")
+_PULLED = (".safetensors", ".json", ".jinja")
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A model on this machine. `problem` says in one line why it cannot be used, None if it can."""
+    """A model on this machine. `problem` is one line that says why it cannot be used, or None."""
 
     name: str
     folder: Path
@@ -45,7 +45,7 @@ class RemoteFile:
 
 @dataclass(frozen=True, slots=True)
 class PullPlan:
-    """What a pull would do; shown to the user before anything is fetched. Sizes in bytes."""
+    """The files that a pull downloads; the user sees it before the download. Sizes in bytes."""
 
     name: str
     files: tuple[RemoteFile, ...]
@@ -62,41 +62,41 @@ class PullPlan:
 
 
 class Transport(Protocol):
-    """The seam to the network; tests swap it."""
+    """The interface to the network; tests replace it."""
 
     def list_files(self, name: str) -> tuple[str, Sequence[RemoteFile]]:
-        """The model's revision and all files in it, nothing fetched."""
+        """The model's revision and all its files, without a download."""
         ...
 
     def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
-        """Bring one file into the cache, going on where an earlier call ended; its path there."""
+        """Download one file into the cache, or resume its download; returns its path in the cache."""
         ...
 
 
 def cache_folder() -> Path:
-    """The hub client's cache on this machine (HF_HOME or HF_HUB_CACHE move it)."""
+    """The hub client's cache on this machine. HF_HOME and HF_HUB_CACHE change it."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return Path(HF_HUB_CACHE)
 
 
 def large_requirements() -> str:
-    """What the large model needs, in one line: computed from its size."""
-    needed = {name: LARGE.size.footprint(name, 2, LARGE.prompt_tokens) for name in ("bfloat16", "fp8", "int4")}
-    download = needed["bfloat16"].weights + LARGE.unused_bytes
-    runs = ", ".join(f"{name} with {own.total / 1e9:.0f} GB" for name, own in needed.items())
+    """The download and memory that the large model needs, in one line."""
+    footprints = {name: LARGE.size.footprint(name, 2, LARGE.prompt_tokens) for name in ("bfloat16", "fp8", "int4")}
+    download = footprints["bfloat16"].weights + LARGE.unused_bytes
+    runs = ", ".join(f"{name} with {footprint.total / 1e9:.0f} GB" for name, footprint in footprints.items())
     return f"{download / 1e9:.1f} GB to download; runs on one device, in {runs} of free memory"
 
 
 def embedded_folder() -> Path:
-    """Where the model that comes with the package lies."""
+    """The folder of the model that is part of the package."""
     return Path(__file__).parents[1] / "models" / EMBEDDED
 
 
 def locate(name: str) -> Path:
     """The folder of a model: `embedded`, `small`, a local folder, or a hub name in the local cache. Never downloads.
 
-    Raises `ModelNotFound` with what to do.
+    Raises `ModelNotFound`; its message says what to do.
     """
     if name == EMBEDDED:
         if embedded_folder().is_dir():
@@ -113,13 +113,16 @@ def locate(name: str) -> Path:
             f"({WHEEL_BYTES / 1e6:.0f} MB to download)"
         )
     if not _HUB_NAME.fullmatch(name):
-        raise ModelNotFound(f"no model {name!r}: no such folder; `dgls models` lists what is there")
+        raise ModelNotFound(f"no model {name!r}: no such folder; `dgls models` lists the models on this machine")
     from huggingface_hub import try_to_load_from_cache
 
     try:
         config = try_to_load_from_cache(name, "config.json", cache_dir=cache_folder())
-    except ValueError as error:  # the client's own rules for names
-        raise ModelNotFound(f"no model {name!r}: no such folder, and no hub name ({error})".splitlines()[0]) from None
+    except ValueError as error:  # the hub client checks the name
+        reason = (str(error).splitlines() or [""])[0]
+        raise ModelNotFound(
+            f"no model {name!r}: no such folder, and no hub name ({reason}); `dgls models` lists the models here"
+        ) from None
     if isinstance(config, str):
         return Path(config).parent
     raise ModelNotFound(
@@ -128,18 +131,18 @@ def locate(name: str) -> Path:
 
 
 def installed() -> list[Installed]:
-    """The embedded model and those of our families in the local cache; other architectures are left out."""
-    found = [_inspect(EMBEDDED, embedded_folder())] if embedded_folder().is_dir() else []
+    """The embedded model, the small model, and the models of known families in the local cache."""
+    models = [_inspect(EMBEDDED, embedded_folder())] if embedded_folder().is_dir() else []
     if (small := small_folder()) is not None:
-        found.append(_inspect(SMALL, small))
+        models.append(_inspect(SMALL, small))
     for name in _cached_names():
         try:
             folder = locate(name)
             require_family(read_json(folder / "config.json"), folder)
         except EngineError:
             continue
-        found.append(_inspect(name, folder))
-    return found
+        models.append(_inspect(name, folder))
+    return models
 
 
 def pull(
@@ -148,14 +151,14 @@ def pull(
     on_progress: Callable[[int, int], None] | None = None,
     transport: Transport | None = None,
 ) -> Path | None:
-    """Fetch a model into the local cache; its folder, or None if `confirm` said no.
+    """Download a model into the local cache. Returns its folder, or None if `confirm` returned False.
 
-    `on_progress` gets bytes done and bytes in all. Only weights, JSON and the chat template are fetched, never
-    code. Raises `ModelNotFound`, `UnsupportedModel` (before the weights are fetched), and `EngineError` for a full
-    disk or a broken connection.
+    `on_progress` gets (bytes done, bytes in all). Downloads weights, JSON files and the chat template, never code.
+    Raises `ModelNotFound`, `UnsupportedModel` (before it downloads the weights), and `EngineError` for a full disk or a
+    broken connection.
     """
     if not _HUB_NAME.fullmatch(name):
-        raise ModelNotFound(f"{name!r} is no hub name; they look like {LARGE.name}")
+        raise ModelNotFound(f"{name!r} is no hub name; use a name like {LARGE.name}")
     transport = transport or HubTransport()
     revision, files = transport.list_files(name)
     plan = _plan(name, files)
@@ -171,19 +174,19 @@ def pull(
         meter.start(file.bytes)
         path = transport.fetch(name, revision, file.name, meter.advance)
         if file.name == "config.json":
-            require_family(read_json(path), path.parent)  # before the weights, which are the long part
+            require_family(read_json(path), path.parent)  # fail before the long download of the weights
         meter.finish()
     read_checkpoint(path.parent)
     return path.parent
 
 
 class HubTransport:
-    """The Hugging Face hub through its own client, which resumes and verifies."""
+    """The Hugging Face hub. Its client resumes downloads and verifies them."""
 
     def list_files(self, name: str) -> tuple[str, Sequence[RemoteFile]]:
         from huggingface_hub import HfApi, try_to_load_from_cache
 
-        with _told_plainly(name):
+        with _translated_errors(name):
             info = HfApi().model_info(name, files_metadata=True)
         revision = info.sha or "main"
 
@@ -195,16 +198,16 @@ class HubTransport:
     def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
         from huggingface_hub import hf_hub_download
 
-        with _told_plainly(name):
-            # The config by its branch, which writes the cache's reference that `locate` follows; all the rest by
-            # revision, so that a model that changes during a long download is not fetched in parts of two.
-            at = None if file == "config.json" else revision
-            path = hf_hub_download(name, file, revision=at, cache_dir=cache_folder(), tqdm_class=_bar_class(on_bytes))
-            return Path(path)
+        with _translated_errors(name):
+            # A download by branch writes the reference in the cache that `locate` follows, so the config is downloaded
+            # by branch. The other files are downloaded by revision, so that all belong to one version of the model.
+            version = None if file == "config.json" else revision
+            bar = _bar_class(on_bytes)
+            return Path(hf_hub_download(name, file, revision=version, cache_dir=cache_folder(), tqdm_class=bar))
 
 
 class _Meter:
-    """Adds up a pull's bytes over its files; never runs backwards or past the end of a file."""
+    """Adds up the downloaded bytes of all files; the sum never decreases and never exceeds a file's size."""
 
     def __init__(self, total: int, on_progress: Callable[[int, int], None] | None) -> None:
         self._total, self._on_progress = total, on_progress
@@ -222,8 +225,8 @@ class _Meter:
         self.advance(self._end - self._done)
 
 
-class _told_plainly:
-    """Turns the hub client's errors into ours, which say what to do."""
+class _translated_errors:
+    """Raises `EngineError`s, which say what to do, in place of the hub client's errors."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -238,25 +241,25 @@ class _told_plainly:
             return
         if isinstance(error, GatedRepoError):
             raise EngineError(
-                f"{self._name} asks you to accept its terms on its page first, then to log in with `hf auth login`"
+                f"{self._name} is gated; accept its terms on its page, then log in with `hf auth login`"
             ) from error
         if isinstance(error, RepositoryNotFoundError):
-            raise ModelNotFound(f"the hub has no model {self._name!r} that you may read; check its spelling") from error
+            raise ModelNotFound(f"the hub has no model {self._name!r} that you can read; check its spelling") from error
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise EngineError(
-            f"fetching {self._name} failed ({reason}); run the same command again, it goes on where it ended"
+            f"the download of {self._name} failed ({reason}); run the same command again to resume it"
         ) from error
 
 
 def _plan(name: str, files: Sequence[RemoteFile]) -> PullPlan:
-    wanted = tuple(file for file in files if file.name.endswith(_WANTED) and "/" not in file.name)
-    if not any(file.name.endswith(".safetensors") for file in wanted):
-        raise UnsupportedModel(f"{name} has no safetensors weights, and no others are read")
-    if not any(file.name == "config.json" for file in wanted):
-        raise UnsupportedModel(f"{name} has no config.json, so it is no model for transformers")
+    pulled = tuple(file for file in files if file.name.endswith(_PULLED) and "/" not in file.name)
+    if not any(file.name.endswith(".safetensors") for file in pulled):
+        raise UnsupportedModel(f"{name} has no safetensors weights, which dgls needs; take another model")
+    if not any(file.name == "config.json" for file in pulled):
+        raise UnsupportedModel(f"{name} has no config.json, so it is no model for transformers; take another model")
     folder = cache_folder()
-    there = next(parent for parent in [folder, *folder.parents] if parent.exists())
-    return PullPlan(name, wanted, folder, shutil.disk_usage(there).free)
+    existing = next(parent for parent in [folder, *folder.parents] if parent.exists())
+    return PullPlan(name, pulled, folder, shutil.disk_usage(existing).free)
 
 
 def _inspect(name: str, folder: Path) -> Installed:
@@ -277,7 +280,7 @@ def _cached_names() -> list[str]:
 
 
 def _bar_class(on_bytes: Callable[[int], None]) -> Any:
-    """A progress bar class that draws nothing and reports instead: the hub client's only hook."""
+    """A progress bar class that reports bytes and draws nothing: the hub client offers no other callback."""
 
     class Reporter:
         def __init__(self, *args: object, initial: int = 0, total: int | None = None, **options: object) -> None:
@@ -294,7 +297,7 @@ def _bar_class(on_bytes: Callable[[int], None]) -> Any:
             on_bytes(int(n or 0))
 
         def update_transfer(self, n: float | None = 1) -> None:
-            """Its presence tells the client to make no second bar for the network's bytes."""
+            """Exists so that the client makes no second bar for the bytes on the network."""
 
         def set_postfix_str(self, *args: object, **options: object) -> None:
             pass

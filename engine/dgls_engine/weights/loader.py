@@ -1,11 +1,11 @@
-"""From a name to a model in memory, every weight of it accounted for.
+"""Loads a model by name into memory and checks that each weight is used.
 
     load("embedded" | folder | hub name) -> LoadedModel
 
-A name becomes a folder (`hub.locate`; nothing is ever downloaded here), the folder's headers are checked against
-the model's own list of weights (`checkpoint`), then the tensors are streamed one by one to the device (`streaming`).
+`hub.locate` finds the folder of a name; loading never downloads. `checkpoint` reads the headers of its files; they must
+match the model's list of weights. `streaming` then moves the tensors one by one to the device.
 
-Runs on the engine thread. Knows torch; neither architectures nor prompts nor canvases.
+Runs on the engine thread. Knows torch, but neither architectures nor prompts nor canvases.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from dgls_engine.weights.streaming import Kept, fill
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model with its weights on `device` in `dtype`, in evaluation mode, no gradients: `family.open` runs it."""
+    """A model with its weights on `device` in `dtype`, in evaluation mode, without gradients. `family.open` runs it."""
 
     family: Family
-    model: Any  # an `nn.Module`, of which the family alone knows more
+    model: Any  # an `nn.Module`; only the family knows its class
     tokenizer: Tokenizer
     profile: Profile
     device: torch.device
@@ -51,55 +51,57 @@ class LoadedModel:
     folder: Path
 
     def with_profile(self, overrides: Mapping[str, Any]) -> LoadedModel:
-        """The same model under a profile of which some fields are others. Raises `EngineError` if they make none."""
+        """The same model with some fields of its profile replaced. Raises `EngineError` if the result is not valid."""
         try:
             profile = replace(self.profile, **overrides)
         except (TypeError, ValueError) as error:
-            raise EngineError(f"these overrides make no profile: {error}") from None
+            raise EngineError(f"the profile's overrides are not valid ({error}); change or remove them") from None
         return replace(self, profile=profile, info=replace(self.info, profile=profile))
 
 
 def load(
     model: str | Path = "embedded", device: str = "auto", dtype: str = "auto", on_loading: Loading | None = None
 ) -> LoadedModel:
-    """Load a model by name. Raises the errors of `errors`; memory is checked before it is taken."""
+    """Load a model by name. Raises the errors of `errors`. Checks the free memory before it allocates any."""
     start = time.perf_counter()
     checkpoint = read_checkpoint(locate(str(model)))
     tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
-    use(where := pick_device(device))
-    empty = _build(checkpoint)
-    stored = _match(slots(empty), checkpoint)
+    use(target := pick_device(device))
+    module = _build(checkpoint)
+    stored = _match(slots(module), checkpoint)
     if tokenizer.size > (checkpoint.family.vocabulary(checkpoint.config) or tokenizer.size):
-        raise BrokenCheckpoint(f"the tokenizer in {checkpoint.folder} knows more tokens than the model has embeddings")
+        raise BrokenCheckpoint(
+            f"the tokenizer in {checkpoint.folder} has more tokens than the model has embeddings; fetch the model again"
+        )
     precision = pick_precision(
-        dtype, where, checkpoint.family.size(checkpoint.config, checkpoint.shapes), profile.max_prompt_tokens
+        dtype, target, checkpoint.family.size(checkpoint.config, checkpoint.shapes), profile.max_prompt_tokens
     )
-    source, meter = _Files(checkpoint, stored, where, precision.plain), _Meter(checkpoint, stored, on_loading)
-    with translate_memory_errors(where), _kept(checkpoint, stored, precision, where) as kept:
-        taken = fill(checkpoint.family, empty, source, precision, where, kept, meter.filled)
+    source, meter = _Files(checkpoint, stored, target, precision.plain), _Meter(checkpoint, stored, on_loading)
+    with translate_memory_errors(target), _kept(checkpoint, stored, precision, target) as kept:
+        weight_bytes = fill(checkpoint.family, module, source, precision, target, kept, meter.filled)
     info = ModelInfo(
         name=str(model),
         parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
-        weight_bytes=taken,
-        device=str(where),
-        device_name=device_name(where),
+        weight_bytes=weight_bytes,
+        device=str(target),
+        device_name=device_name(target),
         dtype=precision.name,
         load_ms=(time.perf_counter() - start) * 1000,
         profile=profile,
     )
-    return LoadedModel(checkpoint.family, empty, tokenizer, profile, where, precision.plain, info, checkpoint.folder)
+    return LoadedModel(checkpoint.family, module, tokenizer, profile, target, precision.plain, info, checkpoint.folder)
 
 
 class _Files:
-    """A `streaming.Source`: a checkpoint's tensors, each read when it is asked for."""
+    """A `streaming.Source` that reads a checkpoint's tensors on request."""
 
     def __init__(self, checkpoint: Checkpoint, stored: Mapping[Slot, str], device: torch.device, dtype: torch.dtype):
         self._checkpoint, self._stored = checkpoint, stored
         self._device, self._dtype = device, dtype
 
     def whole(self, slot: Slot) -> Tensor:
-        # A copy even where nothing changes: the file's own pages are neither aligned nor safe from a rewrite.
+        # Always copy: a mapped file is not aligned, and its contents change if the file is rewritten.
         value = _read(self._stored[slot], self._checkpoint)
         return value.to(device=self._device, dtype=self._dtype, copy=True)
 
@@ -109,7 +111,7 @@ class _Files:
 
 
 class _Meter:
-    """Tells how much of the checkpoint is used up, in bytes of its files."""
+    """Reports the progress of a load, in bytes of the checkpoint's tensors."""
 
     def __init__(self, checkpoint: Checkpoint, stored: Mapping[Slot, str], on_loading: Loading | None) -> None:
         self._bytes = {slot: checkpoint.tensors[name].bytes for slot, name in stored.items()}
@@ -124,7 +126,7 @@ class _Meter:
 def _kept(
     checkpoint: Checkpoint, stored: Mapping[Slot, str], precision: Precision, device: torch.device
 ) -> AbstractContextManager[Kept | None]:
-    """The experts that earlier loads packed; nothing where none are."""
+    """The experts that an earlier load packed; None if the precision packs no experts."""
     if precision.packing is None:
         return nullcontext()
     layers = checkpoint.family.sites(list(stored))
@@ -135,44 +137,51 @@ def _kept(
 def _build(checkpoint: Checkpoint) -> nn.Module:
     try:
         return checkpoint.family.build(checkpoint.config, checkpoint.shapes)
-    except Exception as error:  # a config's mistakes surface as anything from TypeError to AttributeError
+    except Exception as error:  # a mistake in a config can raise any exception
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise BrokenCheckpoint(f"{checkpoint.folder / 'config.json'} describes no valid model: {reason}") from error
+        raise BrokenCheckpoint(
+            f"{checkpoint.folder / 'config.json'} describes no valid model ({reason}); fetch the model again"
+        ) from error
 
 
 def _match(all_slots: Sequence[Slot], checkpoint: Checkpoint) -> dict[Slot, str]:
-    """Which stored tensor fills which slot. Raises `BrokenCheckpoint` unless all places get one and none is left."""
-    left = {name for name in checkpoint.tensors if not checkpoint.family.skips(name)}
+    """The name of the stored tensor for each slot. Raises `BrokenCheckpoint` unless slots and stored tensors match
+    exactly."""
+    unused = {name for name in checkpoint.tensors if not checkpoint.family.skips(name)}
     stored: dict[Slot, str] = {}
     missing: list[str] = []
     misshapen: list[str] = []
     for slot in all_slots:
-        found = [name for name in slot.names if name in left]
-        if not found:
+        names = [name for name in slot.names if name in unused]
+        if not names:
             missing.append(slot.names[0])
             continue
-        for name in found:
+        for name in names:
             if checkpoint.tensors[name].shape != slot.shape:
                 misshapen.append(f"{name} is {list(checkpoint.tensors[name].shape)}, not {list(slot.shape)}")
-        if len(found) > 1:
-            _require_equal(found, checkpoint)
-        stored[slot] = found[0]
-        left.difference_update(found)
-    for what, names in (("are missing", missing), ("have the wrong shape", misshapen), ("fit nowhere", sorted(left))):
-        if names:
-            raise BrokenCheckpoint(f"weights in {checkpoint.folder} {what}: {listed(names)}; fetch the model again")
+        if len(names) > 1:
+            _require_equal(names, checkpoint)
+        stored[slot] = names[0]
+        unused.difference_update(names)
+    problems = (("are missing", missing), ("have the wrong shape", misshapen), ("fit nowhere", sorted(unused)))
+    for problem, tensors in problems:
+        if tensors:
+            raise BrokenCheckpoint(f"weights in {checkpoint.folder} {problem}: {listed(tensors)}; fetch it again")
     return stored
 
 
 def _require_equal(names: list[str], checkpoint: Checkpoint) -> None:
-    """A checkpoint may store tied weights more than once, but not with different values."""
+    """Raise `BrokenCheckpoint` if tied weights are stored more than once with different values."""
     first, *others = (_read(name, checkpoint) for name in names)
     if not all(torch.equal(first, other) for other in others):
-        raise BrokenCheckpoint(f"{listed(names)} in {checkpoint.folder} are tied in the model but differ in the files")
+        raise BrokenCheckpoint(
+            f"{listed(names)} in {checkpoint.folder} are tied in the model but differ in the files; "
+            "fetch the model again"
+        )
 
 
 def _read(name: str, checkpoint: Checkpoint, rows: tuple[int, int] | None = None) -> Tensor:
-    """A stored tensor, or `rows` of it along its first dimension. Reads no more of the file than that."""
+    """A stored tensor, or its `rows` along the first dimension. Reads only that part of the file."""
     file = checkpoint.tensors[name].file
     try:
         with safe_open(file, framework="pt", device="cpu") as stream:

@@ -1,10 +1,10 @@
-"""Packed experts to and from the files of `weights.expert_cache`: a safetensors file a layer.
+"""Reads and writes packed experts in the files of `weights.expert_cache`: a safetensors file for each layer.
 
     with kept_experts(folder, files, sites, packing, device) as kept:     # a `streaming.Kept`
         fill(..., kept)
 
-Where they are all on disk they are read, and nothing is packed; else what is packed is written on the way. Knows packed
-tensors and their files. Runs on the engine thread.
+If all layers are on disk, `kept` reads them and nothing is packed; otherwise it writes each layer after packing. Knows
+packed tensors and their files. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from dgls_engine.weights.streaming import Kept
 _PARTS = ("values", "scales", "zeros")
 
 WORTH_KEEPING = 100_000_000
-"""Bytes of packed experts; fewer are packed anew in a second."""
+"""Packed experts of fewer bytes are not kept: to pack them again takes a second."""
 
 
 @contextmanager
 def kept_experts(
     source: Path, files: Sequence[Path], sites: Sequence[Site], packing: Packing, device: torch.device
 ) -> Iterator[Kept | None]:
-    """For the model in `source`, whose experts lie in `files`."""
+    """The kept experts of the model in `source`, whose experts are in `files`; None if they are too few to keep."""
     shapes = [slot.shape for site in sites for slot in (site.gate_up, site.down)]
     needed = sum(packed_bytes((experts, rows, columns), packing, True) for experts, rows, columns in shapes)
     if needed < WORTH_KEEPING:
@@ -48,14 +48,14 @@ def kept_experts(
 
 
 class _Reading:
-    """A `streaming.Kept` whose entry is there. If a file turns out not to be what it should, the rest is packed."""
+    """A `streaming.Kept` that reads an existing entry. After a damaged file, all further layers are packed again."""
 
     def __init__(self, entry: Entry, sites: Sequence[Site], device: torch.device) -> None:
         self._entry, self._sites, self._device = entry, sites, device
-        self._sound = True
+        self._intact = True
 
     def read(self, index: int) -> tuple[Packed, Packed] | None:
-        if not self._sound:
+        if not self._intact:
             return None
         site = self._sites[index]
         try:
@@ -63,24 +63,24 @@ class _Reading:
                 return self._packed(stream, "gate_up", site.gate_up), self._packed(stream, "down", site.down)
         except (OSError, ValueError, SafetensorError) as error:
             discard(self._entry, str(error))
-            self._sound = False
+            self._intact = False
             return None
 
     def _packed(self, stream: Any, name: str, slot: Slot) -> Packed:
-        # A copy even on a CPU: the file's own pages are not safe from a rewrite.
+        # Copy even on a CPU: the contents of a mapped file change if the file is rewritten.
         names = [part for part in stream.keys() if part.startswith(f"{name}.")]  # noqa: SIM118 (it is no dict)
-        found = {part: stream.get_tensor(part).to(self._device, copy=True) for part in names}
-        values, scales, zeros = (found.get(f"{name}.{part}") for part in _PARTS)
+        tensors = {part: stream.get_tensor(part).to(self._device, copy=True) for part in names}
+        values, scales, zeros = (tensors.get(f"{name}.{part}") for part in _PARTS)
         if values is None or scales is None or values.shape[:2] != slot.shape[:2]:
-            raise ValueError(f"{name} is not what it should be")
+            raise ValueError(f"{name} lacks a tensor or has the wrong shape")
         return Packed(values, scales, zeros, slot.shape[-1])
 
     def write(self, index: int, gate_up: Packed, down: Packed) -> None:
-        """Nothing: what took the slot of a damaged entry is written by the next load."""
+        """Does nothing: after damage, the next load writes a new entry."""
 
 
 class _Written:
-    """A `streaming.Kept` that is filled on the way."""
+    """A `streaming.Kept` without layers yet: it writes each layer after packing."""
 
     def __init__(self, writing: Writing) -> None:
         self._writing = writing

@@ -1,10 +1,10 @@
-"""In which numbers a model is kept and computed, and whether that fits.
+"""Picks the number format of a model's weights and checks that the model fits into memory.
 
     pick_precision("auto", device, size, prompt_tokens) -> Precision      # raises NotEnoughMemory
 
-fp8 and int4 mean the experts' weights, which are nine tenths of all; the rest stays plain. `auto` takes the most
-precise one that fits a GPU. Knows devices and sizes, no weights. Runs on the thread that opens the engine; `dgls
-doctor` asks it too.
+fp8 and int4 apply to the experts, nine tenths of all weights; the other weights stay in a plain format. `auto` picks
+the most precise format that fits on a GPU. Knows devices and sizes, no weights. Runs on the thread that opens the
+engine; `dgls doctor` uses it too.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _PLAIN = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch
 PRECISIONS = (*_PLAIN, *reversed(PACKINGS))
 
 _SMALL = 200_000_000
-"""Values up to which full precision costs nothing one would notice."""
+"""Models with at most this many weights run in float32: the cost is not noticeable."""
 
-_FALLING = ("bfloat16", "fp8", "int4")
-"""What `auto` tries on a GPU, in this order."""
+_GPU_ORDER = ("bfloat16", "fp8", "int4")
+"""The formats that `auto` tries on a GPU, in this order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Precision:
-    """`plain` is the type of all weights but packed experts', and the one that is computed in."""
+    """`plain` is the type of all weights except packed experts, and the type of the computation."""
 
     name: str
     plain: torch.dtype
@@ -39,30 +39,29 @@ class Precision:
 
 
 def pick_precision(name: str, device: torch.device, size: Size, prompt_tokens: int) -> Precision:
-    """The precision called `name`, or the one that `auto` chooses. Raises `UnsupportedModel` for one that is unknown
-    or not to be had on `device`, and `NotEnoughMemory` if a model of that size does not fit."""
-    precisions = [precision_named(one, device, size) for one in candidates(name, device, size)]
-    there = free_memory(device)
+    """The precision called `name`, or the one that `auto` picks. Raises `UnsupportedModel` for one that is unknown or
+    that `device` lacks, and `NotEnoughMemory` if a model of that size does not fit."""
+    precisions = [precision_named(candidate, device, size) for candidate in candidates(name, device, size)]
+    free = free_memory(device)
     for precision in precisions:
-        needed = footprint_of(size, precision, device, prompt_tokens)
-        if needed.total <= there:
+        footprint = footprint_of(size, precision, device, prompt_tokens)
+        if footprint.total <= free:
             return precision
-    smallest = _falling(size)[-1]
-    least = footprint_of(size, precision_named(smallest, device, size), device, prompt_tokens)
-    other = f"; with dtype {smallest} it would fit" if least.total <= there else ""
-    raise NotEnoughMemory(
-        f"the model needs {_arithmetic(needed)} in {precision.name} on {device_name(device)}, {shortage(device)}{other}"
-    )
+    smallest = _gpu_order(size)[-1]
+    smallest_footprint = footprint_of(size, precision_named(smallest, device, size), device, prompt_tokens)
+    hint = f"; with dtype {smallest} it would fit" if smallest_footprint.total <= free else ""
+    needed = f"{_arithmetic(footprint)} in {precision.name} on {device_name(device)}"
+    raise NotEnoughMemory(f"the model needs {needed}, {shortage(device)}{hint}")
 
 
 def precision_named(name: str, device: torch.device, size: Size) -> Precision:
-    """For a model of that size. Raises `UnsupportedModel`."""
+    """The precision called `name` for a model of that size. Raises `UnsupportedModel` if there is none."""
     if name in _PLAIN:
         return Precision(name, _PLAIN[name])
     for packing in PACKINGS:
         if name == packing:
             if not size.packs:
-                raise UnsupportedModel(f"{name} packs the weights of experts, and this model has none; take bfloat16")
+                raise UnsupportedModel(f"{name} packs the weights of experts, but this model has none; take bfloat16")
             if (name, device.type) == ("fp8", "mps"):
                 raise UnsupportedModel("Apple's GPUs have no fp8; take int4")
             small_on_cpu = device.type == "cpu" and size.values <= _SMALL
@@ -76,26 +75,25 @@ def footprint_of(size: Size, precision: Precision, device: torch.device, prompt_
 
 
 def candidates(name: str, device: torch.device, size: Size) -> tuple[str, ...]:
-    """What may be taken for `name`, the best first. float16 overflows in these models' activations, so it has to be
-    asked for."""
+    """The formats to try for `name`, best first. `auto` never picks float16: these models' activations overflow it."""
     if name != "auto":
         return (name,)
     if size.values <= _SMALL:
         return ("float32",)
-    return _falling(size) if device.type == "cuda" else ("bfloat16",)
+    return _gpu_order(size) if device.type == "cuda" else ("bfloat16",)
 
 
 def choices(size: Size) -> tuple[str, ...]:
-    """What a user would choose from for a model of that size."""
-    return ("float32",) if size.values <= _SMALL else _falling(size)
+    """The formats that make sense for a model of that size."""
+    return ("float32",) if size.values <= _SMALL else _gpu_order(size)
 
 
-def _falling(size: Size) -> tuple[str, ...]:
-    return _FALLING if size.packs else _FALLING[:1]
+def _gpu_order(size: Size) -> tuple[str, ...]:
+    return _GPU_ORDER if size.packs else _GPU_ORDER[:1]
 
 
-def _arithmetic(needed: Footprint) -> str:
+def _arithmetic(footprint: Footprint) -> str:
     return (
-        f"{amount(needed.total)} ({amount(needed.weights)} of weights, {amount(needed.prompt)} for the prompt, "
-        f"{amount(needed.step)} for a step)"
+        f"{amount(footprint.total)} ({amount(footprint.weights)} of weights, {amount(footprint.prompt)} for the "
+        f"prompt, {amount(footprint.step)} for a step)"
     )

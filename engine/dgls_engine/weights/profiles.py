@@ -1,6 +1,7 @@
-"""The profile of a checkpoint's folder: `infill.json` over what `config.json` and `generation_config.json` settle.
+"""Reads the profile of a checkpoint's folder: the family's defaults, and `infill.json`, which overrides them.
 
-Reads JSON files only: no tensors, no torch; any thread. The family says what the last two mean.
+The family derives its defaults from `config.json` and `generation_config.json`. Reads JSON files only: no tensors, no
+torch; any thread.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
 
 
 def read_profile(folder: Path) -> Profile:
-    """The profile of the checkpoint in `folder`. Raises `BrokenCheckpoint` naming the file and what is wrong in it,
-    and `UnsupportedModel` for a model that says nowhere how it wants to be prompted."""
+    """The profile of the checkpoint in `folder`. Raises `BrokenCheckpoint` for an invalid file, and `UnsupportedModel`
+    for a model whose files do not define a prompt format."""
     config = read_json(folder / "config.json")
     values = _defaults(folder, config, require_family(config, folder))
     if (folder / INFILL_FILE).is_file():
-        own = read_json(folder / INFILL_FILE)
-        unknown = sorted(set(own) - set(_types()))
+        overrides = read_json(folder / INFILL_FILE)
+        unknown = sorted(set(overrides) - set(_types()))
         if unknown:
             raise BrokenCheckpoint(f"{folder / INFILL_FILE}: unknown keys {', '.join(unknown)}; remove them")
-        values |= own
+        values |= overrides
     if "prompt_format" not in values:
         raise UnsupportedModel(
             f"{folder} has neither a chat template nor an {INFILL_FILE}, so its prompt format is unknown; "
@@ -39,7 +40,7 @@ def read_profile(folder: Path) -> Profile:
 
 
 def has_chat_template(folder: Path) -> bool:
-    """Whether the checkpoint brings a chat template, in a file of its own or in the tokenizer's config."""
+    """Whether the checkpoint has a chat template, in its own file or in the tokenizer's config."""
     if any((folder / name).is_file() for name in CHAT_TEMPLATE_FILES):
         return True
     config = folder / "tokenizer_config.json"
@@ -51,25 +52,20 @@ def _defaults(folder: Path, config: Mapping[str, Any], family: Family) -> dict[s
     try:
         values = family.defaults(config, read_json(path) if path.is_file() else {})
     except ValueError as error:
-        raise BrokenCheckpoint(f"{folder / 'config.json'}: {error}") from None
+        raise BrokenCheckpoint(f"{folder / 'config.json'}: {error}; fetch the model again") from None
     return ({"prompt_format": "chat"} if has_chat_template(folder) else {}) | values
 
 
 def _checked(values: Mapping[str, Any], folder: Path) -> Profile:
     for name, value in values.items():
-        wanted = _types()[name]
-        numeric = float if wanted == "float" else int
-        right = (
-            isinstance(value, (int, numeric)) and not isinstance(value, bool) if wanted in ("int", "float") else True
-        )
-        if not right:
-            raise BrokenCheckpoint(
-                f"the settings beside the model in {folder}: {name} should be a number, not {value!r}"
-            )
+        expected = _types()[name]
+        allowed = (int, float) if expected == "float" else (int,)
+        if expected in ("int", "float") and (not isinstance(value, allowed) or isinstance(value, bool)):
+            raise BrokenCheckpoint(f"{name} in the JSON files of {folder} must be a number, not {value!r}; correct it")
     try:
         return Profile(**cast(Any, dict(values) | _calibration(values)))
     except (ValueError, TypeError) as error:
-        raise BrokenCheckpoint(f"the settings beside the model in {folder} do not fit together: {error}") from None
+        raise BrokenCheckpoint(f"the JSON files of {folder} give no valid profile: {error}") from None
 
 
 def _calibration(values: Mapping[str, Any]) -> dict[str, Calibration]:
@@ -77,4 +73,4 @@ def _calibration(values: Mapping[str, Any]) -> dict[str, Calibration]:
 
 
 def _types() -> dict[str, str]:
-    return {own.name: str(own.type) for own in fields(Profile)}
+    return {field.name: str(field.type) for field in fields(Profile)}

@@ -1,10 +1,9 @@
-"""A model of any shape and precision with random weights, for what has to be measured without a checkpoint.
+"""Makes a model of any shape and precision with random weights, for benchmarks without a checkpoint.
 
     model = random_model(config, torch.device("cuda"), "int4")
 
-The weights are made where the model runs and packed a few experts at a time, so the full-size model needs neither files
-nor host memory. Its numbers mean nothing, but a pass reads as many bytes and does as much as a real one's. Runs on the
-calling thread.
+The weights are made on the model's device and packed a few experts at a time, so a full-size model needs neither files
+nor host memory. Its output is noise, but a pass costs the same as with real weights. Runs on the calling thread.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from dgls_engine.weights.precision import Precision, candidates, precision_named
 from dgls_engine.weights.streaming import fill
 
 _SPREAD = 0.02
-"""Of matrices, around zero; norms and scalars are one, as in a model that was never trained."""
+"""Standard deviation of the matrices. Norms and scalars are 1, as in an untrained model."""
 
 
 def random_model(config: Mapping[str, Any], device: torch.device, dtype: str, seed: int = 0) -> nn.Module:
-    """`config` is a `config.json`, `dtype` as in `Engine.open`. The same seed gives the same weights on a device."""
+    """`config` is a `config.json`, `dtype` as in `Engine.open`. On one device the same seed gives the same weights."""
     family = family_of(config)
-    assert family is not None, "a config of a family that we run"
+    assert family is not None, "no family runs a model with this config"
     model, size = family.build(config, {}), family.size(config)
     precision = precision_named(candidates(dtype, device, size)[0], device, size)
     with translate_memory_errors(device):
@@ -37,7 +36,7 @@ def random_model(config: Mapping[str, Any], device: torch.device, dtype: str, se
 
 
 class _Noise:
-    """A `Source`. Each tensor draws from one stream, in the order in which they are asked for."""
+    """A `streaming.Source` of random tensors, drawn from one generator in the order of the requests."""
 
     def __init__(self, device: torch.device, precision: Precision, seed: int) -> None:
         self._device, self._type = device, precision.plain

@@ -1,7 +1,7 @@
-"""A user's own calibration of a model: one JSON file in the user's configuration, which lies over the shipped one.
+"""Stores a user's calibration of a model: a JSON file in the user's configuration. It replaces the shipped calibration.
 
-The file's name ends in a fingerprint of the model's folder, so other weights, or the same run in another way, do not
-inherit it. Reads and writes small files; imports no torch and may be used from any thread.
+The file's name ends in a fingerprint of the model's folder, so a model with other weights or another profile does not
+use it. Reads and writes small files; imports no torch and may be used from any thread.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from dgls_engine.profile import INFILL_FILE, read_json
 
 logger = logging.getLogger(__name__)
 
-_READ_ALONG = ("config.json", "generation_config.json", "tokenizer.json")
+_FINGERPRINTED = ("config.json", "generation_config.json", "tokenizer.json")
 _SAMPLES, _SAMPLE_BYTES = 16, 2**14
-"""What is read of each large file: training moves all weights, so a few places tell two versions apart."""
+"""A fingerprint reads this many samples of a large file. Training changes all weights, so samples tell two versions
+apart."""
 
 
 def path_of(folder: Path) -> Path:
-    """Where the calibration of the model in `folder` lies, if the user made one."""
+    """The file of the user's calibration of the model in `folder`, whether or not it exists."""
     return calibration_folder() / f"{label(folder)}-{fingerprint(folder)}.json"
 
 
@@ -35,7 +36,7 @@ def calibration_folder() -> Path:
 
 
 def own_calibration(folder: Path) -> Calibration | None:
-    """The user's own calibration of the model in `folder`. A broken file is told of in the log and counts as none."""
+    """The user's calibration of the model in `folder`, or None. A broken file counts as none and logs a warning."""
     path = path_of(folder)
     try:
         return Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
@@ -43,8 +44,8 @@ def own_calibration(folder: Path) -> Calibration | None:
         return None
     except (OSError, ValueError) as error:
         logger.warning(
-            "Your calibration %s cannot be read (%s), so the model's own is used; "
-            "`dgls calibrate` writes it anew, `dgls calibrate --reset` removes it",
+            "Your calibration %s cannot be read (%s), so the model's shipped calibration is used; "
+            "`dgls calibrate` writes a new one, `dgls calibrate --reset` removes it",
             path,
             error,
         )
@@ -52,14 +53,14 @@ def own_calibration(folder: Path) -> Calibration | None:
 
 
 def save(calibration: Calibration, folder: Path) -> Path:
-    """Keep the user's own calibration of the model in `folder`; where it is now."""
+    """Write the user's calibration of the model in `folder`; returns its file."""
     path = path_of(folder)
     _write(path, calibration.as_json())
     return path
 
 
 def remove(folder: Path) -> Path | None:
-    """Forget the user's own calibration; where it was, or None where there is none."""
+    """Remove the user's calibration of the model in `folder`; returns its former file, or None if there was none."""
     path = path_of(folder)
     if not path.exists():
         return None
@@ -71,19 +72,20 @@ def remove(folder: Path) -> Path | None:
 
 
 def ship(calibration: Calibration, folder: Path) -> Path:
-    """Write a calibration beside the model's weights, for all who use them; the file it is in."""
+    """Write a calibration into the model's folder, for all its users; returns the file."""
     path = folder / INFILL_FILE
     _write(path, (read_json(path) if path.is_file() else {}) | {"calibration": calibration.as_json()})
     return path
 
 
 def fingerprint(folder: Path) -> str:
-    """Of the weights, the tokenizer, and how they are run: a confidence depends on all of them."""
+    """A hash of the weights, the tokenizer and the profile: a confidence depends on all of them."""
     digest = hashlib.sha256()
-    own = folder / INFILL_FILE
-    run = {name: value for name, value in read_json(own).items() if name != "calibration"} if own.is_file() else {}
-    digest.update(json.dumps(run, sort_keys=True).encode())
-    for path in [*(folder / name for name in _READ_ALONG), *sorted(folder.glob("*.safetensors"))]:
+    infill_file = folder / INFILL_FILE
+    profile = read_json(infill_file) if infill_file.is_file() else {}
+    profile.pop("calibration", None)
+    digest.update(json.dumps(profile, sort_keys=True).encode())
+    for path in [*(folder / name for name in _FINGERPRINTED), *sorted(folder.glob("*.safetensors"))]:
         if path.is_file():
             digest.update(path.name.encode())
             sample(path, digest)
@@ -91,7 +93,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def sample(path: Path, digest: hashlib._Hash) -> None:
-    """Add a file's size and a few places of its contents to `digest`."""
+    """Add a file's size and samples of its contents to `digest`."""
     size = path.stat().st_size
     digest.update(str(size).encode())
     with path.open("rb") as file:
@@ -104,19 +106,21 @@ def sample(path: Path, digest: hashlib._Hash) -> None:
 
 
 def label(folder: Path) -> str:
-    """A model's name for people: the hub's where the folder is one of its cache, else the folder's own."""
+    """A model's name for file names: its hub name if the folder is in the hub's cache, else the folder's name."""
     folder = folder.absolute()
-    cached = folder.parent.name == "snapshots"
-    name = folder.parent.parent.name.removeprefix("models--") if cached else folder.name
+    in_cache = folder.parent.name == "snapshots"
+    name = folder.parent.parent.name.removeprefix("models--") if in_cache else folder.name
     return re.sub(r"[^\w.-]+", "-", name)[-80:]
 
 
 def _write(path: Path, value: object) -> None:
-    """Whole or not at all."""
-    fresh = path.with_suffix(".tmp")
+    """Write a JSON file atomically."""
+    temporary = path.with_suffix(".tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        fresh.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-        fresh.replace(path)
+        temporary.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+        temporary.replace(path)
     except OSError as error:
-        raise EngineError(f"{path} cannot be written ({error.strerror}); nothing was stored") from None
+        raise EngineError(
+            f"{path} cannot be written ({error.strerror}), so nothing was saved; check the folder's permissions"
+        ) from None

@@ -1,12 +1,12 @@
-"""Fills a model's places with weights, and packs the experts' on the way where the precision asks for it.
+"""Fills a model's slots with weights, and packs the experts' weights if the precision packs them.
 
     fill(family, model, source, precision, device, kept, on_filled)
 
-Whatever the weights come from, they pass through here in pieces: tensors one by one, experts that are to be packed a
-few at a time, so that neither the host nor the device ever holds more than the result and a slice of one layer. `kept`
-are experts that an earlier load packed, a file a layer (`weights.expert_cache`).
+Weights arrive in pieces: tensors one by one, and experts to pack a few at a time. So host and device never hold more
+than the result and a slice of one layer. `kept` are experts that an earlier load packed, one file for each layer
+(`weights.expert_cache`).
 
-Knows torch and a model's slots; neither where weights come from nor the architecture. Runs on the engine thread.
+Knows torch and a model's slots; neither the origin of the weights nor the architecture. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from dgls_engine.model.slots import Site, Slot, require_filled, settle, slots
 from dgls_engine.weights.precision import Precision
 
 SLICE_VALUES = 2**25
-"""How many weights are read and packed together: 67 MB of them in bfloat16."""
+"""The number of weights that are read and packed together: 67 MB in bfloat16."""
 
-_TELLING = 2
-"""Experts of a projection by which it is chosen whether it gets zero points."""
+_SAMPLED_EXPERTS = 2
+"""The first experts of a projection decide whether all of them get zero points."""
 
 
 class Source(Protocol):
-    """Where weights come from."""
+    """The origin of the weights."""
 
     def whole(self, slot: Slot) -> Tensor:
-        """On the device, in the model's plain type, in memory of its own."""
+        """The slot's tensor on the device, in the model's plain type. It shares no memory with other tensors."""
         ...
 
     def slice(self, slot: Slot, first: int, last: int) -> Tensor:
-        """Of a slot of experts those from `first` to `last`: [last - first, N, K], on the device, in any type."""
+        """Experts `first` to `last` (exclusive) of the slot: [last - first, N, K], on the device, in any type."""
         ...
 
 
 class Kept(Protocol):
-    """Packed experts of earlier loads, by their layer's index."""
+    """Packed experts of earlier loads, by layer index."""
 
     def read(self, index: int) -> tuple[Packed, Packed] | None: ...
     def write(self, index: int, gate_up: Packed, down: Packed) -> None: ...
@@ -57,34 +57,34 @@ def fill(
     kept: Kept | None = None,
     on_filled: Callable[[Slot], None] = lambda slot: None,
 ) -> int:
-    """Give each slot its weights; how many bytes they take. `on_filled` is told of each slot."""
+    """Fill each slot; returns the bytes of all weights. Calls `on_filled` after each slot."""
     all_slots = slots(model)
-    packed = [] if precision.packing is None else family.sites(all_slots)
-    theirs = {id(slot) for site in packed for slot in (site.gate_up, site.down)}
-    taken = 0
+    sites = [] if precision.packing is None else family.sites(all_slots)
+    expert_slots = {id(slot) for site in sites for slot in (site.gate_up, site.down)}
+    filled_bytes = 0
     for slot in all_slots:
-        if id(slot) not in theirs:
+        if id(slot) not in expert_slots:
             value = source.whole(slot)
             settle(slot, value)
-            taken += value.nbytes
+            filled_bytes += value.nbytes
             on_filled(slot)
-    for index, site in enumerate(packed):
+    for index, site in enumerate(sites):
         assert precision.packing is not None
         gate_up, down = _packed(index, site, source, precision.packing, kept)
         for module in site.modules:
             family.install(module, gate_up, down)
-        taken += gate_up.bytes + down.bytes
+        filled_bytes += gate_up.bytes + down.bytes
         on_filled(site.gate_up)
         on_filled(site.down)
     family.finish(model, device)
     require_filled(model)
-    return taken
+    return filled_bytes
 
 
 def _packed(index: int, site: Site, source: Source, packing: Packing, kept: Kept | None) -> tuple[Packed, Packed]:
-    found = kept.read(index) if kept is not None else None
-    if found is not None:
-        return found
+    kept_layer = kept.read(index) if kept is not None else None
+    if kept_layer is not None:
+        return kept_layer
     gate_up, down = (_pack(slot, source, packing) for slot in (site.gate_up, site.down))
     if kept is not None:
         kept.write(index, gate_up, down)
@@ -92,21 +92,21 @@ def _packed(index: int, site: Site, source: Source, packing: Packing, kept: Kept
 
 
 def _pack(slot: Slot, source: Source, packing: Packing) -> Packed:
-    zeros = packing == "int4" and prefers_zeros(source.slice(slot, 0, min(_TELLING, slot.shape[0])))
+    zeros = packing == "int4" and prefers_zeros(source.slice(slot, 0, min(_SAMPLED_EXPERTS, slot.shape[0])))
     parts = [pack(source.slice(slot, first, last), packing, zeros) for first, last in _slices(slot)]
     if len(parts) == 1:
         return parts[0]
-    points = [part.zeros for part in parts if part.zeros is not None]
+    zero_points = [part.zeros for part in parts if part.zeros is not None]
     return Packed(
         torch.cat([part.values for part in parts]),
         torch.cat([part.scales for part in parts]),
-        torch.cat(points) if points else None,
+        torch.cat(zero_points) if zero_points else None,
         parts[0].columns,
     )
 
 
 def _slices(slot: Slot) -> Iterator[tuple[int, int]]:
     count, rows, columns = slot.shape
-    each = max(1, SLICE_VALUES // (rows * columns))
-    for first in range(0, count, each):
-        yield first, min(first + each, count)
+    length = max(1, SLICE_VALUES // (rows * columns))
+    for first in range(0, count, length):
+        yield first, min(first + length, count)

@@ -1,4 +1,4 @@
-"""What a load packed the next one reads; what is damaged, half-written or out of date is made again or not seen."""
+"""A load reads the experts that an earlier load packed, unless the entry is damaged, unfinished or out of date."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def source(pristine: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of the test's own, in which even a small model's experts are kept."""
+    """An empty cache that keeps even a small model's experts."""
     monkeypatch.setattr(quantised, "user_cache_path", lambda *_, **__: tmp_path / "cache")
     monkeypatch.setattr(kept, "WORTH_KEEPING", 0)
     return quantised.cache_folder()
@@ -47,7 +47,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of what is read of the checkpoint."""
+    """The names of the tensors that were read from the checkpoint."""
     names: list[str] = []
     genuine = loader._read
     monkeypatch.setattr(loader, "_read", lambda name, *rest: names.append(name) or genuine(name, *rest))
@@ -67,7 +67,7 @@ def only() -> Entry:
 
 
 @pytest.mark.parametrize("dtype", ["int4", "fp8"])
-def test_the_second_load_reads_what_the_first_one_packed(source: Path, read: list[str], dtype: str) -> None:
+def test_load_second_time_reads_packed_experts(source: Path, read: list[str], dtype: str) -> None:
     first = load(source, "cpu", dtype)
     assert any(EXPERTS in name for name in read)
     read.clear()
@@ -80,13 +80,13 @@ def test_the_second_load_reads_what_the_first_one_packed(source: Path, read: lis
     assert (only().source, only().packing, only().orphaned) == (source, dtype, False)
 
 
-def test_what_is_packed_is_near_what_was_not(source: Path) -> None:
+def test_load_packed_logits_close_to_float32(source: Path) -> None:
     exact, eight, four = (logits(load(source, "cpu", dtype)) for dtype in ("float32", "fp8", "int4"))
     spread = exact.std()
     assert (eight - exact).norm() < (four - exact).norm() < spread * exact.numel() ** 0.5
 
 
-def test_encoder_and_decoder_share_what_is_packed(source: Path) -> None:
+def test_load_packed_shares_experts_between_encoder_and_decoder(source: Path) -> None:
     model = load(source, "cpu", "int4").model.model
     theirs = experts.installed(model.encoder.language_model.layers[1].experts)
     ours = experts.installed(model.decoder.layers[1].experts)
@@ -95,19 +95,19 @@ def test_encoder_and_decoder_share_what_is_packed(source: Path) -> None:
     assert theirs[0].values is ours[0].values
 
 
-def test_each_packing_has_its_own(source: Path) -> None:
+def test_load_two_packings_keeps_two_entries(source: Path) -> None:
     load(source, "cpu", "int4")
     load(source, "cpu", "fp8")
     assert sorted(entry.packing for entry in entries()) == ["fp8", "int4"]
 
 
-def test_a_small_model_is_not_worth_it(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_small_model_keeps_no_entry(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(kept, "WORTH_KEEPING", 10**8)
     load(source, "cpu", "int4")
     assert not entries()
 
 
-def test_plain_weights_leave_nothing(source: Path) -> None:
+def test_load_plain_weights_keeps_no_entry(source: Path) -> None:
     load(source, "cpu", "bfloat16")
     assert not entries()
 
@@ -116,7 +116,7 @@ def touch(source: Path) -> None:
     os.utime(source / "model.safetensors", ns=(1, 1))
 
 
-def test_another_version_of_the_source_takes_the_place_of_the_first(source: Path, read: list[str]) -> None:
+def test_load_changed_source_replaces_entry(source: Path, read: list[str]) -> None:
     load(source, "cpu", "int4")
     before = only()
     touch(source)
@@ -127,8 +127,8 @@ def test_another_version_of_the_source_takes_the_place_of_the_first(source: Path
     assert only().folder != before.folder
 
 
-def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(source: Path, read: list[str]) -> None:
-    """Such as an archive that gives all its files one time."""
+def test_load_source_edited_with_same_size_and_time_packs_again(source: Path, read: list[str]) -> None:
+    """For example after unpacking an archive that gives all files the same time."""
     load(source, "cpu", "int4")
     file = source / "model.safetensors"
     before, weights = file.stat(), bytearray(file.read_bytes())
@@ -140,12 +140,12 @@ def test_an_edit_that_leaves_size_and_time_as_they_were_is_seen(source: Path, re
     assert any(EXPERTS in name for name in read)
 
 
-def test_another_way_of_packing_is_another_entry(source: Path) -> None:
+def test_entry_of_new_version_has_another_folder(source: Path) -> None:
     files = [source / "model.safetensors"]
     assert entry_of(source, files, "int4", 1).folder != entry_of(source, files, "int4", 2).folder
 
 
-def test_the_hubs_files_are_known_by_their_names(tmp_path: Path) -> None:
+def test_fingerprint_hub_blob_is_its_name(tmp_path: Path) -> None:
     blob = tmp_path / "blobs" / ("ab" * 32)
     blob.parent.mkdir()
     blob.write_bytes(b"anything")
@@ -153,7 +153,7 @@ def test_the_hubs_files_are_known_by_their_names(tmp_path: Path) -> None:
     assert fingerprint(tmp_path / "model.safetensors") == "ab" * 32
 
 
-def test_a_source_that_is_gone_leaves_an_orphan(source: Path) -> None:
+def test_entry_source_removed_is_orphaned(source: Path) -> None:
     load(source, "cpu", "int4")
     shutil.rmtree(source)
     assert only().orphaned
@@ -180,7 +180,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_damaged_is_made_again(
+def test_load_damaged_entry_packs_again(
     source: Path, read: list[str], caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     whole = logits(load(source, "cpu", "int4"))
@@ -188,14 +188,14 @@ def test_what_is_damaged_is_made_again(
     read.clear()
     assert torch.equal(logits(load(source, "cpu", "int4")), whole)
     assert any(EXPERTS in name for name in read)
-    (told,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert "are made again" in told
+    (message,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
+    assert "will be packed again" in message
     read.clear()
     load(source, "cpu", "int4")
     assert not any(EXPERTS in name for name in read)
 
 
-def test_what_breaks_while_it_is_read_is_packed(
+def test_load_layer_damaged_during_read_packs_the_rest(
     source: Path, read: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     whole = logits(load(source, "cpu", "int4"))
@@ -210,7 +210,7 @@ def test_what_breaks_while_it_is_read_is_packed(
     assert not entries()
 
 
-def test_a_load_that_is_cut_off_leaves_nothing(source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_interrupted_leaves_no_files(source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     genuine, calls = filling.pack, []
 
     def interrupted(*arguments: object) -> object:
@@ -226,7 +226,7 @@ def test_a_load_that_is_cut_off_leaves_nothing(source: Path, cache: Path, monkey
     assert not list(cache.iterdir())
 
 
-def test_what_a_crash_left_is_neither_seen_nor_kept(source: Path, cache: Path) -> None:
+def test_load_after_crash_removes_abandoned_entries(source: Path, cache: Path) -> None:
     gone, others, stale = (
         cache / f"model-int4-00.{number}.{part}.partial"
         for number, part in ((999_999_999, "0a"), (os.getppid(), "0b"), (os.getppid(), "0c"))
@@ -239,8 +239,8 @@ def test_what_a_crash_left_is_neither_seen_nor_kept(source: Path, cache: Path) -
     assert [folder.exists() for folder in (gone, others, stale)] == [False, True, False]
 
 
-def test_what_a_crash_left_under_the_number_of_this_process_is_not_in_the_way(source: Path, cache: Path) -> None:
-    """In a container the first process has the same number every time."""
+def test_load_after_crash_of_same_process_number_writes_entry(source: Path, cache: Path) -> None:
+    """In a container, the first process always has the same number."""
     load(source, "cpu", "int4")
     made = only().folder
     shutil.move(made, made.with_name(f"{made.name}.{os.getpid()}.partial"))
@@ -248,18 +248,18 @@ def test_what_a_crash_left_under_the_number_of_this_process_is_not_in_the_way(so
     assert made in [entry.folder for entry in entries()]
 
 
-def test_no_room_is_told_in_one_line_and_gone_without(
+def test_load_full_disk_warns_and_keeps_no_entry(
     source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(quantised.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
     assert load(source, "cpu", "int4").info.dtype == "int4"
     assert not entries()
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert "too little room" in told
-    assert "\n" not in told
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "too little room" in message
+    assert "\n" not in message
 
 
-def test_a_disk_that_fills_up_on_the_way_likewise(
+def test_load_disk_fills_during_write_warns_and_keeps_no_entry(
     source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     genuine = kept.save_file
@@ -273,20 +273,18 @@ def test_a_disk_that_fills_up_on_the_way_likewise(
     monkeypatch.setattr(kept, "save_file", full)
     assert load(source, "cpu", "int4").info.dtype == "int4"
     assert not list(cache.iterdir())
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert "No space left" in told
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "No space left" in message
 
 
-def test_where_nothing_can_be_written_the_model_still_loads(
-    source: Path, cache: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_load_cache_not_writable_still_loads(source: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:
     cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text("a file where the folder should be")
     assert load(source, "cpu", "int4").info.dtype == "int4"
     assert len(caplog.records) == 1
 
 
-def test_a_cache_that_is_not_ours_to_look_into_is_gone_without(
+def test_load_cache_not_readable_warns_and_loads(
     source: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     genuine = os.stat
@@ -299,12 +297,12 @@ def test_a_cache_that_is_not_ours_to_look_into_is_gone_without(
     monkeypatch.setattr(os, "stat", refusing)
     monkeypatch.setattr(Path, "mkdir", lambda *_, **__: refusing("experts/model-int4-"))
     assert load(source, "cpu", "int4").info.dtype == "int4"
-    (told,) = [record.getMessage() for record in caplog.records]
-    assert "Permission denied" in told
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "Permission denied" in message
 
 
-def test_of_two_that_write_at_once_one_is_kept(source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other process is done while this one packs."""
+def test_load_two_writers_keep_one_entry(source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other process finishes while this one packs."""
     load(source, "cpu", "int4")
     made = only().folder
     aside = shutil.move(made, cache.parent / "aside")
@@ -321,21 +319,21 @@ def test_of_two_that_write_at_once_one_is_kept(source: Path, cache: Path, monkey
     assert [path.name for path in cache.iterdir()] == [made.name]
 
 
-def test_the_manifest_says_what_it_was_made_from(source: Path) -> None:
+def test_manifest_lists_source_files_and_layers(source: Path) -> None:
     load(source, "cpu", "int4")
-    told = json.loads((only().folder / "manifest.json").read_text())
-    assert told["files"] == {str(source / "model.safetensors"): fingerprint(source / "model.safetensors")}
-    assert sorted(told["layers"]) == ["000.safetensors", "001.safetensors", "002.safetensors"]
+    manifest = json.loads((only().folder / "manifest.json").read_text())
+    assert manifest["files"] == {str(source / "model.safetensors"): fingerprint(source / "model.safetensors")}
+    assert sorted(manifest["layers"]) == ["000.safetensors", "001.safetensors", "002.safetensors"]
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("dtype", ["int4", "fp8"])
-def test_a_gpu_packs_and_keeps_what_a_cpu_does(source: Path, dtype: str) -> None:
+def test_load_on_gpu_packs_like_cpu(source: Path, dtype: str) -> None:
     def weights(loaded: LoadedModel) -> Tensor:
         packed = experts.installed(loaded.model.model.decoder.layers[1].experts)
         assert packed is not None
-        return torch.cat([unpack(own, torch.float32).flatten() for own in packed]).cpu()
+        return torch.cat([unpack(projection, torch.float32).flatten() for projection in packed]).cpu()
 
     packed, again = load(source, "cuda", dtype), load(source, "cuda", dtype)
     assert all(tensor.is_cuda for tensor in [*packed.model.parameters(), *packed.model.buffers()])

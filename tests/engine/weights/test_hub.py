@@ -1,4 +1,4 @@
-"""Models by name: the local cache is read without the network, and a pull asks before it fetches."""
+"""Models by name: `locate` reads the local cache without the network; `pull` asks before it downloads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REVISION = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(scope="module")
 def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What the hub has: a model, and beside it what must not be fetched."""
+    """The model on the hub, with files that `pull` must not download."""
     folder = chat_checkpoint(tmp_path_factory.mktemp("remote"))
     (folder / "modeling_own.py").write_text("raise SystemExit\n")
     (folder / "pytorch_model.bin").write_bytes(b"pickle")
@@ -32,14 +32,14 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache of the hub's client, and no embedded model."""
+    """An empty hub cache, and no embedded model."""
     monkeypatch.setattr(hub, "cache_folder", lambda: tmp_path / "hub")
     monkeypatch.setattr(hub, "embedded_folder", lambda: tmp_path / "none")
     return tmp_path / "hub"
 
 
 class FakeHub:
-    """The hub as a folder. Writes what is fetched where the client would; can fail after a number of files."""
+    """A hub in a local folder. Writes files into the cache as the client does; can fail after `fail_after` files."""
 
     def __init__(self, remote: Path, cache: Path, fail_after: int = 100) -> None:
         self.remote, self.fetched, self.fail_after = remote, list[str](), fail_after
@@ -52,7 +52,7 @@ class FakeHub:
 
     def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
         if len(self.fetched) == self.fail_after:
-            raise EngineError("the line is dead; run the same command again")
+            raise EngineError("the connection broke; run the same command again")
         self.fetched.append(file)
         self.snapshot.mkdir(parents=True, exist_ok=True)
         (self.repository / "refs").mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def yes(plan: PullPlan) -> bool:
     return True
 
 
-def test_a_pulled_model_is_found_by_name_and_loads(remote: Path, cache: Path) -> None:
+def test_pull_model_loads_by_name(remote: Path, cache: Path) -> None:
     folder = pull(NAME, yes, transport=FakeHub(remote, cache))
     assert folder == locate(NAME)
     assert load(NAME, "cpu").info.name == NAME
@@ -78,13 +78,13 @@ def test_a_pulled_model_is_found_by_name_and_loads(remote: Path, cache: Path) ->
     assert model.parameters > 60_000
 
 
-def test_only_weights_json_and_the_template_are_fetched(remote: Path, cache: Path) -> None:
+def test_pull_downloads_only_weights_json_and_template(remote: Path, cache: Path) -> None:
     fake = FakeHub(remote, cache)
     pull(NAME, yes, transport=fake)
     assert {Path(file).suffix for file in fake.fetched} == {".safetensors", ".json", ".jinja"}
 
 
-def test_nothing_is_fetched_before_the_answer_nor_after_a_no(remote: Path, cache: Path) -> None:
+def test_pull_not_confirmed_downloads_nothing(remote: Path, cache: Path) -> None:
     fake = FakeHub(remote, cache)
     plans: list[PullPlan] = []
 
@@ -95,13 +95,13 @@ def test_nothing_is_fetched_before_the_answer_nor_after_a_no(remote: Path, cache
 
     assert pull(NAME, no, transport=fake) is None
     assert fake.fetched == []
-    wanted = [file for file in remote.iterdir() if file.suffix in (".safetensors", ".json", ".jinja")]
-    assert plans[0].total_bytes == plans[0].missing_bytes == sum(file.stat().st_size for file in wanted)
+    pulled = [file for file in remote.iterdir() if file.suffix in (".safetensors", ".json", ".jinja")]
+    assert plans[0].total_bytes == plans[0].missing_bytes == sum(file.stat().st_size for file in pulled)
     assert plans[0].disk_free > 0
 
 
-def test_a_second_pull_has_less_to_fetch(remote: Path, cache: Path) -> None:
-    with pytest.raises(EngineError, match="the line is dead"):
+def test_pull_after_broken_connection_plans_missing_files_only(remote: Path, cache: Path) -> None:
+    with pytest.raises(EngineError, match="the connection broke"):
         pull(NAME, yes, transport=FakeHub(remote, cache, fail_after=3))
     plans: list[PullPlan] = []
     pull(NAME, lambda plan: plans.append(plan) is None, transport=FakeHub(remote, cache))
@@ -109,7 +109,7 @@ def test_a_second_pull_has_less_to_fetch(remote: Path, cache: Path) -> None:
     assert sum(file.cached for file in plans[0].files) == 3
 
 
-def test_progress_rises_to_the_end_and_never_beyond(remote: Path, cache: Path) -> None:
+def test_pull_progress_ascends_to_total(remote: Path, cache: Path) -> None:
     seen: list[tuple[int, int]] = []
     pull(NAME, yes, lambda done, total: seen.append((done, total)), FakeHub(remote, cache))
     total = seen[-1][1]
@@ -117,9 +117,7 @@ def test_progress_rises_to_the_end_and_never_beyond(remote: Path, cache: Path) -
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
 
-def test_a_full_disk_is_told_before_anything_is_fetched(
-    remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pull_full_disk_raises_before_download(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub.shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**9, 10**9, 1000))
     fake = FakeHub(remote, cache)
     with pytest.raises(EngineError, match="GB are free; make room"):
@@ -127,7 +125,7 @@ def test_a_full_disk_is_told_before_anything_is_fetched(
     assert fake.fetched == []
 
 
-def test_another_architecture_is_refused_before_its_weights(remote: Path, cache: Path, tmp_path: Path) -> None:
+def test_pull_unknown_architecture_raises_before_weights(remote: Path, cache: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(remote, tmp_path / "other"))
     (other / "config.json").write_text(json.dumps({"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2"}))
     fake = FakeHub(other, cache)
@@ -137,22 +135,22 @@ def test_another_architecture_is_refused_before_its_weights(remote: Path, cache:
     assert installed() == []
 
 
-def test_pickled_weights_are_refused(remote: Path, cache: Path, tmp_path: Path) -> None:
+def test_pull_pickled_weights_raises(remote: Path, cache: Path, tmp_path: Path) -> None:
     pickled = Path(shutil.copytree(remote, tmp_path / "pickled"))
     (pickled / "model.safetensors").unlink()
     with pytest.raises(UnsupportedModel, match="no safetensors"):
         pull(NAME, yes, transport=FakeHub(pickled, cache))
 
 
-def test_a_model_that_is_only_half_there_is_listed_with_its_problem(remote: Path, cache: Path) -> None:
-    with pytest.raises(EngineError, match="the line is dead"):
+def test_installed_incomplete_model_has_problem(remote: Path, cache: Path) -> None:
+    with pytest.raises(EngineError, match="the connection broke"):
         pull(NAME, yes, transport=FakeHub(remote, cache, fail_after=3))
     (model,) = installed()
     assert model.problem is not None
     assert "holds no weights" in model.problem
 
 
-def test_the_embedded_model_comes_first(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_installed_lists_embedded_model_first(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hub, "embedded_folder", lambda: remote)
     pull(NAME, yes, transport=FakeHub(remote, cache))
     assert [model.name for model in installed()] == ["embedded", NAME]
@@ -171,18 +169,18 @@ def test_the_embedded_model_comes_first(remote: Path, cache: Path, monkeypatch: 
         ("a--b/c..d", "no hub name"),
     ],
 )
-def test_a_name_that_leads_nowhere_says_what_to_do(name: str, words: str) -> None:
+def test_locate_unknown_name_raises_with_advice(name: str, words: str) -> None:
     with pytest.raises(ModelNotFound, match=words):
         locate(name)
 
 
 @pytest.mark.parametrize("name", ["plain", "../../etc", "a/b/c", "https://example.org/a/b"])
-def test_only_hub_names_can_be_pulled(name: str, remote: Path, cache: Path) -> None:
+def test_pull_invalid_name_raises(name: str, remote: Path, cache: Path) -> None:
     with pytest.raises(ModelNotFound, match="no hub name"):
         pull(name, yes, transport=FakeHub(remote, cache))
 
 
-def test_reading_the_cache_needs_neither_torch_nor_a_network() -> None:
+def test_installed_and_locate_need_no_torch_and_no_network() -> None:
     code = (
         "import socket, sys\n"
         "socket.socket.connect = lambda *a: (_ for _ in ()).throw(AssertionError('network'))\n"

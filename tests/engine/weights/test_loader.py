@@ -1,4 +1,4 @@
-"""A checkpoint loads whole or not at all: every weight accounted for, each refusal with its reason."""
+"""`load` uses each weight of a checkpoint, or fails with a reason."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(pristine: Path, tmp_path: Path) -> Path:
-    """A copy to break."""
+    """A copy that a test may change."""
     return Path(shutil.copytree(pristine, tmp_path / "model"))
 
 
@@ -51,7 +51,7 @@ def rewrite_json(folder: Path, name: str, **values: object) -> None:
 
 
 def shard(folder: Path) -> None:
-    """Split the weights over two files and an index, as large checkpoints are."""
+    """Split the weights into two files with an index, as in large checkpoints."""
     weights = load_file(folder / "model.safetensors")
     (folder / "model.safetensors").unlink()
     halves = {"model-00001-of-00002.safetensors": sorted(weights)[::2]}
@@ -68,14 +68,14 @@ def anatomy_of(folder: Path) -> memory.Anatomy:
 
 @torch.no_grad()
 def logits(model: DiffusionGemmaForBlockDiffusion) -> Tensor:
-    """Of a prompt longer than the sliding window and a canvas behind it."""
+    """Logits of a canvas behind a prompt that is longer than the sliding window."""
     prompt, canvas = torch.arange(5, 45)[None], torch.arange(60, 108)[None]
     result: Tensor = model(input_ids=prompt, decoder_input_ids=canvas).logits
     return result
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_it_is_the_model_that_transformers_loads(pristine: Path, dtype: str) -> None:
+def test_load_gives_same_logits_as_transformers(pristine: Path, dtype: str) -> None:
     ours = load(pristine, "cpu", dtype)
     theirs = DiffusionGemmaForBlockDiffusion.from_pretrained(
         pristine, dtype=getattr(torch, dtype), attn_implementation="sdpa"
@@ -84,12 +84,12 @@ def test_it_is_the_model_that_transformers_loads(pristine: Path, dtype: str) -> 
     assert all(parameter.dtype == ours.dtype for parameter in ours.model.parameters())
 
 
-def test_shards_and_one_file_give_the_same_model(pristine: Path, folder: Path) -> None:
+def test_load_sharded_equals_single_file(pristine: Path, folder: Path) -> None:
     shard(folder)
     assert torch.equal(logits(load(folder, "cpu").model), logits(load(pristine, "cpu").model))
 
 
-def test_untied_weights_load_as_they_are(folder: Path) -> None:
+def test_load_untied_weights_keeps_both(folder: Path) -> None:
     def untie(weights: Weights) -> None:
         for name in [name for name in weights if name.startswith("model.decoder.") and "self_cond" not in name]:
             twin = name.replace("model.decoder.", "model.encoder.language_model.")
@@ -104,7 +104,7 @@ def test_untied_weights_load_as_they_are(folder: Path) -> None:
     assert not torch.equal(model.model.encoder.language_model.norm.weight, model.model.decoder.norm.weight)
 
 
-def test_tied_weights_are_one_tensor_and_count_once(pristine: Path) -> None:
+def test_load_tied_weights_share_and_count_once(pristine: Path) -> None:
     loaded = load(pristine, "cpu")
     model = loaded.model
     assert model.lm_head.weight is model.model.decoder.embed_tokens.weight
@@ -116,7 +116,7 @@ def test_tied_weights_are_one_tensor_and_count_once(pristine: Path) -> None:
     assert loaded.info.parameters == sum(weight.numel() for weight in model.parameters()) + buffers
 
 
-def test_the_vision_tower_is_neither_read_nor_kept(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_skips_vision_tower(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[str] = []
     genuine = loader._read
     monkeypatch.setattr(loader, "_read", lambda name, *rest: read.append(name) or genuine(name, *rest))
@@ -126,7 +126,7 @@ def test_the_vision_tower_is_neither_read_nor_kept(pristine: Path, monkeypatch: 
     assert not any("vision" in name for name, _ in model.named_parameters())
 
 
-def test_what_is_told_about_a_model(tmp_path: Path) -> None:
+def test_load_info_and_progress_match_weights(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     info = load(raw_checkpoint(tmp_path), "cpu", on_loading=lambda done, total: seen.append((done, total))).info
     assert (info.device, info.dtype, info.profile.prompt_format) == ("cpu", "float32", "raw")
@@ -135,7 +135,7 @@ def test_what_is_told_about_a_model(tmp_path: Path) -> None:
     assert seen[-1] == (info.weight_bytes, info.weight_bytes)
 
 
-def test_a_change_of_the_file_after_loading_changes_nothing(folder: Path) -> None:
+def test_load_file_changed_later_keeps_logits(folder: Path) -> None:
     model = load(folder, "cpu").model
     before = logits(model)
     data = bytearray((folder / "model.safetensors").read_bytes())
@@ -157,13 +157,13 @@ def test_a_change_of_the_file_after_loading_changes_nothing(folder: Path) -> Non
         (lambda w: w.update({"lm_head.weight": w[EMBEDDING] + 1}), "tied in the model but differ"),
     ],
 )
-def test_a_weight_out_of_place_is_named(folder: Path, change: Callable[[Weights], object], words: str) -> None:
+def test_load_wrong_tensor_raises_with_its_name(folder: Path, change: Callable[[Weights], object], words: str) -> None:
     rewrite_weights(folder, change)
     with pytest.raises(BrokenCheckpoint, match=words):
         load(folder, "cpu")
 
 
-def test_tied_weights_stored_twice_are_taken_when_they_agree(pristine: Path, folder: Path) -> None:
+def test_load_tied_weights_stored_twice_equal_loads(pristine: Path, folder: Path) -> None:
     rewrite_weights(folder, lambda weights: weights.update({"lm_head.weight": weights[EMBEDDING].clone()}))
     assert torch.equal(logits(load(folder, "cpu").model), logits(load(pristine, "cpu").model))
 
@@ -173,17 +173,17 @@ def cut(folder: Path) -> None:
     (folder / "model.safetensors").write_bytes(data[:-100])
 
 
-def lose_a_shard(folder: Path) -> None:
+def remove_a_shard(folder: Path) -> None:
     shard(folder)
     (folder / "model-00002-of-00002.safetensors").unlink()
 
 
-def lead_the_index_astray(folder: Path) -> None:
+def index_outside_the_folder(folder: Path) -> None:
     shard(folder)
     rewrite_json(folder, "model.safetensors.index.json", weight_map={EMBEDDING: "../model.safetensors"})
 
 
-def index_what_is_not_there(folder: Path) -> None:
+def index_a_missing_tensor(folder: Path) -> None:
     shard(folder)
     weight_map = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
     weight_map["model.ghost"] = "model-00001-of-00002.safetensors"
@@ -203,12 +203,12 @@ def shrink_the_embedding(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "error", "words"),
     [
-        (cut, BrokenCheckpoint, "model.safetensors is cut"),
-        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 50), BrokenCheckpoint, "no whole safetensors file"),
-        (lambda f: (f / "model.safetensors").write_bytes(b""), BrokenCheckpoint, "no whole safetensors file"),
-        (lose_a_shard, BrokenCheckpoint, "model-00002-of-00002.safetensors of .* missing"),
-        (lead_the_index_astray, BrokenCheckpoint, "no safetensors file beside it"),
-        (index_what_is_not_there, BrokenCheckpoint, "model.ghost"),
+        (cut, BrokenCheckpoint, "model.safetensors has .* bytes instead of"),
+        (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 50), BrokenCheckpoint, "not a complete safetensors"),
+        (lambda f: (f / "model.safetensors").write_bytes(b""), BrokenCheckpoint, "not a complete safetensors"),
+        (remove_a_shard, BrokenCheckpoint, "lacks model-00002-of-00002.safetensors"),
+        (index_outside_the_folder, BrokenCheckpoint, "no safetensors file beside it"),
+        (index_a_missing_tensor, BrokenCheckpoint, "model.ghost"),
         (pickle_it, UnsupportedModel, "pickled"),
         (lambda f: (f / "model.safetensors").unlink(), BrokenCheckpoint, "holds no weights"),
         (lambda f: (f / "config.json").unlink(), ModelNotFound, "no config.json"),
@@ -229,10 +229,10 @@ def shrink_the_embedding(folder: Path) -> None:
         (lambda f: (f / "tokenizer.json").unlink(), BrokenCheckpoint, "tokenizer.json is missing"),
         (lambda f: (f / "infill.json").write_text("{'a'}"), BrokenCheckpoint, "infill.json cannot be read"),
         (lambda f: (f / "chat_template.jinja").unlink(), UnsupportedModel, "chat template"),
-        (shrink_the_embedding, BrokenCheckpoint, "knows more tokens"),
+        (shrink_the_embedding, BrokenCheckpoint, "has more tokens than"),
     ],
 )
-def test_a_damaged_checkpoint_is_refused_with_its_reason(
+def test_load_damaged_checkpoint_raises_with_reason(
     folder: Path, damage: Callable[[Path], object], error: type[Exception], words: str
 ) -> None:
     damage(folder)
@@ -241,41 +241,41 @@ def test_a_damaged_checkpoint_is_refused_with_its_reason(
     assert "\n" not in str(caught.value)
 
 
-def test_code_in_a_checkpoint_never_runs(folder: Path) -> None:
+def test_load_checkpoint_with_code_never_runs_it(folder: Path) -> None:
     trap = f"from pathlib import Path\nPath({str(folder / 'sprung')!r}).touch()\nclass Model: pass\n"
     (folder / "modeling_own.py").write_text(trap)
     rewrite_json(folder, "tokenizer_config.json", auto_map={"AutoTokenizer": ["modeling_own.Model", None]})
     load(folder, "cpu")
     rewrite_json(folder, "config.json", auto_map={"AutoModel": "modeling_own.Model"})
-    with pytest.raises(UnsupportedModel, match="code of its own"):
+    with pytest.raises(UnsupportedModel, match="needs its own code"):
         load(folder, "cpu")
     assert not (folder / "sprung").exists()
 
 
-def leave(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_free_memory(free: int, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (devices, precision):
         monkeypatch.setattr(module, "free_memory", lambda device: free)
 
 
-def test_memory_is_checked_before_it_is_taken(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    leave(200_000, monkeypatch)
+def test_load_too_little_memory_raises_before_reading(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_free_memory(200_000, monkeypatch)
     monkeypatch.setattr(loader, "_read", lambda *_: pytest.fail("read a weight"))
-    told = r"needs \d+\.\d MB \(0\.3 MB of weights, .*\) in float32 on CPU.*, 0\.2 MB are free; close"
-    with pytest.raises(NotEnoughMemory, match=told):
+    message = r"needs \d+\.\d MB \(0\.3 MB of weights, .*\) in float32 on CPU.*, 0\.2 MB are free; close"
+    with pytest.raises(NotEnoughMemory, match=message):
         load(pristine, "cpu")
 
 
-def test_fewer_bytes_need_less_memory(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_bfloat16_fits_where_float32_raises(pristine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     anatomy, prompt = anatomy_of(pristine), read_profile(pristine).max_prompt_tokens
     whole, half = (anatomy.footprint(name, size, prompt, fused=False).total for name, size in PLAIN.items())
-    leave(whole - 1, monkeypatch)
+    set_free_memory(whole - 1, monkeypatch)
     assert half < whole
     assert load(pristine, "cpu", "bfloat16").info.dtype == "bfloat16"
     with pytest.raises(NotEnoughMemory):
         load(pristine, "cpu", "float32")
 
 
-def test_an_unknown_name_says_how_to_get_the_model() -> None:
+def test_load_unknown_name_raises_with_pull_command() -> None:
     with pytest.raises(ModelNotFound, match="dgls models pull nobody/no-such-model"):
         load("nobody/no-such-model", "cpu")
 
@@ -288,17 +288,17 @@ def test_an_unknown_name_says_how_to_get_the_model() -> None:
         ("cuda:99", "auto", "cuda:99"),
     ],
 )
-def test_an_unknown_device_or_dtype_is_named(pristine: Path, device: str, dtype: str, words: str) -> None:
+def test_load_unknown_device_or_dtype_raises(pristine: Path, device: str, dtype: str, words: str) -> None:
     with pytest.raises(UnsupportedModel, match=words):
         load(pristine, device, dtype)
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_on_a_gpu_it_is_the_same_model(pristine: Path) -> None:
+def test_load_on_gpu_gives_same_logits(pristine: Path) -> None:
     loaded = load(pristine, "cuda", "float32")
     assert all(tensor.is_cuda for tensor in [*loaded.model.parameters(), *loaded.model.buffers()])
     prompt, canvas = torch.arange(5, 45, device="cuda")[None], torch.arange(60, 108, device="cuda")[None]
     with torch.no_grad():
-        found = loaded.model(input_ids=prompt, decoder_input_ids=canvas).logits.cpu()
-    torch.testing.assert_close(found, logits(load(pristine, "cpu").model), atol=1e-3, rtol=1e-3)
+        gpu_logits = loaded.model(input_ids=prompt, decoder_input_ids=canvas).logits.cpu()
+    torch.testing.assert_close(gpu_logits, logits(load(pristine, "cpu").model), atol=1e-3, rtol=1e-3)

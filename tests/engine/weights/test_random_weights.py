@@ -1,4 +1,4 @@
-"""Random models: of the shape that is asked for, in each precision, and the same ones again."""
+"""`random_model` makes models of a given shape in each precision; a seed gives the same weights again."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ CPU = torch.device("cpu")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
     folder: Path = raw_checkpoint(tmp_path_factory.mktemp("shape"))
-    own: dict[str, object] = json.loads((folder / "config.json").read_text())
-    return own
+    content: dict[str, object] = json.loads((folder / "config.json").read_text())
+    return content
 
 
 @torch.no_grad()
@@ -34,7 +34,7 @@ def logits(model: DiffusionGemmaForBlockDiffusion) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", PRECISIONS)
-def test_a_seed_is_a_model(config: dict[str, object], dtype: str) -> None:
+def test_random_model_same_seed_same_logits(config: dict[str, object], dtype: str) -> None:
     first, second, other = (logits(random_model(config, CPU, dtype, seed)) for seed in (7, 7, 8))
     assert torch.isfinite(first).all()
     assert torch.equal(first, second)
@@ -42,10 +42,10 @@ def test_a_seed_is_a_model(config: dict[str, object], dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["fp8", "int4"])
-def test_packed_experts_are_made_a_slice_at_a_time(
+def test_random_model_sliced_packing_has_same_shapes(
     config: dict[str, object], dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One expert at a time or all together: the tensors that come out are as large."""
+    """One expert at a time and all together give tensors of the same shape."""
     whole = random_model(config, CPU, dtype)
     monkeypatch.setattr(filling, "SLICE_VALUES", 1)
     sliced = random_model(config, CPU, dtype)

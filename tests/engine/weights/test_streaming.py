@@ -1,4 +1,4 @@
-"""However large a model's experts are, packing them takes a slice of one layer beside the result."""
+"""Packing needs memory for the result and for a slice of one layer, however large the experts are."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GATE_UP_BYTES = EXPERTS * 2 * WIDTH * HIDDEN * 2  # of a layer, in bfloat16
 
 @pytest.fixture(scope="module")
 def broad(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Many experts beside little else, in bfloat16."""
+    """A model in bfloat16 with many experts and little else."""
     folder = chat_checkpoint(tmp_path_factory.mktemp("broad"))
     config: dict[str, Any] = json.loads((folder / "config.json").read_text())
     changes = {"num_experts": EXPERTS, "hidden_size": HIDDEN, "moe_intermediate_size": WIDTH}
@@ -36,35 +36,37 @@ def broad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def peak_of_loading(folder: Path) -> tuple[int, int]:
-    """Most bytes that were allocated at a time, and how many the model takes at the end. A file that is mapped into
-    memory is not among them: its pages give way to whoever needs memory."""
+    """The peak of allocated bytes during a load, and the bytes of the loaded model. The peak excludes the mapped file,
+    whose pages the kernel can drop."""
     mapped = (folder / "model.safetensors").stat().st_size
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as watched:
-        taken = load(folder, "cpu", "fp8").info.weight_bytes
-    assert watched.profiler is not None
-    events = [event for event in watched.profiler.kineto_results.events() if event.name() == "[memory]"]
-    alive = most = 0
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiled:
+        weight_bytes = load(folder, "cpu", "fp8").info.weight_bytes
+    assert profiled.profiler is not None
+    events = [event for event in profiled.profiler.kineto_results.events() if event.name() == "[memory]"]
+    allocated = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        alive += event.nbytes() if abs(event.nbytes()) != mapped else 0
-        most = max(most, alive)
-    return most, taken
+        allocated += event.nbytes() if abs(event.nbytes()) != mapped else 0
+        peak = max(peak, allocated)
+    return peak, weight_bytes
 
 
-def test_packing_takes_little_more_than_the_result(broad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_packing_peak_is_little_more_than_result(broad: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(filling, "SLICE_VALUES", 2 * 2 * WIDTH * HIDDEN)
-    most, taken = peak_of_loading(broad)
-    assert taken > 2 * GATE_UP_BYTES
-    assert taken < most < taken + 0.8 * GATE_UP_BYTES
+    peak, weight_bytes = peak_of_loading(broad)
+    assert weight_bytes > 2 * GATE_UP_BYTES
+    assert weight_bytes < peak < weight_bytes + 0.8 * GATE_UP_BYTES
     monkeypatch.setattr(filling, "SLICE_VALUES", 2**40)
-    assert peak_of_loading(broad)[0] > taken + GATE_UP_BYTES
+    assert peak_of_loading(broad)[0] > weight_bytes + GATE_UP_BYTES
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("dtype", ["int4", "fp8"])
-def test_a_gpu_needs_little_more_than_the_result(broad: Path, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_packing_on_gpu_peak_is_little_more_than_result(
+    broad: Path, dtype: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(filling, "SLICE_VALUES", 2 * 2 * WIDTH * HIDDEN)
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    taken = load(broad, "cuda", dtype).info.weight_bytes
-    assert torch.cuda.max_memory_allocated() - before < taken + GATE_UP_BYTES
+    weight_bytes = load(broad, "cuda", dtype).info.weight_bytes
+    assert torch.cuda.max_memory_allocated() - before < weight_bytes + GATE_UP_BYTES
