@@ -86,13 +86,11 @@ def stock(model: DiffusionGemmaForBlockDiffusion, prompt: Any, steps: int) -> No
 def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder[PromptCache], length: int, steps: int) -> None:
     ids = torch.randint(VOCABULARY, (length,), generator=torch.Generator().manual_seed(1))
     start = (length - HOLE) // 2
-    pinned = torch.ones(length, dtype=torch.bool)
-    pinned[start : start + HOLE] = False
     progress = denoise(
         Eager(model, encoder.cache.seen(), PROMPT),
         [
             Candidate(
-                Canvas(ids, pinned, (Span(start, start + HOLE),)),
+                Canvas(tuple(ids.tolist()), (Span(start, start + HOLE),)),
                 Sampler(VOCABULARY, 0.1, torch.Generator().manual_seed(0)),
                 StableAndSure(1, UNREACHED),
                 Constraint.none(HOLE, VOCABULARY, model.device),

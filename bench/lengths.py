@@ -85,7 +85,7 @@ class Judge:
         (hole,) = canvas.holes
         ids = self._prompt.encode(request.context)
         self._encoder.prefill(ids)
-        draft = canvas.ids[hole.start : hole.end].tolist()
+        draft = canvas.ids[hole.start : hole.end]
         passes = Eager(loaded.model, self._encoder.cache.seen(), len(ids), loaded.profile.pinned_signal)
         (nats,) = surprises(passes, [canvas], [draft], 0, self._noise)
         return Attempt(text, infill, len(hole), nats / len(seam_rows(canvas, 0)))

@@ -271,7 +271,7 @@ class Engine:
         if cancel.cancelled:
             raise Cancelled("the request was cancelled")
         noise = self._noise.hidden(len(drafts.canvas.ids), seed)
-        nats = doubts(passes, drafts.canvas, torch.tensor(drafts.positions), noise)
+        nats = doubts(passes, drafts.canvas, drafts.positions, noise)
         return drafts.opened(nats, self._length)
 
     def _contest(

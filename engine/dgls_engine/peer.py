@@ -137,7 +137,7 @@ class Peer:
     ) -> Iterator[Step | Infill]:
         began, prefilled = self._clock(), 0.0
         [span] = canvas.holes
-        canvas_ids = canvas.ids.tolist()
+        canvas_ids = list(canvas.ids)
         prompt = self._prompt.encode(request.context)
         given = self._markers.given(prompt, canvas_ids[: span.start], canvas_ids[span.end :])
         unread, causal = given, loaded.family.causal(loaded.model)

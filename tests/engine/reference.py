@@ -70,7 +70,7 @@ def ours(
     encoder = Encoder(keeper(loaded.model, chunk))
     encoder.prefill(prompt)
     length = loaded.profile.canvas_tokens
-    canvas = Canvas(torch.zeros(length, dtype=torch.long), torch.zeros(length, dtype=torch.bool), (Span(0, length),))
+    canvas = Canvas((0,) * length, (Span(0, length),))
     vocabulary = loaded.model.config.text_config.vocab_size
     candidate = Candidate(
         canvas,
@@ -93,3 +93,8 @@ def prompt_of(loaded: LoadedModel, tokens: int, seed: int) -> list[int]:
     generator = torch.Generator().manual_seed(1000 + seed)
     size = loaded.model.config.text_config.vocab_size
     return torch.randint(3, size, (tokens,), generator=generator).tolist()
+
+
+def tensors_of(canvas: Canvas) -> tuple[Tensor, Tensor]:
+    """A canvas' ids [C], and which of its positions are pinned [C] bool."""
+    return torch.tensor(canvas.ids), torch.tensor(canvas.pinned)

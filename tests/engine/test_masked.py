@@ -146,8 +146,7 @@ def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Progress]:
     model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
     encoder: Encoder[Any] = Encoder(model.keep)
     encoder.prefill(prompt[:-1])
-    ids, pinned = torch.tensor([prompt[-1], *[0] * rows]), torch.tensor([True, *[False] * rows])
-    canvas = Canvas(ids, pinned, (Span(1, rows + 1),))
+    canvas = Canvas((prompt[-1], *[0] * rows), (Span(1, rows + 1),))
     reader = Reader(canvas.holes, loaded.tokenizer)
     reader.counted = lambda draft: [range(rows)]  # type: ignore[method-assign]  # no PAD and no stop ends this one
     banned = torch.zeros(model.vocabulary, dtype=torch.bool)

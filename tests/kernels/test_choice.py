@@ -30,7 +30,7 @@ from dgls_engine.text.length import Batch, Pad
 from dgls_engine.types import CancelToken, Context
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.conftest import flat, loaded, peaked
-from tests.engine.reference import prompt_of
+from tests.engine.reference import prompt_of, tensors_of
 
 __all__ = ["flat", "loaded", "peaked"]
 
@@ -149,8 +149,9 @@ def test_law_1_pinned_tokens_are_the_same_at_every_step(
     segments = [Pinned("def read(path):\n    pri"), Hole(max_tokens=4), Pinned("\n    return "), Hole(max_tokens=3)]
     canvas = lay_out([*segments, Pinned("\n\nclass")], loaded.tokenizer, loaded.profile, Pad().positions)
     assert len(seen) > 1
+    laid, pinned = tensors_of(canvas)
     for ids in seen:
-        assert torch.equal(ids[canvas.pinned].cpu(), canvas.ids[canvas.pinned])
+        assert torch.equal(ids.cpu()[pinned], laid[pinned])
     assert any(not torch.equal(ids, seen[0]) for ids in seen)
 
 

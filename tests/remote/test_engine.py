@@ -89,7 +89,7 @@ def test_a_hole_that_resumes_starts_from_its_draft_and_others_from_noise(embedde
     segments: list[Pinned | Hole] = [before, warm, Pinned("\n    "), cold, Pinned("\n")]
     canvas = lay_out(segments, embedded.tokenizer, embedded.profile, lambda *_: 8)
     _, other = canvas.holes
-    ids, laid_out = drawn(canvas, 1, 4096).ids, tuple(canvas.ids.tolist())
+    ids, laid_out = drawn(canvas, 1, 4096).ids, canvas.ids
     assert ids[: other.start] == laid_out[: other.start]
     assert ids[other.start : other.end] != laid_out[other.start : other.end]
     assert ids[other.end :] == laid_out[other.end :]
@@ -134,7 +134,7 @@ def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, le
     found: dict[int, float] = {}
     for one in doubted(canvas, rows, iter(stream)):
         found |= doubts(one, told(server, one.asks(prompt), prompt))
-    theirs_too = doubt.doubts(passes, canvas, torch.tensor(rows), torch.tensor(stream))
+    theirs_too = doubt.doubts(passes, canvas, rows, torch.tensor(stream))
     assert [found[row] for row in rows] == pytest.approx(theirs_too, abs=1e-3)
 
 

@@ -58,7 +58,7 @@ def folder(tokenizer: Tokenizer, tmp_path_factory: pytest.TempPathFactory) -> Pa
         request = request_of(number)
         prompt = RawPrompt(tokenizer, profile.max_prompt_tokens).encode(request.context)
         canvas = lay_out(request.segments, tokenizer, profile, Pad().positions)
-        [span], ids = canvas.holes, canvas.ids.tolist()
+        [span], ids = canvas.holes, list(canvas.ids)
         answer = tokenizer.encode(span.freed.decode() + f" right * {number}")
         whole = [*ids[: span.start], *answer, *ids[span.end :]]
         examples.append(Example(prompt, whole, span.start, span.start + len(answer), ""))

@@ -121,8 +121,7 @@ class _Running:
         self._arrange()
         self._ids = stacked([own.canvas.ids for own in candidates], device)
         noise = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in candidates])
-        resumed = torch.cat([own.canvas.resumed for own in candidates])
-        drafted = sent(resumed, device)
+        drafted = sent(torch.tensor([row for own in candidates for row in own.canvas.resumed]), device)
         self._ids[self._rows] = torch.where(drafted, self._ids[self._rows], noise)
         self._choice: Choice | None = None
         self._carry: Carry = passes.start(self._ids, self._rows, drafted)

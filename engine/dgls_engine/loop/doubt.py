@@ -10,6 +10,8 @@ vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import torch
@@ -28,14 +30,14 @@ _TIE = 1e-3
 
 
 @torch.inference_mode()
-def doubts(passes: Passes[Any], canvas: Canvas, rows: Tensor, noise: Tensor) -> list[float]:
-    """Doubt of the token at each of the positions `rows` [R], ascending, in a canvas with its drafts in place.
+def doubts(passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tensor) -> list[float]:
+    """Doubt of the token at each of the positions `rows`, ascending, in a canvas with its drafts in place.
 
     `noise` [C] are the ids that stand where a token is judged, and in hole rows that are not to be judged.
     """
     device = noise.device
-    unseen = canvas.rows[~torch.isin(canvas.rows, rows)]
-    parts = [part for turn in range(TURNS) if len(part := rows[turn::TURNS])]
+    unseen = sorted(set(canvas.rows).difference(rows))
+    parts = [part for turn in range(TURNS) if (part := rows[turn::TURNS])]
     clean = stacked([canvas.ids] * len(parts), device)
     open_rows = places([unseen] * len(parts), device)
     clean[open_rows] = noise[open_rows[1]]
@@ -46,5 +48,5 @@ def doubts(passes: Passes[Any], canvas: Canvas, rows: Tensor, noise: Tensor) -> 
     hidden = passes.run(shown, carry, [len(canvas.ids)] * len(parts), judged)
     own, best = likelihoods(passes.head, hidden, clean[judged])
     nats: list[float] = (best - own - _TIE * own).tolist()
-    found = dict(zip(torch.cat(parts).tolist(), nats, strict=True))
-    return [found[row] for row in rows.tolist()]
+    found = dict(zip(chain.from_iterable(parts), nats, strict=True))
+    return [found[row] for row in rows]

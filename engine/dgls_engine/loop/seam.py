@@ -31,11 +31,11 @@ def surprises(
     """Nats, one a canvas: the sum over the tokens of its hole number `hole` and those around it, once all its hole
     rows hold their draft. `noise` [AFTER] are the ids that stand behind the hole. All canvases in one pass."""
     device = noise.device
-    filled = stacked([_filled(canvas, draft) for canvas, draft in zip(canvases, drafts, strict=True)], device)
+    filled = stacked([canvas.filled(draft) for canvas, draft in zip(canvases, drafts, strict=True)], device)
     rows = [seam_rows(canvas, hole) for canvas in canvases]
-    behind = [own[own >= canvas.holes[hole].end] for own, canvas in zip(rows, canvases, strict=True)]
+    behind = [[row for row in own if row >= canvas.holes[hole].end] for own, canvas in zip(rows, canvases, strict=True)]
     shown = filled.index_put(places(behind, device), torch.cat([noise[: len(own)] for own in behind]))
-    unseen = [torch.cat([canvas.rows, own]) for canvas, own in zip(canvases, behind, strict=True)]
+    unseen = [[*canvas.rows, *own] for canvas, own in zip(canvases, behind, strict=True)]
     carry = passes.judging(filled, places(unseen, device))
     judged = places(rows, device)
     hidden = passes.run(shown, carry, [len(canvas.ids) for canvas in canvases], judged)
@@ -45,13 +45,9 @@ def surprises(
     return found
 
 
-def seam_rows(canvas: Canvas, hole: int) -> Tensor:
+def seam_rows(canvas: Canvas, hole: int) -> list[int]:
     """The positions of a hole, and of the pinned ones among its neighbours, ascending."""
     span = canvas.holes[hole]
-    near = torch.arange(max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER))
-    inside = (near >= span.start) & (near < span.end)
-    return near[inside | canvas.pinned[near]]
-
-
-def _filled(canvas: Canvas, draft: Sequence[int]) -> Tensor:
-    return canvas.ids.index_copy(0, canvas.rows, torch.tensor(draft))
+    others = {row for row in canvas.rows if not span.start <= row < span.end}
+    near = range(max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER))
+    return [row for row in near if row not in others]

@@ -6,24 +6,25 @@ Shapes: B canvases, C canvas, R rows of all canvases.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 Places = tuple[Tensor, Tensor]
 """Rows of a batch, as an index into [B, C]: which canvas [R], and where in it [R]."""
 
 
-def stacked(canvases: Sequence[Tensor], device: torch.device) -> Tensor:
-    """Canvases [C] each, from the CPU, as one batch [B, C] on `device`, padded on the right."""
-    return sent(pad_sequence(list(canvases), batch_first=True), device)
+def stacked(canvases: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """The ids of each canvas as one batch [B, C] on `device`, padded on the right."""
+    width = max(map(len, canvases))
+    return sent(torch.tensor([[*ids, *[0] * (width - len(ids))] for ids in canvases]), device)
 
 
-def places(rows: Sequence[Tensor], device: torch.device) -> Places:
-    """The `rows` of each canvas, positions [R_b] on the CPU, as places in the batch."""
-    numbers = torch.repeat_interleave(torch.arange(len(rows)), torch.tensor([len(own) for own in rows]))
-    number, position = sent(torch.stack([numbers, torch.cat(list(rows))]), device)
+def places(rows: Sequence[Sequence[int]], device: torch.device) -> Places:
+    """The `rows` of each canvas as places in the batch."""
+    numbers = [number for number, positions in enumerate(rows) for _ in positions]
+    number, position = sent(torch.tensor([numbers, list(chain.from_iterable(rows))], dtype=torch.long), device)
     return number, position
 
 

@@ -43,7 +43,7 @@ class Reading:
 def seam(found: Found, hole: int, behind: Sequence[int]) -> Reading:
     """Of a hole's tokens and those around it, while the noise `behind` stands behind it: see `loop.seam`."""
     filled = found.filled
-    rows: list[int] = seam_rows(found.rival.canvas, hole).tolist()
+    rows = seam_rows(found.rival.canvas, hole)
     shown = list(filled)
     end = found.rival.holes[hole].end
     for row, id in zip((row for row in rows if row >= end), behind, strict=False):
@@ -53,7 +53,7 @@ def seam(found: Found, hole: int, behind: Sequence[int]) -> Reading:
 
 def doubted(canvas: Canvas, rows: Sequence[int], noise: Iterator[int]) -> list[Reading]:
     """Of the tokens at `rows`, each in a canvas in which it is noise and its neighbours stand: see `loop.doubt`."""
-    ids: list[int] = canvas.ids.tolist()
+    ids = list(canvas.ids)
     instead = [next(noise) for _ in ids]
     judged = set(rows)
     for hole in canvas.holes:

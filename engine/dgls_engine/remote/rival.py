@@ -101,7 +101,7 @@ class Found:
 def drawn(canvas: Canvas, seed: int, vocabulary: int) -> Rival:
     """A canvas with noise in its holes, but for what goes on from a draft. Each length has a stream of its own: others
     that are tried change nothing."""
-    ids: list[int] = canvas.ids.tolist()
+    ids = list(canvas.ids)
     rows = [(row, hole.resumed) for hole in canvas.holes for row in range(hole.start, hole.end)]
     for (row, resumed), id in zip(rows, noise(seed + 1_000_003 * len(rows), vocabulary), strict=False):
         ids[row] = ids[row] if resumed else id

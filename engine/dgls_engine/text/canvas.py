@@ -5,7 +5,7 @@
 Each segment is tokenised on its own. At a seam the last token in front of a hole is freed where longer tokens
 begin with the same bytes ("pri" where "print" exists): the hole then starts one token earlier, its first token is
 held to the freed bytes, and they are stripped from the hole's text. So the pinned text comes back byte for byte
-whatever stands in the hole. Knows no model. Runs on the engine thread; `Canvas` is the only type that holds tensors.
+whatever stands in the hole. Plain values; knows no model. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-
-import torch
-from torch import Tensor
 
 from dgls_engine.errors import RequestTooLarge
 from dgls_engine.model.widths import width_for
@@ -58,35 +55,43 @@ class Spilled:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """`ids` [C] int64 (in a hole: its draft, or PAD), `pinned` [C] bool, and the holes in ascending order.
+    """The token ids (in a hole: its draft, or PAD) and the holes in ascending order. All other positions are pinned."""
 
-    On the CPU: what is read of a canvas in Python must not wait for a GPU.
-    """
-
-    ids: Tensor
-    pinned: Tensor
+    ids: tuple[int, ...]
     holes: tuple[Span, ...]
     spilled: Spilled = Spilled()
 
     @property
-    def rows(self) -> Tensor:
-        """The hole positions [H], ascending: the rows that need logits."""
-        return (~self.pinned).nonzero()[:, 0]
+    def rows(self) -> list[int]:
+        """The hole positions, ascending: the rows that need logits."""
+        return [row for hole in self.holes for row in range(hole.start, hole.end)]
 
     def blank(self) -> Canvas:
         """The same canvas with noise alone in its holes at the first step."""
         return replace(self, holes=tuple(replace(hole, resumed=False) for hole in self.holes))
 
     @property
-    def resumed(self) -> Tensor:
-        """bool [H], True for the hole positions that go on from a draft."""
-        return torch.cat([torch.full((len(hole),), hole.resumed) for hole in self.holes])
+    def pinned(self) -> list[bool]:
+        """Whether each position is pinned."""
+        free = set(self.rows)
+        return [position not in free for position in range(len(self.ids))]
+
+    @property
+    def resumed(self) -> list[bool]:
+        """Whether each of the hole positions starts from a draft."""
+        return [hole.resumed for hole in self.holes for _ in range(len(hole))]
 
     @property
     def draft(self) -> list[int] | None:
-        """The ids of all hole positions [H], if all go on from drafts."""
-        ids: list[int] = self.ids[self.rows].tolist()
-        return ids if all(hole.resumed for hole in self.holes) else None
+        """The ids of all hole positions, if all start from drafts."""
+        return [self.ids[row] for row in self.rows] if all(hole.resumed for hole in self.holes) else None
+
+    def filled(self, draft: Sequence[int]) -> list[int]:
+        """All ids with those of `draft` in the hole positions."""
+        ids = list(self.ids)
+        for row, id in zip(self.rows, draft, strict=True):
+            ids[row] = id
+        return ids
 
 
 _LEAD_LINES = 2
@@ -153,10 +158,7 @@ def lay_out(
     ids += [*pinned[-1], *closing]
     if closing:
         ids += [tokenizer.pad_id] * (width_for(len(ids), profile.canvas_tokens) - len(ids))
-    free = torch.ones(len(ids), dtype=torch.bool)
-    for span in spans:
-        free[span.start : span.end] = False
-    return Canvas(torch.tensor(ids), free, tuple(spans), spilled)
+    return Canvas(tuple(ids), tuple(spans), spilled)
 
 
 def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Opened]]:

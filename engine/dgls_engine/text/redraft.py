@@ -5,7 +5,7 @@
 The most doubted tokens are opened (`loop.doubt`), the others pinned, so that all else of the engine sees ordinary
 segments. An order of doubt does not depend on the strength, so what a lower strength opens a higher one opens, too.
 Borders are those of tokens, and of whole characters: tokens that share one are opened together. Knows tokens' bytes
-and the policy's lengths; of tensors it only reads a canvas' ids. Runs on the engine thread.
+and the policy's lengths, no tensors. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
     text = start_text(hole)
     if text is None or not keeps(hole):
         return ()
-    ids = canvas.ids[span.start : span.end].tolist()
+    ids = canvas.ids[span.start : span.end]
     atoms: list[_Atom] = []
     at, start = 0, span.start
     for end, piece in enumerate(read(replace(span, stop=None), ids, tokenizer).pieces, start + 1):

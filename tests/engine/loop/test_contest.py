@@ -139,7 +139,7 @@ def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None
 def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
     """Its hidden states are those of a pass of its own, sliding layers behind a long prompt included."""
     passes, model, lengths = passes_for(loaded), loaded.model, (4, 20, 31)
-    ids = stacked([torch.arange(3, 3 + size) for size in lengths], loaded.device)
+    ids = stacked([range(3, 3 + size) for size in lengths], loaded.device)
     with torch.inference_mode():
         soft = decoder.embed(model, ids)
         together = passes.hidden(ids, soft, lengths)

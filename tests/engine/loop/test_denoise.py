@@ -23,6 +23,7 @@ from dgls_engine.text.length import Pad
 from dgls_engine.text.opened import Opened
 from dgls_engine.types import CancelToken, Hole, Pinned
 from dgls_engine.weights.loader import LoadedModel
+from tests.engine.reference import tensors_of
 
 
 def vocabulary_of(loaded: LoadedModel) -> Vocabulary:
@@ -144,17 +145,18 @@ def test_pinned_rows_feed_their_own_embedding_from_a_step_on_or_never(
     canvas = laid_out(flat, Pinned("def f"), Hole(max_tokens=4), Pinned("\n"))
     signals = recorded(monkeypatch, argument=2)
     run(flat, canvas, pinned_signal=pinned_signal)
-    own = decoder.embed(flat.model, canvas.ids[canvas.pinned]).detach()
+    laid, pinned = tensors_of(canvas)
+    own = decoder.embed(flat.model, laid[pinned]).detach()
     first, *rest = signals
     if pinned_signal == "always":
-        assert torch.equal(first[0][canvas.pinned], own)
-        assert not first[0][~canvas.pinned].any()
+        assert torch.equal(first[0][pinned], own)
+        assert not first[0][~pinned].any()
     else:
         assert first is None
     assert len(rest) == 3
     for signal in rest:
-        assert torch.equal(signal[0][canvas.pinned], torch.zeros_like(own) if pinned_signal == "never" else own)
-        assert signal[0][~canvas.pinned].any()
+        assert torch.equal(signal[0][pinned], torch.zeros_like(own) if pinned_signal == "never" else own)
+        assert signal[0][~pinned].any()
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, argument: int = 1) -> list[Any]:

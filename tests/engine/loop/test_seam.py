@@ -21,7 +21,7 @@ def test_the_seam_is_the_hole_and_its_nearest_pinned_neighbours(flat: LoadedMode
     segments = [Pinned("a = b\n"), Hole(3, 3), Pinned(","), Hole(2, 2), Pinned("\n" + "value = 1\n" * 5)]
     canvas = lay_out(segments, flat.tokenizer, flat.profile, Batch().positions)
     first, second = canvas.holes
-    rows = seam_rows(canvas, 0).tolist()
+    rows = seam_rows(canvas, 0)
     assert set(range(first.start, first.end)) <= set(rows)
     assert not set(range(second.start, second.end)) & set(rows)
     assert max(rows) < first.end + 8
@@ -41,8 +41,7 @@ def test_batched_surprises_are_those_of_one_canvas_at_a_time(loaded: LoadedModel
 def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedModel, signal: PinnedSignal) -> None:
     """The slow way: one canvas, logits for every row, and neither the tokens nor their signal seen."""
     canvas, passes = canvas_of(loaded, 3), passes_for(loaded, pinned_signal=signal)
-    ids = canvas.ids.clone()
-    ids[canvas.rows] = torch.tensor([10, 11, 12])
+    ids = torch.tensor(canvas.filled([10, 11, 12]))
     (hole,) = canvas.holes
     shown = ids.clone()
     shown[hole.end : hole.end + AFTER] = NOISE[: len(ids) - hole.end]

@@ -67,7 +67,9 @@ def canvases(loaded: LoadedModel, lengths: Sequence[int], seed: int = 0) -> tupl
     """ids [B, C] and a signal [B, C, D] of canvases that are so long."""
     generator = torch.Generator().manual_seed(seed)
     size = loaded.model.config.get_text_config().vocab_size
-    ids = stacked([torch.randint(3, size, (length,), generator=generator) for length in lengths], loaded.device)
+    ids = stacked(
+        [torch.randint(3, size, (length,), generator=generator).tolist() for length in lengths], loaded.device
+    )
     return ids, decoder.embed(loaded.model, ids.flip(1)).detach()
 
 

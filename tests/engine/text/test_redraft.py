@@ -28,6 +28,7 @@ from dgls_engine.text.opened import Opened
 from dgls_engine.text.redraft import SLACK, SLACK_RUNS, Redraft, Sketch, sketch
 from dgls_engine.types import Revise, Segment
 from dgls_engine.weights.loader import LoadedModel
+from tests.engine.reference import tensors_of
 
 DRAFT = "value = index + count"
 AROUND = (Pinned("def f(x):\n    re"), Pinned("\n    return x"))
@@ -173,10 +174,11 @@ def test_law_1_kept_tokens_are_the_same_at_every_step(
     scored, *denoised = passes
     assert len(scored) > 1
     assert len(denoised) == len(steps) == infill.steps == infill.passes - 1
+    laid, pinned = tensors_of(canvas)
     for ids in denoised:
-        assert torch.equal(ids[0][canvas.pinned], canvas.ids[canvas.pinned])
+        assert torch.equal(ids[0][pinned], laid[pinned])
     kept = [text for part in redrafts[0].parts[0] if not isinstance(part, int) for text in part]
-    spelled = loaded.tokenizer.decode(canvas.ids[canvas.pinned].tolist())
+    spelled = loaded.tokenizer.decode(laid[pinned].tolist())
     assert kept
     assert all(text in spelled for text in kept)
 
@@ -323,17 +325,17 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
 ) -> None:
     """The slow way: a pass a token. One token in `TURNS` is noise together with it, the other hole all the time."""
     own = sketched(peaked, AROUND[0], Hole(start=Revise(DRAFT * 3, 0.3)), Pinned("\n"), Hole(max_tokens=3))
-    canvas, rows = own.canvas, torch.tensor(own.positions)
+    canvas, rows = own.canvas, own.positions
     noise = torch.randint(500, (len(canvas.ids),), generator=torch.Generator().manual_seed(1))
     encoder = Encoder(keeper(peaked.model))
     encoder.prefill([1, 2, 30, 40])
     passes = Eager(peaked.model, encoder.cache.seen(), 4, pinned_signal)
     found = doubts(passes, canvas, rows, noise)
     assert len(rows) > TURNS
-    unseen = canvas.rows[~torch.isin(canvas.rows, rows)]
-    clean = canvas.ids.index_copy(0, unseen, noise[unseen])
-    for index, row in enumerate(rows.tolist()):
-        noised = rows[index % TURNS :: TURNS]
+    unseen = torch.tensor([row for row in canvas.rows if row not in rows])
+    clean = torch.tensor(canvas.ids).index_copy(0, unseen, noise[unseen])
+    for index, row in enumerate(rows):
+        noised = torch.tensor(rows[index % TURNS :: TURNS])
         signal = decoder.embed(peaked.model, clean).index_fill(0, torch.cat([unseen, noised]), 0.0)
         shown = clean.index_copy(0, noised, noise[noised])
         with torch.inference_mode():
@@ -353,5 +355,5 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
 @pytest.mark.parametrize("policy", [Pad(), Fixed(), Batch()], ids=lambda policy: type(policy).__name__)
 def test_only_the_drafts_own_length_is_taken_to_doubt_it(flat: LoadedModel, policy: Length) -> None:
     own = sketched(flat, AROUND[0], Hole(max_tokens=30, start=Revise(DRAFT, 0.3)), AROUND[1], length=policy)
-    assert flat.tokenizer.decode(own.canvas.ids[own.positions].tolist()).endswith(DRAFT)
+    assert flat.tokenizer.decode(own.canvas.ids[position] for position in own.positions).endswith(DRAFT)
     assert len(own.positions) < 20
