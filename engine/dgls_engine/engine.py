@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
@@ -19,35 +19,24 @@ from typing import Any, Self
 import torch
 
 from dgls_engine.device import pick_device, reclaim, release, translate_memory_errors
-from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory, RequestTooLarge
+from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory
 from dgls_engine.loop.constraint import Constraint, Vocabulary
-from dgls_engine.loop.contest import Contest, Lead
+from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.doubt import doubts
+from dgls_engine.loop.infilling import Layout, Spent, infilling
+from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.noise import noise_of
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.stopping import Deadline, Schedule, deadline_of, schedule_of
-from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.model.family import OpenModel
 from dgls_engine.model.passes import Passes
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.prompt.prefill import Reading
-from dgls_engine.text.canvas import Canvas, lay_out, lead_in
+from dgls_engine.text.canvas import Canvas, lead_in
 from dgls_engine.text.length import length_policy
 from dgls_engine.text.reader import Reader
-from dgls_engine.text.redraft import Redraft, keeps, sketch
-from dgls_engine.types import (
-    CancelToken,
-    Context,
-    Fill,
-    Hole,
-    Infill,
-    InfillRequest,
-    Loading,
-    Segment,
-    Step,
-    Timings,
-    Trial,
-)
+from dgls_engine.text.redraft import Sketch
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
 from dgls_engine.warming import first_request, usual_shapes
 from dgls_engine.weights.loader import LoadedModel, load
 
@@ -120,60 +109,10 @@ class Engine:
             self._follow()
         try:
             with translate_memory_errors(loaded.device):
-                yield from self._infill(request, deadline, schedule, cancel or CancelToken())
+                port = _Competition(self, request, deadline, schedule, cancel or CancelToken())
+                yield from infilling(port.segments, port.layout, port)
         except NotEnoughMemory as error:
             raise self._relieved(loaded, error) from None
-
-    def _infill(
-        self, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
-    ) -> Iterator[Step | Infill]:
-        started, prefill = self._clock(), _Prefill()
-        context, segments = request.context, request.segments
-        if self._model.shifted:
-            context, segments = lead_in(context, segments)
-
-        def behind_prompt(canvas: Canvas) -> Passes[Any]:
-            return self._passes(context, canvas, prefill, cancel)
-
-        redraft = self._redraft(segments, behind_prompt, request.seed, cancel)
-        calibration = self.profile.calibration
-        filled: dict[int, Fill] = {}
-        steps, passes = 0, redraft.passes
-        while True:
-            texts = {number: fill.text for number, fill in filled.items()}
-            turn = next_turn(redraft.segments, texts, self._length)
-            canvases = self._lay_out(turn)
-            readers = [Reader(canvas.holes, self._tokenizer) for canvas in canvases]
-            contest = self._contest(behind_prompt(canvases[0]), canvases, readers, turn.contested, request.seed)
-            lead: Lead | None = None
-            for lead in contest.run(schedule, deadline, cancel):
-                progress, entropies = lead.progress, lead.progress.entropies
-                reader = readers[progress.candidate]
-                fills = reader.answers(progress.draft, progress.sureness, entropies, calibration)
-                now = filled | dict(zip(turn.holes, fills, strict=True))
-                yield Step(steps + lead.index, redraft.fold(now, calibration), sum(entropies) / len(entropies))
-            assert lead is not None
-            assert lead.finish is not None
-            if cancel.cancelled:
-                raise Cancelled("the request was cancelled")
-            steps, passes = steps + lead.index, passes + lead.passes
-            contested = turn.holes[turn.contested]
-            now[contested] = replace(now[contested], trials=_trials(lead, readers, turn.contested))
-            settled = turn.holes if lead.finish == "deadline" else turn.settles
-            filled |= {number: now[number] for number in settled}
-            if len(filled) == redraft.holes:
-                break
-        yield Infill(
-            fills=redraft.fold(filled, calibration),
-            steps=steps,
-            finish=lead.finish,
-            timings=Timings(prefill.seconds * 1000, (self._clock() - started - prefill.seconds) * 1000),
-            prompt_tokens=prefill.tokens,
-            prefilled_tokens=prefill.computed,
-            canvas_tokens=len(canvases[lead.progress.candidate].ids),
-            hole_tokens=len(lead.progress.draft),
-            passes=passes,
-        )
 
     def warm(self) -> Iterator[None]:
         """Make ready for what is asked most, a part at each `next`: kernels are compiled, decoder passes captured."""
@@ -232,86 +171,63 @@ class Engine:
         said = f". From now on the model is shown {self.profile.max_prompt_tokens} tokens of code at most"
         return NotEnoughMemory(f"{error}{said if less else ''}")
 
-    def _passes(self, context: Context, canvas: Canvas, prefill: _Prefill, cancel: CancelToken) -> Passes[Any]:
-        """Passes over canvases like this one, behind the request's prompt."""
-        started = self._clock()
-        tokens, computed = self._reading.read(context, canvas.spilled, cancel)
-        prefill.add(tokens, computed, self._clock() - started)
-        return self._model.behind(self._reading.encoder.cache)
 
-    def _lay_out(self, turn: Turn) -> list[Canvas]:
-        """The turn's canvases; of several lengths, those that fit."""
-        laid_out, error = [], None
-        for segments in turn.tries:
-            try:
-                ends = self._reading.canvas_end, self._reading.canvas_start
-                canvas = lay_out(segments, self._tokenizer, self.profile, self._length.positions, *ends)
-            except RequestTooLarge as too_large:
-                error = too_large
-                break  # the lengths ascend
-            laid_out.append(canvas)
-        if not laid_out:
-            assert error is not None
-            raise error
-        return laid_out
+class _Competition:
+    """`loop.infilling.Port` for one request to an open model. Passes run behind the prompt, which is read anew for each
+    turn: it holds the text that the turn's canvases have no room for."""
 
-    def _redraft(
-        self,
-        segments: Sequence[Segment],
-        behind_prompt: Callable[[Canvas], Passes[Any]],
-        seed: int,
-        cancel: CancelToken,
-    ) -> Redraft:
-        """The segments, of which drafts to keep a part of are opened where the model doubts them."""
-        if not any(isinstance(segment, Hole) and keeps(segment) for segment in segments):
-            return Redraft.untouched(segments)
-        ends = self._reading.canvas_end, self._reading.canvas_start
-        drafts = sketch(segments, self._tokenizer, self.profile, self._length, *ends)
-        passes = behind_prompt(drafts.canvas)
-        if cancel.cancelled:
-            raise Cancelled("the request was cancelled")
-        noise = self._noise.hidden(len(drafts.canvas.ids), seed)
-        nats = doubts(passes, drafts.canvas, drafts.positions, noise)
-        return drafts.opened(nats, self._length)
+    def __init__(
+        self, engine: Engine, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
+    ) -> None:
+        self._engine, self._seed = engine, request.seed
+        self._deadline, self._schedule, self._cancel = deadline, schedule, cancel
+        self._context, self.segments = request.context, tuple(request.segments)
+        if engine._model.shifted:
+            self._context, self.segments = lead_in(self._context, self.segments)
+        reading = engine._reading
+        ends = reading.canvas_end, reading.canvas_start
+        self.layout = Layout(engine._tokenizer, engine.profile, engine._length, *ends)
+        self._started = engine._clock()
+        self._prefill_seconds = 0.0
+        self._prompt_tokens, self._prefilled = 0, 0
 
-    def _contest(
-        self,
-        passes: Passes[Any],
-        canvases: Sequence[Canvas],
-        readers: Sequence[Reader],
-        contested: int,
-        seed: int,
-    ) -> Contest:
+    def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
+        noise, bias = self._engine._noise, self._engine.profile.calibration.length_bias
+        length, vocabulary = self._engine._length, self._engine._vocabulary
+        passes = self._behind_prompt(canvases[0])
         candidates = [
-            self._noise.candidate(
+            noise.candidate(
                 canvas,
-                Constraint.of(canvas, self._vocabulary, self._length.pads, self._length.stops),
+                Constraint.of(canvas, vocabulary, length.pads, length.stops),
                 reader,
-                _seed(seed, canvas, len(canvases)),
+                _seed(self._seed, canvas, len(canvases)),
             )
             for canvas, reader in zip(canvases, readers, strict=True)
         ]
-        hidden, bias = self._noise.hidden(AFTER, seed), self.profile.calibration.length_bias
-        return Contest(passes, candidates, contested, hidden, bias, self._noise.choosing)
+        contest = Contest(passes, candidates, hole, noise.hidden(AFTER, self._seed), bias, noise.choosing)
+        yield from contest.run(self._schedule, self._deadline, self._cancel)
+        if self._cancel.cancelled:
+            raise Cancelled("the request was cancelled")
 
+    def doubts(self, drafts: Sketch) -> list[float]:
+        passes = self._behind_prompt(drafts.canvas)
+        if self._cancel.cancelled:
+            raise Cancelled("the request was cancelled")
+        noise = self._engine._noise.hidden(len(drafts.canvas.ids), self._seed)
+        return doubts(passes, drafts.canvas, drafts.positions, noise)
 
-@dataclass(slots=True)
-class _Prefill:
-    """The prompt of one request: its tokens, how many of them were computed, and in how many seconds."""
+    def spent(self) -> Spent:
+        denoising = self._engine._clock() - self._started - self._prefill_seconds
+        timings = Timings(self._prefill_seconds * 1000, denoising * 1000)
+        return Spent(timings, self._prompt_tokens, self._prefilled)
 
-    tokens: int = 0
-    computed: int = 0
-    seconds: float = 0.0
-
-    def add(self, tokens: int, computed: int, seconds: float) -> None:
-        self.tokens = tokens
-        self.computed += computed
-        self.seconds += seconds
-
-
-def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:
-    fills = [(readers[step.candidate].fills(step.draft)[hole], nats) for step, nats in lead.judged]
-    return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)
+    def _behind_prompt(self, canvas: Canvas) -> Passes[Any]:
+        """Passes over canvases like this one, behind the request's prompt."""
+        started, reading = self._engine._clock(), self._engine._reading
+        self._prompt_tokens, computed = reading.read(self._context, canvas.spilled, self._cancel)
+        self._prefilled += computed
+        self._prefill_seconds += self._engine._clock() - started
+        return self._engine._model.behind(reading.encoder.cache)
 
 
 def _seed(seed: int, canvas: Canvas, rivals: int) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dgls_engine.loop.contest import KEEP
+from dgls_engine.loop.leads import KEEP
 from dgls_engine.model.widths import WIDTHS
 from dgls_engine.profile import Profile
 from dgls_engine.text.length import Length

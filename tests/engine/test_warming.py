@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned
-from dgls_engine.loop.contest import KEEP
+from dgls_engine.loop.leads import KEEP
 from dgls_engine.model.diffusion_gemma.captured import BATCHES, GRAPHS, Captured, Shape, Work
 from dgls_engine.model.widths import width_for
 from dgls_engine.profile import HolePolicy, Profile

@@ -13,8 +13,8 @@ import torch
 from dgls_engine import Context, Hole, InfillRequest, Limits, Pinned
 from dgls_engine.loop import doubt
 from dgls_engine.loop import seam as local
-from dgls_engine.loop.contest import DROP_AT, KEEP
 from dgls_engine.loop.doubt import TURNS
+from dgls_engine.loop.leads import DROP_AT, KEEP
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper

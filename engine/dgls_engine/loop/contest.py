@@ -7,7 +7,6 @@ thread, where one object serves one batch.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
@@ -15,31 +14,11 @@ from torch import Tensor
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choosing, Plain
 from dgls_engine.loop.denoise import Candidate, Progress, denoise
+from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, score, surest
 from dgls_engine.loop.seam import surprises
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.passes import Passes
 from dgls_engine.types import CancelToken, Finish
-
-DROP_AT, KEEP = 2, 4
-"""After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
-candidates go on."""
-
-
-LENGTH_WORTH = 12.0
-"""Nats by which a hole must surprise less for each token more or fewer than stood there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """Who is ahead after the step `index` of the batch, which may have been settled before; `finish` says why the
-    contest is over. `passes`: forward passes so far. `judged`: the candidates as last judged and their nats, without
-    the bias."""
-
-    progress: Progress
-    index: int
-    finish: Finish | None
-    passes: int
-    judged: Sequence[tuple[Progress, float]]
 
 
 class Contest:
@@ -120,13 +99,10 @@ class Contest:
         return [(step, self._nats[number]) for number, step in self._rivals.items() if number in self._nats]
 
     def _score(self, number: int) -> float:
-        """Nats of a candidate that was judged, low is good. Another length than the expected one has to be worth it."""
-        span = self._candidates[number].canvas.holes[self._hole]
-        off = abs(len(span) - len(span.expected)) if span.expected else 0
-        return self._nats[number] + self._bias * len(span) + LENGTH_WORTH * off
+        return score(self._candidates[number].canvas.holes[self._hole], self._nats[number], self._bias)
 
     def _ahead(self) -> Progress:
         """By the seam, as last read; until it was, the surest."""
         if self._nats:
             return self._rivals[min(self._rivals, key=self._score)]
-        return min(self._rivals.values(), key=lambda step: sum(step.entropies) / len(step.entropies))
+        return surest(self._rivals.values())

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from dgls_engine.loop.contest import DROP_AT, KEEP, LENGTH_WORTH
+from dgls_engine.loop.leads import DROP_AT, KEEP, LENGTH_WORTH
 from dgls_engine.remote.judging import Reading, seam
 from dgls_engine.remote.rival import Found, Rival
 from dgls_engine.remote.wire import Ask, Told

@@ -13,8 +13,9 @@ from torch import Tensor
 from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
 from dgls_engine.errors import Cancelled, RequestTooLarge
 from dgls_engine.loop.constraint import Constraint, Vocabulary
-from dgls_engine.loop.contest import KEEP, LENGTH_WORTH, Contest
+from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
+from dgls_engine.loop.leads import KEEP, LENGTH_WORTH
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure

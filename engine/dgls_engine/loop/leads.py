@@ -1,0 +1,63 @@
+"""The rule by which lengths of a hole compete, and what a contest tells after each of its steps.
+
+`loop.contest` and `remote.rivalry` run contests by this rule: one over an open model, one over a server. Plain values;
+imports no torch. Runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from dgls_engine.text.canvas import Span
+from dgls_engine.types import Finish
+
+DROP_AT, KEEP = 2, 4
+"""After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
+candidates go on."""
+
+LENGTH_WORTH = 12.0
+"""Score penalty, in nats, per token of length difference from the text that stood in the hole."""
+
+
+class Draft(Protocol):
+    """The ids of a canvas' hole rows, their entropies in nats, and the log-probabilities that they have at temperature
+    1 (`sureness`). `candidate` is the number of the canvas in its contest, from 0."""
+
+    @property
+    def candidate(self) -> int: ...
+    @property
+    def draft(self) -> list[int]: ...
+    @property
+    def entropies(self) -> list[float]: ...
+    @property
+    def sureness(self) -> list[float]: ...
+
+
+D = TypeVar("D", bound=Draft)
+
+
+@dataclass(frozen=True, slots=True)
+class Lead:
+    """The candidate that is ahead after the step `index`, as far as it got by then; `finish` says why the contest is
+    over, None while it goes on. `passes`: forward passes so far. `judged`: the candidates as last judged and their
+    nats, without the bias."""
+
+    progress: Draft
+    index: int
+    finish: Finish | None
+    passes: int
+    judged: Sequence[tuple[Draft, float]]
+
+
+def score(span: Span, nats: float, bias: float) -> float:
+    """The score of a filled hole that surprises the model by `nats`; low is good. Each of its tokens adds `bias` nats.
+    Another length than the expected one has to be worth it."""
+    difference = abs(len(span) - len(span.expected)) if span.expected else 0
+    return nats + bias * len(span) + LENGTH_WORTH * difference
+
+
+def surest(drafts: Iterable[D]) -> D:
+    """The draft with the least mean entropy: it is ahead until seams are read."""
+    return min(drafts, key=lambda draft: sum(draft.entropies) / len(draft.entropies))
