@@ -122,7 +122,7 @@ def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel) -> No
 
 @pytest.fixture
 def fused(loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Engine]:
-    monkeypatch.setattr("dgls_engine.engine.choosing_on", lambda device: Fused)
+    monkeypatch.setattr("dgls_engine.loop.noise.choosing_on", lambda device: Fused)
     return lambda: Engine(loaded)
 
 

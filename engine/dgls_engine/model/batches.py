@@ -1,4 +1,4 @@
-"""Canvases of different lengths as one batch on a device. Knows tensors, no model. Runs on the engine thread.
+"""Puts canvases of different lengths into one batch on a device. Knows tensors, no model. Runs on the engine thread.
 
 Shapes: B canvases, C canvas, R rows of all canvases.
 """
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 Places = tuple[Tensor, Tensor]
-"""Rows of a batch, as an index into [B, C]: which canvas [R], and where in it [R]."""
+"""An index into a batch [B, C]: the canvas of each row [R], and its position in that canvas [R]."""
 
 
 def stacked(canvases: Sequence[Sequence[int]], device: torch.device) -> Tensor:
@@ -22,12 +22,12 @@ def stacked(canvases: Sequence[Sequence[int]], device: torch.device) -> Tensor:
 
 
 def places(rows: Sequence[Sequence[int]], device: torch.device) -> Places:
-    """The `rows` of each canvas as places in the batch."""
+    """The `rows` of each canvas as an index into the batch."""
     numbers = [number for number, positions in enumerate(rows) for _ in positions]
     number, position = sent(torch.tensor([numbers, list(chain.from_iterable(rows))], dtype=torch.long), device)
     return number, position
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
-    """`values` from the CPU on `device`, without waiting for the device."""
+    """`values` from the CPU, copied to `device` without waiting for it."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)

@@ -1,4 +1,4 @@
-"""The model families that the engine knows. Imports no torch; any thread."""
+"""The list of model families. Imports no torch; any thread."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from dgls_engine.model.masked.family import Masked
 FAMILIES: tuple[Family, ...] = (DiffusionGemma(), Masked())
 
 LARGE: Published = INSTRUCTION_TUNED
-"""The model that `dgls models` offers to fetch."""
+"""The model that `dgls models` offers to download."""
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
-    """The family of a `config.json`, None where no family runs it."""
+    """The family of a `config.json`; None if no family runs it."""
     for family in FAMILIES:
         for architecture, kind in family.architectures.items():
             if architecture in (config.get("architectures") or ()) and config.get("model_type") == kind:

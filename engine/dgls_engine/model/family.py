@@ -1,13 +1,13 @@
-"""The port to model families: what the engine asks of an architecture, from a checkpoint's config to an open model.
+"""The interface of a model family: everything that depends on the architecture, from the config to an open model.
 
     family = family_of(config)                          # model.families
-    size = family.size(config)                          # does it fit?
-    module = family.build(config, shapes)               # no weights yet; the loader fills its slots
+    size = family.size(config)                          # for the check that the model fits into memory
+    module = family.build(config, shapes)               # without weights; the loader fills its slots
     family.finish(module, device)
-    model = family.open(module, profile, specials)      # what the loop and the encoder run
+    model = family.open(module, profile, specials)      # for the loop and the encoder
 
-A family lies in one folder of `model` and is listed in `model.families`. This module, and what a family does before
-`build`, imports no torch: `dgls doctor` and the remote client use that half. Runs on the thread that loads.
+A family is one folder of `model` and an entry in `model.families`. This module imports no torch, and neither does a
+family before `size` and `build`: `dgls doctor` and the remote client use that part. Runs on the thread that loads.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     from dgls_engine.profile import Profile
 
 JUDGED_ROWS = 128
-"""Rows whose logits exist at a time when tokens are judged: a footprint counts on it."""
+"""The number of rows whose logits exist at the same time while tokens are scored; footprints depend on it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes on the device: the weights by part, keys and values of the longest prompt, what a step makes and drops."""
+    """Bytes on the device: the weights by part, keys and values of the longest prompt, temporary tensors of a step."""
 
     experts: int
     attention: int
@@ -51,26 +51,26 @@ class Footprint:
 
 
 class Size(Protocol):
-    """How large a model is, computed from its config before a byte of it is read."""
+    """A model's size, computed from its config before any weight is read."""
 
     @property
     def values(self) -> int:
-        """Weights; tied ones count once."""
+        """The number of weights; tied ones count once."""
         ...
 
     @property
     def packs(self) -> bool:
-        """Whether it has experts, whose weights can be kept in fewer bits."""
+        """Whether the model has experts, whose weights can be stored in fewer bits."""
         ...
 
     def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
-        """With experts in `precision` and all else in `plain_bytes` a value. `fused`: with Triton's kernels."""
+        """The memory with experts in `precision` and `plain_bytes` for other values. `fused`: with Triton kernels."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A model on the hub, under its `name`. `unused_bytes` are downloaded with it and never read."""
+    """The model `name` on the hub. `unused_bytes` are downloaded with it, but never read."""
 
     name: str
     size: Size
@@ -86,23 +86,24 @@ class OpenModel(Protocol[K]):
 
     @property
     def vocabulary(self) -> int:
-        """V: how many logits a row has."""
+        """V: the number of logits in a row."""
         ...
 
     @property
     def mask(self) -> int | None:
-        """The id that an undecided position shows, where decided ones stay decided (`loop.masked`). None: an undecided
-        position shows a random token, and every step may change every position (`loop.uniform`)."""
+        """The mask token's id: undecided positions show it, and decided positions stay decided (`loop.masked`). None:
+        undecided positions show random tokens, and a step may change every position (`loop.uniform`)."""
         ...
 
     @property
     def shifted(self) -> bool:
-        """Whether row i predicts token i + 1, so that a canvas has to begin with a pinned token. Else it predicts i."""
+        """Whether row i predicts token i + 1, so that a canvas must begin with a pinned token. If not, row i predicts
+        token i."""
         ...
 
     @property
     def captures(self) -> bool:
-        """Whether passes are captured, a shape at a time, so that `prepare` saves time later."""
+        """Whether passes are captured for each shape, so that `prepare` saves time later."""
         ...
 
     def keep(self, capacity: int) -> K:
@@ -110,31 +111,31 @@ class OpenModel(Protocol[K]):
         ...
 
     def behind(self, prompt: K) -> Passes[Any]:
-        """Passes over canvases behind the tokens that `prompt` holds now."""
+        """Passes over canvases behind the current tokens of `prompt`."""
         ...
 
     def prepare(self, prompt: K, batch: int, tokens: int) -> None:
-        """Capture what passes over `batch` canvases of `tokens` tokens will need."""
+        """Capture passes over `batch` canvases of `tokens` tokens."""
         ...
 
     def forget(self) -> None:
-        """Free all memory that can be filled again."""
+        """Free all memory that can be filled again on demand."""
         ...
 
 
 class Causal(Protocol):
-    """The model as an autoregressive one: it reads tokens once, from left to right."""
+    """The weights as an autoregressive model: it reads tokens once, from left to right."""
 
     @property
     def vocabulary(self) -> int: ...
 
     @property
     def parameters(self) -> int:
-        """How many of the model's parameters run."""
+        """The number of parameters that run."""
         ...
 
     def read(self, ids: Sequence[int]) -> Tensor:
-        """Logits [V] in float32 of the token behind `ids`, which stand behind all that was read before."""
+        """Read `ids` behind all tokens read before. Returns the logits [V], in float32, of the next token."""
         ...
 
 
@@ -143,36 +144,36 @@ class Family(Protocol):
 
     @property
     def architectures(self) -> Mapping[str, str]:
-        """What a `config.json` calls them: an architecture to its `model_type`."""
+        """Architecture -> `model_type`, as in a `config.json`."""
         ...
 
     @property
     def adapter_files(self) -> tuple[str, ...]:
-        """Safetensors files that are read beside the weights where they exist."""
+        """Optional safetensors files that the loader reads in addition to the weights."""
         ...
 
     def skips(self, name: str) -> bool:
-        """Whether the stored tensor `name` is no part of what is run, such as a vision tower."""
+        """Whether the model runs without the stored tensor `name`, for example a tensor of a vision tower."""
         ...
 
     def defaults(self, config: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
-        """Fields of the profile that `config.json` and `generation_config.json` ({} if there is none) settle.
+        """Fields of the profile that follow from `config.json` and `generation_config.json` ({} if there is none).
 
-        Raises `ValueError` that says what is wrong in `config.json`.
+        Raises `ValueError` if `config.json` is not valid; the message says why.
         """
         ...
 
     def vocabulary(self, config: Mapping[str, Any]) -> int | None:
-        """V as the config has it, None if it does not say."""
+        """V according to the config; None if the config does not say."""
         ...
 
     def size(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})) -> Size:
-        """`shapes` as in `build`. Mistakes in the config surface as any kind of exception, here and in `build`."""
+        """The model's size. `shapes` as in `build`. A mistake in the config can raise any exception, as in `build`."""
         ...
 
     def build(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
-        """The modules on the meta device, in evaluation mode. `shapes` are the stored tensors': they tell which
-        optional parts, such as an adapter, the checkpoint has."""
+        """The modules on the meta device, in evaluation mode. `shapes` are the shapes of the stored tensors; they show
+        which optional parts, such as an adapter, the checkpoint has."""
         ...
 
     def sites(self, slots: Sequence[Slot]) -> list[Site]:
@@ -180,20 +181,21 @@ class Family(Protocol):
         ...
 
     def install(self, module: nn.Module, gate_up: Packed, down: Packed) -> None:
-        """Put packed weights in place of the plain ones of a site's module."""
+        """Replace the plain weights of a site's module by packed ones."""
         ...
 
     def finish(self, module: nn.Module, device: torch.device) -> None:
-        """Compute what is not stored, once every slot is filled."""
+        """Compute the tensors that are not stored, after the loader has filled every slot."""
         ...
 
     def open(
         self, module: nn.Module, profile: Profile, specials: Mapping[str, int], captured: bool | None = None
     ) -> OpenModel[Any]:
-        """`specials`: the ids of special tokens by their spelling. `captured`: whether passes are captured; None: where
-        our kernels run. Raises `UnsupportedModel` where profile or tokenizer lack what the family needs."""
+        """The open model. `specials`: the ids of special tokens by their spelling. `captured`: whether to capture
+        passes; None: if the Triton kernels run on the device. Raises `UnsupportedModel` if the profile or the tokenizer
+        lacks something that the family needs."""
         ...
 
     def causal(self, module: nn.Module) -> Causal:
-        """To compare with: the same weights, used autoregressively."""
+        """The same weights as an autoregressive model, for comparison."""
         ...

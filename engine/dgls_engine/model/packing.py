@@ -1,17 +1,17 @@
-"""Experts' weights in fewer bits: four, or eight in floating point, each with scales.
+"""Packs the experts' weights into four bits, or into eight-bit floating point, with scales.
 
     pack(weight [E, N, K], "int4", zeros=prefers_zeros(weight)) -> Packed -> unpack(packed, dtype) [E, N, K]
 
-int4: groups of 64 along the input (K, filled up to whole groups with zeros), w = (q - z) * scale with q in 0..15.
-Byte j of a group's 32 holds its element j in the low half and element 32 + j in the high one, so that a kernel reads
-the halves of a group without moving anything between lanes. z is 8 (symmetric), or the group's own zero point in
-sixteenths, a byte: the difference q - z then is exact in bfloat16. That is 4.25 or 4.375 bits a weight. Scales and
-zero points of neighbouring outputs lie side by side, since that is how they are read.
-fp8: e4m3, w = value * scale with one scale an output row.
+int4: groups of 64 along the input K (the last group is padded with zeros), w = (q - z) * scale with q in 0..15. Byte j
+of a group's 32 bytes holds element j in its low half and element 32 + j in its high half, so a kernel unpacks a group
+without moving data between lanes. z is 8 (symmetric), or the group's zero point in sixteenths, one byte; then q - z is
+exact in bfloat16. This takes 4.25 or 4.375 bits a weight. Scales and zero points of neighbouring outputs are adjacent,
+because kernels read them together.
+fp8: e4m3, w = value * scale, with one scale for each output row.
 
-Scales are bfloat16, chosen for the least squared error before the values are rounded, so their own rounding costs
-nothing. Works on any slice of experts, on the device that the slice lies on; an expert at a time, so what it needs
-beside its result is a few copies of one expert. Knows tensors; neither models nor files.
+Scales are bfloat16. They are rounded before the values are, and minimise the squared error, so their rounding costs
+nothing. `pack` works on any slice of experts, on the slice's device, one expert at a time, so it needs memory for the
+result and a few copies of one expert. Knows tensors; neither models nor files.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ Packing = Literal["int4", "fp8"]
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
 
 VERSION = 1
-"""Of the layout and of how scales are chosen: what was packed under another one is packed again."""
+"""Version of the layout and of the choice of scales. Experts packed under another version are packed again."""
 
 GROUP = 64
 HALF = GROUP // 2
 ZERO_STEPS = 16
-"""Parts of a quantisation step in which a zero point is told."""
+"""A zero point is stored in units of 1/ZERO_STEPS of a quantisation step."""
 
 _SYMMETRIC_ZERO = 8
 _FP8 = torch.float8_e4m3fn
 _FP8_MAX = torch.finfo(_FP8).max
 _CLIPPED = (1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76, 0.72)
-"""Shares of a group's range that are tried: cutting its farthest weights makes the steps finer for all others."""
+"""Shares of a group's range that `pack` tries: clipping the extreme weights makes the steps finer for all others."""
 
 _WORTH_IT = 0.8
-"""Zero points cost 3 % more bytes, so time: 0.36 GB of the published model. What they leave of the squared error must
-be less than this. On evenly spread weights it is 0.9, and the experts' outputs are no better for zero points
-(docs/experiments/packing.md)."""
+"""int4 gets zero points if they reduce the squared error to less than this share. They cost 3 % more bytes, and so
+time: 0.36 GB of the published model. On uniform weights the share is 0.9, and the experts' outputs are no better with
+zero points (docs/experiments/packing.md)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Packed:
 
 
 def packed_bytes(shape: tuple[int, int, int], packing: Packing, zeros: bool) -> int:
-    """What `pack` makes of a weight of that shape [E, N, K], in bytes."""
+    """The bytes of a packed weight of the shape [E, N, K]."""
     experts, rows, columns = shape
     if packing == "fp8":
         return experts * rows * (columns + 2)
@@ -74,15 +74,15 @@ def packed_bytes(shape: tuple[int, int, int], packing: Packing, zeros: bool) -> 
 
 
 def pack(weight: Tensor, packing: Packing, zeros: bool) -> Packed:
-    """weight [E, N, K], floating point. `zeros` says whether int4 gets zero points; fp8 has none."""
-    parts = [_pack_int4(one.float(), zeros) if packing == "int4" else _pack_fp8(one.float()) for one in weight]
-    values, scales, points = zip(*parts, strict=True)
-    kept = torch.stack([point for point in points if point is not None]) if points[0] is not None else None
-    return Packed(torch.stack(values), torch.stack(scales), kept, weight.shape[-1])
+    """Pack a floating-point weight [E, N, K]. `zeros`: whether int4 gets zero points; fp8 has none."""
+    experts = [_pack_int4(one.float(), zeros) if packing == "int4" else _pack_fp8(one.float()) for one in weight]
+    values, scales, points = zip(*experts, strict=True)
+    zero_points = torch.stack([point for point in points if point is not None]) if points[0] is not None else None
+    return Packed(torch.stack(values), torch.stack(scales), zero_points, weight.shape[-1])
 
 
 def unpack(packed: Packed, dtype: torch.dtype) -> Tensor:
-    """[E, N, K] in `dtype`: the weights that the packed ones stand for."""
+    """The weights [E, N, K] in `dtype` that `packed` represents."""
     if packed.packing == "fp8":
         return (packed.values.float() * packed.scales.mT.float()).to(dtype)
     scales = packed.scales.mT.unsqueeze(-1).float()  # [E, N, G, 1]
@@ -93,9 +93,9 @@ def unpack(packed: Packed, dtype: torch.dtype) -> Tensor:
 
 
 def prefers_zeros(weight: Tensor) -> bool:
-    """Whether int4 should have zero points: by the squared error that each way leaves of weight [E, N, K].
+    """Whether int4 should have zero points, from the squared errors of weight [E, N, K] with and without them.
 
-    A few experts of a projection tell.
+    A few experts of a projection are enough.
     """
     exact = weight.float()
     symmetric, with_zeros = (
@@ -105,7 +105,7 @@ def prefers_zeros(weight: Tensor) -> bool:
 
 
 def relative_error(weight: Tensor, packed: Packed) -> float:
-    """Root of the mean squared error over that of the weights."""
+    """The norm of the packing's error, divided by the norm of the weights."""
     exact = weight.float()
     return float((unpack(packed, torch.float32) - exact).norm() / exact.norm().clamp_min(1e-30))
 
@@ -115,22 +115,22 @@ def _pack_int4(weight: Tensor, zeros: bool) -> tuple[Tensor, Tensor, Tensor | No
     filled = functional.pad(weight, (0, -weight.shape[-1] % GROUP))
     groups = filled.reshape(weight.shape[0], -1, GROUP)  # [N, G, 64]
     low, high = groups.amin(-1, keepdim=True).clamp_max(0), groups.amax(-1, keepdim=True).clamp_min(0)
-    farthest = torch.where(high > -low, high, low)  # takes step -8, since 7 is the last one on the other side
-    best = torch.full_like(low, torch.inf)
+    farthest = torch.where(high > -low, high, low)  # becomes step -8, because the largest positive step is 7
+    least_error = torch.full_like(low, torch.inf)
     steps, scale, zero = torch.zeros_like(groups), torch.zeros_like(low), torch.full_like(low, _SYMMETRIC_ZERO)
     for share in _CLIPPED:
         if zeros:
-            tried = _bf16((high - low) * share / 15)
-            point = (-low * share / _nonzero(tried) * ZERO_STEPS).round().clamp(0, 255) / ZERO_STEPS
+            candidate = _bf16((high - low) * share / 15)
+            point = (-low * share / _nonzero(candidate) * ZERO_STEPS).round().clamp(0, 255) / ZERO_STEPS
         else:
-            tried, point = _bf16(farthest * (-share / 8)), zero
-        offsets = _rounded(groups, tried, point) - point
-        tried = _bf16((groups * offsets).sum(-1, keepdim=True) / _nonzero(offsets.square().sum(-1, keepdim=True)))
-        rounded = _rounded(groups, tried, point)
-        error = (groups - (rounded - point) * tried).square().sum(-1, keepdim=True)
-        better = error < best
-        best = torch.where(better, error, best)
-        steps, scale = torch.where(better, rounded, steps), torch.where(better, tried, scale)
+            candidate, point = _bf16(farthest * (-share / 8)), zero
+        offsets = _rounded(groups, candidate, point) - point
+        candidate = _bf16((groups * offsets).sum(-1, keepdim=True) / _nonzero(offsets.square().sum(-1, keepdim=True)))
+        rounded = _rounded(groups, candidate, point)
+        error = (groups - (rounded - point) * candidate).square().sum(-1, keepdim=True)
+        better = error < least_error
+        least_error = torch.where(better, error, least_error)
+        steps, scale = torch.where(better, rounded, steps), torch.where(better, candidate, scale)
         zero = torch.where(better, point, zero) if zeros else zero
     whole = steps.to(torch.uint8)
     values = (whole[..., :HALF] | whole[..., HALF:] << 4).flatten(-2)
@@ -139,20 +139,20 @@ def _pack_int4(weight: Tensor, zeros: bool) -> tuple[Tensor, Tensor, Tensor | No
 
 
 def _pack_fp8(weight: Tensor) -> tuple[Tensor, Tensor, None]:
-    """weight [N, K] -> values [N, K], scales [1, N]. Floating point has the same relative precision everywhere but at
-    the ends of its range, so the largest weight tells the scale."""
+    """weight [N, K] -> values [N, K], scales [1, N]. The relative precision of floating point is the same nearly
+    everywhere in its range, so the largest weight of a row determines its scale."""
     scale = _bf16(weight.abs().amax(-1, keepdim=True) / _FP8_MAX)
     values = (weight / _nonzero(scale)).clamp(-_FP8_MAX, _FP8_MAX).to(_FP8)
     return values, scale.to(torch.bfloat16).mT, None
 
 
 def _rounded(groups: Tensor, scale: Tensor, zero: Tensor) -> Tensor:
-    """The steps 0..15 nearest to the weights."""
+    """The nearest step, 0..15, of each weight."""
     return (groups / _nonzero(scale) + zero).round().clamp(0, 15)
 
 
 def _bf16(values: Tensor) -> Tensor:
-    """Rounded as it will be stored, but still in float32."""
+    """`values` rounded to bfloat16, in float32."""
     return values.to(torch.bfloat16).float()
 
 

@@ -1,8 +1,8 @@
-"""The port between the denoising loop and a model's architecture: what the loop asks of a forward pass.
+"""The interface between the denoising loop and a model's architecture: forward passes and what they need.
 
     prompt: KeptPrompt      # keys and values of the prompt's tokens
     passes: Passes          # passes over canvases behind that prompt; `passes.head` turns hidden states into logits
-    carry: Carry            # what one step leaves for the next; the loop hands it on without looking inside
+    carry: Carry            # what one pass hands to the next; the loop does not look inside
 
 Knows neither text nor sampling. Runs on the engine thread. Shapes: B canvases, C canvas, R rows of all canvases,
 D hidden, V vocabulary.
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 
 
 class Carry(Protocol):
-    """What one step leaves for the next beside the canvases' ids. Opaque to the loop."""
+    """What one pass hands to the next in addition to the canvases' ids. Opaque to the loop."""
 
     def kept(self, batch: Tensor, width: int) -> Self:
-        """For the canvases `batch` [b] alone, cut to `width`."""
+        """The carry of only the canvases `batch` [b], cut to `width`."""
         ...
 
     def next(self, rows: Places, signal: Tensor | None) -> Self:
-        """For the next step; `signal` is what `Head.signal` or `Head.mean` gave for the hole rows."""
+        """The carry for the next step. `signal` is the result of `Head.signal` or `Head.mean` for the hole rows."""
         ...
 
 
 class Head(Protocol):
-    """From hidden states to tokens, and from tokens' probabilities to a signal for the next step."""
+    """Turns hidden states into logits, and probabilities of tokens into a signal for the next step."""
 
     @property
     def device(self) -> torch.device: ...
 
     @property
     def cap(self) -> float | None:
-        """Logits are cap * tanh(raw / cap); None: they are the raw ones."""
+        """Logits are cap * tanh(raw / cap). None: they are the raw ones."""
         ...
 
     def raw(self, hidden: Tensor) -> Tensor:
@@ -52,11 +52,11 @@ class Head(Protocol):
         ...
 
     def signal(self, logits: Tensor) -> Tensor | None:
-        """The signal [R, D] of a step's logits [R, V], None for families without one."""
+        """The signal [R, D] of a step's logits [R, V]; None for families without a signal."""
         ...
 
     def mean(self, probabilities: Tensor) -> Tensor | None:
-        """The same of `probabilities` [R, V] in the weights' dtype."""
+        """The signal [R, D] of `probabilities` [R, V] in the weights' dtype."""
         ...
 
 
@@ -74,28 +74,30 @@ class Passes(Protocol[C]):
 
     @property
     def asynchronous(self) -> bool:
-        """Whether `run` leaves the work to a device of its own: then the next pass can be under way while the host is
-        busy with the step before (0.3 to 0.5 ms of text, of a step that takes 6)."""
+        """Whether `run` only queues work on a device. Then the next pass can run while the host reads the text of the
+        step before (0.3 to 0.5 ms of a step of 6 ms)."""
         ...
 
     def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> C:
-        """Before the first step over `ids` [B, C]; `rows` are the hole rows, those that are `drafted` [R] hold text."""
+        """The carry for the first step over `ids` [B, C]. `rows` are the hole rows; `drafted` [R] says which hold a
+        draft."""
         ...
 
     def judging(self, ids: Tensor, unseen: Places) -> C:
-        """For one pass that judges canvases: `ids` [B, C] is the text; the `unseen` rows show noise in its stead."""
+        """The carry for a pass that scores texts. `ids` [B, C] holds the texts; the pass shows noise in the `unseen`
+        rows."""
         ...
 
     def run(self, ids: Tensor, carry: C, lengths: Sequence[int], rows: Places) -> Tensor:
-        """Hidden states [R, D] that predict the tokens at `rows`, of the canvases `ids` [B, C].
+        """Hidden states [R, D] that predict the tokens at `rows` of the canvases `ids` [B, C].
 
-        Of canvas b only the first `lengths[b]` positions count; the rest pads it.
+        Canvas b has `lengths[b]` positions; the rest of its row is padding.
         """
         ...
 
 
 class KeptPrompt(Protocol):
-    """The keys and values of a prompt's tokens, with room for `capacity` of them."""
+    """The keys and values of `tokens` prompt tokens, with room for `capacity` tokens."""
 
     @property
     def tokens(self) -> int: ...
@@ -104,17 +106,17 @@ class KeptPrompt(Protocol):
 
     @property
     def chunk(self) -> int:
-        """How many tokens are best encoded between two looks at the cancel token."""
+        """How many tokens to encode together; the encoder reads the cancel token between two chunks."""
         ...
 
     def crop(self, length: int) -> int:
-        """Keep the first `length` tokens; returns how many could be kept, `length` or 0."""
+        """Keep the first `length` tokens. Returns the number of tokens kept: `length`, or 0 if that is not possible."""
         ...
 
     def extend(self, ids: Sequence[int]) -> None:
-        """Encode at most `chunk` more tokens behind those that are held."""
+        """Encode the next tokens of the prompt, at most `chunk`."""
         ...
 
     def grown(self, capacity: int) -> Self:
-        """The same prompt with more room, in buffers of its own."""
+        """A copy of this prompt with room for `capacity` tokens, in new buffers."""
         ...

@@ -1,9 +1,9 @@
-"""Where a model's weights go: the modules' own places for tensors, before any of them is filled.
+"""The slots of a model: the parameters and buffers that the loader fills with weights.
 
     for slot in slots(module): settle(slot, tensor)
 
-We fill modules ourselves and not through `from_pretrained`, because that one warns about a missing or misshapen tensor
-and carries on with a random one. Knows modules and tensors; neither files nor architectures. Runs on the engine thread.
+The loader does not use `from_pretrained`: for a missing or misshapen tensor, that function only warns and continues
+with random values. Knows modules and tensors; neither files nor architectures. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One tensor of the model: all its names, and the (module, attribute) pairs that hold it; more than one if tied."""
+    """One tensor of the model: its names, and the (module, attribute) pairs that hold it. Tied tensors have several."""
 
     names: tuple[str, ...]
     shape: tuple[int, ...]
@@ -37,7 +37,7 @@ class Site:
 
 
 def slots(model: nn.Module) -> list[Slot]:
-    """Each parameter and each stored buffer once; tied ones share an object."""
+    """Each parameter and each stored buffer once. Tied parameters are one tensor object, so they share a slot."""
     tensors: dict[int, tuple[list[str], Tensor, list[tuple[nn.Module, str]]]] = {}
     for prefix, module in model.named_modules():
         for attribute, tensor in {**module._parameters, **module._buffers}.items():
@@ -50,12 +50,12 @@ def slots(model: nn.Module) -> list[Slot]:
 
 
 def settle(slot: Slot, value: Tensor) -> None:
-    """Put a tensor where it belongs, wherever it is shared."""
+    """Fill a slot: set the tensor in all modules that share it."""
     filled = nn.Parameter(value, requires_grad=False) if slot.is_parameter else value
     for module, attribute in slot.owners:
         setattr(module, attribute, filled)
 
 
 def require_filled(model: nn.Module) -> None:
-    left = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
-    assert not left, f"never filled: {left}"
+    empty = [name for name, tensor in [*model.named_parameters(), *model.named_buffers()] if tensor.is_meta]
+    assert not empty, f"never filled: {empty}"

@@ -1,10 +1,10 @@
-"""Attention of canvases over a prompt that stays where it is.
+"""Attention of canvases over a prompt, without copying the prompt.
 
-transformers' decoder layers concatenate the prompt's keys with the canvas' own at every pass, and take masks made for
-one prompt length: neither can be captured and run again behind another prompt. `attend` reads `PromptCache`'s buffers
-in place, and which of their rows count from the device. It is registered under a name of its own; the layers pass it
-`prompt` and `lengths` through. Without these it is transformers' own. Knows tensors, no model. Runs on whichever
-thread calls the model. Shapes: B canvases, C rows of a canvas, d head width.
+transformers' decoder layers concatenate the prompt's keys with the canvas' keys in every pass, and need masks for one
+prompt length. Such a pass cannot be captured and replayed behind another prompt. `attend` reads the buffers of
+`PromptCache` in place, and their valid rows from the device. It is registered as an attention implementation; the
+layers pass `prompt` and `lengths` to it. Without these it calls transformers' attention. Knows tensors, no model. Runs
+on the thread that calls the model. Shapes: B canvases, C rows of a canvas, d head width.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dgls_engine.model.diffusion_gemma.prompt_cache import KeptLayer, PromptCach
 from dgls_engine.model.kernels import usable
 
 IMPLEMENTATION = "dgls"
-"""For a config's `_attn_implementation`."""
+"""The value for a config's `_attn_implementation`."""
 
 
 def register() -> None:
-    """Make `IMPLEMENTATION` known to transformers. Doing it again changes nothing."""
+    """Register `IMPLEMENTATION` in transformers. A second call changes nothing."""
     ALL_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, attend)
     ALL_MASK_ATTENTION_FUNCTIONS.register(IMPLEMENTATION, sdpa_mask)
 
@@ -42,10 +42,10 @@ def attend(
     lengths: Tensor | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
-    """Attention of `query` [B, Hq, C, d] over a layer's own `key` and `value` [B, Hkv, C, d]. Returns [B, C, Hq, d].
+    """Attention of `query` [B, Hq, C, d] over `key` and `value` [B, Hkv, C, d] of a layer. Returns [B, C, Hq, d].
 
-    With a `prompt`, canvas b sees the prompt's rows in bounds and its own first `lengths[b]` rows (int32 [B] on the
-    device); the output of rows behind these is zero. `attention_mask` then does not apply.
+    With a `prompt`, canvas b sees the prompt's rows within `bounds` and its own first `lengths[b]` rows (int32 [B] on
+    the device); later output rows are zero. `attention_mask` then does not apply.
     """
     if prompt is None:
         output: Tensor = sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)[0]
@@ -61,12 +61,12 @@ def attend(
 
 
 def reference(query: Tensor, key: Tensor, value: Tensor, layer: KeptLayer, lengths: Tensor, scale: float) -> Tensor:
-    """The same in plain PyTorch: all of the prompt's buffer, with a mask."""
+    """The same attention in plain PyTorch, over the prompt's whole buffer with a mask."""
     batch, rows, length = len(query), layer.keys.shape[-2], query.shape[-2]
-    row, own = torch.arange(rows, device=query.device), torch.arange(length, device=query.device)
-    held = (row >= layer.bounds[0]) & (row < layer.bounds[1])
-    valid = own < lengths[:, None]
-    allowed = torch.cat([held.expand(batch, -1), valid], dim=1)[:, None, None, :]
+    row, position = torch.arange(rows, device=query.device), torch.arange(length, device=query.device)
+    in_bounds = (row >= layer.bounds[0]) & (row < layer.bounds[1])
+    valid = position < lengths[:, None]
+    allowed = torch.cat([in_bounds.expand(batch, -1), valid], dim=1)[:, None, None, :]
     output = scaled_dot_product_attention(
         query,
         torch.cat([layer.keys.expand(batch, -1, -1, -1), key], dim=2),

@@ -1,12 +1,13 @@
-"""Decoder passes that are captured once for each shape and replayed: a pass costs a handful of launches, not thousands.
+"""Captures decoder passes once for each shape and replays them: a pass then costs a few launches instead of thousands.
 
-    ids, signal, lengths -> buffers that never move -> replay -> hidden states
+    ids, signal, lengths -> buffers with fixed addresses -> replay -> hidden states
 
 There are few shapes: canvases are padded to the next of `widths.WIDTHS`, batches to the next of `BATCHES`. The prompt
-is not part of a shape: our attention reads its rows and how many there are from `PromptCache`'s own buffers, so one
-capture serves every prompt. How work is captured is an object passed in (`CudaGraphs`; on a CPU `run_again`, which
-takes the same way without a graph and is what the tests compare with `Eager`). What cannot be captured runs through
-`Eager`, the reference. Knows tensors, no text. Runs on the engine thread. Shapes: B canvases, C canvas, D hidden.
+is not part of a shape: `attention.attend` reads the prompt's rows and their number from the buffers of `PromptCache`,
+so one capture serves every prompt. The caller passes in how to capture: `CudaGraphs`, or on a CPU `run_again`, which
+runs the same code without a graph, so that tests can compare it with `Eager`. A pass that cannot be captured runs
+through `Eager`, the reference. Knows tensors, no text. Runs on the engine thread. Shapes: B canvases, C canvas, D
+hidden.
 """
 
 from __future__ import annotations
@@ -31,10 +32,11 @@ if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
 
 BATCHES = (1, 2, 4, 6, 8, 12, 16, 20)
-"""How many canvases a captured pass has; larger batches run in parts. A hole of 96 tokens is tried at 20 lengths."""
+"""Batch sizes of captured passes; larger batches run in parts. A hole of 96 tokens competes in 20 lengths."""
 
 GRAPHS = 16
-"""Shapes that stay captured. Each takes some megabytes of the device's memory for its launches; all share one pool."""
+"""The number of shapes that stay captured. Each takes some megabytes of device memory for its launches; all share one
+pool."""
 
 _log = logging.getLogger(__name__)
 
@@ -43,23 +45,26 @@ Work = Callable[[], None]
 
 class Capture(Protocol):
     def __call__(self, work: Work) -> Work:
-        """What does `work` again: the same operations on the same buffers, whatever they hold by then."""
+        """A function that repeats `work`: the same operations on the same buffers with their current contents."""
         ...
 
 
 def run_again(work: Work) -> Work:
-    """Nothing is captured: for a device without graphs."""
+    """The capture for a device without graphs: each replay runs `work` itself."""
     return work
 
 
 def capture_on(device: torch.device) -> Capture:
-    """What `device` offers."""
+    """The best capture for `device`."""
     return CudaGraphs(device) if device.type == "cuda" else run_again
 
 
 class CudaGraphs:
-    """Captures on a stream of its own, all graphs' memory from one pool: none of them runs while another does, and
-    nothing in it outlives a replay. Once all its graphs are gone, or a capture has failed, a pool takes no more."""
+    """Captures CUDA graphs on a separate stream, with memory from one pool.
+
+    The graphs can share a pool because they never run at the same time, and because nothing in the pool is needed after
+    a replay. A pool cannot be used again after all its graphs are gone or after a capture has failed.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -68,14 +73,14 @@ class CudaGraphs:
 
     def __call__(self, work: Work) -> Work:
         current, graph = torch.cuda.current_stream(self._device), torch.cuda.CUDAGraph()
-        # The stream is named here, too: torch's own `graph` leaves it current where a capture fails.
+        # Set the stream here, too: after a failed capture, `torch.cuda.graph` leaves it as the current stream.
         with torch.cuda.device(self._device), torch.cuda.stream(self._stream):
             self._stream.wait_stream(current)
             try:
-                work()  # kernels are compiled and libraries set up, neither of which can be captured
-                with no_waits():  # nor can a wait: torch's allocator would stay amid the capture for good
+                work()  # compiles kernels and sets up libraries, which a capture cannot contain
+                with no_waits():  # a wait during the capture would leave torch's allocator in capture mode for good
                     work()
-                # Other threads may ask the device for its free memory meanwhile.
+                # Thread-local, because other threads may query the device's free memory during the capture.
                 with torch.cuda.graph(graph, self._pool, self._stream, capture_error_mode="thread_local"):
                     work()
             finally:
@@ -84,7 +89,7 @@ class CudaGraphs:
 
 
 class Captured(Decoding):
-    """Passes of `model` behind the prompt last named by `behind`, over canvases of at most `canvas_length` tokens."""
+    """Passes of `model` behind the prompt of the last call of `behind`. A canvas has at most `canvas_length` tokens."""
 
     def __init__(
         self,
@@ -102,31 +107,31 @@ class Captured(Decoding):
         self._replays: OrderedDict[Shape, Work | None] = OrderedDict()
 
     def behind(self, prompt: PromptCache) -> Captured:
-        """Itself, behind this prompt. What was captured behind other buffers is forgotten."""
+        """Set the prompt and return self. Drops the captures if the prompt has other buffers."""
         if prompt is not self._prompt:
             self.forget()
             self._prompt = prompt
         return self
 
     def forget(self) -> None:
-        """Let go of the prompt and of all that was captured behind it."""
+        """Drop the prompt and all captures."""
         self._replays.clear()
         self._prompt = None
         self._capture = self._open_capture(self.model.device)
 
     @torch.inference_mode()
     def prepare(self, batch: int, tokens: int) -> None:
-        """Capture what passes over so many canvases, of so many tokens, will need."""
+        """Capture passes over `batch` canvases of `tokens` tokens."""
         self._replay(self._shape(min(batch, BATCHES[-1]), tokens))
 
     def hidden(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
-        most = BATCHES[-1]
-        if len(ids) <= most:
+        largest = BATCHES[-1]
+        if len(ids) <= largest:
             return self._run(ids, soft, lengths)
-        parts = [slice(start, start + most) for start in range(0, len(ids), most)]
+        parts = [slice(start, start + largest) for start in range(0, len(ids), largest)]
         signals = [None if soft is None else soft[part] for part in parts]
-        each = zip(parts, signals, strict=True)
-        return torch.cat([self._run(ids[part], own, lengths[part]).clone() for part, own in each])
+        inputs = zip(parts, signals, strict=True)
+        return torch.cat([self._run(ids[part], signal, lengths[part]).clone() for part, signal in inputs])
 
     def _run(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         prompt = self._behind()
@@ -143,11 +148,11 @@ class Captured(Decoding):
         return next(size for size in BATCHES if batch <= size), width_for(tokens, self._widest)
 
     def _behind(self) -> PromptCache:
-        assert self._prompt is not None, "a pass is run behind a prompt"
+        assert self._prompt is not None, "a pass needs a prompt: call `behind` first"
         return self._prompt
 
     def _replay(self, shape: Shape) -> Work | None:
-        """What runs the pass, captured if it was not yet; None if that has failed before."""
+        """The function that replays the pass; captures the pass first if necessary. None if its capture failed."""
         if shape not in self._replays:
             self._replays[shape] = self._captured(shape)
         self._replays.move_to_end(shape)
@@ -156,13 +161,14 @@ class Captured(Decoding):
         return self._replays[shape]
 
     def _captured(self, shape: Shape) -> Work | None:
-        """A capture may fail for what a plain run has no trouble with (a wait for the device in some layer, a kernel
-        that this GPU has no room for, memory for one more graph): then the reference still serves."""
+        """Capture the pass; None if that fails. A capture can fail where a plain run works (a layer waits for the
+        device, a kernel needs too much of this GPU, there is no memory for one more graph); then `Eager` runs the pass.
+        """
         prompt, buffers = self._behind(), self._buffers
         try:
             return self._capture(lambda: buffers.run(self.model, shape, prompt))
         except Exception:
-            _log.warning("passes over %d canvases of %d tokens run uncaptured from here on", *shape, exc_info=True)
+            _log.warning("Passes over %d canvases of %d tokens now run without a capture", *shape, exc_info=True)
             self._capture = self._open_capture(self.model.device)
             return None
 
@@ -172,10 +178,9 @@ Shape = tuple[int, int]
 
 
 class _Buffers:
-    """What captured passes read and where their outcome is left: at addresses that stay, the same ones for all shapes,
-    since one pass runs at a time."""
+    """Inputs and outputs of captured passes, at fixed addresses. Shapes share them, since one pass runs at a time."""
 
-    @torch.inference_mode(False)  # made under it they could not be written outside of it
+    @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, batch: int, width: int) -> None:
         like = model.model.decoder.embed_tokens.weight.detach()
         rows = batch * width
@@ -183,26 +188,26 @@ class _Buffers:
         self._soft, self._hidden = like.new_zeros(rows, like.shape[1]), like.new_zeros(rows, like.shape[1])
         self._lengths = like.new_zeros(batch, dtype=torch.int32)
         self._positions = torch.arange(width, device=like.device)[None]
-        self._held: tuple[Shape, torch.Size] | None = None
-        self._long: tuple[int, ...] = ()
+        self._filled: tuple[Shape, torch.Size] | None = None
+        self._padded_lengths: tuple[int, ...] = ()
         self._start = 0
 
     def fill(self, shape: Shape, ids: Tensor, soft: Tensor | None, lengths: Sequence[int], start: int) -> None:
-        """Padding holds zeros, so that a pass does not depend on what ran before."""
+        """Write the inputs of a pass. Padding is zero, so that a pass does not depend on earlier ones."""
         batch, width = ids.shape
-        if self._held != (shape, ids.shape):
+        if self._filled != (shape, ids.shape):
             self._in(shape, self._ids).zero_()
             self._in(shape, self._soft).zero_()
-            self._held = shape, ids.shape
+            self._filled = shape, ids.shape
         self._in(shape, self._ids)[:batch, :width] = ids
         if soft is None:
             self._in(shape, self._soft).zero_()
         else:
             self._in(shape, self._soft)[:batch, :width] = soft
         padded = (*lengths, *[1] * (shape[0] - batch))
-        if padded != self._long:
+        if padded != self._padded_lengths:
             self._lengths[: shape[0]] = sent(torch.tensor(padded, dtype=torch.int32), self._lengths.device)
-            self._long = padded
+            self._padded_lengths = padded
         if start != self._start:
             self._positions += start - self._start
             self._start = start
@@ -220,7 +225,7 @@ class _Buffers:
         self.hidden(shape).copy_(hidden)
 
     def hidden(self, shape: Shape) -> Tensor:
-        """[B, C, D], as the last pass of this shape left them."""
+        """The hidden states [B, C, D] of the last pass of this shape."""
         return self._in(shape, self._hidden)
 
     def _in(self, shape: Shape, values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""DiffusionGemma's encoder as an autoregressive language model: `family.Causal`, and what trains it.
+"""DiffusionGemma's encoder as an autoregressive language model: `family.Causal`, and the logits for its training.
 
 The encoder is causal and shares its weights with the decoder and the head. Runs on the calling thread. Shapes: B batch,
 n tokens, D hidden, V vocabulary.
@@ -30,7 +30,7 @@ class CausalEncoder:
 
     @property
     def parameters(self) -> int:
-        """All but the self-conditioning ones."""
+        """All parameters except those of self-conditioning."""
         unused = self._model.model.decoder.self_conditioning.parameters()
         return sum(map(torch.numel, self._model.parameters())) - sum(map(torch.numel, unused))
 
@@ -43,7 +43,7 @@ class CausalEncoder:
 
 
 def uncapped_logits(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
-    """float32 logits [..., V] of hidden states [..., D]. The likeliest token is the same without the soft cap, which
-    would take a third of a training step here: every token is a target."""
+    """float32 logits [..., V] of hidden states [..., D]. The soft cap does not change which token is the likeliest, and
+    it would take a third of a training step, because every token is a target."""
     raw: Tensor = model.lm_head(hidden)
     return raw.float()

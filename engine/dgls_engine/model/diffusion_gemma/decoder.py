@@ -1,12 +1,12 @@
-"""One pass of transformers' DiffusionGemma encoder or decoder, cut so that pins and hole-only logits are possible.
+"""One pass of transformers' DiffusionGemma encoder or decoder, in parts: pinned rows need no logits.
 
-Stock `DiffusionGemmaForBlockDiffusion.forward` takes self-conditioning as logits for every canvas position and
-returns logits for every canvas position. With a 262k vocabulary that is most of a step's memory, and a pinned
-position needs neither. These functions run the same modules in the same order, but take the self-conditioning as
-soft embeddings and compute logits only for the rows they are given. Training and denoising share them.
+transformers' `DiffusionGemmaForBlockDiffusion.forward` takes self-conditioning as logits for every canvas position and
+returns logits for every canvas position. With a vocabulary of 262k that is most of a step's memory, and a pinned
+position needs neither. These functions run the same modules in the same order, but take self-conditioning as soft
+embeddings and compute logits only for given rows. Training and denoising share them.
 
-Knows tensors only: no text, no tokenizer, no sampling. Runs on whichever thread calls it (the engine's, or the
-trainer's). Shapes: B batch, P prompt, C canvas, D hidden, V vocabulary.
+Knows tensors only: no text, no tokenizer, no sampling. Runs on the calling thread (of the engine or of a training run).
+Shapes: B batch, P prompt, C canvas, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ AttentionMasks = dict[str, Tensor | None]
 SLIDING, FULL = "sliding_attention", "full_attention"
 
 NO_MASKS: AttentionMasks = {FULL: None, SLIDING: None}
-"""For a decoder that is shown no more of a prompt than it sees: everything in it."""
+"""Masks for a decoder whose cache holds only rows that it sees: it attends to all of them."""
 
 
 def encoder_masks(start: int, end: int, window: int, device: torch.device) -> AttentionMasks:
@@ -49,7 +49,7 @@ def embed(model: DiffusionGemmaForBlockDiffusion, ids: Tensor) -> Tensor:
 def soft_embeddings(model: DiffusionGemmaForBlockDiffusion, logits: Tensor) -> Tensor:
     """The self-conditioning signal [..., D] of a step's logits [..., V]: the mean embedding under their softmax."""
     dtype = model.model.decoder.embed_tokens.weight.dtype
-    # Both casts mirror transformers: logits are kept in the weights' dtype, their softmax is taken in float32.
+    # transformers has the same casts: logits in the weights' dtype, their softmax in float32.
     return mean_embeddings(model, logits.to(dtype).softmax(dim=-1, dtype=torch.float32).to(dtype))
 
 
@@ -63,10 +63,10 @@ def mean_embeddings(model: DiffusionGemmaForBlockDiffusion, probabilities: Tenso
 def encode(
     model: DiffusionGemmaForBlockDiffusion, ids: Tensor, cache: Cache, masks: AttentionMasks, start: int = 0
 ) -> Tensor:
-    """Run the causal encoder over `ids` [B, n], which stand at `start..start+n`; appends to `cache`.
+    """Run the causal encoder over `ids` [B, n] at positions `start..start+n`; appends to `cache`.
 
-    Returns the last hidden states [B, n, D]. `cache` must hold what these see, and give back as many rows as `masks`
-    have columns.
+    Returns the last hidden states [B, n, D]. `cache` must hold all rows that the tokens see; it must return as many
+    rows as `masks` have columns.
     """
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
     output = model.model.encoder.language_model(
@@ -101,7 +101,7 @@ def decode_at(
     masks: AttentionMasks = NO_MASKS,
     **attention: Any,
 ) -> Tensor:
-    """The same at `positions` [1, C]. Without a `cache` the prompt is what `attention` says (`attention.py`)."""
+    """`decode` at `positions` [1, C]. Without a `cache`, `attention` names the prompt (see `attention.py`)."""
     decoder = model.model.decoder
     embedded = decoder.embed_tokens(ids)
     hidden: Tensor = decoder.self_conditioning(embedded, torch.zeros_like(embedded) if soft is None else soft)

@@ -1,11 +1,11 @@
-"""The experts' forward pass on packed weights, in transformers' place for one (`ALL_EXPERTS_FUNCTIONS`).
+"""The experts' forward pass on packed weights, registered in transformers (`ALL_EXPERTS_FUNCTIONS`).
 
     register(); config._experts_implementation = IMPLEMENTATION
-    install(module, gate_up, down)  # module: a DiffusionGemmaTextExperts; its own parameters go
+    install(module, gate_up, down)  # module: a DiffusionGemmaTextExperts; removes its plain weights
 
-On CUDA with Triton the packed weights go through one grouped kernel (`model.kernels.grouped`); anywhere else, and as
-its reference, expert by expert through plain PyTorch. A module that holds plain weights still does what transformers
-does. Runs on the engine thread; knows neither files nor how weights are packed.
+With CUDA and Triton, packed weights run through grouped kernels (`model.kernels.grouped`). Everywhere else, and as the
+kernels' reference, plain PyTorch processes one expert after the other. A module with plain weights runs transformers'
+code. Runs on the engine thread; knows neither files nor the packed formats.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ IMPLEMENTATION = "dgls"
 _PROJECTIONS = ("gate_up_proj", "down_proj")
 _TENSORS = ("values", "scales", "zeros")
 _FUSED = "gelu_pytorch_tanh"
-"""The activation that the kernel computes."""
+"""The activation of the grouped kernels."""
 
 _FEW = 8
-"""Experts that may as well all take each token: the models that have no more of them are small."""
+"""With at most this many experts, each token can run through all of them: such models are small."""
 
 
 def register() -> None:
-    """Make IMPLEMENTATION known to transformers. May be called again."""
+    """Register IMPLEMENTATION in transformers. A second call changes nothing."""
     ALL_EXPERTS_FUNCTIONS.register(IMPLEMENTATION, forward)
 
 
 def install(module: nn.Module, gate_up: Packed, down: Packed) -> None:
-    """Put packed weights in place of a module's own. gate_up: [E, 2 * I, D]; down: [E, D, I].
+    """Replace a module's plain weights by packed ones. gate_up: [E, 2 * I, D]; down: [E, D, I].
 
     Several modules may share the tensors, as the encoder and the decoder do.
     """
@@ -53,7 +53,7 @@ def install(module: nn.Module, gate_up: Packed, down: Packed) -> None:
 
 
 def installed(module: nn.Module) -> tuple[Packed, Packed] | None:
-    """The packed gate_up and down of a module, None where it holds plain weights."""
+    """The packed gate_up and down of a module; None if its weights are plain."""
     if not hasattr(module, f"{_PROJECTIONS[0]}_values"):
         return None
     gate_up, down = (
@@ -63,7 +63,7 @@ def installed(module: nn.Module) -> tuple[Packed, Packed] | None:
 
 
 def forward(module: nn.Module, hidden: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
-    """hidden [T, D]; chosen, shares [T, k]: each token's experts and their weights. Returns [T, D]."""
+    """The experts' output [T, D] for `hidden` [T, D]. `chosen`, `shares` [T, k]: each token's experts, their shares."""
     packed = installed(module)
     if packed is None:
         return _plain_weights(module, hidden, chosen, shares)
@@ -80,24 +80,24 @@ def by_expert(
 ) -> Tensor:
     """The reference: unpacks one expert after the other. Waits for the device."""
     activation = cast(Callable[[Tensor], Tensor], module.act_fn)
-    made = hidden.new_zeros((*chosen.shape, hidden.shape[-1]), dtype=torch.float32)  # [T, k, D]
+    results = hidden.new_zeros((*chosen.shape, hidden.shape[-1]), dtype=torch.float32)  # [T, k, D]
     for expert in torch.unique(chosen).tolist():
         token, place = torch.where(chosen == expert)
         gate, up = functional.linear(hidden[token], _of(gate_up, expert, hidden.dtype)).chunk(2, dim=-1)
         inner = activation(gate) * up  # [tokens, I]
         out = functional.linear(inner, _of(down, expert, hidden.dtype))
-        made[token, place] = out.float() * shares[token, place, None].float()
-    return made.sum(dim=1).to(hidden.dtype)
+        results[token, place] = out.float() * shares[token, place, None].float()
+    return results.sum(dim=1).to(hidden.dtype)
 
 
 def by_all(module: nn.Module, hidden: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
-    """Each token through all experts, on plain weights; those it did not choose have no share in it."""
+    """Each token through all experts, on plain weights; experts that it did not choose have the share 0."""
     gate_up, down = cast(Tensor, module.gate_up_proj), cast(Tensor, module.down_proj)
     activation = cast(Callable[[Tensor], Tensor], module.act_fn)
     share = shares.new_zeros(len(hidden), len(gate_up)).scatter(1, chosen, shares)  # [T, E]
     gate, up = (hidden @ gate_up.mT).chunk(2, dim=-1)
-    made = (activation(gate) * up) @ down.mT  # [E, T, D]
-    return (made * share.T[:, :, None]).sum(dim=0).to(hidden.dtype)
+    results = (activation(gate) * up) @ down.mT  # [E, T, D]
+    return (results * share.T[:, :, None]).sum(dim=0).to(hidden.dtype)
 
 
 def _of(packed: Packed, expert: int, dtype: torch.dtype) -> Tensor:
@@ -112,11 +112,11 @@ def _activation(module: nn.Module) -> str:
 
 
 def _plain_weights(module: nn.Module, hidden: Tensor, chosen: Tensor, shares: Tensor) -> Tensor:
-    """As transformers does it, but for a few experts on CUDA: grouped_mm, and what counts their tokens, may wait for
-    the device there (torch's does wherever it is not bfloat16 on Hopper or later), and such a pass can't be captured.
+    """Transformers' forward pass, except for few experts on CUDA, where grouped_mm can wait for the device (torch's
+    grouped_mm does unless it runs in bfloat16 on Hopper or later). A pass that waits cannot be captured.
 
-    Measured on a CPU with 1-16 experts: grouped_mm as fast as eager or up to 1.4 times faster, batched_mm 50 to 200
-    times slower (it copies an expert's weights for every token). MPS has no grouped_mm.
+    Measured on a CPU with 1-16 experts: grouped_mm is as fast as eager or up to 1.4 times faster; batched_mm is 50 to
+    200 times slower, because it copies an expert's weights for every token. MPS has no grouped_mm.
     """
     if hidden.device.type == "cuda" and cast(Tensor, module.gate_up_proj).shape[0] <= _FEW:
         return by_all(module, hidden, chosen, shares)

@@ -2,8 +2,8 @@
 
     encoder (causal): the prompt's keys and values        decoder (bidirectional): the canvas, with self-conditioning
 
-The canvas holds the code around the holes, too; PAD ends a text in models that were trained to. Importing this module
-imports no torch. Runs on the thread that loads; `open`'s result belongs to the engine thread.
+The canvas also holds the code around the holes. PAD ends a text if the model was trained with it. Importing this module
+imports no torch. Runs on the thread that loads; the result of `open` belongs to the engine thread.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dgls_engine.profile import Profile
 
 INSTRUCTION_TUNED = Published("google/diffusiongemma-26B-A4B-it", PUBLISHED, 4096, unused_bytes=1_100_000_000)
-"""The full model. Its vision tower is fetched and never read."""
+"""The full-size model. Its vision tower is downloaded, but never read."""
 
 _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 
@@ -41,24 +41,25 @@ class DiffusionGemma:
     def defaults(self, config: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
         canvas = config.get("canvas_length")
         if not isinstance(canvas, int) or canvas < 4:
-            raise ValueError(f"canvas_length should be a number of tokens, not {canvas!r}")
-        reach = _text(config).get("max_position_embeddings")
+            raise ValueError(f"canvas_length must be a number of tokens of at least 4, not {canvas!r}")
+        positions = _text(config).get("max_position_embeddings")
         values = {
             "hole_policy": "batch",
             "canvas_tokens": canvas,
-            "max_prompt_tokens": 4096 if not isinstance(reach, int) else max(0, min(4096, reach - canvas)),
-            # What stands before tells more than what follows. The prompt shows the rest, and every length that is tried
-            # pays for these anew: with a hole of 48 and the token that closes it they are 128, one of `widths.WIDTHS`.
+            "max_prompt_tokens": 4096 if not isinstance(positions, int) else max(0, min(4096, positions - canvas)),
+            # The code before a hole says more about it than the code after it; the prompt shows the rest. These tokens
+            # are computed for every length that competes, so they are few: with a hole of 48 tokens and a closing
+            # token they add up to 128, one of `widths.WIDTHS`.
             "before_tokens": min(canvas * 3 // 8, 48),
             "after_tokens": min(canvas // 4, 31),
         }
         sampler = generation.get("sampler_config")
-        told = {
+        generation_values = {
             "max_steps": generation.get("max_denoising_steps"),
             "entropy_bound": sampler.get("entropy_bound") if isinstance(sampler, dict) else None,
             **{name: generation.get(name) for name in _SAME_NAME},
         }
-        return values | {name: value for name, value in told.items() if value is not None}
+        return values | {name: value for name, value in generation_values.items() if value is not None}
 
     def vocabulary(self, config: Mapping[str, Any]) -> int | None:
         size = _text(config).get("vocab_size")
@@ -101,7 +102,7 @@ class DiffusionGemma:
 
 
 _SAME_NAME = ("t_min", "t_max", "stability_threshold", "confidence_threshold")
-"""Settings that `generation_config.json` and our profile call the same."""
+"""Settings with the same name in `generation_config.json` and in the profile."""
 
 
 def _text(config: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -1,9 +1,9 @@
-"""How much memory a model takes, part by part: computed from its shape before a byte of it is read.
+"""Computes the memory of each part of a model from its config, before any weight is read.
 
     PUBLISHED.footprint("int4", 2, prompt_tokens=4096).total       # bytes
 
-What is computed is what the loader fills and a request allocates on the device. Not in it: what the driver and other
-processes hold (`device.free_memory` leaves those out, too). Arithmetic only: no torch, no files, any thread.
+A footprint contains the loaded weights and a request's tensors on the device. It does not contain the memory of the
+driver and of other processes; neither does `device.free_memory`. Arithmetic only: no torch, no files, any thread.
 """
 
 from __future__ import annotations
@@ -13,24 +13,24 @@ from dataclasses import dataclass
 from dgls_engine.model.family import JUDGED_ROWS, Footprint
 
 PACKED = ("fp8", "int4")
-"""Those that keep the experts' weights in fewer bits (`model.packing`)."""
+"""Formats that store the experts' weights in fewer bits (`model.packing`)."""
 
 SLACK, CHUNK = 256, 512
-"""Rows that a sliding layer keeps beyond its window so that it can rewind, and those that a GPU encodes together
-(`prompt.encoder`)."""
+"""SLACK: rows that a sliding layer keeps beyond its window, so that the prompt can rewind. CHUNK: tokens that a GPU
+encodes together (`prompt.encoder`)."""
 
 _GROUP = 64
-"""Weights of four bits that share a scale."""
+"""The number of 4-bit weights that share a scale."""
 
 _SAMPLED_ROWS = 300
-"""Hole positions of all lengths that are tried together; a request seldom has more."""
+"""The number of hole positions, over all lengths of a contest, that a request seldom exceeds."""
 
 _FUSED_BYTES, _PLAIN_BYTES, _JUDGED_BYTES = 2, 22, 10
-"""Bytes a logit: where Triton samples in place, where PyTorch does with tempered ones, probabilities and more beside
-it, and where tokens are judged."""
+"""Bytes for each logit: if Triton samples in place, if PyTorch samples (with tempered logits, probabilities and more),
+and if tokens are scored."""
 
 _CANVASES = 16
-"""Canvases that go through the decoder together."""
+"""The number of canvases that go through the decoder together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +42,8 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Anatomy:
-    """A `family.Size`: the numbers of a model's config that decide it. `tied`: encoder, decoder and output share their
-    weights."""
+    """A `family.Size`: the numbers of a config that determine a model's size. `tied`: encoder, decoder and output share
+    their weights."""
 
     vocabulary: int
     hidden: int
@@ -63,20 +63,20 @@ class Anatomy:
 
     @property
     def attention_values(self) -> int:
-        """Queries and outputs, keys, and values where they are not the keys; two norms."""
-        each = (
-            self.hidden * own.head_dim * (2 * self.query_heads + (2 if own.sliding else 1) * own.key_heads)
-            + 2 * own.head_dim
-            for own in self.layers
+        """Queries, outputs, keys and values (a full layer uses its keys as values); two norms."""
+        layer_values = (
+            self.hidden * layer.head_dim * (2 * self.query_heads + (2 if layer.sliding else 1) * layer.key_heads)
+            + 2 * layer.head_dim
+            for layer in self.layers
         )
-        return sum(each) * self._copies
+        return sum(layer_values) * self._copies
 
     @property
     def dense_values(self) -> int:
-        """What is left: the dense half of each layer, its router and norms; the last norm, and self-conditioning."""
+        """All other weights: each layer's dense part, router and norms; the last norm, and self-conditioning."""
         mlp = 3 * self.hidden * self.dense_width
         router = self.experts * (self.hidden + 1) + self.hidden
-        scalars = 2 * len(self.layers)  # each of encoder and decoder has its own
+        scalars = 2 * len(self.layers)  # encoder and decoder do not share these
         layers = len(self.layers) * (mlp + router + 7 * self.hidden)
         return (layers + self.hidden) * self._copies + scalars + mlp + self.hidden
 
@@ -121,24 +121,26 @@ PUBLISHED = Anatomy(
     canvas_length=256,
     layers=(*[_SLIDING] * 5, _GLOBAL) * 5,
 )
-"""Of google/diffusiongemma-26B-A4B-it."""
+"""google/diffusiongemma-26B-A4B-it."""
 
 
 def prompt_bytes(anatomy: Anatomy, plain_bytes: int, tokens: int) -> int:
-    """Keys and values of a prompt. A sliding layer keeps its window, a slack to rewind into, and room for a chunk."""
-    near = min(tokens, anatomy.window - 1 + SLACK + CHUNK)
-    rows = (2 * own.key_heads * own.head_dim * (near if own.sliding else tokens) for own in anatomy.layers)
-    return sum(rows) * plain_bytes
+    """Bytes of a prompt's keys and values. A sliding layer has rows for its window, for SLACK and for a CHUNK."""
+    sliding_rows = min(tokens, anatomy.window - 1 + SLACK + CHUNK)
+    values = (
+        2 * layer.key_heads * layer.head_dim * (sliding_rows if layer.sliding else tokens) for layer in anatomy.layers
+    )
+    return sum(values) * plain_bytes
 
 
 def step_bytes(anatomy: Anatomy, plain_bytes: int, fused: bool) -> int:
-    """The most that is alive in a step: the logits of all holes, and one layer's activations of all canvases."""
-    widest = max(own.head_dim * 2 * (anatomy.query_heads + own.key_heads) for own in anatomy.layers)
+    """The peak of a step, in bytes: the logits of all holes, and one layer's activations of all canvases."""
+    widest = max(layer.head_dim * 2 * (anatomy.query_heads + layer.key_heads) for layer in anatomy.layers)
     routed = anatomy.active_experts * (anatomy.hidden + 3 * anatomy.expert_width)
-    a_token = 4 * anatomy.hidden + widest + 2 * anatomy.dense_width + routed
+    token_values = 4 * anatomy.hidden + widest + 2 * anatomy.dense_width + routed
     tokens = max(CHUNK, _CANVASES * anatomy.canvas_length // 2)
     logits = max(_SAMPLED_ROWS * (_FUSED_BYTES if fused else _PLAIN_BYTES), JUDGED_ROWS * _JUDGED_BYTES)
-    return anatomy.vocabulary * logits + tokens * a_token * plain_bytes
+    return anatomy.vocabulary * logits + tokens * token_values * plain_bytes
 
 
 def _expert_bytes(anatomy: Anatomy, precision: str, plain_bytes: int) -> int:
@@ -150,5 +152,5 @@ def _expert_bytes(anatomy: Anatomy, precision: str, plain_bytes: int) -> int:
 
 
 def _packed_bytes(rows: int, columns: int, precision: str) -> int:
-    """As `packing.packed_bytes` has it; int4 with zero points, which some models do without."""
+    """The result of `packing.packed_bytes`, which needs torch; int4 with zero points, which some models lack."""
     return rows * (columns + 2 if precision == "fp8" else -(-columns // _GROUP) * (_GROUP // 2 + 3))

@@ -1,7 +1,7 @@
-"""RMS norms as one operation each.
+"""RMS norms with one operation each.
 
-Transformers' takes nine, and a decoder layer has eleven norms: some 3,000 launches of the full model's step, which read
-next to nothing and cost a microsecond or two each even in a captured graph.
+A norm of transformers takes nine operations, and a decoder layer has eleven norms. That makes some 3,000 launches in a
+step of the full model. They read very little and cost one or two microseconds each, even in a captured graph.
 
 Knows modules and tensors. Runs on the engine thread.
 """
@@ -15,7 +15,7 @@ from transformers.models.diffusion_gemma.modeling_diffusion_gemma import Diffusi
 
 
 class FusedRMSNorm(DiffusionGemmaRMSNorm):
-    """The same weight, the same numbers but for rounding."""
+    """The same weight as transformers' norm, and the same result except for rounding."""
 
     def forward(self, hidden_states: Tensor) -> Tensor:
         weight = self.weight if self.with_scale else None
@@ -23,7 +23,7 @@ class FusedRMSNorm(DiffusionGemmaRMSNorm):
 
 
 def fuse(model: nn.Module, device: torch.device) -> None:
-    """Use them where operations are launched one by one. On a CPU transformers' own stay, as the reference."""
+    """Replace the norms on a GPU, where each launch costs time. On a CPU transformers' norms stay, as the reference."""
     if device.type == "cuda":
         fuse_all(model)
 

@@ -1,8 +1,8 @@
 """Decoder passes over several canvases behind one prompt: `model.passes.Passes` for DiffusionGemma.
 
-`Decoding` adds self-conditioning and the head to whatever runs the decoder: `Eager` (operation by operation, anywhere)
-or `captured.Captured`. Knows tensors, neither text nor what the canvases are for. Runs on the engine thread. Shapes:
-B canvases, C canvas, R rows of all canvases, D hidden, V vocabulary.
+`Decoding` adds self-conditioning and the head to one of two ways to run the decoder: `Eager` (operation by operation,
+on any device) or `captured.Captured`. Knows tensors, no text. Runs on the engine thread. Shapes: B canvases, C canvas,
+R rows of all canvases, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -54,8 +54,8 @@ class SoftCappedHead:
 
 @dataclass(frozen=True, slots=True)
 class SelfConditioning:
-    """A `model.passes.Carry`: the signal `soft` [B, C, D] of the step to come, None for zeros, and `pins` [B, C, D],
-    which pinned rows keep."""
+    """A `model.passes.Carry`: the signal `soft` [B, C, D] of the next step, None for zeros, and the signal `pins`
+    [B, C, D] that pinned rows keep."""
 
     pins: Tensor
     soft: Tensor | None
@@ -65,13 +65,13 @@ class SelfConditioning:
         return type(self)(self.pins[batch, :width], soft)
 
     def next(self, rows: Places, signal: Tensor | None) -> Self:
-        assert signal is not None, "a step of this family leaves a signal"
+        assert signal is not None, "each step of this family has a signal"
         return type(self)(self.pins, self.pins.index_put(rows, signal))
 
 
 class Decoding(ABC):
-    """`pinned_signal`: from which step on pinned rows have their own embedding as self-conditioning signal; it is zero
-    before. (Transformers' first step has zeros for all rows, vLLM leaves it at that for pinned ones.)
+    """`pinned_signal`: from which step on the self-conditioning signal of a pinned row is its own embedding; before, it
+    is zero. (In transformers the first step has zeros in all rows; in vLLM pinned rows always have zeros.)
     """
 
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, pinned_signal: PinnedSignal) -> None:
@@ -85,8 +85,8 @@ class Decoding(ABC):
     def hidden(self, ids: Tensor, soft: Tensor | None, lengths: Sequence[int]) -> Tensor:
         """Hidden states [B, C, D] of the canvases `ids` [B, C], valid until the next call.
 
-        Of canvas b only the first `lengths[b]` rows are seen and mean something; what is behind them pads it.
-        `soft` [B, C, D] is the self-conditioning signal, None for zeros.
+        Canvas b has `lengths[b]` rows; the rest of its rows are padding: no row sees them, and their result is
+        undefined. `soft` [B, C, D] is the self-conditioning signal, None for zeros.
         """
 
     def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> SelfConditioning:
@@ -94,7 +94,7 @@ class Decoding(ABC):
         pins = torch.zeros_like(embedded) if self.pinned_signal == "never" else embedded
         if self.pinned_signal != "always" and not drafted.any():
             return SelfConditioning(pins, None)
-        # A draft stands for a step: its signal goes with it.
+        # A draft takes the place of a step, so it comes with a signal.
         drafts = embedded[rows].masked_fill(~drafted[:, None], 0.0)
         return SelfConditioning(pins, pins.index_put(rows, drafts))
 
@@ -110,9 +110,11 @@ class Decoding(ABC):
 
 
 class Eager(Decoding):
-    """The reference: operation by operation, over the keys and values `seen` of a prompt of so many `tokens`:
-    on sliding layers the last `window - 1` of them alone, which takes two thirds of the time that a mask over all
-    takes once the prompt is twice as long. Serves one request."""
+    """The reference: operation by operation, over the keys and values `seen` of a prompt of `tokens` tokens.
+
+    Sliding layers get only the last `window - 1` rows. For a prompt of twice that length, this takes two thirds of the
+    time of a mask over all rows. An object serves one request.
+    """
 
     def __init__(
         self,
@@ -132,7 +134,7 @@ class Eager(Decoding):
 
 
 def _repeated(seen: DynamicCache, times: int) -> DynamicCache:
-    """The same prompt for each canvas of a batch: views, nothing is copied."""
+    """The same prompt for each canvas of a batch, as views without a copy."""
     layers: list[Any] = seen.layers
     repeated = DynamicCache()
     for layer in layers:
@@ -146,7 +148,7 @@ def _repeated(seen: DynamicCache, times: int) -> DynamicCache:
 def _padding_masks(
     model: DiffusionGemmaForBlockDiffusion, ids: Tensor, lengths: Sequence[int], seen: DynamicCache
 ) -> decoder.AttentionMasks:
-    """All of the prompt that is within reach, and the canvas without its padding."""
+    """Masks that allow all rows of `seen`, and the canvas without its padding."""
     layers: list[Any] = seen.layers
     batch, longest = ids.shape
     ends = sent(torch.tensor(lengths), ids.device)

@@ -1,13 +1,13 @@
-"""The prompt's keys and values, in buffers that never move, so that a captured decoder pass can read them.
+"""The prompt's keys and values, in buffers with fixed addresses, so that a captured decoder pass can read them.
 
-Full layers hold the whole prompt. Sliding layers hold what their window reaches, and `slack` tokens more: that far the
-prompt can be cropped for nothing. Beyond it everything has to be encoded again, and not only the rows that are gone:
-a row of one sliding layer was computed from the window before it in the layer below, that one from the window before
-those, so all layers together reach some `layers * window` tokens back, further than any prompt is long. Holding every
-row instead would take 205 KB a token (25 sliding layers of 8 heads x 256, bfloat16) beside the full layers' 20 KB: at
-8k tokens 1.85 GB, where window, slack 256 and a chunk of 512 (367 MB) and the full layers (168 MB) take 0.54 GB.
+Full layers hold the whole prompt. Sliding layers hold their window and `slack` more tokens: the prompt can be cropped
+by that much without computation. A larger crop needs the whole prompt to be encoded again, not only the missing rows: a
+row of a sliding layer depends on a window of rows in the layer below, and so on, so the layers together reach
+`layers * window` tokens back, further than any prompt is long. To hold every row would take 205 KB for each token
+(25 sliding layers of 8 heads x 256, bfloat16) in addition to the full layers' 20 KB: 1.85 GB at 8k tokens. Window,
+slack 256 and a chunk of 512 (367 MB) and the full layers (168 MB) take 0.54 GB.
 
-Knows layers and rows, neither token ids nor when they change (`prompt.encoder` does). Belongs to the engine thread.
+Knows layers and rows; neither token ids nor when they change (`prompt.encoder` knows). Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 
 class Rows:
-    """Which tokens the layers of one kind hold, and where: token `base` in row 0, the last one before row `end`.
+    """The tokens in the layers of one kind: token `base` is in row 0, the prompt's last token in row `end - 1`.
 
     A token sees the `reach` tokens before it. `bounds`, int32 [2] on the device, are the rows [first, end) that the
-    next token sees, and so does a canvas behind the prompt.
+    next token sees; a canvas behind the prompt sees the same rows.
     """
 
     def __init__(self, size: int, reach: int, device: torch.device) -> None:
@@ -48,7 +48,7 @@ class Rows:
         return self.tokens - self.base
 
     def reaches(self, length: int) -> bool:
-        """Whether the rows that the token behind the first `length` sees are all here."""
+        """Whether the layers hold all rows that the token behind the first `length` tokens sees."""
         return length <= self.tokens and self.base <= max(0, length - self.reach)
 
     def hold(self, base: int, tokens: int) -> None:
@@ -57,7 +57,7 @@ class Rows:
 
 
 class KeptLayer:
-    """`keys` and `values` [1, heads, rows, dim] of one layer. Stale rows hold finite numbers, never what isn't one."""
+    """`keys` and `values` [1, heads, rows, dim] of one layer. Unused rows hold finite numbers, never NaN."""
 
     def __init__(self, rows: Rows, heads: int, dim: int, like: Tensor) -> None:
         self.rows = rows
@@ -68,15 +68,15 @@ class KeptLayer:
         return self.rows.bounds
 
     def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """transformers' encoder writes the states [1, heads, n, dim] of the next n tokens, and attends to those that
-        come back. They count as held once `PromptCache.hold` says so."""
+        """transformers' encoder passes the states [1, heads, n, dim] of the next n tokens, and attends to the returned
+        ones. The tokens count as held after `PromptCache.hold`."""
         first, end = self.rows.first, self.rows.end
         behind = end + keys.shape[-2]
         self.keys[..., end:behind, :], self.values[..., end:behind, :] = keys, values
         return self.keys[..., first:behind, :], self.values[..., first:behind, :]
 
     def move(self, first: int, end: int) -> None:
-        """Rows first..end become rows 0.."""
+        """Move rows first..end to the start of the buffers."""
         for states in (self.keys, self.values):
             states[..., : end - first, :] = states[..., first:end, :].clone()
 
@@ -85,7 +85,7 @@ class KeptLayer:
         self.keys[..., :end, :], self.values[..., :end, :] = other.keys[..., :end, :], other.values[..., :end, :]
 
     def view(self) -> Any:
-        """The rows in bounds, as a layer that transformers' decoder reads."""
+        """The rows within `bounds`, as a layer for transformers' decoder."""
         first, end = self.rows.first, self.rows.end
         view: Any = DynamicLayer()  # type: ignore[no-untyped-call]
         view.lazy_initialization(self.keys, self.values)
@@ -96,20 +96,20 @@ class KeptLayer:
 def keeper(
     model: DiffusionGemmaForBlockDiffusion, chunk: int | None = None, slack: int = SLACK
 ) -> Callable[[int], PromptCache]:
-    """Makes prompt caches of a given capacity. `slack` tokens at the prompt's end can change without
-    all of it being encoded again: the lines beside the region, when it moves.
+    """A function that makes prompt caches of a given capacity. The last `slack` tokens of a prompt can change without a
+    new prefill of the whole prompt: these are the lines next to the region, which change when it moves.
 
-    A full-size model reads nearly all its experts for each chunk, so on a GPU chunks are long, but no longer than what
-    is computed in the time of about one denoising step, since that is how soon a cancel should take effect.
+    A full-size model reads nearly all its experts for each chunk, so chunks are long on a GPU. But a chunk takes no
+    longer than about one denoising step, so that a cancel takes effect soon.
     """
     tokens = chunk or (CHUNK if model.device.type == "cuda" else 256)
     return lambda capacity: PromptCache(model, capacity, slack=slack, chunk=tokens)
 
 
 class PromptCache:
-    """Room for `capacity` prompt tokens, of which at most `chunk` are written at a time."""
+    """Room for `capacity` prompt tokens; at most `chunk` of them are written at a time."""
 
-    @torch.inference_mode(False)  # buffers made under it could not be written outside of it
+    @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, capacity: int, *, slack: int, chunk: int) -> None:
         text, like = model.model.decoder.text_config, model.model.decoder.embed_tokens.weight
         reach = text.sliding_window - 1
@@ -120,20 +120,20 @@ class PromptCache:
             SLIDING: Rows(min(capacity, reach + slack + chunk), reach, like.device),
         }
         self.layers: Sequence[KeptLayer] = [
-            KeptLayer(self._kinds[kind], own.num_key_value_heads, own.head_dim, like)
-            for kind, own in ((kind, text.per_layer_config[index]) for index, kind in enumerate(text.layer_types))
+            KeptLayer(self._kinds[kind], layer.num_key_value_heads, layer.head_dim, like)
+            for kind, layer in ((kind, text.per_layer_config[index]) for index, kind in enumerate(text.layer_types))
         ]
         self.states = Cache(layers=list[Any](self.layers))
-        """What transformers' encoder is given."""
+        """The layers as the cache of transformers' encoder."""
 
     @property
     def tokens(self) -> int:
-        """How many are held, from the prompt's first one on."""
+        """The number of tokens held, from the prompt's first token on."""
         return self._kinds[FULL].tokens
 
     def crop(self, length: int) -> int:
-        """Keep the first `length` tokens. Returns how many are kept: all of them, or none where the sliding layers no
-        longer hold what the next token would see."""
+        """Keep the first `length` tokens. Returns the number of tokens kept: `length`, or 0 if the sliding layers do
+        not hold all rows that the next token sees."""
         sliding = self._kinds[SLIDING]
         kept = length if sliding.reaches(length) else 0
         for rows in self._kinds.values():
@@ -141,7 +141,7 @@ class PromptCache:
         return kept
 
     def make_room(self, count: int) -> AttentionMasks:
-        """Let the next `count` tokens be written behind those held. Returns the encoder's masks for them."""
+        """Make room for the next `count` tokens. Returns the encoder's masks for them."""
         assert count <= self.chunk
         assert self.tokens + count <= self.capacity
         sliding, tokens = self._kinds[SLIDING], self.tokens
@@ -153,25 +153,25 @@ class PromptCache:
         return masks | {SLIDING: band[..., max(0, tokens - sliding.reach) :]}
 
     def hold(self, count: int) -> None:
-        """`count` more tokens are written, in all layers."""
+        """Count the next `count` tokens as held; all layers have written them."""
         for rows in self._kinds.values():
             rows.hold(rows.base, rows.tokens + count)
 
     def extend(self, ids: Sequence[int]) -> None:
-        """Encode the next tokens, at most `chunk`, and hold them."""
+        """Encode the next tokens of the prompt, at most `chunk`."""
         start, masks = self.tokens, self.make_room(len(ids))
         row = torch.tensor([list(ids)], device=self._model.device)
         decoder.encode(self._model, row, self.states, masks, start)
         self.hold(len(ids))
 
     def seen(self) -> DynamicCache:
-        """What a canvas behind the prompt sees: views, valid until the next tokens are written."""
+        """The rows that a canvas behind the prompt sees: views, valid until the next tokens are written."""
         seen = DynamicCache()
         seen.layers.extend(layer.view() for layer in self.layers)
         return seen
 
     def grown(self, capacity: int) -> PromptCache:
-        """The same prompt in a cache with more room, in buffers of its own."""
+        """A copy of this prompt with room for `capacity` tokens, in new buffers."""
         other = PromptCache(self._model, capacity, slack=self._slack, chunk=self.chunk)
         for new, old in zip(other.layers, self.layers, strict=True):
             new.copy(old)
@@ -180,10 +180,10 @@ class PromptCache:
         return other
 
     def _move_to_front(self, base: int) -> None:
-        """Token `base` becomes the first that sliding layers hold."""
+        """Move the rows of sliding layers so that token `base` is in row 0."""
         sliding, tokens = self._kinds[SLIDING], self.tokens
         first, end = base - sliding.base, sliding.end
-        self.crop(0)  # what memory that runs out between two layers leaves
+        self.crop(0)  # if memory runs out between two layers, the cache is empty and not half moved
         for layer in self.layers:
             if layer.rows is sliding:
                 layer.move(first, end)

@@ -1,6 +1,6 @@
-"""A `family.OpenModel`: DiffusionGemma with its weights, its decoder passes captured where our kernels run.
+"""A `family.OpenModel`: DiffusionGemma with its weights. Captures decoder passes if the Triton kernels run.
 
-Belongs to the engine thread.
+Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Running:
-    """`captured`: whether passes are captured; None: where our kernels run."""
+    """`captured`: whether to capture passes; None: if the Triton kernels run on the device."""
 
     mask: int | None = None
     shifted = False

@@ -1,7 +1,7 @@
-"""DiffusionGemma's modules before they have weights, and what of them is computed and not stored.
+"""Builds DiffusionGemma's modules without weights, and computes the tensors that are not stored.
 
-The vision tower is never allocated: code has no pictures. Knows torch and transformers; neither files nor prompts. Runs
-on the engine thread.
+The vision tower is never allocated, because prompts have no images. Knows torch and transformers; neither files nor
+prompts. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from dgls_engine.model.slots import Site, Slot
 
 
 def build(config: Mapping[str, Any]) -> DiffusionGemmaForBlockDiffusion:
-    """The modules on the meta device, in evaluation mode. A config's mistakes surface as any kind of exception."""
+    """The modules on the meta device, in evaluation mode. A mistake in the config can raise any exception."""
     attention.register()
     experts.register()
-    whole = DiffusionGemmaConfig.from_dict(dict(config))
-    whole._attn_implementation = attention.IMPLEMENTATION
-    whole._experts_implementation = experts.IMPLEMENTATION
+    parsed = DiffusionGemmaConfig.from_dict(dict(config))
+    parsed._attn_implementation = attention.IMPLEMENTATION
+    parsed._experts_implementation = experts.IMPLEMENTATION
     with torch.device("meta"):
-        model = DiffusionGemmaForBlockDiffusion(whole)
+        model = DiffusionGemmaForBlockDiffusion(parsed)
     model.model.encoder.vision_tower = None
     model.model.encoder.embed_vision = None
     model.eval()  # type: ignore[no-untyped-call]
@@ -49,7 +49,7 @@ def sites(all_slots: Sequence[Slot]) -> list[Site]:
 
 
 def finish(model: DiffusionGemmaForBlockDiffusion, device: torch.device) -> None:
-    """The rotary frequencies and the embedding's scale, in float32 as transformers has them; faster norms on a GPU."""
+    """Compute the rotary frequencies and the embedding's scale, in float32 as in transformers; fuse norms on a GPU."""
     for owner in (model.model.encoder.language_model, model.model.decoder):
         owner.rotary_emb = parts.DiffusionGemmaTextRotaryEmbedding(text_config(model)).to(device)
         table = owner.embed_tokens
@@ -64,12 +64,12 @@ def text_config(model: DiffusionGemmaForBlockDiffusion) -> DiffusionGemmaTextCon
 
 
 def described(config: Mapping[str, Any]) -> Anatomy:
-    """`anatomy` of a `config.json`, without building anything. Mistakes surface as any kind of exception."""
+    """The `Anatomy` of a `config.json`, without modules. A mistake in the config can raise any exception."""
     return anatomy(DiffusionGemmaConfig.from_dict(dict(config)))
 
 
 def anatomy(config: DiffusionGemmaConfig) -> Anatomy:
-    """The numbers that decide the model's size. A config's own defaults are in force here, as in `build`."""
+    """The numbers that determine the model's size. Missing values have the config's defaults, as in `build`."""
     text: Any = config.text_config
     layers = [
         Layer(kind == SLIDING, text.per_layer_config[index].num_key_value_heads, text.per_layer_config[index].head_dim)

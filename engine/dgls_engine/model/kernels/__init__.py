@@ -1,7 +1,7 @@
-"""Triton kernels: they know tensors, nothing of models. Imported where they run, never by `import dgls_engine`.
+"""Triton kernels. They know tensors, no models. Their callers import them on use; `import dgls_engine` does not.
 
-Triton comes with the extra `kernels` (Linux only) or with a CUDA build of torch; each kernel has a plain PyTorch
-path beside its caller, which serves where `usable` says no and which the kernel's tests compare it with.
+Triton is installed by the extra `kernels` (Linux only) or with a CUDA build of torch. The caller of each kernel also
+has a plain PyTorch path: it runs where `usable` is False, and the kernel's tests compare the kernel with it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 
 def usable(device: torch.device) -> bool:
-    """Whether kernels can run on `device`: CUDA with Triton, from compute capability 8.0 on (bfloat16)."""
+    """Whether the kernels run on `device`: CUDA with Triton, compute capability 8.0 (bfloat16) or higher."""
     return device.type == "cuda" and installed() and torch.cuda.get_device_capability(device) >= (8, 0)
 
 

@@ -1,12 +1,12 @@
-"""Attention of canvases over a kept prompt and over themselves, in place: two launches, or one.
+"""Attention of canvases over the prompt and over themselves, in place, in one or two launches.
 
-The query heads that share a key head are folded into the rows, so keys and values are read once for them. A program
-takes a tile of rows of one canvas and goes over blocks of key rows, the prompt's first and then the canvas' own, with
-a running softmax. How many there are is read on the device, so that one captured graph serves prompts of any length.
-One canvas has too few tiles to keep a GPU busy: its key blocks are dealt out to several programs, and a second launch
-adds up what they found. The order of all sums depends on shapes alone, so results are the same each time.
+The query heads that share a key head are rows of one tile, so the kernel reads keys and values once for them. A program
+processes a tile of one canvas' rows: it iterates over blocks of key rows, first the prompt's and then the canvas', with
+a running softmax. It reads the number of key rows on the device, so one captured graph serves prompts of any length.
+One canvas has too few tiles to keep a GPU busy. Then several programs share the key blocks of a tile, and a second
+launch adds up their results. The order of all sums depends on shapes alone, so results are reproducible.
 
-Knows tensors, not where they come from. Shapes: B canvases, C rows of a canvas, d head width, G query heads a key head.
+Knows tensors only. Shapes: B canvases, C rows of a canvas, d head width, G query heads of a key head.
 """
 
 from __future__ import annotations
@@ -28,23 +28,24 @@ def attend_kernel(
     HEADS: tl.constexpr, GROUP: tl.constexpr, D: tl.constexpr, BLOCK_D: tl.constexpr,
     BLOCK_M: tl.constexpr, BLOCK_N: tl.constexpr, SPLITS: tl.constexpr, PRECISION: tl.constexpr,
 ):  # fmt: skip
-    """One tile of a canvas' rows, one key head, one share of the key blocks. `scale` is in powers of two.
+    """Attention of one tile of a canvas' rows over one key head and one share of the key blocks. `scale` includes
+    log2(e), because the softmax uses powers of two.
 
-    `output` [SPLITS, B, C, Hq, d] and, of several splits, `weight` [SPLITS, B, C, Hq]: the logarithm to base 2 of what
-    a share's softmax adds up to. A tile's rows are counted (position, head of the group).
+    Writes `output` [SPLITS, B, C, Hq, d] and, with several splits, `weight` [SPLITS, B, C, Hq]: the base-2 logarithm of
+    the sum of a share's softmax. The rows of a tile are pairs (position, head of the group).
     """
     tile, split = tl.program_id(0), tl.program_id(2)
     canvas, head = (tl.program_id(1) // HEADS).to(tl.int64), tl.program_id(1) % HEADS
     rows = tile * BLOCK_M + tl.arange(0, BLOCK_M)
     position, query_number = rows // GROUP, head * GROUP + rows % GROUP
     columns = tl.arange(0, BLOCK_D)
-    here = columns < D
+    column_valid = columns < D
     length = tl.minimum(tl.load(lengths + canvas), width)
-    asks = position < length
-    asked = tl.load(
+    row_valid = position < length
+    queries = tl.load(
         query + canvas * query_canvas
         + query_number[:, None] * query_head + position[:, None] * query_row + columns[None, :],
-        mask=asks[:, None] & here[None, :], other=0.0,
+        mask=row_valid[:, None] & column_valid[None, :], other=0.0,
     )  # fmt: skip
 
     first, end = tl.load(bounds), tl.load(bounds + 1)
@@ -52,44 +53,44 @@ def attend_kernel(
     share = tl.cdiv(kept_blocks + own_blocks, SPLITS)
     low = split * share
     high = tl.minimum(low + share, kept_blocks + own_blocks)
-    high = tl.where(tile * BLOCK_M < length * GROUP, high, low)  # a tile of padding asks nothing
+    high = tl.where(tile * BLOCK_M < length * GROUP, high, low)  # a tile of padding needs no key blocks
 
     mixed = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
     highest = tl.full([BLOCK_M], float("-inf"), tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
-    # One loop over both, with addresses chosen: two loops one after the other took 100 bytes of registers more.
+    # One loop that selects addresses: two consecutive loops took 100 bytes of registers more.
     for block in range(low, high):
-        own = block >= kept_blocks
-        start = tl.where(own, (block - kept_blocks) * BLOCK_N, first + block * BLOCK_N)
-        stop = tl.where(own, length, end)
-        stride = tl.where(own, own_row, kept_row)
-        offset = tl.where(own, canvas * own_canvas + head * own_head, (head * kept_head).to(tl.int64))
+        in_canvas = block >= kept_blocks
+        start = tl.where(in_canvas, (block - kept_blocks) * BLOCK_N, first + block * BLOCK_N)
+        stop = tl.where(in_canvas, length, end)
+        stride = tl.where(in_canvas, own_row, kept_row)
+        offset = tl.where(in_canvas, canvas * own_canvas + head * own_head, (head * kept_head).to(tl.int64))
         key_rows = start + tl.arange(0, BLOCK_N)
-        there = (key_rows < stop)[:, None] if D == BLOCK_D else (key_rows < stop)[:, None] & here[None, :]
+        valid = (key_rows < stop)[:, None] if D == BLOCK_D else (key_rows < stop)[:, None] & column_valid[None, :]
         places = key_rows[:, None] * stride + columns[None, :]
-        keys = tl.load(tl.where(own, key, kept_keys) + offset + places, mask=there, other=0.0)
-        scores = tl.dot(asked, tl.trans(keys), input_precision=PRECISION) * scale
+        keys = tl.load(tl.where(in_canvas, key, kept_keys) + offset + places, mask=valid, other=0.0)
+        scores = tl.dot(queries, tl.trans(keys), input_precision=PRECISION) * scale
         scores = tl.where((key_rows < stop)[None, :], scores, float("-inf"))
         peak = tl.maximum(highest, tl.max(scores, 1))
         weights = tl.exp2(scores - peak[:, None])
         fade = tl.exp2(highest - peak)
-        values = tl.load(tl.where(own, value, kept_values) + offset + places, mask=there, other=0.0)
+        values = tl.load(tl.where(in_canvas, value, kept_values) + offset + places, mask=valid, other=0.0)
         mixed = tl.dot(weights.to(values.dtype), values, mixed * fade[:, None], input_precision=PRECISION)
         total = total * fade + tl.sum(weights, 1)
         highest = peak
 
-    some = asks & (total > 0)
-    mixed = mixed * tl.where(some, 1.0 / tl.where(some, total, 1.0), 0.0)[:, None]
+    nonempty = row_valid & (total > 0)
+    mixed = mixed * tl.where(nonempty, 1.0 / tl.where(nonempty, total, 1.0), 0.0)[:, None]
     written = split.to(tl.int64) * all_rows + canvas * width * (HEADS * GROUP)
     row = position * (HEADS * GROUP) + query_number
     inside = position < width
     tl.store(
         output + written * D + row[:, None] * D + columns[None, :],
         mixed.to(output.dtype.element_ty),
-        mask=inside[:, None] & here[None, :],
+        mask=inside[:, None] & column_valid[None, :],
     )
     if SPLITS > 1:
-        logarithm = tl.where(some, highest + tl.log2(tl.where(some, total, 1.0)), float("-inf"))
+        logarithm = tl.where(nonempty, highest + tl.log2(tl.where(nonempty, total, 1.0)), float("-inf"))
         tl.store(weight + written + row, logarithm, mask=inside)
 
 
@@ -98,11 +99,11 @@ def add_up_kernel(
     parts, weight, output, all_rows,
     D: tl.constexpr, BLOCK_D: tl.constexpr, BLOCK_M: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
-    """`output` [rows, d]: the splits' shares `parts` [SPLITS, rows, d], each by its `weight` [SPLITS, rows]."""
+    """Writes `output` [rows, d], the mean of the splits' `parts` [SPLITS, rows, d] by their `weight` [SPLITS, rows]."""
     rows = tl.program_id(0).to(tl.int64) * BLOCK_M + tl.arange(0, BLOCK_M)
     columns = tl.arange(0, BLOCK_D)
     inside = rows < all_rows
-    there = inside[:, None] & (columns < D)[None, :]
+    valid = inside[:, None] & (columns < D)[None, :]
     highest = tl.full([BLOCK_M], float("-inf"), tl.float32)
     for split in tl.static_range(SPLITS):
         highest = tl.maximum(highest, tl.load(weight + split * all_rows + rows, mask=inside, other=float("-inf")))
@@ -110,16 +111,16 @@ def add_up_kernel(
     mixed = tl.zeros([BLOCK_M, BLOCK_D], tl.float32)
     total = tl.zeros([BLOCK_M], tl.float32)
     for split in tl.static_range(SPLITS):
-        own = tl.exp2(tl.load(weight + split * all_rows + rows, mask=inside, other=float("-inf")) - highest)
-        part = tl.load(parts + (split * all_rows + rows)[:, None] * D + columns[None, :], mask=there, other=0.0)
-        mixed += part * own[:, None]
-        total += own
+        share = tl.exp2(tl.load(weight + split * all_rows + rows, mask=inside, other=float("-inf")) - highest)
+        part = tl.load(parts + (split * all_rows + rows)[:, None] * D + columns[None, :], mask=valid, other=0.0)
+        mixed += part * share[:, None]
+        total += share
     mixed = mixed / tl.where(total > 0, total, 1.0)[:, None]
-    tl.store(output + rows[:, None] * D + columns[None, :], mixed.to(output.dtype.element_ty), mask=there)
+    tl.store(output + rows[:, None] * D + columns[None, :], mixed.to(output.dtype.element_ty), mask=valid)
 
 
 class Blocks(NamedTuple):
-    """A program's tile: `rows` of a canvas, `keys` at a time; and the warps and pipeline stages to do it with."""
+    """A program's tile of `rows`, the `keys` of a block, and the numbers of warps and pipeline stages."""
 
     rows: int
     keys: int
@@ -128,10 +129,10 @@ class Blocks(NamedTuple):
 
 
 def pick_blocks(width: int, itemsize: int, shared_memory: int) -> Blocks:
-    """For a head width (a power of two), a number's bytes, and the bytes of shared memory that a program can have.
+    """Blocks for a head width (a power of two), an item size, and the bytes of shared memory for a program.
 
-    More rows read keys less often; the sums of 64 rows are what fits the registers at 512 bfloat16 numbers a row. The
-    last line is float32 at the widest heads: right, not fast.
+    With more rows, keys are read less often; at 512 bfloat16 values a row, the registers hold the sums of 64 rows. The
+    last line is for float32 with the widest heads, which is correct, but not fast.
     """
     size, large = width * itemsize, shared_memory >= 200 * 1024
     if size <= 256:
@@ -155,7 +156,8 @@ def attend(
     splits: int | None = None,
 ) -> Tensor:
     """Attention [B, C, Hq, d] of `query` [B, Hq, C, d] over rows `bounds` [2] of `kept_keys` and `kept_values`
-    [1, Hkv, rows, d] and over the first `lengths` [B] rows of `key` and `value` [B, Hkv, C, d]. Zero behind them."""
+    [1, Hkv, rows, d] and over the first `lengths` [B] rows of `key` and `value` [B, Hkv, C, d]. Later output rows are
+    zero."""
     batch, query_heads, width, dim = query.shape
     heads, capacity = key.shape[1], kept_keys.shape[-2]
     group, padded = query_heads // heads, max(16, triton.next_power_of_2(dim))
@@ -193,17 +195,19 @@ def attend(
 def pick_splits(
     programs: int, key_blocks: int, block_bytes: int, tile_bytes: int, processors: int, programs_each: int
 ) -> int:
-    """Programs to deal a tile's key blocks out to: what moves the fewest bytes through the busiest processor, of which
-    each runs so many programs at once. Split tiles are written and read once more, in float32; that a program starts
-    costs about what a block does, and the second launch two."""
+    """The number of programs that share the key blocks of a tile, so that the busiest processor moves the fewest bytes.
 
-    def moved(splits: int) -> float:
+    A processor runs `programs_each` programs at once. Split tiles are written and read once more, in float32. The start
+    of a program costs about as much as one block, the second launch as much as two.
+    """
+
+    def bytes_moved(splits: int) -> float:
         waves = -(-programs * splits // (processors * programs_each))
         blocks = waves * programs_each * (-(-key_blocks // splits) + 1)
-        again = 2 * block_bytes + 2 * splits * programs * tile_bytes / processors if splits > 1 else 0
-        return blocks * block_bytes + again
+        second_launch = 2 * block_bytes + 2 * splits * programs * tile_bytes / processors if splits > 1 else 0
+        return blocks * block_bytes + second_launch
 
-    return min((1, 2, 4, 8, 16), key=moved)
+    return min((1, 2, 4, 8, 16), key=bytes_moved)
 
 
 def _processors(device: torch.device) -> int:

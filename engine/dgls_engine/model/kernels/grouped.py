@@ -1,14 +1,15 @@
-"""Every token through its own experts, on packed weights, in four launches and without a word from the host.
+"""The experts' forward pass on packed weights, in four launches and without waiting for the host.
 
     grouped_experts(hidden [T, D], chosen [T, k], shares [T, k], gate_up [E, 2I, D], down [E, D, I]) -> [T, D]
 
-The S = T * k pairs of a token and an expert are sorted by expert (`_sort`); gate and up are multiplied and activated
-(`_gate_up`), then down, times the pair's share (`_down`); a token's k results are added in a fixed order (`_add_up`),
-so the same input gives the same bits. Grids depend on shapes alone: all of it can be captured in a CUDA graph.
+`_sort` sorts the S = T * k pairs of a token and an expert by expert. `_gate_up` multiplies with gate and up and applies
+the activation, GELU in its tanh form. `_down` multiplies with down and the pair's share. `_add_up` adds the k results
+of a token in a fixed order, so the same input gives the same bits. Grids depend on shapes alone, so a CUDA graph can
+capture all launches.
 
-A program multiplies the rows of one expert with two strips of its weights, unpacked in registers. While one denoises,
-an expert has 4 to 16 rows and the time goes into reading weights, so all its rows fit one tile and each weight is read
-once. BY_HAND as in `unpacking`; without it all is multiplied in float32. The activation is GELU in its tanh form.
+A program multiplies the rows of one expert with two strips of its weights, which it unpacks in registers. During
+denoising an expert has 4 to 16 rows, and most time is spent on reading weights: all rows fit one tile, so each weight
+is read once. BY_HAND is explained in `unpacking`; without it, the products are in float32.
 """
 
 from __future__ import annotations
@@ -27,12 +28,12 @@ from dgls_engine.model.packing import Packed
 
 @dataclass(frozen=True, slots=True)
 class Tiles:
-    """How the work is cut."""
+    """Tile sizes and launch options."""
 
-    rows: int  # of an expert that a program multiplies at once, at least 16
-    gate_up: int  # columns of a strip: one strip of gate, one of up
-    down: int  # columns of a strip: two neighbouring ones
-    sharing: int = 1  # programs that take turns on an expert's rows
+    rows: int  # rows of an expert that a program multiplies at once, at least 16
+    gate_up: int  # columns of a strip; a program has a strip of gate and one of up
+    down: int  # columns of a strip; a program has two neighbouring strips
+    sharing: int = 1  # programs that share an expert's rows
     warps: int = 4
     stages: int = 4
 
@@ -41,10 +42,10 @@ class Tiles:
 
 
 def tiles(pairs: int, experts: int) -> Tiles:
-    """By the mean number of rows an expert gets; some get twice as many, and then read their weights twice.
+    """Tiles for the mean number of rows of an expert. An expert with twice as many rows reads its weights twice.
 
-    Compiled for an H100, none of these spills and three or four programs fit a multiprocessor, so that some 48 KB of
-    weights are on their way to each. Strips divide the published model's 704 and 2,816 columns.
+    On an H100 none of these spills registers, and three or four programs fit on a multiprocessor, so some 48 KB of
+    weights are in flight for each. The strips divide the published model's 704 and 2,816 columns.
     """
     rows = pairs / experts
     if rows <= 10:
@@ -63,7 +64,7 @@ def grouped_experts(
     cut: Tiles | None = None,
     by_hand: bool = True,
 ) -> Tensor:
-    """hidden [T, D], bfloat16 if `by_hand`; chosen int64, shares [T, k]. Returns [T, D] like `hidden`."""
+    """The experts' output [T, D]. `hidden` [T, D], bfloat16 if `by_hand`; `chosen` int64 and `shares` [T, k]."""
     (tokens, width), top_k = hidden.shape, chosen.shape[1]
     experts, inner, pairs = gate_up.values.shape[0], down.columns, chosen.numel()
     cut = cut or tiles(pairs, experts)
@@ -87,7 +88,7 @@ def grouped_experts(
 
 
 def _tensors(packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
-    """Values as bytes, scales, zeros; any tensor where there are no zeros, since nobody reads it."""
+    """Values as bytes, scales, zeros. Without zeros the third tensor is arbitrary: no kernel reads it."""
     return packed.values.view(torch.uint8), packed.scales, packed.scales if packed.zeros is None else packed.zeros
 
 
@@ -95,9 +96,10 @@ def _kind(packed: Packed) -> dict[str, Any]:
     return {"INT4": packed.packing == "int4", "ZEROS": packed.zeros is not None}
 
 
-@triton.jit(do_not_specialize=["pairs"])  # prompts are of any length; compiled anew, one would wait for it
+@triton.jit(do_not_specialize=["pairs"])  # prompts have any length, and each specialisation needs a compilation
 def _sort(chosen, order, starts, pairs, experts, CHUNK: tl.constexpr):
-    """order[starts[e]:starts[e + 1]]: the pairs that chose expert e, ascending. One program an expert."""
+    """Writes `order` and `starts`: order[starts[e]:starts[e + 1]] are the pairs with expert e, ascending. One program
+    for each expert."""
     expert = tl.program_id(0)
     lane = tl.arange(0, CHUNK)
     before = tl.zeros([CHUNK], tl.int32)
@@ -108,16 +110,17 @@ def _sort(chosen, order, starts, pairs, experts, CHUNK: tl.constexpr):
     tl.store(starts + expert, place)
     for first in range(0, pairs, CHUNK):
         ids = tl.load(chosen + first + lane, mask=first + lane < pairs, other=experts)
-        mine = (ids == expert).to(tl.int32)
-        tl.store(order + place + tl.cumsum(mine) - 1, first + lane, mask=mine > 0)
-        place += tl.sum(mine)
+        matches = (ids == expert).to(tl.int32)
+        tl.store(order + place + tl.cumsum(matches) - 1, first + lane, mask=matches > 0)
+        place += tl.sum(matches)
     if expert == experts - 1:
         tl.store(starts + experts, place)
 
 
 @triton.jit
-def _own(values, scales, zeros, rows, width, INT4: tl.constexpr):
-    """Where this program's expert begins in each, and its number. rows, width: of one expert's weights."""
+def _expert(values, scales, zeros, rows, width, INT4: tl.constexpr):
+    """The addresses of this program's expert in each tensor, and its number. `rows`, `width`: the shape of one expert's
+    weights."""
     expert = tl.program_id(1).to(tl.int64)
     groups = tl.cdiv(width, 64)
     if INT4:
@@ -135,10 +138,11 @@ def _two_strips(
     inputs, real, width, values, scales, zeros, rows, one, other,
     INT4: tl.constexpr, ZEROS: tl.constexpr, BY_HAND: tl.constexpr, ROWS: tl.constexpr, OUT: tl.constexpr,
 ):  # fmt: skip
-    """Two products, float32 [ROWS, OUT] each, at once, since an input that is read serves both.
+    """Two products, float32 [ROWS, OUT] each, in one loop, because they share their inputs.
 
-    inputs [ROWS]: where each input of `width` begins, `real` which of them there are; one, other [OUT]: which of the
-    expert's `rows` of weights. A turn takes a group: its low halves and its high ones, as they are packed.
+    `inputs` [ROWS]: the addresses of the inputs, each of `width` values; `real` [ROWS]: which of them exist. `one`,
+    `other` [OUT]: the rows of the expert's weights. An iteration processes one group: its low halves, then its high
+    halves.
     """
     half = tl.arange(0, 32)
     groups = tl.cdiv(width, 64)
@@ -156,22 +160,22 @@ def _two_strips(
         if not BY_HAND:
             x_low, x_high = x_low.to(tl.float32), x_high.to(tl.float32)
         if INT4:
-            # Read where they are used, not a turn ahead: a value that the loop carries would keep the compiler from
-            # unpacking in the registers that the product reads, and send the weights through shared memory.
+            # Load these here, not an iteration ahead: a loop-carried value makes the compiler move the unpacked
+            # weights through shared memory, instead of unpacking them in the registers that the product reads.
             scale1, offset1 = step(scales, zeros, group, rows, one, ZEROS, BY_HAND)
             scale2, offset2 = step(scales, zeros, group, rows, other, ZEROS, BY_HAND)
-            at = (group * 32 + half)[:, None]
-            bytes1 = tl.load(values + one[None, :] * (groups * 32) + at)
-            bytes2 = tl.load(values + other[None, :] * (groups * 32) + at)
+            offset = (group * 32 + half)[:, None]
+            bytes1 = tl.load(values + one[None, :] * (groups * 32) + offset)
+            bytes2 = tl.load(values + other[None, :] * (groups * 32) + offset)
             low1, high1 = unpack_int4(bytes1, scale1[None, :], offset1[None, :], BY_HAND)
             low2, high2 = unpack_int4(bytes2, scale2[None, :], offset2[None, :], BY_HAND)
         else:
-            there, behind = (low < width)[:, None], (high < width)[:, None]
-            at1, at2 = values + one[None, :] * width, values + other[None, :] * width
-            low1 = unpack_fp8(tl.load(at1 + low[:, None], mask=there, other=0), BY_HAND)
-            high1 = unpack_fp8(tl.load(at1 + high[:, None], mask=behind, other=0), BY_HAND)
-            low2 = unpack_fp8(tl.load(at2 + low[:, None], mask=there, other=0), BY_HAND)
-            high2 = unpack_fp8(tl.load(at2 + high[:, None], mask=behind, other=0), BY_HAND)
+            low_valid, high_valid = (low < width)[:, None], (high < width)[:, None]
+            row1, row2 = values + one[None, :] * width, values + other[None, :] * width
+            low1 = unpack_fp8(tl.load(row1 + low[:, None], mask=low_valid, other=0), BY_HAND)
+            high1 = unpack_fp8(tl.load(row1 + high[:, None], mask=high_valid, other=0), BY_HAND)
+            low2 = unpack_fp8(tl.load(row2 + low[:, None], mask=low_valid, other=0), BY_HAND)
+            high2 = unpack_fp8(tl.load(row2 + high[:, None], mask=high_valid, other=0), BY_HAND)
         first = tl.dot(x_low, low1, first, input_precision="ieee")
         first = tl.dot(x_high, high1, first, input_precision="ieee")
         second = tl.dot(x_low, low2, second, input_precision="ieee")
@@ -187,8 +191,8 @@ def _gate_up(
     hidden, values, scales, zeros, order, starts, activated, inner, width, TOP_K: tl.constexpr,
     INT4: tl.constexpr, ZEROS: tl.constexpr, BY_HAND: tl.constexpr, ROWS: tl.constexpr, OUT: tl.constexpr,
 ):  # fmt: skip
-    """activated [S, inner], in the sorted order: gelu(gate) * up."""
-    values, scales, zeros, expert = _own(values, scales, zeros, 2 * inner, width, INT4)
+    """Writes `activated` [S, inner] = gelu(gate) * up, in the sorted order."""
+    values, scales, zeros, expert = _expert(values, scales, zeros, 2 * inner, width, INT4)
     column = tl.program_id(0) * OUT + tl.arange(0, OUT)
     gate_row = tl.minimum(column, inner - 1)
     end = tl.load(starts + expert + 1)
@@ -201,9 +205,9 @@ def _gate_up(
             gate_row, gate_row + inner, INT4, ZEROS, BY_HAND, ROWS, OUT,
         )  # fmt: skip
         # gelu(x) = x * (1 + tanh(y)) / 2 = x * sigmoid(2 * y), y = sqrt(2 / pi) * (x + 0.044715 * x ** 3)
-        made = gate / (1 + tl.exp(-1.5957691216057308 * (gate + 0.044715 * gate * gate * gate))) * up
-        at = activated + place.to(tl.int64)[:, None] * inner + column[None, :]
-        tl.store(at, made, mask=real[:, None] & (column < inner)[None, :])
+        product = gate / (1 + tl.exp(-1.5957691216057308 * (gate + 0.044715 * gate * gate * gate))) * up
+        address = activated + place.to(tl.int64)[:, None] * inner + column[None, :]
+        tl.store(address, product, mask=real[:, None] & (column < inner)[None, :])
 
 
 @triton.jit
@@ -211,8 +215,8 @@ def _down(
     activated, values, scales, zeros, order, starts, shares, results, inner, width,
     INT4: tl.constexpr, ZEROS: tl.constexpr, BY_HAND: tl.constexpr, ROWS: tl.constexpr, OUT: tl.constexpr,
 ):  # fmt: skip
-    """results [S, width], in the order of `chosen`: each pair's output times its share."""
-    values, scales, zeros, expert = _own(values, scales, zeros, width, inner, INT4)
+    """Writes `results` [S, width], in the order of `chosen`: each pair's output times its share."""
+    values, scales, zeros, expert = _expert(values, scales, zeros, width, inner, INT4)
     column = tl.program_id(0) * 2 * OUT + tl.arange(0, OUT)
     beyond = column + OUT
     end = tl.load(starts + expert + 1)
@@ -225,18 +229,18 @@ def _down(
             activated + place.to(tl.int64) * inner, real, inner, values, scales, zeros, width,
             tl.minimum(column, width - 1), tl.minimum(beyond, width - 1), INT4, ZEROS, BY_HAND, ROWS, OUT,
         )  # fmt: skip
-        at = results + pair.to(tl.int64)[:, None] * width
-        tl.store(at + column[None, :], left * share, mask=real[:, None] & (column < width)[None, :])
-        tl.store(at + beyond[None, :], right * share, mask=real[:, None] & (beyond < width)[None, :])
+        row = results + pair.to(tl.int64)[:, None] * width
+        tl.store(row + column[None, :], left * share, mask=real[:, None] & (column < width)[None, :])
+        tl.store(row + beyond[None, :], right * share, mask=real[:, None] & (beyond < width)[None, :])
 
 
 @triton.jit
 def _add_up(results, summed, width, TOP_K: tl.constexpr, COLUMNS: tl.constexpr):
-    """summed [T, width]: a token's TOP_K results, added in their order."""
+    """Writes `summed` [T, width]: the sum of a token's TOP_K results, in their order."""
     token = tl.program_id(0).to(tl.int64)
     column = tl.program_id(1) * COLUMNS + tl.arange(0, COLUMNS)
-    there = column < width
+    valid = column < width
     total = tl.zeros([COLUMNS], tl.float32)
     for place in tl.static_range(TOP_K):
-        total += tl.load(results + (token * TOP_K + place) * width + column, mask=there, other=0.0).to(tl.float32)
-    tl.store(summed + token * width + column, total, mask=there)
+        total += tl.load(results + (token * TOP_K + place) * width + column, mask=valid, other=0.0).to(tl.float32)
+    tl.store(summed + token * width + column, total, mask=valid)

@@ -1,16 +1,16 @@
-"""What a denoising step reads off the head's raw output, and what it draws from it.
+"""Measures and samples the raw logits of a denoising step.
 
     measure    one pass over the raw logits: the best token, its log-probability, the entropy at the step's temperature
-    spread     one more, which turns them in place into probabilities and draws a token of each row
-    settle     which rows of a canvas are sure enough to keep their token; the others get noise
+    spread     a second pass: turns the logits into probabilities in place and draws a token for each row
+    settle     keeps the drawn tokens of the rows with the lowest entropy; the others get noise
 
-The plain path makes some twenty passes over as many bytes or more (`loop.choice`). A row of 262,144 tokens is cut
-into parts, one a program, since there may be few rows; what the parts say is put together by one program a row.
+The plain path makes some twenty passes over at least as many bytes (`loop.choice`). A row of 262,144 tokens is split
+into parts, one for each program, because there may be few rows; then one program for each row combines its parts.
 
-A token is drawn by its row's own two numbers between 0 and 1: the first chooses among the parts by their sums, the
-second among the part's tokens. That is as exact as adding Gumbel noise to each logit and costs nothing: 262,144
-random numbers a row would take several times as long as reading the row. The numbers are those of Philox, from the
-seed of the row's candidate, the row's place in it and the step; so they are the same whoever else is in the batch.
+Two random numbers draw a row's token: the first chooses a part by the parts' sums, the second a token of that part.
+This is as exact as adding Gumbel noise to each logit, and much cheaper: 262,144 random numbers for each row would take
+several times as long as reading the row. The numbers are from Philox, with the candidate's seed, the row's place in the
+candidate, and the step, so they do not depend on the other canvases of the batch.
 
 Knows tensors only. Runs on the engine thread. Shapes: R rows, V vocabulary, M sets of banned tokens, P parts of a
 row, B canvases.
@@ -26,36 +26,36 @@ import triton.language as tl
 from torch import Tensor
 
 PART = 4096
-"""Tokens that one program reads."""
+"""The number of tokens that one program reads."""
 
 NEVER = tl.constexpr(-1e30)
-"""In place of minus infinity, of which differences would be no numbers."""
+"""The logit of a banned token. Minus infinity does not work: the difference of two is not a number."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What the rows have of their own; all on the device."""
+    """Rules and seeds of the rows. All tensors are on the device."""
 
     banned: Tensor
-    """[M, V] bool: sets of tokens that may not stand."""
+    """[M, V] bool: sets of banned tokens."""
     banned_by: Tensor
-    """[R] int32: which of the sets is the row's."""
+    """[R] int32: the index of the row's set in `banned`."""
     favoured: Tensor
-    """[R] int32: a token whose logit is raised ..."""
+    """[R] int32: a token whose logit is raised by `leads`."""
     leads: Tensor
-    """[R] float32: ... by so much."""
+    """[R] float32"""
     seeds: Tensor
-    """[R] int64, the same for all rows of a canvas."""
+    """[R] int64: the same for all rows of a canvas."""
     places: Tensor
-    """[R] int32: the row's number among those of its canvas."""
+    """[R] int32: the row's number within its canvas."""
     starts: Tensor
-    """[B + 1] int32: where each canvas' rows begin, and R."""
+    """[B + 1] int32: the first row of each canvas, then R."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measures:
     """`report` [3, R] float32: the best token (a whole number, exact up to 2 ** 24), the entropy in nats, the best
-    token's log-probability at temperature 1. The rest is what `spread` needs to know."""
+    token's log-probability at temperature 1. `plan` and `part` are inputs of `spread`."""
 
     report: Tensor
     plan: Tensor
@@ -63,9 +63,9 @@ class Measures:
 
 
 def measure(logits: Tensor, rows: Rows, cap: float, temperature: float, step: int) -> Measures:
-    """Reads raw `logits` [R, V], which are capped by tanh at `cap`, then held to the rules of `rows`.
+    """Measures raw `logits` [R, V] capped by tanh at `cap`, under the rules of `rows`.
 
-    `temperature` is that of the entropies and of what will be drawn; each `step` of a request draws others.
+    `temperature` applies to the entropies and to the draws. Each `step` of a request draws other random numbers.
     """
     count, vocabulary = logits.shape
     assert logits.is_contiguous()
@@ -85,7 +85,7 @@ def measure(logits: Tensor, rows: Rows, cap: float, temperature: float, step: in
 
 
 def spread(logits: Tensor, rows: Rows, measures: Measures, cap: float, temperature: float) -> Tensor:
-    """Overwrites raw `logits` [R, V] with the probabilities at `temperature`; returns a token [R] drawn by them."""
+    """Replaces raw `logits` [R, V] by the probabilities at `temperature`; returns a drawn token for each row [R]."""
     count, vocabulary = logits.shape
     drawn = torch.empty(count, dtype=torch.int64, device=logits.device)
     rules = rows.banned.view(torch.uint8), rows.banned_by, rows.favoured, rows.leads
@@ -97,10 +97,13 @@ def spread(logits: Tensor, rows: Rows, measures: Measures, cap: float, temperatu
 
 
 def settle(drawn: Tensor, rows: Rows, measures: Measures, bound: float, largest: int, step: int) -> Tensor:
-    """The ids [R] of the next step: `drawn` in each canvas' k surest rows, such that the sum of their entropies less
-    the largest of them is within `bound`; noise in the others. No canvas has more rows than `largest`."""
+    """The ids [R] of the next step: `drawn` in the rows that each canvas keeps, noise in the others.
+
+    A canvas keeps its k rows with the lowest entropies, with the largest k for which the sum of these entropies without
+    the highest one is within `bound`. No canvas has more than `largest` rows.
+    """
     chosen = torch.empty_like(drawn)
-    # One width for nearly all: each other one would be compiled when somebody waits for it.
+    # Nearly all canvases use the width 256: another width needs a compilation during a request.
     vocabulary, width = rows.banned.shape[1], max(256, triton.next_power_of_2(largest))
     _settle_canvas[(len(rows.starts) - 1,)](
         drawn, measures.report, rows.starts, rows.seeds, rows.places, chosen, vocabulary, len(drawn), bound, step,
@@ -111,7 +114,7 @@ def settle(drawn: Tensor, rows: Rows, measures: Measures, bound: float, largest:
 
 @triton.jit
 def _ruled(logits, banned, banned_by, favoured, leads, row, columns, vocabulary, cap):
-    """A row's capped logits at `columns`, held to its rules."""
+    """A row's logits at `columns`, after the cap and the row's rules."""
     inside = columns < vocabulary
     raw = tl.load(logits + row.to(tl.int64) * vocabulary + columns, mask=inside, other=0.0).to(tl.float32)
     capped = cap * (1 - 2 / (tl.exp(raw * (2 / cap)) + 1))  # cap * tanh(raw / cap)
@@ -124,8 +127,8 @@ def _ruled(logits, banned, banned_by, favoured, leads, row, columns, vocabulary,
 def _sum_parts(
     logits, banned, banned_by, favoured, leads, sums, vocabulary, count, cap, sharpness, PART: tl.constexpr
 ):  # fmt: skip
-    """Of one part of a row: its best logit and where that stands, and the sums, relative to that logit, of the
-    likelihoods at temperature 1, at the step's, and of the latter times their logarithms."""
+    """For one part of a row: its best logit, that logit's column, and three sums relative to that logit: of the
+    likelihoods at temperature 1, of those at the step's temperature, and of the latter times their logarithms."""
     part, row, parts = tl.program_id(0), tl.program_id(1), tl.num_programs(0)
     columns = part * PART + tl.arange(0, PART)
     values = _ruled(logits, banned, banned_by, favoured, leads, row, columns, vocabulary, cap)
@@ -145,7 +148,7 @@ def _sum_parts(
 def _sum_rows(
     sums, seeds, places, report, plan, chosen, parts, count, sharpness, step, PARTS: tl.constexpr
 ):  # fmt: skip
-    """Puts a row's parts together and chooses the part of the token that will be drawn."""
+    """Combines the parts of a row and draws the part of the row's token."""
     row = tl.program_id(0)
     part = tl.arange(0, PARTS)
     inside, read, stride = part < parts, sums + row * parts + part, count * parts
@@ -189,7 +192,7 @@ def _spread_parts(
 def _settle_canvas(
     drawn, report, starts, seeds, places, chosen, vocabulary, count, bound, step, WIDTH: tl.constexpr
 ):  # fmt: skip
-    """One canvas. Among equal entropies the earlier row comes first."""
+    """Settles one canvas. With equal entropies the earlier row comes first."""
     canvas = tl.program_id(0)
     first, end = tl.load(starts + canvas), tl.load(starts + canvas + 1)
     row = first + tl.arange(0, WIDTH)
@@ -197,8 +200,8 @@ def _settle_canvas(
     nats = tl.load(report + count + row, mask=inside, other=float("inf"))
     before = tl.zeros([WIDTH], dtype=tl.float32)
     for other in range(first, end):
-        theirs = tl.load(report + count + other)
-        before += tl.where((theirs < nats) | ((theirs == nats) & (other < row)), theirs, 0.0)
+        other_nats = tl.load(report + count + other)
+        before += tl.where((other_nats < nats) | ((other_nats == nats) & (other < row)), other_nats, 0.0)
     _, _, third, _ = _random(tl.load(seeds + row, mask=inside), tl.load(places + row, mask=inside), step)
     noise = (third.to(tl.uint64) * vocabulary) >> 32
     kept = tl.load(drawn + row, mask=inside)
@@ -208,21 +211,21 @@ def _settle_canvas(
 @triton.jit
 def _random(seed, place, step):
     """Four random numbers of 32 bits."""
-    nothing = place * 0
-    return tl.philox(seed, place, nothing + step, nothing, nothing)
+    zero = place * 0
+    return tl.philox(seed, place, zero + step, zero, zero)
 
 
 @triton.jit
 def _uniform(bits):
-    """In [0, 1): what float32 has digits for."""
+    """A number in [0, 1) with the precision of float32."""
     return (bits >> 8).to(tl.float32) * (1.0 / 16777216.0)
 
 
 @triton.jit
 def _drawn(shares, numbers, chance, beyond):
-    """One of the ascending `numbers`, all less than `beyond`, by their `shares`; never one without a share, however
-    sums are rounded."""
+    """One of the ascending `numbers`, all less than `beyond`, drawn by their `shares`. Rounding of the sums never draws
+    a number with a share of 0."""
     sums = tl.cumsum(shares, 0)
-    found = tl.min(tl.where((sums > chance * tl.max(sums, 0)) & (shares > 0), numbers, beyond), 0)
+    number = tl.min(tl.where((sums > chance * tl.max(sums, 0)) & (shares > 0), numbers, beyond), 0)
     last = tl.max(tl.where(shares > 0, numbers, -1), 0)
-    return tl.where(found < beyond, found, last)
+    return tl.where(number < beyond, number, last)

@@ -1,7 +1,8 @@
-"""Packed weights to numbers, inside a kernel: see `model.packing` for what is packed how.
+"""Unpacks weights inside a kernel. `model.packing` describes the formats.
 
-With BY_HAND it is PTX on pairs of bfloat16, some two instructions a weight, which is what reading at full bandwidth
-leaves time for. Without it, plain Triton in float32: Triton's interpreter knows no PTX.
+With BY_HAND this is PTX code on pairs of bfloat16, with about two instructions for each weight; reading at full
+bandwidth leaves no time for more. Without it, this is plain Triton in float32, because Triton's interpreter cannot run
+PTX.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ _UNPACK_FP8 = tl.constexpr("""
 
 @triton.jit
 def unpack_fp8(values, BY_HAND: tl.constexpr):
-    """values uint8 -> what they say in e4m3, also where the hardware does not know it. Without the scale."""
+    """values uint8 -> their values as e4m3, without the scale. Works on hardware without e4m3, too."""
     if BY_HAND:
         weights = tl.inline_asm_elementwise(_UNPACK_FP8, "=r,=r,r", [values], dtype=tl.bfloat16, is_pure=True, pack=4)
     else:
@@ -84,19 +85,19 @@ def unpack_int4(values, scale, offset, BY_HAND: tl.constexpr):
 
 @triton.jit
 def fetch_early(steps, rows, groups, one, other):
-    """Ask for a strip's scales, or its zero points, ahead of the loop that needs them: they are too small for what the
-    loop's pipeline fetches early, and waiting for memory at each turn would take longer than the turn."""
+    """Prefetch the scales or zero points of two strips before the loop that reads them. They are too small for the
+    loop's pipeline to prefetch, and waiting for memory would take longer than the rest of an iteration."""
     group = tl.minimum(tl.arange(0, 64), groups - 1) * rows
     for strip in tl.static_range(2):
-        begin = steps + group + tl.min(one if strip == 0 else other)
+        address = steps + group + tl.min(one if strip == 0 else other)
         tl.inline_asm_elementwise(
-            "{ prefetch.global.L2 [$1]; mov.b32 $0, 0; }", "=r,l", [begin.to(tl.int64)], tl.int32, False, 1
+            "{ prefetch.global.L2 [$1]; mov.b32 $0, 0; }", "=r,l", [address.to(tl.int64)], tl.int32, False, 1
         )
 
 
 @triton.jit
 def step(scales, zeros, group, rows, column, ZEROS: tl.constexpr, BY_HAND: tl.constexpr):
-    """A group's scale, and what stands for its zero point: -z * scale."""
+    """A group's scale and offset; the offset is -z * scale."""
     scale = tl.load(scales + group * rows + column)
     zero = tl.load(zeros + group * rows + column).to(tl.float32) * 0.0625 if ZEROS else 8.0
     offset = scale.to(tl.float32) * -zero

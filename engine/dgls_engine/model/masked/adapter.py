@@ -2,8 +2,8 @@
 
     y = W x + b + B A x      while the switch is on; else y = W x + b
 
-The prompt is read with the switch off, by the model as it was before the adapter was trained: its keys and values are
-those of the autoregressive model. B contains the scale. Knows modules, no canvas; runs on the engine thread.
+The prompt is read with the switch off, so its keys and values are those of the autoregressive model without the
+adapter. B includes the adapter's scale. Knows modules, no canvas; runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 _DOWN, _UP = "lora_A.weight", "lora_B.weight"
-"""What PEFT calls an adapter's tensors, behind the name of their linear layer."""
+"""PEFT's names for an adapter's tensors; the name of the linear layer comes first."""
 
 
 class Switch:
-    """Whether canvas rows are computed: one for all of a model's layers."""
+    """Turns the adapter on for canvas rows; all layers of a model share it."""
 
     def __init__(self) -> None:
         self.on = False
@@ -52,7 +52,8 @@ class CanvasLinear(nn.Linear):
 
 
 def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Switch:
-    """Put an adapter on each linear layer for which `shapes` has one. Raises `ValueError` for half an adapter."""
+    """Add an adapter to each linear layer whose adapter tensors are in `shapes`. Raises `ValueError` if one of the two
+    tensors is missing or has a wrong shape."""
     switch = Switch()
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     for name, layer in layers.items():

@@ -2,9 +2,9 @@
 
     prompt (causal): code after the holes, then code before      canvas: the prompt's last token, holes, code between
 
-The prompt is read by the autoregressive model as it was published; an adapter (`adapter`), if there is one, acts on
-canvas rows alone. An undecided position shows one mask token and stays unseen; a decided one stays decided. PAD is not
-used: a fill ends before its hole's stop. Importing this module imports no torch.
+The published autoregressive model reads the prompt. An optional adapter (`adapter`) acts on canvas rows only. An
+undecided position shows the mask token, and no other row sees it; a decided one stays decided. There is no PAD: a fill
+ends before its hole's stop. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from dgls_engine.profile import Profile
 
 _CANVAS = 64
-"""Rows of a canvas: a line, or a few short holes."""
+"""The number of rows in a canvas: enough for a line, or for a few short holes."""
 
 
 class Masked:
@@ -34,15 +34,15 @@ class Masked:
     adapter_files: tuple[str, ...] = ("adapter.safetensors",)
 
     def skips(self, name: str) -> bool:
-        return name.endswith(".rotary_emb.inv_freq")  # older checkpoints store what is computed
+        return name.endswith(".rotary_emb.inv_freq")  # older checkpoints store it; `finish` computes it
 
     def defaults(self, config: Mapping[str, Any], generation: Mapping[str, Any]) -> dict[str, Any]:
-        reach = config.get("max_position_embeddings")
+        positions = config.get("max_position_embeddings")
         return {
             "prompt_format": "plain",
             "hole_policy": "fixed",
             "canvas_tokens": _CANVAS,
-            "max_prompt_tokens": max(0, min(4096, (reach if isinstance(reach, int) else 4096) - _CANVAS)),
+            "max_prompt_tokens": max(0, min(4096, (positions if isinstance(positions, int) else 4096) - _CANVAS)),
             "before_tokens": 1,
             "after_tokens": 0,
             "max_steps": _CANVAS,
@@ -81,12 +81,12 @@ class Masked:
         mask = specials.get(profile.mask_token)
         if mask is None:
             raise UnsupportedModel(
-                f"the model's infill.json names {profile.mask_token!r} as its mask_token, which is no special token of "
-                "its tokenizer; name the one that the model was trained with"
+                f"mask_token in the model's infill.json is {profile.mask_token!r}, which is no special token of its "
+                "tokenizer; name the token that the model was trained with"
             )
         if profile.before_tokens < 1:
             raise UnsupportedModel(
-                "the model's infill.json needs before_tokens of at least 1: row i predicts token i + 1"
+                "before_tokens in the model's infill.json must be at least 1, because row i predicts token i + 1"
             )
         return OpenMasked(module, mask, profile.canvas_tokens)
 

@@ -1,8 +1,8 @@
-"""The prompt's keys and values, and the layers that canvas rows and prompt tokens go through.
+"""The prompt's keys and values, and the forward pass of prompt tokens and canvas rows through the layers.
 
-Buffers have room for a canvas behind the prompt: a pass over one canvas writes its keys there and copies nothing. They
-count as held only for prompt tokens. Knows rows, neither masks nor adapters; belongs to the engine thread. Shapes: B
-canvases, n rows, D hidden.
+The buffers have room for a canvas behind the prompt: a pass over one canvas writes its keys there, without a copy. The
+next pass overwrites them, because only prompt tokens count as held. Knows rows, neither masks nor adapters; runs on the
+engine thread. Shapes: B canvases, n rows, D hidden.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers.cache_utils import Cache
 
 CHUNK = 256
-"""Prompt tokens that are read together: a cancel takes effect between two chunks."""
+"""The number of prompt tokens that are read together. A cancel takes effect between two chunks."""
 
 
 class KeptLayer:
@@ -26,22 +26,22 @@ class KeptLayer:
         self.keys, self.values = (like.new_zeros(1, heads, rows, width) for _ in range(2))
 
     def update(self, keys: Tensor, values: Tensor, *rest: object, **named: object) -> tuple[Tensor, Tensor]:
-        """transformers' attention writes the states [B, heads, n, dim] of rows behind the prompt, and attends to those
-        that come back."""
+        """transformers' attention passes the states [B, heads, n, dim] of rows behind the prompt, and attends to the
+        returned ones."""
         start, end = self._prompt.tokens, self._prompt.tokens + keys.shape[-2]
         if len(keys) > 1:
-            before = (held[..., :start, :].expand(len(keys), -1, -1, -1) for held in (self.keys, self.values))
-            return tuple(torch.cat(pair, dim=-2) for pair in zip(before, (keys, values), strict=True))  # type: ignore[return-value]
+            prompt = (states[..., :start, :].expand(len(keys), -1, -1, -1) for states in (self.keys, self.values))
+            return tuple(torch.cat(pair, dim=-2) for pair in zip(prompt, (keys, values), strict=True))  # type: ignore[return-value]
         self.keys[..., start:end, :], self.values[..., start:end, :] = keys, values
         return self.keys[..., :end, :], self.values[..., :end, :]
 
 
 class CausalPrompt:
-    """A `model.passes.KeptPrompt` that can rewind to any length. `canvas`: rows at its end that canvases need."""
+    """A `model.passes.KeptPrompt` that can rewind to any length. `canvas`: additional rows for a canvas at the end."""
 
     chunk = CHUNK
 
-    @torch.inference_mode(False)  # buffers made under it could not be written outside of it
+    @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
     def __init__(self, model: Any, capacity: int, canvas: int) -> None:
         config = model.config
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
@@ -65,7 +65,7 @@ class CausalPrompt:
         self.tokens += len(ids)
 
     def read(self, ids: Sequence[int]) -> Tensor:
-        """Hidden states [n, D], before the last norm, of tokens behind the prompt; they don't count as held yet."""
+        """Hidden states [n, D], before the last norm, of tokens behind the prompt. `tokens` does not count them yet."""
         row = torch.tensor([list(ids)], device=self._model.device)
         start, count = self.tokens, len(ids)
         keys = torch.arange(start + count, device=row.device)
@@ -93,7 +93,7 @@ class CausalPrompt:
     def grown(self, capacity: int) -> CausalPrompt:
         other = CausalPrompt(self._model, capacity, self._canvas)
         for new, old in zip(other._layers, self._layers, strict=True):
-            for states, held in ((new.keys, old.keys), (new.values, old.values)):
-                states[..., : self.tokens, :] = held[..., : self.tokens, :]
+            for target, source in ((new.keys, old.keys), (new.values, old.values)):
+                target[..., : self.tokens, :] = source[..., : self.tokens, :]
         other.tokens = self.tokens
         return other

@@ -1,9 +1,9 @@
-"""Passes over canvases of a masked model: `model.passes.Passes`, and the `family.OpenModel` that makes them.
+"""Passes over canvases of a masked model: its `model.passes.Passes` and its `family.OpenModel`.
 
-A canvas row sees the prompt, itself, and every decided row of its canvas on both sides. A row that shows the mask is
-undecided: no other row sees it. Row i predicts token i + 1, as the autoregressive model's rows do, so a canvas begins
-with a pinned token. Knows tensors, no text; runs on the engine thread. Shapes: B canvases, C canvas, R rows of all
-canvases, D hidden, V vocabulary.
+A canvas row sees the prompt, itself, and every decided row of its canvas on both sides. A row with the mask token is
+undecided, and no other row sees it. Row i predicts token i + 1, as in the autoregressive model, so a canvas begins with
+a pinned token. Knows tensors, no text; runs on the engine thread. Shapes: B canvases, C canvas, R rows of all canvases,
+D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from dgls_engine.model.masked.skeleton import MASK_ROW
 
 
 class PlainHead:
-    """A `model.passes.Head` without a soft cap; no step leaves a signal."""
+    """A `model.passes.Head` without a soft cap and without a signal."""
 
     cap: float | None = None
 
@@ -47,7 +47,7 @@ class PlainHead:
 
 
 class Nothing:
-    """A `model.passes.Carry`: the canvases' ids say all that a step leaves."""
+    """An empty `model.passes.Carry`: a step changes only the canvases' ids."""
 
     def kept(self, batch: Tensor, width: int) -> Nothing:
         return self
@@ -57,7 +57,7 @@ class Nothing:
 
 
 class MaskedPasses:
-    """Behind `prompt`, as it is at each pass."""
+    """Passes over canvases behind the current tokens of `prompt`."""
 
     def __init__(self, model: Any, prompt: CausalPrompt, mask: int) -> None:
         self._model, self._prompt, self._mask = model, prompt, mask
@@ -74,21 +74,21 @@ class MaskedPasses:
     def run(self, ids: Tensor, carry: Nothing, lengths: Sequence[int], rows: Places) -> Tensor:
         undecided = ids == self._mask
         embedded = self._model.model.embed_tokens(ids)
-        if (own := getattr(self._model.model, MASK_ROW, None)) is not None:
-            embedded = torch.where(undecided[..., None], own.to(embedded.dtype), embedded)
+        if (mask_embedding := getattr(self._model.model, MASK_ROW, None)) is not None:
+            embedded = torch.where(undecided[..., None], mask_embedding.to(embedded.dtype), embedded)
         with self._model.switch.turned_on():
-            hidden = self._prompt.through(embedded, self._sight(undecided, lengths))
+            hidden = self._prompt.through(embedded, self._attention_mask(undecided, lengths))
         canvas, position = rows
         normed: Tensor = self._model.model.norm(hidden[canvas, position - 1])
         return normed
 
-    def _sight(self, undecided: Tensor, lengths: Sequence[int]) -> Tensor:
-        """Which keys a row sees: bool [B, 1, C, prompt + C]."""
+    def _attention_mask(self, undecided: Tensor, lengths: Sequence[int]) -> Tensor:
+        """bool [B, 1, C, prompt + C], True where a row sees a key."""
         batch, width = undecided.shape
-        place = torch.arange(width, device=undecided.device)
-        inside = place < sent(torch.tensor(lengths), undecided.device)[:, None]
-        decided = (inside & ~undecided)[:, None, :] | torch.eye(width, dtype=torch.bool, device=undecided.device)
-        return torch.cat([decided.new_ones(batch, width, self._prompt.tokens), decided], dim=-1)[:, None]
+        position = torch.arange(width, device=undecided.device)
+        inside = position < sent(torch.tensor(lengths), undecided.device)[:, None]
+        seen = (inside & ~undecided)[:, None, :] | torch.eye(width, dtype=torch.bool, device=undecided.device)
+        return torch.cat([seen.new_ones(batch, width, self._prompt.tokens), seen], dim=-1)[:, None]
 
 
 class OpenMasked:

@@ -1,4 +1,4 @@
-"""The modules of a masked model before they have weights: transformers' own, with an adapter where there is one.
+"""Builds the modules of a masked model without weights: transformers' modules, with the adapter if there is one.
 
 Runs on the thread that loads.
 """
@@ -18,7 +18,7 @@ from dgls_engine.model.masked.adapter import adapt
 from dgls_engine.model.slots import slots
 
 MASK_ROW = "mask_embedding"
-"""The embedding [D] that the mask token has in a canvas, if it is another one than in the table."""
+"""The name of an optional parameter [D]: the mask token's embedding in a canvas, in place of its row of the table."""
 
 _KINDS: Mapping[str, tuple[Any, Any]] = {
     "llama": (LlamaConfig, LlamaForCausalLM),
@@ -26,22 +26,22 @@ _KINDS: Mapping[str, tuple[Any, Any]] = {
 }
 
 _LOGIT_BYTES = 22
-"""Bytes a logit: raw, in float32, tempered, probabilities."""
+"""Bytes for each logit: raw, in float32, tempered, and as a probability."""
 
 _ROWS = 256
-"""Rows of prompt or canvas that go through the layers together."""
+"""The number of prompt or canvas rows that go through the layers together."""
 
 
 def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
-    """On the meta device, in evaluation mode."""
-    kind, architecture = _KINDS[config["model_type"]]
-    whole: Any = kind.from_dict(dict(config))
-    if any(layer != "full_attention" for layer in getattr(whole, "layer_types", None) or ()):
-        raise ValueError("a sliding window, which the masked family does not run")
-    whole._attn_implementation = "sdpa"
+    """The modules on the meta device, in evaluation mode."""
+    config_class, architecture = _KINDS[config["model_type"]]
+    parsed: Any = config_class.from_dict(dict(config))
+    if any(layer != "full_attention" for layer in getattr(parsed, "layer_types", None) or ()):
+        raise ValueError("the masked family runs no model with a sliding window")
+    parsed._attn_implementation = "sdpa"
     with torch.device("meta"):
-        model: Any = architecture(whole)
-        if whole.tie_word_embeddings:
+        model: Any = architecture(parsed)
+        if parsed.tie_word_embeddings:
             model.lm_head.weight = model.model.embed_tokens.weight
         model.switch = adapt(model, shapes)
         if (name := f"model.{MASK_ROW}") in shapes:
@@ -53,13 +53,13 @@ def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> n
 
 
 def finish(model: Any, device: torch.device) -> None:
-    """The rotary frequencies, in float32 as transformers has them."""
+    """Compute the rotary frequencies, in float32 as in transformers."""
     model.model.rotary_emb = type(model.model.rotary_emb)(model.config).to(device)
 
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A `family.Size`. `key_values`: numbers that a token of the prompt leaves in the cache."""
+    """A `family.Size`. `key_values`: the number of keys and values that the cache holds for each prompt token."""
 
     attention: int
     feed_forward: int
