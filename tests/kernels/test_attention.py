@@ -87,7 +87,7 @@ def case(
     ],
     ids=["one prompt row", "an empty canvas", "no prompt, a width between powers of two", "several tiles"],
 )
-def test_the_kernel_gives_the_references_numbers(
+def test_attend_kernel_matches_reference(
     heads: tuple[int, int, int], prompt: tuple[int, int], lengths: list[int], splits: int, device: torch.device
 ) -> None:
     own = case(heads, prompt, lengths, device=device, dtype=torch.float32)
@@ -95,12 +95,14 @@ def test_the_kernel_gives_the_references_numbers(
 
 
 @pytest.mark.parametrize("heads", [(4, 2, 256), (8, 1, 512)], ids=["sliding", "full"])
-def test_the_published_models_heads_in_half_precision(heads: tuple[int, int, int], device: torch.device) -> None:
+def test_attend_kernel_published_heads_in_half_precision_match(
+    heads: tuple[int, int, int], device: torch.device
+) -> None:
     own = case(heads, (3, 80), [17], device=device, dtype=torch.float16, width=20)
     torch.testing.assert_close(own.fused(2).double(), own.exact(), atol=4e-3, rtol=0)
 
 
-def test_stale_rows_that_are_no_numbers_stay_out(device: torch.device) -> None:
+def test_attend_kernel_ignores_nan_in_unused_rows(device: torch.device) -> None:
     own = case((4, 2, 16), (10, 60), [12, 5], device=device, dtype=torch.float32)
     wanted = own.fused()
     for states in (own.layer.keys, own.layer.values):
@@ -113,7 +115,7 @@ def test_stale_rows_that_are_no_numbers_stay_out(device: torch.device) -> None:
 @pytest.mark.parametrize(
     ("programs", "key_blocks", "splits"), [(16, 500, 8), (100, 40, 1), (144, 40, 2), (1000, 500, 1)]
 )
-def test_key_blocks_are_dealt_out_where_programs_are_few(programs: int, key_blocks: int, splits: int) -> None:
+def test_pick_splits_few_programs_splits_key_blocks(programs: int, key_blocks: int, splits: int) -> None:
     assert pick_splits(programs, key_blocks, 2**16, 2**17, processors=132, programs_each=1) == splits
 
 
@@ -129,7 +131,7 @@ def test_key_blocks_are_dealt_out_where_programs_are_few(programs: int, key_bloc
         (FULL, (0, 1), 8192),
     ],
 )
-def test_the_published_shapes_on_a_gpu(
+def test_attend_kernel_published_shapes_on_gpu_match(
     heads: tuple[int, int, int], prompt: tuple[int, int], rows: int, lengths: list[int], device: torch.device
 ) -> None:
     own = case(heads, prompt, lengths, device=device, dtype=torch.bfloat16, rows=rows)
@@ -138,7 +140,7 @@ def test_the_published_shapes_on_a_gpu(
 
 
 @pytest.mark.gpu
-def test_one_captured_graph_serves_prompts_of_every_length(device: torch.device) -> None:
+def test_attend_kernel_captured_once_serves_any_prompt_length(device: torch.device) -> None:
     own = case(SLIDING, (0, 1), [64, 9], device=device, dtype=torch.bfloat16, rows=1791)
     own.fused()
     torch.cuda.synchronize()
@@ -178,7 +180,7 @@ def job(capability: int, heads: tuple[int, int, int], splits: int) -> Job:
     )
 
 
-def test_the_published_shapes_fit_gpus_that_are_not_here() -> None:
+def test_attend_kernel_compiles_for_other_gpus() -> None:
     """Nothing spills but where one program takes a tile of the widest heads to its end: 40 bytes of a thread."""
     jobs = [
         job(capability, heads, splits) for capability in (80, 89, 90) for heads in (SLIDING, FULL) for splits in (1, 8)

@@ -70,7 +70,7 @@ def choosers(loaded: LoadedModel, lengths: Sequence[int]) -> tuple[Plain, Fused,
 
 
 @torch.inference_mode()
-def test_kernels_report_what_the_reference_does(loaded: LoadedModel) -> None:
+def test_fused_report_matches_plain(loaded: LoadedModel) -> None:
     plain, fused, hidden = choosers(loaded, [2, 5])
     expected, found = (chooser.choose(hidden, 1, TEMPERATURE) for chooser in (plain, fused))
     assert found.report()[0] == expected.report()[0]
@@ -80,7 +80,7 @@ def test_kernels_report_what_the_reference_does(loaded: LoadedModel) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("on", [[0], [1, 2], [0, 1, 2]])
-def test_who_goes_on_gets_what_is_its_own(flat: LoadedModel, on: list[int]) -> None:
+def test_fused_kept_candidates_get_own_signal(flat: LoadedModel, on: list[int]) -> None:
     """The signal is the reference's; kept tokens are drawn anew, so only their number is compared."""
     lengths = [2, 5, 1]
     plain, fused, hidden = choosers(flat, lengths)
@@ -111,7 +111,7 @@ def denoised(
     return found
 
 
-def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel) -> None:
+def test_denoise_fused_length_in_batch_equals_alone(loaded: LoadedModel) -> None:
     together = denoised(loaded, [1, 4, 6], survivors=lambda steps: {0, 2} if steps[0].index > 1 else {0, 1, 2})
     for length in (1, 6):
         alone = denoised(loaded, [length])[length]
@@ -164,7 +164,7 @@ def test_law_2_same_seed_same_text(fused: Callable[[], Engine]) -> None:
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("lengths", [[8], [16, 24, 32]])
-def test_a_step_at_full_size_waits_for_nothing_but_its_report(lengths: list[int]) -> None:
+def test_fused_step_full_size_has_no_host_sync(lengths: list[int]) -> None:
     """262,144 tokens, bfloat16: the reference's figures, without a host sync."""
     device = torch.device("cuda")
     size, width, rows = 262_144, 512, sum(lengths)

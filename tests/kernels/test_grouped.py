@@ -55,9 +55,7 @@ def far(one: Tensor, other: Tensor) -> float:
 
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
 @pytest.mark.parametrize("tokens", [1, 40])
-def test_the_kernel_gives_what_one_expert_after_the_other_gives(
-    device: torch.device, packing: Packing, zeros: bool, tokens: int
-) -> None:
+def test_grouped_kernel_matches_by_expert(device: torch.device, packing: Packing, zeros: bool, tokens: int) -> None:
     """Widths that are no whole groups and no whole strips; one expert with more rows than a tile, one with none."""
     gate_up, down = (pack(weight, packing, zeros) for weight in weights_of(8, 160, 96, device))
     hidden, chosen, shares = routed(tokens, 8, 2, 160, device)
@@ -67,7 +65,7 @@ def test_the_kernel_gives_what_one_expert_after_the_other_gives(
         assert far(got, expected) < 1e-6
 
 
-def test_a_tile_suits_the_rows_an_expert_gets() -> None:
+def test_tiles_grow_with_rows_of_an_expert() -> None:
     for pairs in (8, 512, 1024, 2048, 4096, 12288):
         rows = pairs / 128
         assert grouped.tiles(pairs, 128).rows >= min(1.3 * rows, 64)
@@ -79,7 +77,7 @@ CARDS = [
 ]
 
 
-def test_it_compiles_for_the_cards_we_name_without_spilling() -> None:
+def test_grouped_kernels_compile_without_spilling() -> None:
     shared = {"values": "*u8", "scales": "*bf16", "zeros": "*u8", "order": "*i32", "starts": "*i32"}
     shared |= {"activated": "*bf16", "inner": "i32", "width": "i32"}
     own = {
@@ -154,7 +152,7 @@ def fours(values: Tensor) -> list[Tensor]:
     return list(values.reshape(-1, 4))
 
 
-def test_the_ptx_for_int4_says_what_unpack_says() -> None:
+def test_unpack_int4_ptx_matches_unpack() -> None:
     """Every byte there is, with many scales and zero points."""
     values = torch.arange(256, dtype=torch.uint8).repeat(4).reshape(1, 32, 32)
     made = torch.Generator().manual_seed(0)
@@ -176,7 +174,7 @@ def test_the_ptx_for_int4_says_what_unpack_says() -> None:
                 assert (high - expected[row, 32:][at]).abs().max() <= beyond
 
 
-def test_the_ptx_for_fp8_says_what_unpack_says() -> None:
+def test_unpack_fp8_ptx_matches_unpack() -> None:
     """Every number that e4m3 has, the smallest ones included; exactly."""
     bytes_ = torch.tensor([byte for byte in range(256) if byte & 0x7F != 0x7F] + [0, 0], dtype=torch.uint8)
     for four in fours(bytes_):
@@ -188,7 +186,9 @@ def test_the_ptx_for_fp8_says_what_unpack_says() -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
 @pytest.mark.parametrize("tokens", [64, 256, 1024])
-def test_the_published_shape_on_a_gpu(device: torch.device, packing: Packing, zeros: bool, tokens: int) -> None:
+def test_grouped_kernel_published_shape_on_gpu_matches(
+    device: torch.device, packing: Packing, zeros: bool, tokens: int
+) -> None:
     gate_up, down = (pack(weight, packing, zeros) for weight in weights_of(*PUBLISHED, device))
     hidden, chosen, shares = routed(tokens, 128, 8, 2816, device)
     expected = by_expert(experts_of(*PUBLISHED), hidden, chosen, shares, gate_up, down)
@@ -199,7 +199,7 @@ def test_the_published_shape_on_a_gpu(device: torch.device, packing: Packing, ze
 
 
 @pytest.mark.gpu
-def test_it_can_be_captured(device: torch.device) -> None:
+def test_grouped_kernel_captured_graph_replays_other_input(device: torch.device) -> None:
     """Replayed with other tokens and other experts than it was captured with."""
     gate_up, down = (pack(weight, "int4", True) for weight in weights_of(16, 256, 128, device))
     hidden, chosen, shares = routed(32, 16, 4, 256, device)
@@ -219,7 +219,7 @@ def test_it_can_be_captured(device: torch.device) -> None:
 
 
 @pytest.mark.gpu
-def test_a_model_runs_on_it(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forward_on_gpu_uses_grouped_kernel(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     """The experts' own forward takes the kernel there, and not the path that unpacks."""
     experts.register()
     module = experts_of(16, 256, 128)

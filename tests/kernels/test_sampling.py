@@ -65,7 +65,7 @@ def reference(raw: Tensor, rows: Rows) -> Tensor:
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_a_row_is_read_as_by_the_definitions(device: torch.device, dtype: torch.dtype) -> None:
+def test_measure_matches_definitions(device: torch.device, dtype: torch.dtype) -> None:
     raw, rows = raw_logits(device, dtype), ruled(device)
     logits = reference(raw, rows)
     best, nats, sureness = measure(raw, rows, CAP, TEMPERATURE, STEP).report
@@ -75,7 +75,7 @@ def test_a_row_is_read_as_by_the_definitions(device: torch.device, dtype: torch.
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_logits_become_probabilities_in_place(device: torch.device, dtype: torch.dtype) -> None:
+def test_spread_replaces_logits_by_probabilities(device: torch.device, dtype: torch.dtype) -> None:
     raw, rows = raw_logits(device, dtype), ruled(device)
     expected = (reference(raw, rows) / TEMPERATURE).softmax(-1)
     spread(raw, rows, measure(raw, rows, CAP, TEMPERATURE, STEP), CAP, TEMPERATURE)
@@ -84,14 +84,14 @@ def test_logits_become_probabilities_in_place(device: torch.device, dtype: torch
     assert not raw[rows.banned[rows.banned_by.long()]].any()
 
 
-def test_of_equals_the_first_is_the_best(device: torch.device) -> None:
+def test_measure_equal_logits_reports_first(device: torch.device) -> None:
     raw = torch.zeros(1, VOCABULARY, device=device)
     raw[0, [PART + 3, PART + 4, 2 * PART]] = 5.0
     report = measure(raw, rows_of(device, [1]), CAP, TEMPERATURE, STEP).report
     assert report[0].tolist() == [PART + 3]
 
 
-def test_a_token_is_drawn_where_the_cumulated_probability_passes_the_rows_number(device: torch.device) -> None:
+def test_spread_draws_token_at_cumulated_probability(device: torch.device) -> None:
     """The part by one number, the token in it by another."""
     raw, rows = raw_logits(device, torch.float32, scale=3.0), ruled(device)
     likely = (reference(raw, rows).double() / TEMPERATURE).softmax(-1)
@@ -105,7 +105,7 @@ def test_a_token_is_drawn_where_the_cumulated_probability_passes_the_rows_number
         assert before - 1e-5 <= number <= before + own[token - part * PART] / own.sum() + 1e-5
 
 
-def test_tokens_are_drawn_as_often_as_they_are_likely(device: torch.device) -> None:
+def test_spread_draws_by_probability(device: torch.device) -> None:
     """Chi-square, one row a seed."""
     tokens, shares = [3, PART - 1, PART, PART + 40], torch.tensor([0.4, 0.1, 0.2, 0.3])
     count = 40_000 if device.type == "cuda" else 64
@@ -126,7 +126,7 @@ def drawn_by(raw: Tensor, rows: Rows, step: int) -> tuple[Tensor, Tensor]:
     return drawn, settle(drawn, rows, measures, 0.0, max(SIZES), step)
 
 
-def test_draws_are_a_rows_own_and_a_steps(device: torch.device) -> None:
+def test_draws_differ_by_row_and_step(device: torch.device) -> None:
     raw, rows = torch.zeros(sum(SIZES), VOCABULARY, device=device), rows_of(device)
     first, again, later = (torch.stack(drawn_by(raw, rows, step)) for step in (1, 1, 2))
     assert torch.equal(first, again)
@@ -136,7 +136,7 @@ def test_draws_are_a_rows_own_and_a_steps(device: torch.device) -> None:
     assert not (first == torch.stack(drawn_by(raw, seeds, 1))).any()
 
 
-def test_a_canvas_gets_what_it_would_get_alone(device: torch.device) -> None:
+def test_canvas_in_batch_equals_alone(device: torch.device) -> None:
     raw, rows = raw_logits(device, torch.bfloat16, scale=1.0), ruled(device)
     together, starts = torch.stack(drawn_by(raw, rows, STEP)), rows.starts.tolist()
     for first, end in pairwise(starts):
@@ -148,7 +148,7 @@ def test_a_canvas_gets_what_it_would_get_alone(device: torch.device) -> None:
         assert torch.equal(torch.stack(drawn_by(raw[first:end], own, STEP)), together[:, first:end])
 
 
-def test_the_surest_rows_of_each_canvas_keep_their_tokens_and_the_others_get_noise(device: torch.device) -> None:
+def test_settle_keeps_rows_with_lowest_entropy(device: torch.device) -> None:
     sizes, bound = (40, 1, 7), 0.5
     rows = rows_of(device, sizes)
     nats = torch.rand(sum(sizes), generator=torch.Generator().manual_seed(1)) * 0.2
@@ -187,7 +187,7 @@ CONSTANTS: dict[str, dict[str, int]] = {
 WARPS = {"_sum_parts": 8, "_sum_rows": 1, "_spread_parts": 8, "_settle_canvas": 4}
 
 
-def test_it_compiles_for_the_cards_we_name_without_spilling() -> None:
+def test_sampling_kernels_compile_without_spilling() -> None:
     jobs = [
         Job(
             "dgls_engine.model.kernels.sampling",

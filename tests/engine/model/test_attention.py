@@ -56,7 +56,7 @@ def static_pass(loaded: LoadedModel, encoder: Encoder, ids: Tensor, lengths: Ten
 
 @torch.inference_mode()
 @pytest.mark.parametrize("tokens", [1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 5 * SLIDING_WINDOW])
-def test_canvases_behind_a_prompt_get_what_each_gets_alone(loaded: LoadedModel, tokens: int) -> None:
+def test_attend_several_canvases_match_each_alone(loaded: LoadedModel, tokens: int) -> None:
     encoder = Encoder(keeper(loaded.model, 7, 5))
     encoder.prefill(PROMPT)
     encoder.prefill(PROMPT[:tokens])
@@ -70,7 +70,7 @@ def test_canvases_behind_a_prompt_get_what_each_gets_alone(loaded: LoadedModel, 
 
 
 @torch.inference_mode()
-def test_rows_behind_a_canvas_come_out_as_zeros(loaded: LoadedModel) -> None:
+def test_attend_rows_behind_canvas_are_zero(loaded: LoadedModel) -> None:
     encoder = Encoder(keeper(loaded.model, 7))
     encoder.prefill(PROMPT)
     layer = loaded.model.model.decoder.layers[0].self_attn
@@ -86,7 +86,7 @@ def test_rows_behind_a_canvas_come_out_as_zeros(loaded: LoadedModel) -> None:
 
 
 @torch.inference_mode()
-def test_without_a_prompt_it_is_transformers_own(loaded: LoadedModel) -> None:
+def test_attend_without_prompt_equals_transformers(loaded: LoadedModel) -> None:
     prompt = torch.tensor([PROMPT])
     canvas = torch.tensor([PROMPT[:WIDTH]])
     stock = loaded.model(input_ids=prompt, decoder_input_ids=canvas).logits

@@ -89,7 +89,7 @@ LENGTHS = [(40,), (64,), (70,), (5, 33, 64), (30, 90, 200, 256, 41), tuple(range
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} to {max(lengths)}")
 @pytest.mark.parametrize("signal", [True, False], ids=["a signal", "no signal"])
-def test_a_pass_of_a_fixed_shape_is_the_references(loaded: LoadedModel, lengths: tuple[int, ...], signal: bool) -> None:
+def test_captured_pass_matches_eager(loaded: LoadedModel, lengths: tuple[int, ...], signal: bool) -> None:
     """One object, behind one prompt after the other."""
     fixed = Captured(loaded.model, CANVAS, open_capture=lambda device: run_again)
     ids, soft = canvases(loaded, lengths)
@@ -101,7 +101,7 @@ def test_a_pass_of_a_fixed_shape_is_the_references(loaded: LoadedModel, lengths:
 
 
 @pytest.mark.parametrize("lengths", [(40,), (5, 33, 64)], ids=["one", "several"])
-def test_a_trace_made_behind_one_prompt_serves_all(flat: LoadedModel, lengths: tuple[int, ...]) -> None:
+def test_captured_trace_serves_all_prompts(flat: LoadedModel, lengths: tuple[int, ...]) -> None:
     fixed, encoder = Captured(flat.model, CANVAS, open_capture=lambda device: traced), Encoder(keeper(flat.model))
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(flat, tokens, seed=tokens))
@@ -109,7 +109,7 @@ def test_a_trace_made_behind_one_prompt_serves_all(flat: LoadedModel, lengths: t
         assert same(fixed.behind(encoder.cache), reference(flat, encoder), given, lengths)
 
 
-def test_a_pass_does_not_depend_on_those_before(loaded: LoadedModel) -> None:
+def test_captured_pass_is_independent_of_earlier_passes(loaded: LoadedModel) -> None:
     """Bit for bit: padding that others left would still choose experts."""
     encoder = encoder_of(loaded, 3 * SLIDING_WINDOW)
     given, lengths = canvases(loaded, (20, 31, 9)), (20, 31, 9)
@@ -123,7 +123,7 @@ def test_a_pass_does_not_depend_on_those_before(loaded: LoadedModel) -> None:
         assert torch.equal(fresh.hidden(*given, lengths), used.hidden(*given, lengths))
 
 
-def test_a_shape_is_captured_once_and_serves_every_prompt(flat: LoadedModel) -> None:
+def test_captured_shape_is_captured_once_for_all_prompts(flat: LoadedModel) -> None:
     recorder = Recorder()
     fixed, encoder = captured_by(flat, recorder), Encoder(keeper(flat.model))
     with torch.inference_mode():
@@ -134,7 +134,7 @@ def test_a_shape_is_captured_once_and_serves_every_prompt(flat: LoadedModel) -> 
     assert recorder.captured == 3
 
 
-def test_what_was_prepared_is_not_captured_again(flat: LoadedModel) -> None:
+def test_prepare_shape_is_not_captured_again(flat: LoadedModel) -> None:
     recorder, encoder = Recorder(), Encoder(keeper(flat.model))
     fixed = captured_by(flat, recorder).behind(encoder.cache)
     fixed.prepare(15, 193)
@@ -146,7 +146,7 @@ def test_what_was_prepared_is_not_captured_again(flat: LoadedModel) -> None:
     assert recorder.captured == 1
 
 
-def test_other_buffers_void_what_was_captured(flat: LoadedModel) -> None:
+def test_behind_other_buffers_drops_captures(flat: LoadedModel) -> None:
     recorder, given = Recorder(), canvases(flat, (40,))
     fixed = captured_by(flat, recorder)
     for taken in (1, 2):
@@ -155,7 +155,7 @@ def test_other_buffers_void_what_was_captured(flat: LoadedModel) -> None:
         assert recorder.captured == taken
 
 
-def test_what_is_captured_anew_is_captured_by_another(flat: LoadedModel) -> None:
+def test_forget_opens_a_new_capture(flat: LoadedModel) -> None:
     """CUDA takes no graph into a pool whose graphs are all gone."""
     opened: list[Recorder] = []
 
@@ -169,7 +169,7 @@ def test_what_is_captured_anew_is_captured_by_another(flat: LoadedModel) -> None
     assert [own.captured for own in opened if own.captured] == [1, 1]
 
 
-def test_few_shapes_stay_captured_the_last_used_ones(flat: LoadedModel) -> None:
+def test_captured_too_many_shapes_keeps_the_last_used(flat: LoadedModel) -> None:
     recorder = Recorder()
     fixed = captured_by(flat, recorder).behind(encoder_of(flat, 4).cache)
     shapes = [(batch, width) for width in WIDTHS for batch in BATCHES][: GRAPHS + 1]
@@ -182,9 +182,7 @@ def test_few_shapes_stay_captured_the_last_used_ones(flat: LoadedModel) -> None:
     assert recorder.captured == GRAPHS + 2
 
 
-def test_what_cannot_be_captured_runs_through_the_reference_and_is_told_once(
-    loaded: LoadedModel, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_captured_failure_runs_eager_and_warns_once(loaded: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
     recorder, encoder = Recorder(), encoder_of(loaded, 3 * SLIDING_WINDOW)
     recorder.error = RuntimeError("CUDA error: operation not permitted when stream is capturing")
     fixed, plain = captured_by(loaded, recorder).behind(encoder.cache), reference(loaded, encoder)
@@ -199,7 +197,7 @@ def test_what_cannot_be_captured_runs_through_the_reference_and_is_told_once(
     assert recorder.captured == 2
 
 
-def test_a_canvas_takes_the_next_width_and_never_more_than_the_models() -> None:
+def test_width_for_takes_next_width_up_to_canvas_tokens() -> None:
     assert [width_for(tokens, 256) for tokens in (1, 64, 65, 129, 193, 256)] == [64, 64, 96, 192, 256, 256]
     assert [width_for(tokens, 100) for tokens in (30, 70, 97)] == [64, 96, 100]
     assert [width_for(tokens, 48) for tokens in (30, 48)] == [48, 48]
@@ -222,7 +220,7 @@ def ask(segments: tuple[Pinned | Hole, ...]) -> InfillRequest:
     ("model", "policy"),
     [("peaked", "pad"), ("flat", "batch"), ("peaked", "batch"), ("chat", "batch"), ("chat", "fixed")],
 )
-def test_an_engine_that_captures_says_what_one_says_that_does_not(
+def test_engine_captured_gives_same_answer_as_eager(
     request: pytest.FixtureRequest, model: str, policy: HolePolicy, asked: tuple[Pinned | Hole, ...]
 ) -> None:
     loaded: LoadedModel = request.getfixturevalue(model)
@@ -245,7 +243,7 @@ def test_an_engine_that_captures_says_what_one_says_that_does_not(
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("lengths", LENGTHS, ids=lambda lengths: f"{len(lengths)} to {max(lengths)}")
-def test_a_graph_replays_the_references_pass(
+def test_captured_graph_matches_eager(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, lengths: tuple[int, ...]
 ) -> None:
     on_gpu = load(raw_checkpoint(tmp_path), "cuda")

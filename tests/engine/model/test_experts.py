@@ -49,7 +49,7 @@ def known() -> None:
 
 
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
-def test_packed_experts_give_what_their_weights_give(
+def test_forward_packed_matches_unpacked_weights(
     weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor], packing: Packing, zeros: bool
 ) -> None:
     packed = [pack(weight, packing, zeros) for weight in weights]
@@ -59,23 +59,21 @@ def test_packed_experts_give_what_their_weights_give(
     torch.testing.assert_close(module(*routed), expected)
 
 
-def test_experts_with_plain_weights_do_what_they_always_did(
+def test_forward_plain_weights_equals_transformers(
     weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     ours, theirs = (experts_of(name, *weights) for name in (experts.IMPLEMENTATION, "grouped_mm"))
     assert torch.equal(ours(*routed), theirs(*routed))
 
 
-def test_all_experts_at_once_give_what_the_chosen_ones_give(
-    weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
-) -> None:
+def test_by_all_matches_chosen_experts(weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]) -> None:
     for count, top_k in ((8, TOP_K), (1, 1)):
         hidden, chosen, shares = routed[0], routed[1][:, :top_k] % count, routed[2][:, :top_k]
         module = experts_of("eager", *(weight[:count] for weight in weights))
         torch.testing.assert_close(experts.by_all(module, hidden, chosen, shares), module(hidden, chosen, shares))
 
 
-def test_nothing_of_the_plain_weights_stays(weights: tuple[Tensor, Tensor]) -> None:
+def test_install_removes_plain_weights(weights: tuple[Tensor, Tensor]) -> None:
     module = experts_of(experts.IMPLEMENTATION, *weights)
     packed = [pack(weight, "int4", True) for weight in weights]
     experts.install(module, *packed)
@@ -87,7 +85,7 @@ def test_nothing_of_the_plain_weights_stays(weights: tuple[Tensor, Tensor]) -> N
     assert again[1].columns == 96
 
 
-def test_two_modules_may_share_what_is_packed(
+def test_install_two_modules_share_packed_weights(
     weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
 ) -> None:
     """As the encoder's layers and the decoder's do."""
@@ -98,7 +96,7 @@ def test_two_modules_may_share_what_is_packed(
     assert torch.equal(one(*routed), other(*routed))
 
 
-def test_the_engine_needs_no_triton() -> None:
+def test_engine_import_without_triton_works() -> None:
     """The kernels are imported where they run."""
     script = (
         "import sys; sys.modules['triton'] = None; import dgls_engine.engine, dgls_engine.model.diffusion_gemma.experts"

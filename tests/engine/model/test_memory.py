@@ -48,12 +48,12 @@ def embedded() -> dict[str, Any]:
 @pytest.mark.parametrize(
     "own", [config(PUBLISHED_TEXT), config(PUBLISHED_TEXT, tied=False), embedded()], ids=["full", "untied", "embedded"]
 )
-def test_each_weight_counts_once(own: dict[str, Any]) -> None:
+def test_anatomy_values_count_each_weight_once(own: dict[str, Any]) -> None:
     model = build(own)
     assert anatomy(model.config).values == sum(math.prod(place.shape) for place in slots(model))
 
 
-def test_the_published_models_shape_is_known() -> None:
+def test_anatomy_of_published_config_is_published() -> None:
     model = build(config(PUBLISHED_TEXT))
     assert anatomy(model.config) == PUBLISHED
     assert PUBLISHED.values == pytest.approx(25.25e9, rel=1e-3)
@@ -62,18 +62,18 @@ def test_the_published_models_shape_is_known() -> None:
 
 
 @pytest.mark.parametrize(("name", "most"), [("bfloat16", 50.6), ("fp8", 27.8), ("int4", 17.4)])
-def test_the_published_models_weights_take_what_the_readme_says(name: str, most: float) -> None:
+def test_footprint_published_weights_match_readme(name: str, most: float) -> None:
     assert (most - 0.5) * GB < PUBLISHED.footprint(name, 2, 4096).weights < most * GB
 
 
-def test_the_published_model_in_four_bits_fits_a_card_of_twenty() -> None:
+def test_footprint_published_int4_fits_20_gb() -> None:
     """With zero points, which take 0.36 GB of it."""
     assert PUBLISHED.footprint("int4", 2, 8192).total < 18.5 * GB
     assert prompt_bytes(PUBLISHED, 2, 8192) < 0.7 * GB
 
 
 @pytest.mark.parametrize("name", PACKINGS)
-def test_packed_weights_take_what_packing_makes_of_them(name: Any) -> None:
+def test_footprint_experts_match_packed_bytes(name: Any) -> None:
     for own in (PUBLISHED, anatomy(build(embedded()).config)):
         shapes = ((own.experts, 2 * own.expert_width, own.hidden), (own.experts, own.hidden, own.expert_width))
         made = len(own.layers) * sum(packed_bytes(shape, name, zeros=True) for shape in shapes)
@@ -81,14 +81,14 @@ def test_packed_weights_take_what_packing_makes_of_them(name: Any) -> None:
 
 
 @pytest.mark.parametrize("tokens", [10, 100])
-def test_keys_and_values_take_what_their_buffers_do(flat: LoadedModel, tokens: int) -> None:
+def test_prompt_bytes_match_buffers(flat: LoadedModel, tokens: int) -> None:
     """A window of 16, the slack and the chunk of a GPU."""
     cache = Encoder(keeper(flat.model, memory.CHUNK), tokens).cache
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert prompt_bytes(anatomy(flat.model.config), 4, tokens) == held
 
 
-def test_a_footprint_is_the_sum_of_its_parts() -> None:
+def test_footprint_total_is_sum_of_parts() -> None:
     assert Footprint(1, 2, 4, 8, 16, 32).total == 63
     assert Footprint(1, 2, 4, 8, 16, 32).weights == 15
 
@@ -101,13 +101,15 @@ def leave(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(("free", "chosen"), [(80, "bfloat16"), (40, "fp8"), (20, "int4")])
-def test_auto_takes_the_most_precise_one_that_fits(monkeypatch: pytest.MonkeyPatch, free: int, chosen: str) -> None:
+def test_pick_precision_auto_takes_most_precise_that_fits(
+    monkeypatch: pytest.MonkeyPatch, free: int, chosen: str
+) -> None:
     leave(free * GB, monkeypatch)
     found = pick_precision("auto", CUDA, PUBLISHED, 4096)
     assert (found.name, found.plain) == (chosen, torch.bfloat16)
 
 
-def test_what_does_not_fit_says_why_with_the_arithmetic(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pick_precision_too_little_memory_raises_with_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
     leave(12 * GB, monkeypatch)
     told = r"needs 1\d\.\d GB \(17\.3 GB of weights, 0\.5 GB for the prompt, .* for a step\) in int4 .*few are free"
     with pytest.raises(NotEnoughMemory, match=told):
@@ -117,7 +119,7 @@ def test_what_does_not_fit_says_why_with_the_arithmetic(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(("device", "dtype"), [(CUDA, "bfloat16"), (CPU, "auto"), (MPS, "auto")])
-def test_it_is_told_that_fewer_bits_would_fit(
+def test_pick_precision_too_little_memory_suggests_int4(
     monkeypatch: pytest.MonkeyPatch, device: torch.device, dtype: str
 ) -> None:
     leave(24 * GB, monkeypatch)
@@ -128,18 +130,18 @@ def test_it_is_told_that_fewer_bits_would_fit(
         pick_precision(dtype, device, PUBLISHED, 4096)
 
 
-def test_off_a_gpu_auto_goes_by_size() -> None:
+def test_candidates_auto_without_cuda_depend_on_size() -> None:
     assert candidates("auto", CPU, SMALL) == candidates("auto", CUDA, SMALL) == ("float32",)
     assert candidates("auto", CPU, PUBLISHED) == candidates("auto", MPS, PUBLISHED) == ("bfloat16",)
 
 
-def test_what_is_not_packed_is_plain() -> None:
+def test_precision_named_plain_type_depends_on_device_and_size() -> None:
     assert precision_named("int4", CUDA, SMALL).plain == torch.bfloat16
     assert precision_named("int4", CPU, PUBLISHED).plain == torch.bfloat16
     assert precision_named("int4", CPU, SMALL).plain == torch.float32
     assert precision_named("float16", CPU, SMALL).packing is None
 
 
-def test_fp8_is_not_to_be_had_everywhere() -> None:
+def test_precision_named_fp8_on_mps_raises() -> None:
     with pytest.raises(UnsupportedModel, match="take int4"):
         precision_named("fp8", MPS, PUBLISHED)

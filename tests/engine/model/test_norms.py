@@ -16,7 +16,7 @@ from tests.engine.checkpoints import chat_checkpoint
 @pytest.mark.parametrize("scaled", [True, False])
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-7)])
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
-def test_a_norm_is_the_references(scaled: bool, dtype: torch.dtype, tolerance: float, device: str) -> None:
+def test_fused_norm_matches_transformers(scaled: bool, dtype: torch.dtype, tolerance: float, device: str) -> None:
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("needs a CUDA GPU")
     generator = torch.Generator().manual_seed(0)
@@ -30,7 +30,7 @@ def test_a_norm_is_the_references(scaled: bool, dtype: torch.dtype, tolerance: f
     torch.testing.assert_close(norm(given), wanted, atol=tolerance, rtol=tolerance)
 
 
-def test_a_model_gives_the_logits_that_it_gave(tmp_path: Path) -> None:
+def test_fuse_on_gpu_keeps_logits(tmp_path: Path) -> None:
     model = load(chat_checkpoint(tmp_path), "cpu").model
     prompt, canvas = torch.arange(5, 45)[None], torch.arange(60, 108)[None]
     with torch.no_grad():

@@ -19,12 +19,12 @@ def gaussian(*shape: int, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize(
     ("packing", "zeros", "error"), [("int4", False, 0.092), ("int4", True, 0.087), ("fp8", False, 0.027)], ids=NAMES
 )
-def test_gaussian_weights_come_back_nearly(packing: Packing, zeros: bool, error: float) -> None:
+def test_pack_gaussian_weights_error_is_small(packing: Packing, zeros: bool, error: float) -> None:
     weight = gaussian(2, 64, 704)
     assert relative_error(weight, pack(weight, packing, zeros)) < error
 
 
-def test_scales_are_chosen_for_the_error_and_not_for_the_range() -> None:
+def test_pack_int4_outliers_scale_minimises_error() -> None:
     """One far weight a group: steps that reach it leave nothing for the others."""
     weight = gaussian(1, 32, GROUP * 4)
     weight[..., ::GROUP] *= 4
@@ -37,7 +37,7 @@ def test_scales_are_chosen_for_the_error_and_not_for_the_range() -> None:
 
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
 @pytest.mark.parametrize("columns", [16, 64, 96, 160])
-def test_a_packed_weight_takes_the_bytes_that_were_told(packing: Packing, zeros: bool, columns: int) -> None:
+def test_packed_bytes_match_packed(packing: Packing, zeros: bool, columns: int) -> None:
     weight = gaussian(3, 8, columns)
     packed = pack(weight, packing, zeros)
     assert packed.bytes == packed_bytes((3, 8, columns), packing, zeros)
@@ -46,13 +46,13 @@ def test_a_packed_weight_takes_the_bytes_that_were_told(packing: Packing, zeros:
 
 
 @pytest.mark.parametrize("zeros", [False, True])
-def test_the_published_experts_fit_twelve_and_a_half_gigabytes(zeros: bool) -> None:
+def test_packed_bytes_published_experts_fit_12_5_gb(zeros: bool) -> None:
     layer = packed_bytes((128, 1408, 2816), "int4", zeros) + packed_bytes((128, 2816, 704), "int4", zeros)
     assert 30 * layer <= 12.5e9
 
 
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
-def test_a_slice_of_experts_is_packed_as_it_is_in_the_whole(packing: Packing, zeros: bool) -> None:
+def test_pack_slice_equals_slice_of_packed(packing: Packing, zeros: bool) -> None:
     weight = gaussian(4, 8, 128)
     whole, part = pack(weight, packing, zeros), pack(weight[1:3], packing, zeros)
     for one, other in ((whole.values, part.values), (whole.scales, part.scales), (whole.zeros, part.zeros)):
@@ -61,7 +61,7 @@ def test_a_slice_of_experts_is_packed_as_it_is_in_the_whole(packing: Packing, ze
 
 
 @pytest.mark.parametrize("zeros", [False, True])
-def test_steps_that_were_there_come_back_exactly(zeros: bool) -> None:
+def test_pack_int4_exact_steps_unpack_exactly(zeros: bool) -> None:
     """Weights on sixteen steps a power of two apart, the farthest ones taken: nothing is left to round."""
     steps = torch.arange(16).repeat(4)[torch.randperm(64, generator=torch.Generator().manual_seed(1))] - 8.0
     weight = (steps * 0.25).expand(2, 3, 64)
@@ -69,17 +69,17 @@ def test_steps_that_were_there_come_back_exactly(zeros: bool) -> None:
 
 
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
-def test_weights_of_nothing_stay_nothing(packing: Packing, zeros: bool) -> None:
+def test_pack_zero_weights_stay_zero(packing: Packing, zeros: bool) -> None:
     assert not unpack(pack(torch.zeros(1, 4, 64), packing, zeros), torch.float32).any()
 
 
-def test_zero_points_are_for_weights_that_lean_to_one_side() -> None:
+def test_prefers_zeros_one_sided_weights_true() -> None:
     leaning = gaussian(1, 64, 256).abs()
     assert prefers_zeros(leaning)
     steps = torch.randint(-8, 8, (1, 64, 256), generator=torch.Generator().manual_seed(0)) * 0.25
     assert not prefers_zeros(steps)
 
 
-def test_no_weight_is_too_large_for_fp8() -> None:
+def test_pack_fp8_large_weights_stay_finite() -> None:
     weight = gaussian(1, 8, 64) * 1e6
     assert torch.isfinite(unpack(pack(weight, "fp8", False), torch.float32)).all()

@@ -22,7 +22,7 @@ def addresses(cache: PromptCache) -> list[int]:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("seed", range(6))
-def test_any_course_of_prompts_ends_where_a_cold_one_does(flat: LoadedModel, seed: int) -> None:
+def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, seed: int) -> None:
     chance = random.Random(seed)
     warm = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     there = addresses(warm.cache)
@@ -41,7 +41,7 @@ def test_any_course_of_prompts_ends_where_a_cold_one_does(flat: LoadedModel, see
     assert addresses(warm.cache) == there
 
 
-def test_bounds_say_what_a_canvas_sees(flat: LoadedModel) -> None:
+def test_bounds_match_visible_rows(flat: LoadedModel) -> None:
     encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     for tokens in (1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 40, 38, 90):
         encoder.prefill([*range(3, 3 + tokens)])
@@ -52,15 +52,13 @@ def test_bounds_say_what_a_canvas_sees(flat: LoadedModel) -> None:
             assert torch.equal(layer.keys[:, :, first:end], view.keys)
 
 
-def test_sliding_layers_hold_no_more_than_window_slack_and_chunk(flat: LoadedModel) -> None:
+def test_sliding_layers_hold_window_slack_and_chunk(flat: LoadedModel) -> None:
     cache = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY).cache
     rows = {layer.keys.shape[-2] for layer in cache.layers}
     assert rows == {CAPACITY, SLIDING_WINDOW - 1 + SLACK + CHUNK}
 
 
-def test_memory_that_runs_out_while_rows_are_moved_leaves_an_empty_cache(
-    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prefill_out_of_memory_during_move_empties_cache(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """One sliding layer is moved by then, the other is not."""
     encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     prompt = [*range(3, 3 + CAPACITY)]

@@ -16,7 +16,7 @@ def read(budget: PromptBudget, *each_ms: float, tokens: int = 2048) -> list[int]
     return found
 
 
-def test_nothing_is_short_at_first() -> None:
+def test_budget_initially_is_the_profile_bound() -> None:
     assert PromptBudget(4096, prefill_ms=1).tokens == 4096
 
 
@@ -24,7 +24,7 @@ def test_nothing_is_short_at_first() -> None:
     ("most", "lengths"),
     [(4096, [4096, 2048, 1024, 512]), (3000, [3000, 1500, 750]), (1000, [1000]), (64, [64])],
 )
-def test_memory_that_runs_out_halves_it_down_to_a_floor(most: int, lengths: list[int]) -> None:
+def test_halve_repeated_stops_at_floor(most: int, lengths: list[int]) -> None:
     budget = PromptBudget(most)
     found = [budget.tokens]
     while budget.halve():
@@ -34,20 +34,20 @@ def test_memory_that_runs_out_halves_it_down_to_a_floor(most: int, lengths: list
     assert budget.tokens == lengths[-1]
 
 
-def test_prompt_is_cut_until_all_of_it_is_read_in_time() -> None:
+def test_budget_slow_prefill_shrinks_to_time_limit() -> None:
     assert read(PromptBudget(4096, 1000), 0.3, 0.3) == [4096, 2048]
     assert read(PromptBudget(4096, 1000), 40.0, 30.0) == [4096, FLOOR], "not below the floor, however slow"
     assert read(PromptBudget(4096, 1000), 0.2, 0.2, 0.2) == [4096] * 3
 
 
-def test_one_disturbed_reading_moves_nothing() -> None:
+def test_budget_one_slow_measurement_changes_nothing() -> None:
     assert read(PromptBudget(4096, 1000), 9.0, 0.2, 9.0, 9.0, 9.0) == [4096] * 5
     assert read(PromptBudget(4096, 1000), 0.2, 9.0, 9.0, 9.0, 9.0) == [4096] * 4 + [FLOOR], (
         "four in a row are no accident"
     )
 
 
-def test_budget_does_not_go_back_and_forth() -> None:
+def test_budget_varying_speed_does_not_oscillate() -> None:
     """The machine's speed wavers by a tenth around what is just enough."""
     budget = PromptBudget(4096, 1000)
     just = 1000 / 4096
@@ -58,20 +58,20 @@ def test_budget_does_not_go_back_and_forth() -> None:
     assert found == [4096] + [2048] * 19
 
 
-def test_it_grows_again_when_the_machine_is_free() -> None:
+def test_budget_faster_prefill_grows_again() -> None:
     budget = PromptBudget(4096, 1000)
     assert read(budget, 0.9, 0.9)[-1] == 1024
     assert read(budget, 0.3) == [2048], "in the eased time, and not at once to what would just fit"
     assert read(budget, 0.17) == [4096]
 
 
-def test_few_tokens_tell_nothing_and_nothing_is_measured_where_nothing_can_change() -> None:
+def test_budget_short_prefill_or_no_limit_is_not_measured() -> None:
     assert read(PromptBudget(4096, 1000), *[50.0] * 9, tokens=MIN_MEASURED - 1) == [4096] * 9
     assert read(PromptBudget(4096), *[50.0] * 9) == [4096] * 9
     assert [PromptBudget(*given).measures for given in ((4096, 1000), (4096, None), (64, 1000))] == [True, False, False]
 
 
-def test_the_shorter_of_both_counts() -> None:
+def test_budget_memory_and_time_takes_the_smaller() -> None:
     budget = PromptBudget(4096, 1000)
     assert read(budget, 0.3, 0.3)[-1] == 2048
     assert budget.halve()

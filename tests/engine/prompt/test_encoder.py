@@ -51,7 +51,7 @@ def cold_logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
 
 
 @pytest.mark.parametrize("kept", [0, 1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 3 * SLIDING_WINDOW, len(PROMPT)])
-def test_a_reused_prefix_gives_the_logits_of_a_cold_prefill(loaded: LoadedModel, kept: int) -> None:
+def test_prefill_reused_prefix_matches_cold_prefill(loaded: LoadedModel, kept: int) -> None:
     encoder = Encoder(keeper(loaded.model, CHUNK))
     assert encoder.prefill(PROMPT) == len(PROMPT)
     changed = PROMPT[:kept] + [id + 1 for id in PROMPT[kept:]] + [9, 8, 7]
@@ -60,7 +60,7 @@ def test_a_reused_prefix_gives_the_logits_of_a_cold_prefill(loaded: LoadedModel,
 
 
 @pytest.mark.parametrize("length", [1, SLIDING_WINDOW // 2, 2 * SLIDING_WINDOW])
-def test_a_prompt_cut_short_needs_no_encoding(loaded: LoadedModel, length: int) -> None:
+def test_prefill_shortened_prompt_computes_nothing(loaded: LoadedModel, length: int) -> None:
     encoder = Encoder(keeper(loaded.model, CHUNK))
     encoder.prefill(PROMPT)
     assert encoder.prefill(PROMPT[:length]) == 0
@@ -82,7 +82,7 @@ class CancelledAfter(CancelToken):
         return self._looks < 0
 
 
-def test_law_4_a_cancel_between_chunks_keeps_what_is_encoded(loaded: LoadedModel) -> None:
+def test_law_4_cancel_between_chunks_keeps_computed_tokens(loaded: LoadedModel) -> None:
     encoder = Encoder(keeper(loaded.model, CHUNK))
     with pytest.raises(Cancelled):
         encoder.prefill(PROMPT, CancelledAfter(2))
@@ -94,7 +94,7 @@ def test_law_4_a_cancel_between_chunks_keeps_what_is_encoded(loaded: LoadedModel
 
 
 @pytest.mark.parametrize("number", [0, 1, 2])
-def test_a_failure_inside_a_chunk_leaves_what_stood_before_it(
+def test_prefill_failure_inside_chunk_keeps_earlier_tokens(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Memory that runs out in the last layer, when all others have written their rows."""
@@ -112,7 +112,7 @@ def test_a_failure_inside_a_chunk_leaves_what_stood_before_it(
 
 
 @pytest.mark.parametrize("slack", [0, 1, 9])
-def test_law_6_holds_as_far_back_as_the_slack(loaded: LoadedModel, slack: int) -> None:
+def test_law_6_change_within_slack_reuses_prefix(loaded: LoadedModel, slack: int) -> None:
     """A chunk at a time the sliding layers let go of rows; how many stay behind the window depends on the chunks."""
     encoder = Encoder(keeper(loaded.model, CHUNK, slack))
     encoder.prefill(PROMPT)
@@ -123,7 +123,7 @@ def test_law_6_holds_as_far_back_as_the_slack(loaded: LoadedModel, slack: int) -
         assert encoder.prefill(PROMPT) == len(PROMPT) - kept
 
 
-def test_a_change_further_back_encodes_everything_again(loaded: LoadedModel) -> None:
+def test_prefill_change_beyond_slack_computes_all(loaded: LoadedModel) -> None:
     encoder = Encoder(keeper(loaded.model, CHUNK, 1))
     encoder.prefill(PROMPT)
     changed = [*PROMPT[:SLIDING_WINDOW], 9, 8, 7]
@@ -131,7 +131,7 @@ def test_a_change_further_back_encodes_everything_again(loaded: LoadedModel) -> 
     torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, changed), atol=1e-4, rtol=0)
 
 
-def test_a_prompt_that_outgrows_its_buffers_is_carried_over(loaded: LoadedModel) -> None:
+def test_prefill_prompt_larger_than_buffers_keeps_prefix(loaded: LoadedModel) -> None:
     encoder = Encoder(keeper(loaded.model, CHUNK, 3), 40)
     encoder.prefill(PROMPT[:40])
     before = encoder.cache
@@ -143,7 +143,7 @@ def test_a_prompt_that_outgrows_its_buffers_is_carried_over(loaded: LoadedModel)
     torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT), atol=1e-4, rtol=0)
 
 
-def test_a_dropped_prompt_is_encoded_again(loaded: LoadedModel) -> None:
+def test_drop_makes_next_prefill_compute_all(loaded: LoadedModel) -> None:
     encoder = Encoder(keeper(loaded.model, CHUNK))
     encoder.prefill(PROMPT)
     encoder.drop()
@@ -154,5 +154,5 @@ def test_a_dropped_prompt_is_encoded_again(loaded: LoadedModel) -> None:
 @pytest.mark.parametrize(
     ("one", "other", "length"), [([], [1], 0), ([1, 2], [1, 2], 2), ([1, 2, 3], [1, 2], 2), ([1, 2, 3], [1, 4, 3], 1)]
 )
-def test_the_shared_prefix_ends_at_the_first_difference(one: list[int], other: list[int], length: int) -> None:
+def test_shared_prefix_ends_at_first_difference(one: list[int], other: list[int], length: int) -> None:
     assert shared_prefix(one, other) == shared_prefix(other, one) == length

@@ -47,7 +47,7 @@ def spelled(tokenizer: Tokenizer, ids: list[int]) -> str:
     return "".join(f"«{names[id]}»" if id in names else tokenizer.decode([id]) for id in ids)
 
 
-def test_the_raw_prompt_is_the_text_below_then_the_text_above(raw: Path) -> None:
+def test_raw_prompt_shows_below_then_above(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     prompt = RawPrompt(tokenizer, 64)
     ids = prompt.encode(Context("a.py", "python", above="def x\n", below="return\n"))
@@ -56,7 +56,7 @@ def test_the_raw_prompt_is_the_text_below_then_the_text_above(raw: Path) -> None
 
 
 @pytest.mark.parametrize("writes", [True, False])
-def test_the_chat_prompt_opens_the_models_turn_behind_exactly_one_empty_thought(tmp_path: Path, writes: bool) -> None:
+def test_chat_prompt_has_exactly_one_empty_thought(tmp_path: Path, writes: bool) -> None:
     folder = chat_checkpoint(tmp_path, template_writes_thought=writes)
     tokenizer = Tokenizer(folder / "tokenizer.json")
     prompt = open_prompt(tokenizer, read_profile(folder), folder)
@@ -68,7 +68,7 @@ def test_the_chat_prompt_opens_the_models_turn_behind_exactly_one_empty_thought(
     assert prompt.canvas_end == (tokenizer.id_of("<turn|>"),)
 
 
-def test_no_text_of_the_user_becomes_a_special_token(opened: tuple[Tokenizer, Profile, Prompt]) -> None:
+def test_prompt_user_text_never_becomes_special_token(opened: tuple[Tokenizer, Profile, Prompt]) -> None:
     tokenizer, _, prompt = opened
 
     def specials(context: Context) -> list[int]:
@@ -79,7 +79,7 @@ def test_no_text_of_the_user_becomes_a_special_token(opened: tuple[Tokenizer, Pr
 
 
 @pytest.mark.parametrize("length", [0, 1, 10, 100, 400])
-def test_the_budget_is_kept(opened: tuple[Tokenizer, Profile, Prompt], length: int) -> None:
+def test_prompt_keeps_budget(opened: tuple[Tokenizer, Profile, Prompt], length: int) -> None:
     _, profile, prompt = opened
     text = "".join(LINES[:length])
     for context in (Context("p" * 5000, "python", text, text), Context("", "", text, ""), Context("", "", "", text)):
@@ -87,7 +87,7 @@ def test_the_budget_is_kept(opened: tuple[Tokenizer, Profile, Prompt], length: i
 
 
 @given(budget=st.integers(1, 300), above=st.integers(0, 400), below=st.integers(0, 400))
-def test_the_end_of_above_and_the_start_of_below_stay(raw: Path, budget: int, above: int, below: int) -> None:
+def test_prompt_cut_keeps_end_of_above_and_start_of_below(raw: Path, budget: int, above: int, below: int) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     context = Context(above="".join(LINES[:above]), below="".join(LINES[:below]))
     below_ids, above_ids = fit(tokenizer, context, budget)
@@ -96,7 +96,7 @@ def test_the_end_of_above_and_the_start_of_below_stay(raw: Path, budget: int, ab
     assert context.below.startswith(tokenizer.decode(below_ids))
 
 
-def test_texts_are_cut_between_lines_and_use_most_of_the_budget(raw: Path) -> None:
+def test_prompt_cuts_between_lines_and_uses_most_of_budget(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     below, above = (tokenizer.decode(ids) for ids in fit(tokenizer, Context(above=TEXT, below=TEXT), 300))
     assert TEXT.endswith("\n" + above)
@@ -105,16 +105,14 @@ def test_texts_are_cut_between_lines_and_use_most_of_the_budget(raw: Path) -> No
     assert len(tokenizer.encode(below)) + len(tokenizer.encode(above)) > 300 * 2 // 3
 
 
-def test_a_text_without_lines_is_cut_too(raw: Path) -> None:
+def test_prompt_text_without_lines_is_cut(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     below, above = fit(tokenizer, Context(above="x " * 5000, below="x " * 5000), 100)
     assert 0 < len(below) + len(above) <= 100
 
 
 @pytest.mark.parametrize("start", [5, 100])
-def test_the_start_of_the_prompt_rarely_moves_while_lines_are_added_above(
-    opened: tuple[Tokenizer, Profile, Prompt], start: int
-) -> None:
+def test_prompt_start_rarely_moves_while_above_grows(opened: tuple[Tokenizer, Profile, Prompt], start: int) -> None:
     _, profile, prompt = opened
     prompts = [prompt.encode(Context("a.py", "python", "".join(LINES[:at]), TEXT)) for at in range(start, start + 50)]
 
@@ -126,13 +124,13 @@ def test_the_start_of_the_prompt_rarely_moves_while_lines_are_added_above(
     assert moved <= 4 + tokens_added / (profile.max_prompt_tokens / 16)
 
 
-def test_what_stands_below_does_not_move_while_lines_are_added_to_a_long_text_above(raw: Path) -> None:
+def test_prompt_below_stays_while_long_above_grows(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     seen = {tuple(fit(tokenizer, Context(above="".join(LINES[:at]), below=TEXT), 200)[0]) for at in range(50, 120)}
     assert len(seen) == 1
 
 
-def test_snippets_stand_first_in_chat_and_above_the_files_text_in_raw(raw: Path, chat: Path) -> None:
+def test_prompt_snippets_first_in_chat_and_before_above_in_raw(raw: Path, chat: Path) -> None:
     context = Context("a.py", "python", "def above\n", "return below\n", SNIPPETS)
     tokenizer = Tokenizer(raw / "tokenizer.json")
     text = spelled(tokenizer, RawPrompt(tokenizer, 128).encode(context))
@@ -144,7 +142,7 @@ def test_snippets_stand_first_in_chat_and_above_the_files_text_in_raw(raw: Path,
     assert text.index("a.py") < text.index(shown) < text.index("return below") < text.index("def above")
 
 
-def test_snippets_get_a_quarter_at_most_and_the_file_what_they_leave(raw: Path) -> None:
+def test_prompt_snippets_get_at_most_a_quarter(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     budget, bare = 400, 2
     prompt = RawPrompt(tokenizer, budget + bare)
@@ -160,7 +158,7 @@ def test_snippets_get_a_quarter_at_most_and_the_file_what_they_leave(raw: Path) 
             assert len(shown) == len(without) + alone, "nothing of a short file goes"
 
 
-def test_snippets_are_cut_between_lines_in_their_order(raw: Path) -> None:
+def test_prompt_snippets_are_cut_between_lines_in_order(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     prompt = RawPrompt(tokenizer, 202)
     text = spelled(tokenizer, prompt.encode(Context(snippets=(SNIPPETS[0], Snippet("b.py", TEXT), SNIPPETS[1]))))
@@ -172,7 +170,7 @@ def test_snippets_are_cut_between_lines_in_their_order(raw: Path) -> None:
     assert prompt.encode(Context(snippets=(huge,))) == prompt.encode(Context())
 
 
-def test_prompt_before_the_text_above_stays_while_lines_are_added_to_it(
+def test_prompt_ids_before_above_stay_while_above_grows(
     opened: tuple[Tokenizer, Profile, Prompt],
 ) -> None:
     tokenizer, profile, prompt = opened
@@ -185,7 +183,7 @@ def test_prompt_before_the_text_above_stays_while_lines_are_added_to_it(
     assert moved <= 4
 
 
-def test_current_code_and_words_for_it_stand_at_the_end_of_a_chat(chat: Path) -> None:
+def test_chat_prompt_ends_with_current_code_and_instruction(chat: Path) -> None:
     tokenizer = Tokenizer(chat / "tokenizer.json")
     prompt = open_prompt(tokenizer, read_profile(chat), chat)
     bare = Context("a.py", "python", "def above\n", "return below\n", SNIPPETS)
@@ -204,7 +202,7 @@ def test_current_code_and_words_for_it_stand_at_the_end_of_a_chat(chat: Path) ->
         assert ("<current>" in said, "<instruction>" in said) == (bool(one.current), bool(one.instruction))
 
 
-def test_current_code_stands_behind_the_snippets_in_a_raw_prompt_and_words_nowhere(raw: Path) -> None:
+def test_raw_prompt_shows_current_code_and_no_instruction(raw: Path) -> None:
     tokenizer = Tokenizer(raw / "tokenizer.json")
     context = Context("a.py", "", "def above\n", "return below\n", SNIPPETS[:1], "old = 1", "Use add.")
     text = spelled(tokenizer, RawPrompt(tokenizer, 128).encode(context))
@@ -212,7 +210,9 @@ def test_current_code_stands_behind_the_snippets_in_a_raw_prompt_and_words_nowhe
 
 
 @pytest.mark.parametrize("length", [1, 100, 400])
-def test_the_budget_is_kept_with_long_code_and_words(opened: tuple[Tokenizer, Profile, Prompt], length: int) -> None:
+def test_prompt_long_current_and_instruction_keeps_budget(
+    opened: tuple[Tokenizer, Profile, Prompt], length: int
+) -> None:
     _, profile, prompt = opened
     text = "".join(LINES[:length])
     for current, words in ((text, ""), ("", text), (text, text), ("x " * 5000, "y" * 50000)):
@@ -222,7 +222,7 @@ def test_the_budget_is_kept_with_long_code_and_words(opened: tuple[Tokenizer, Pr
         assert prompt.encode(replace(context, current="", instruction="")) != ids or profile.prompt_format == "raw"
 
 
-def test_words_that_are_too_long_keep_their_start_and_say_so(chat: Path) -> None:
+def test_chat_prompt_long_instruction_is_cut_with_note(chat: Path) -> None:
     tokenizer = Tokenizer(chat / "tokenizer.json")
     prompt = open_prompt(tokenizer, read_profile(chat), chat)
     text = spelled(tokenizer, prompt.encode(Context(above="def above\n", instruction=TEXT)))
@@ -234,7 +234,7 @@ def test_words_that_are_too_long_keep_their_start_and_say_so(chat: Path) -> None
     assert "left out" not in whole
 
 
-def test_a_prompt_too_short_for_words_is_told(chat: Path) -> None:
+def test_chat_prompt_too_short_for_instruction_raises(chat: Path) -> None:
     tokenizer = Tokenizer(chat / "tokenizer.json")
     scaffold = len(ChatPrompt(tokenizer, 4096, TEMPLATE).encode(Context()))
     prompt = ChatPrompt(tokenizer, scaffold + 40, TEMPLATE)
@@ -254,16 +254,16 @@ def test_a_prompt_too_short_for_words_is_told(chat: Path) -> None:
         ("{{ messages[0].content }} over", "without a special token"),
     ],
 )
-def test_a_template_that_cannot_be_used_is_refused(chat: Path, template: str, words: str) -> None:
+def test_open_prompt_unusable_template_raises(chat: Path, template: str, words: str) -> None:
     with pytest.raises(UnsupportedModel, match=words):
         ChatPrompt(Tokenizer(chat / "tokenizer.json"), 4096, template)
 
 
-def test_a_budget_too_small_for_the_instruction_is_said(chat: Path) -> None:
+def test_open_prompt_budget_smaller_than_scaffold_raises(chat: Path) -> None:
     with pytest.raises(BrokenCheckpoint, match="max_prompt_tokens must be at least"):
         ChatPrompt(Tokenizer(chat / "tokenizer.json"), 40, TEMPLATE).encode(Context())
 
 
-def test_a_raw_profile_needs_its_special_tokens(chat: Path) -> None:
+def test_open_prompt_raw_without_special_tokens_raises(chat: Path) -> None:
     with pytest.raises(BrokenCheckpoint, match=r"<\|below\|>"):
         RawPrompt(Tokenizer(chat / "tokenizer.json"), 64)

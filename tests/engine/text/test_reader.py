@@ -23,13 +23,13 @@ def spell(loaded: LoadedModel, *parts: str | bytes) -> list[int]:
     return ids
 
 
-def test_the_first_pad_ends_the_text_and_counts(flat: LoadedModel) -> None:
+def test_read_first_pad_ends_text_and_counts(flat: LoadedModel) -> None:
     ids = spell(flat, "value", "(", "", "value")
     fill = read(Span(0, 4), ids, flat.tokenizer)
     assert (fill.pieces, fill.count) == (("value", "("), 3)
 
 
-def test_an_empty_text_is_a_pad_that_counts(flat: LoadedModel) -> None:
+def test_read_empty_text_counts_one_pad(flat: LoadedModel) -> None:
     fill = read(Span(0, 2), spell(flat, "", "value"), flat.tokenizer)
     assert (fill.text, fill.pieces, fill.count) == ("", (), 1)
 
@@ -38,9 +38,7 @@ def test_an_empty_text_is_a_pad_that_counts(flat: LoadedModel) -> None:
     ("stop", "text", "count"),
     [("\n", "value", 2), ("ue\n", "val", 2), ("value\n  ", "", 3), ("l", "va", 1), ("zz", None, 4)],
 )
-def test_the_text_ends_before_the_stop_and_the_rest_does_not_count(
-    flat: LoadedModel, stop: str, text: str | None, count: int
-) -> None:
+def test_read_stop_ends_text(flat: LoadedModel, stop: str, text: str | None, count: int) -> None:
     """The stop may lie within a token or span several."""
     ids = spell(flat, "value", "\n", "  ", "for")
     assert len(ids) == 4
@@ -48,24 +46,24 @@ def test_the_text_ends_before_the_stop_and_the_rest_does_not_count(
     assert (fill.text, fill.count) == ("value\n  for" if text is None else text, count)
 
 
-def test_the_freed_bytes_are_not_part_of_the_text(flat: LoadedModel) -> None:
+def test_read_freed_bytes_are_not_in_text(flat: LoadedModel) -> None:
     fill = read(Span(0, 2, freed=b"val"), spell(flat, "value", "("), flat.tokenizer)
     assert fill.pieces == ("ue", "(")
 
 
-def test_a_character_over_several_tokens_stands_in_the_last_of_them(flat: LoadedModel) -> None:
+def test_read_character_over_several_tokens_is_in_last_piece(flat: LoadedModel) -> None:
     fill = read(Span(0, 5), spell(flat, "é".encode(), "👩".encode()[:3]), flat.tokenizer)
     assert fill.pieces == ("", "é", "", "", "\ufffd")
     assert fill.count == 5
 
 
-def test_a_freed_half_of_a_character_is_not_shown_again(flat: LoadedModel) -> None:
+def test_read_freed_half_character_is_not_in_text(flat: LoadedModel) -> None:
     half = "é".encode()[1:]
     fill = read(Span(0, 2, freed=half), spell(flat, half, "name"), flat.tokenizer)
     assert fill.text == "name"
 
 
-def test_what_counts_is_told_for_each_hole(flat: LoadedModel) -> None:
+def test_counted_returns_rows_of_each_hole(flat: LoadedModel) -> None:
     reader = Reader([Span(3, 6), Span(8, 10)], flat.tokenizer)
     draft = spell(flat, "value", "", "value", "key", "key")
     assert len(draft) == 5

@@ -34,24 +34,24 @@ def bytes_of(tokenizer: Tokenizer, ids: list[int]) -> bytes:
 
 
 @given(text=st.text(alphabet=st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_from("▁ \n\t<|>def"))))
-def test_the_bytes_of_its_tokens_are_the_text(tokenizer: Tokenizer, text: str) -> None:
+def test_encode_joined_token_bytes_are_the_text(tokenizer: Tokenizer, text: str) -> None:
     ids = tokenizer.encode(text)
     assert bytes_of(tokenizer, ids) == text.encode()
     assert tokenizer.decode(ids) == text
 
 
-def test_code_comes_back(tokenizer: Tokenizer) -> None:
+def test_decode_encoded_code_round_trips(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode(CODE)) == CODE
 
 
 @pytest.mark.parametrize("name", RAW_SPECIALS + CHAT_SPECIALS)
-def test_a_special_token_that_is_spelled_out_is_plain_text(tokenizer: Tokenizer, name: str) -> None:
+def test_encode_spelled_special_token_is_plain_text(tokenizer: Tokenizer, name: str) -> None:
     ids = tokenizer.encode(f"a{name}{name} {name}\n")
     assert tokenizer.special_ids.isdisjoint(ids)
     assert tokenizer.decode(ids) == f"a{name}{name} {name}\n"
 
 
-def test_a_special_token_reached_by_merges_is_plain_text_too(tmp_path: Path) -> None:
+def test_encode_special_token_from_merges_is_plain_text(tmp_path: Path) -> None:
     vocabulary = {f"<0x{byte:02X}>": byte for byte in range(256)}
     for token in ("<", "s", ">", "<s", "<s>", "<pad>"):
         vocabulary[token] = len(vocabulary)
@@ -65,7 +65,7 @@ def test_a_special_token_reached_by_merges_is_plain_text_too(tmp_path: Path) -> 
     assert tokenizer.decode(ids) == "a<s>b"
 
 
-def test_characters_without_tokens_become_the_replacement_character(tmp_path: Path) -> None:
+def test_encode_characters_without_tokens_become_replacement(tmp_path: Path) -> None:
     """Vocabularies of published models lack control characters and bytes of planes that nothing is assigned in."""
     spec = json.loads(byte_level_tokenizer().to_str())
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -77,37 +77,37 @@ def test_characters_without_tokens_become_the_replacement_character(tmp_path: Pa
     assert tokenizer.decode(ids) == "a\ufffdb\ufffd\ufffd\U00020000\n"
 
 
-def test_lone_surrogates_become_the_replacement_character(tokenizer: Tokenizer) -> None:
+def test_encode_lone_surrogates_become_replacement(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("a\ud800b\udfff")) == "a\ufffdb\ufffd"
 
 
-def test_bytes_that_are_no_text_decode_to_the_replacement_character(tokenizer: Tokenizer) -> None:
+def test_decode_invalid_utf8_becomes_replacement(tokenizer: Tokenizer) -> None:
     assert tokenizer.decode(tokenizer.encode("é")[:-1]) == "\ufffd"
 
 
-def test_special_tokens_have_no_bytes(tokenizer: Tokenizer) -> None:
+def test_token_bytes_special_token_is_empty(tokenizer: Tokenizer) -> None:
     assert all(tokenizer.token_bytes(id) == b"" for id in tokenizer.special_ids)
     assert tokenizer.decode([tokenizer.pad_id, *tokenizer.encode("x"), tokenizer.pad_id]) == "x"
     assert tokenizer.token_bytes(tokenizer.size + 7) == b""
 
 
-def test_scaffold_text_makes_special_tokens(tokenizer: Tokenizer) -> None:
+def test_encode_scaffold_makes_special_tokens(tokenizer: Tokenizer) -> None:
     special = RAW_SPECIALS[1] if tokenizer.has(RAW_SPECIALS[1]) else CHAT_SPECIALS[4]
     expected = [*tokenizer.encode("a"), tokenizer.id_of(special), *tokenizer.encode(" b")]
     assert tokenizer.encode_scaffold(f"a{special} b") == expected
 
 
 @pytest.mark.parametrize("prefix", [b"", b"re", b" ", b"  ", b"\n", b"\xe2", b"no such token"])
-def test_extending_finds_what_a_search_through_all_tokens_finds(tokenizer: Tokenizer, prefix: bytes) -> None:
+def test_extending_matches_full_search(tokenizer: Tokenizer, prefix: bytes) -> None:
     slow = [id for id in range(tokenizer.size) if (text := tokenizer.token_bytes(id)) and text.startswith(prefix)]
     assert tokenizer.extending(prefix) == slow
 
 
-def test_the_pad_token_goes_by_its_name_in_the_config_or_its_spelling(tokenizer: Tokenizer) -> None:
+def test_pad_id_from_config_or_spelling(tokenizer: Tokenizer) -> None:
     assert tokenizer.pad_id == 0
 
 
-def test_a_special_token_that_is_missing_is_named(tokenizer: Tokenizer) -> None:
+def test_id_of_missing_special_token_raises(tokenizer: Tokenizer) -> None:
     with pytest.raises(BrokenCheckpoint, match="<nothing>"):
         tokenizer.id_of("<nothing>")
 
@@ -126,9 +126,7 @@ def test_a_special_token_that_is_missing_is_named(tokenizer: Tokenizer) -> None:
         (None, BrokenCheckpoint, "missing"),
     ],
 )
-def test_other_files_are_refused_with_a_reason(
-    tmp_path: Path, content: str | None, error: type[Exception], words: str
-) -> None:
+def test_tokenizer_invalid_file_raises(tmp_path: Path, content: str | None, error: type[Exception], words: str) -> None:
     if content is not None:
         (tmp_path / "tokenizer.json").write_text(content)
     with pytest.raises(error, match=words):
