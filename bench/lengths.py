@@ -25,7 +25,8 @@ from rich.progress import track
 from rich.table import Table
 
 from dgls_engine.engine import Engine
-from dgls_engine.loop.seam import AFTER, seam_rows, surprises
+from dgls_engine.loop.judged_rows import AFTER, seam_rows
+from dgls_engine.loop.seam import surprises
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.profile import HolePolicy

@@ -24,9 +24,9 @@ from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.doubt import doubts
 from dgls_engine.loop.infilling import Layout, Spent, infilling
+from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.noise import noise_of
-from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.stopping import Deadline, Schedule, deadline_of, schedule_of
 from dgls_engine.model.family import OpenModel
 from dgls_engine.model.passes import Passes

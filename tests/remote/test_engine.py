@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -13,9 +15,8 @@ import torch
 from dgls_engine import Context, Hole, InfillRequest, Limits, Pinned
 from dgls_engine.loop import doubt
 from dgls_engine.loop import seam as local
-from dgls_engine.loop.doubt import TURNS
+from dgls_engine.loop.judged_rows import AFTER, TURNS
 from dgls_engine.loop.leads import DROP_AT, KEEP
-from dgls_engine.loop.seam import AFTER
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
 from dgls_engine.prompt.encoder import Encoder
@@ -143,3 +144,17 @@ def test_steps_never_exceed_what_was_asked_for(serve: Serve, connect: OpenRemote
     _, infill = run(connect(server, flat.folder), request("def read(path):\n    return na", max_steps=1))
     assert {seen.body["vllm_xargs"]["diffusion_max_steps"] for seen in server.denoised} == {1}
     assert infill.steps == 1
+
+
+def test_remote_engine_fills_a_hole_without_torch(serve: Serve, flat: LoadedModel) -> None:
+    """Opened and used in a process of its own, against a server that runs here."""
+    code = (
+        "import sys; from pathlib import Path; from dgls_engine import Context, Hole, InfillRequest, Pinned;"
+        "from dgls_engine.remote.address import Address; from dgls_engine.remote.engine import RemoteEngine;"
+        "engine = RemoteEngine.open(Address(sys.argv[1]), Path(sys.argv[2]));"
+        "*_, infill = engine.infill(InfillRequest(Context(), [Pinned('x = '), Hole(max_tokens=3), Pinned('\\n')]));"
+        "print(len(infill.fills), sorted({'torch', 'transformers'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, serve(flat).url, str(flat.folder)]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert printed.strip() == "1 []"

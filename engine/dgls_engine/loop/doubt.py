@@ -17,16 +17,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgls_engine.loop.judged_rows import TIE, doubted_together
 from dgls_engine.loop.likelihood import likelihoods
 from dgls_engine.model.batches import places, stacked
 from dgls_engine.model.passes import Passes
 from dgls_engine.text.canvas import Canvas
-
-TURNS = 8
-"""Canvases of the pass: each token's next neighbours on either side are clean when it is judged."""
-
-_TIE = 1e-3
-"""What a nat of unlikelihood counts beside a nat of margin."""
 
 
 @torch.inference_mode()
@@ -37,7 +32,7 @@ def doubts(passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tens
     """
     device = noise.device
     unseen = sorted(set(canvas.rows).difference(rows))
-    parts = [part for turn in range(TURNS) if (part := rows[turn::TURNS])]
+    parts = doubted_together(rows)
     clean = stacked([canvas.ids] * len(parts), device)
     open_rows = places([unseen] * len(parts), device)
     clean[open_rows] = noise[open_rows[1]]
@@ -47,6 +42,6 @@ def doubts(passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tens
     carry = passes.judging(clean, (noised[0], noised[1]))
     hidden = passes.run(shown, carry, [len(canvas.ids)] * len(parts), judged)
     own, best = likelihoods(passes.head, hidden, clean[judged])
-    nats: list[float] = (best - own - _TIE * own).tolist()
+    nats: list[float] = (best - own - TIE * own).tolist()
     found = dict(zip(chain.from_iterable(parts), nats, strict=True))
     return [found[row] for row in rows]

@@ -15,13 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from dgls_engine.loop.judged_rows import seam_rows
 from dgls_engine.loop.likelihood import likelihoods
 from dgls_engine.model.batches import places, stacked
 from dgls_engine.model.passes import Passes
 from dgls_engine.text.canvas import Canvas
-
-AFTER, BEFORE = 8, 4
-"""How many pinned tokens behind the hole and in front of it count."""
 
 
 @torch.inference_mode()
@@ -43,11 +41,3 @@ def surprises(
     parts = (-likely).split_with_sizes([len(own) for own in rows])
     found: list[float] = torch.stack([part.sum() for part in parts]).tolist()
     return found
-
-
-def seam_rows(canvas: Canvas, hole: int) -> list[int]:
-    """The positions of a hole, and of the pinned ones among its neighbours, ascending."""
-    span = canvas.holes[hole]
-    others = {row for row in canvas.rows if not span.start <= row < span.end}
-    near = range(max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER))
-    return [row for row in near if row not in others]

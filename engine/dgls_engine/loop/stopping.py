@@ -55,10 +55,10 @@ class Deadline:
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.perf_counter) -> None:
         self.now = clock
-        self._end = None if seconds is None else clock() + seconds
+        self.end = None if seconds is None else clock() + seconds
 
     def strikes_within(self, seconds: float) -> bool:
-        return self._end is not None and self.now() + seconds > self._end
+        return self.end is not None and self.now() + seconds > self.end
 
 
 @dataclass(frozen=True, slots=True)

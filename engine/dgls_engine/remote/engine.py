@@ -12,31 +12,33 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import Self, TypeVar
 
-from dgls_engine.errors import EngineClosed, EngineError, RequestTooLarge, ServerUnfit, ServerUnreachable
-from dgls_engine.loop.seam import AFTER
-from dgls_engine.loop.turns import Turn, next_turn
+from dgls_engine.errors import EngineClosed, ServerUnfit, ServerUnreachable
+from dgls_engine.loop.infilling import Layout, Spent, infilling
+from dgls_engine.loop.judged_rows import AFTER
+from dgls_engine.loop.leads import Lead
+from dgls_engine.loop.stopping import deadline_of, schedule_of
 from dgls_engine.profile import ModelInfo, Profile, read_json
 from dgls_engine.prompt.formats import open_prompt
-from dgls_engine.remote import judging as reading
+from dgls_engine.remote import judging
 from dgls_engine.remote.address import Address, Credentials
 from dgls_engine.remote.conversation import Asking, waited
 from dgls_engine.remote.handshake import Served, greet
 from dgls_engine.remote.rival import drawn, noise
-from dgls_engine.remote.rivalry import Lead, Rivalry
+from dgls_engine.remote.rivalry import Rivalry
 from dgls_engine.remote.transport import Patience, Transport
-from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.length import length_policy
 from dgls_engine.text.reader import Reader
-from dgls_engine.text.redraft import Redraft, keeps, sketch
+from dgls_engine.text.redraft import Sketch
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Step, Timings, Trial
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Step, Timings
 from dgls_engine.weights.checkpoint import require_family
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.profiles import read_profile
@@ -45,8 +47,8 @@ from dgls_engine.weights.saved_calibration import own_calibration
 T = TypeVar("T")
 
 
-class _Late(ServerUnreachable):
-    """Not in time for this request. The server may well be there."""
+class _NothingInTime(Exception):
+    """The deadline struck before the first answer. The server may well be there."""
 
 
 class RemoteEngine:
@@ -98,64 +100,28 @@ class RemoteEngine:
         Nothing happens before the first `next`. Raises `Cancelled` when `cancel` is set, which ends the work on the
         server, too, and the other errors of `errors`.
         """
-        limits, began = request.limits, time.monotonic()
-        if limits.max_steps is not None and limits.max_steps < 1:
-            raise EngineError(f"denoising takes at least 1 step, not {limits.max_steps}")
-        if limits.deadline_ms is not None and limits.deadline_ms < 0:
-            raise EngineError(f"a deadline is a number of milliseconds from now, not {limits.deadline_ms}")
-        until = None if limits.deadline_ms is None else began + limits.deadline_ms / 1000
-        cancel = cancel or CancelToken()
+        deadline = deadline_of(request.limits, time.monotonic)
+        steps = min(schedule_of(request.limits, self.profile).max_steps, self.profile.max_steps)
+        cancel, started = cancel or CancelToken(), time.monotonic()
         try:
-            served = self._served or self._greet(cancel, until)
+            served = self._served or self._greet(cancel, deadline.end)
             ids = self._encode(request.context)
-            asking = Asking(self._loop(), self._transport, served.model, ids, cancel, until)
-            for event in self._infill(request, asking, began):
+            asking = Asking(self._loop(), self._transport, served.model, ids, cancel, deadline.end)
+            length = length_policy(self.profile.hole_policy)
+            layout = Layout(self._tokenizer, self.profile, length, self._prompt.canvas_end)
+            port = _Competition(asking, layout, self._vocabulary, steps, request.seed, started)
+            for event in infilling(request.segments, layout, port):
                 self._tell("")  # now: whoever has the `Infill` need not ask for more
                 yield event
+        except _NothingInTime:
+            self._tell("not answering")
+            raise ServerUnreachable(
+                self._silence(f"gave nothing back within {request.limits.deadline_ms} ms")
+            ) from None
         except (ServerUnreachable, ServerUnfit) as error:
-            if not isinstance(error, _Late):
-                self._served = None
+            self._served = None
             self._tell("refusing" if isinstance(error, ServerUnfit) else "not answering")
             raise
-
-    def _infill(self, request: InfillRequest, asking: Asking, began: float) -> Iterator[Infill | Step]:
-        redraft = self._redraft(request, asking)
-        steps = min(request.limits.max_steps or self.profile.max_steps, self.profile.max_steps)
-        calibration = self.profile.calibration
-        filled: dict[int, Fill] = {}
-        taken, passes = 0, redraft.passes
-        while True:
-            texts = {number: fill.text for number, fill in filled.items()}
-            turn = next_turn(redraft.segments, texts, length_policy(self.profile.hole_policy))
-            lead: Lead | None = None
-            for lead in self._rivalry(turn, asking, request.seed).run(steps):
-                reader, logprobs = Reader(lead.found.rival.holes, self._tokenizer), lead.found.logprobs
-                # A server tells no entropies. A token's surprise stands in for it.
-                surprises = [-nats for nats in logprobs]
-                fills = reader.answers(lead.found.draft, logprobs, surprises, calibration)
-                now = filled | dict(zip(turn.holes, fills, strict=True))
-                yield Step(taken + lead.steps, redraft.fold(now, calibration), sum(surprises) / len(surprises))
-            if lead is None:
-                raise self._late(request.limits.deadline_ms)
-            assert lead.finish is not None
-            taken, passes = taken + lead.steps, passes + lead.passes
-            contested = turn.holes[turn.contested]
-            now[contested] = replace(now[contested], trials=self._trials(lead, turn.contested))
-            settled = turn.holes if lead.finish == "deadline" else turn.settles
-            filled |= {number: now[number] for number in settled}
-            if len(filled) == redraft.holes:
-                break
-        yield Infill(
-            fills=redraft.fold(filled, calibration),
-            steps=taken,
-            finish=lead.finish,
-            timings=Timings(0.0, (time.monotonic() - began) * 1000),
-            prompt_tokens=len(asking.prompt),
-            prefilled_tokens=asking.computed,
-            canvas_tokens=len(lead.found.rival.ids),
-            hole_tokens=len(lead.found.draft),
-            passes=passes,
-        )
 
     def warm(self) -> Iterator[None]:
         """Nothing: the server is warm, or not, for all of its users."""
@@ -212,55 +178,43 @@ class RemoteEngine:
         if device != self.info.device:
             self.info = replace(self.info, device=device)
 
-    def _late(self, deadline_ms: int | None) -> _Late:
-        return _Late(self._silence(f"gave nothing back within {deadline_ms} ms"))
-
     def _silence(self, said: str) -> str:
         """With why, where that is known: our tries were to go on for longer than there was time."""
         trouble = self._transport.trouble
         return f"{trouble}; it {said}" if trouble else f"the server at {self._address.host} {said}"
 
-    def _rivalry(self, turn: Turn, asking: Asking, seed: int) -> Rivalry:
-        rivals = [drawn(canvas, seed, self._vocabulary) for canvas in self._lay_out(turn)]
-        behind = list(islice(noise(seed, self._vocabulary), AFTER))
-        bias, whole = self.profile.calibration.length_bias, not length_policy(self.profile.hole_policy).stops
-        return Rivalry(asking, self._tokenizer, rivals, turn.contested, behind, bias, whole and len(rivals) > 1)
 
-    def _trials(self, lead: Lead, hole: int) -> tuple[Trial, ...]:
-        """The lengths that were judged last."""
-        fills = [
-            (Reader(found.rival.holes, self._tokenizer).fills(found.draft)[hole], nats) for found, nats in lead.judged
-        ]
-        return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)
+class _Competition:
+    """`loop.infilling.Port` for one request to a server. The prompt goes along with each canvas."""
 
-    def _lay_out(self, turn: Turn) -> list[Canvas]:
-        """The turn's canvases; of several lengths, those that fit."""
-        laid_out: list[Canvas] = []
-        positions = length_policy(self.profile.hole_policy).positions
-        for segments in turn.tries:
-            try:
-                laid_out.append(lay_out(segments, self._tokenizer, self.profile, positions, self._prompt.canvas_end))
-            except RequestTooLarge:
-                if not laid_out:
-                    raise
-                break  # the lengths ascend
-        return laid_out
+    def __init__(self, asking: Asking, layout: Layout, vocabulary: int, steps: int, seed: int, started: float) -> None:
+        self._asking, self._layout, self._vocabulary = asking, layout, vocabulary
+        self._steps, self._seed, self._started = steps, seed, started
 
-    def _redraft(self, request: InfillRequest, asking: Asking) -> Redraft:
-        """The request's segments, of which drafts to keep a part of are opened where the model doubts them."""
-        if not any(isinstance(segment, Hole) and keeps(segment) for segment in request.segments):
-            return Redraft.untouched(request.segments)
-        length = length_policy(self.profile.hole_policy)
-        drafts = sketch(request.segments, self._tokenizer, self.profile, length, self._prompt.canvas_end)
-        readings = reading.doubted(drafts.canvas, drafts.positions, noise(request.seed, self._vocabulary))
-        told = asking.all([ask for own in readings for ask in own.asks(asking.prompt)])
-        there = [one for one in told if one is not None]
+    def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
+        rivals = [drawn(canvas, self._seed, self._vocabulary, number) for number, canvas in enumerate(canvases)]
+        behind = list(islice(noise(self._seed, self._vocabulary), AFTER))
+        bias, whole = self._layout.profile.calibration.length_bias, not self._layout.length.stops and len(rivals) > 1
+        lead: Lead | None = None
+        for lead in Rivalry(self._asking, self._layout.tokenizer, rivals, hole, behind, bias, whole).run(self._steps):
+            yield lead
+        if lead is None:
+            raise _NothingInTime
+
+    def doubts(self, drafts: Sketch) -> list[float]:
+        readings = judging.doubted(drafts.canvas, drafts.positions, noise(self._seed, self._vocabulary))
+        told = self._asking.all([ask for reading in readings for ask in reading.asks(self._asking.prompt)])
+        there = [answer for answer in told if answer is not None]
         if len(there) < len(readings):
-            raise self._late(request.limits.deadline_ms)
+            raise _NothingInTime
         nats: dict[int, float] = {}
-        for own, one in zip(readings, there, strict=True):
-            nats |= reading.doubts(own, [one])
-        return drafts.opened([nats[position] for position in drafts.positions], length)
+        for reading, answer in zip(readings, there, strict=True):
+            nats |= judging.doubts(reading, [answer])
+        return [nats[position] for position in drafts.positions]
+
+    def spent(self) -> Spent:
+        timings = Timings(0.0, (time.monotonic() - self._started) * 1000)
+        return Spent(timings, len(self._asking.prompt), self._asking.computed)
 
 
 def _vocabulary(folder: Path, tokenizer: Tokenizer) -> int:

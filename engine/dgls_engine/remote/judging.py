@@ -9,14 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from dgls_engine.loop.doubt import TURNS
-from dgls_engine.loop.seam import seam_rows
+from dgls_engine.loop.judged_rows import TIE, doubted_together, seam_rows
 from dgls_engine.remote.rival import Found
 from dgls_engine.remote.wire import MOST_WANTED, Ask, Told
 from dgls_engine.text.canvas import Canvas
-
-_TIE = 1e-3
-"""As in `loop.doubt`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +56,12 @@ def doubted(canvas: Canvas, rows: Sequence[int], noise: Iterator[int]) -> list[R
         for row in range(hole.start, hole.end):
             if row not in judged:
                 ids[row] = instead[row]
-    parts = [part for turn in range(TURNS) if (part := rows[turn::TURNS])]
     return [
         Reading([instead[row] if row in part else id for row, id in enumerate(ids)], {row: ids[row] for row in part})
-        for part in parts
+        for part in doubted_together(rows)
     ]
 
 
 def doubts(reading: Reading, told: Sequence[Told]) -> dict[int, float]:
     """By position: the margin by which the model would rather have another token."""
-    return {row: told[0].logprobs[row] - own - _TIE * own for row, own in reading.of(told).items()}
+    return {row: told[0].logprobs[row] - own - TIE * own for row, own in reading.of(told).items()}

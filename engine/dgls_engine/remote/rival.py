@@ -20,11 +20,12 @@ from dgls_engine.text.tokenizer import Tokenizer
 @dataclass(frozen=True, slots=True)
 class Rival:
     """`ids` are what the canvas begins with. `chosen`: the first tokens that were decided, by position, with their
-    log-probability among those that may stand there."""
+    log-probability among those that may stand there. `number` is the canvas' in its contest."""
 
     canvas: Canvas
     ids: tuple[int, ...]
     chosen: Mapping[int, tuple[int, float]] = field(default_factory=dict)
+    number: int = 0
 
     @property
     def holes(self) -> tuple[Span, ...]:
@@ -33,7 +34,7 @@ class Rival:
     @property
     def rows(self) -> list[int]:
         """The holes' positions, ascending."""
-        return [row for hole in self.holes for row in range(hole.start, hole.end)]
+        return self.canvas.rows
 
     @property
     def free(self) -> list[int]:
@@ -69,7 +70,7 @@ class Rival:
             seen = {**told.others[hole.start], told.ids[hole.start]: told.logprobs[hole.start]}
             chosen[hole.start] = _likeliest(seen, hole.freed, tokenizer)
             ids[hole.start] = chosen[hole.start][0]
-        return Rival(self.canvas, tuple(ids), chosen)
+        return replace(self, ids=tuple(ids), chosen=chosen)
 
     def found(self, told: Told | None) -> Found:
         """What stands in its holes; without an answer, if nothing was left to be denoised."""
@@ -83,29 +84,36 @@ class Rival:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What stands in the hole rows of a rival, in order: a draft, and each token's log-probability in nats."""
+    """What stands in the hole rows of a rival, in order: a draft, and each token's log-probability in nats
+    (`loop.leads.Draft`)."""
 
     rival: Rival
     draft: list[int]
-    logprobs: list[float]
+    sureness: list[float]
+
+    @property
+    def candidate(self) -> int:
+        return self.rival.number
+
+    @property
+    def entropies(self) -> list[float]:
+        """A server tells no entropies. A token's surprise stands in for it."""
+        return [-nats for nats in self.sureness]
 
     @property
     def filled(self) -> list[int]:
         """The whole canvas."""
-        ids = list(self.rival.ids)
-        for row, id in zip(self.rival.rows, self.draft, strict=True):
-            ids[row] = id
-        return ids
+        return self.rival.canvas.filled(self.draft)
 
 
-def drawn(canvas: Canvas, seed: int, vocabulary: int) -> Rival:
+def drawn(canvas: Canvas, seed: int, vocabulary: int, number: int = 0) -> Rival:
     """A canvas with noise in its holes, but for what goes on from a draft. Each length has a stream of its own: others
     that are tried change nothing."""
     ids = list(canvas.ids)
     rows = [(row, hole.resumed) for hole in canvas.holes for row in range(hole.start, hole.end)]
     for (row, resumed), id in zip(rows, noise(seed + 1_000_003 * len(rows), vocabulary), strict=False):
         ids[row] = ids[row] if resumed else id
-    return Rival(canvas, tuple(ids))
+    return Rival(canvas, tuple(ids), number=number)
 
 
 def noise(seed: int, vocabulary: int) -> Iterator[int]:

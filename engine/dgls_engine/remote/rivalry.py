@@ -10,10 +10,9 @@ deadline strikes before there is a better one. Knows canvases and `Asking`, no H
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
-from dgls_engine.loop.leads import DROP_AT, KEEP, LENGTH_WORTH
+from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, score, surest
 from dgls_engine.remote.judging import Reading, seam
 from dgls_engine.remote.rival import Found, Rival
 from dgls_engine.remote.wire import Ask, Told
@@ -32,18 +31,6 @@ class Asking(Protocol):
         """All answers, in order; None for those that the deadline cut off. Raises `Cancelled` and the server's
         errors."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Lead:
-    """Who is ahead after at most `steps` steps. `finish` says why the contest is over. `passes`: forward passes so far,
-    at most; `judged`: who was judged last, and their nats, without the bias."""
-
-    found: Found
-    steps: int
-    finish: Finish | None
-    passes: int
-    judged: Sequence[tuple[Found, float]]
 
 
 class Rivalry:
@@ -127,14 +114,11 @@ class Rivalry:
         span = found.rival.holes[self._hole]
         start = sum(len(hole) for hole in found.rival.holes[: self._hole])
         short = read(span, found.draft[start : start + len(span)], self._tokenizer).count < len(span)
-        off = abs(len(span) - len(span.expected)) if span.expected else 0
-        return self._whole and short, nats + self._bias * len(span) + LENGTH_WORTH * off
+        return self._whole and short, score(span, nats, self._bias)
 
     def _lead(self, found: Sequence[Found], steps: int, finish: Finish | None) -> Lead:
         """By the seam, where it was read of these; else the surest."""
         judged = [(one, nats) for one, nats in self._judged if any(one is other for other in found)]
-        if len(judged) == len(found):
-            ahead = min(judged, key=lambda pair: self._score(*pair))[0]
-        else:
-            ahead = max(found, key=lambda one: sum(one.logprobs) / len(one.logprobs))
+        by_seam = len(judged) == len(found)
+        ahead = min(judged, key=lambda pair: self._score(*pair))[0] if by_seam else surest(found)
         return Lead(ahead, steps, finish, self._passes, judged)

@@ -15,9 +15,9 @@ from dgls_engine.errors import Cancelled, RequestTooLarge
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
+from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import KEEP, LENGTH_WORTH
 from dgls_engine.loop.sampler import Sampler
-from dgls_engine.loop.seam import AFTER
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.batches import stacked
 from dgls_engine.model.diffusion_gemma import decoder

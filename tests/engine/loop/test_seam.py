@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from dgls_engine.loop import likelihood
-from dgls_engine.loop.seam import AFTER, seam_rows, surprises
+from dgls_engine.loop.judged_rows import AFTER, seam_rows
+from dgls_engine.loop.seam import surprises
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import SoftCappedHead
 from dgls_engine.profile import PinnedSignal

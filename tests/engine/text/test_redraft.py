@@ -16,7 +16,8 @@ from torch import Tensor
 
 from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
 from dgls_engine.errors import Cancelled, RequestTooLarge
-from dgls_engine.loop.doubt import TURNS, doubts
+from dgls_engine.loop.doubt import doubts
+from dgls_engine.loop.judged_rows import TURNS
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
