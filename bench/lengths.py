@@ -115,7 +115,7 @@ def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> tuple[in
 def _attempts(engines: Mapping[str, Engine], judge: Judge, case: Case, seed: int) -> dict[str, Attempt]:
     found: dict[str, Attempt] = {}
     for name, engine in engines.items():
-        request = request_of(engine.profile, case, seed, told_length=name == ORACLE)
+        request = request_of(engine.profile, case, seed, oracle_length=name == ORACLE)
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)
         found[name] = judge.attempt(request, infill.texts[0], infill)

@@ -1,6 +1,6 @@
-"""The training commands, in their order: corpus, tokenizer, train, peer, export, evaluate; or all training in legs.
+"""The training commands, in order: corpus, tokenizer, train, peer, export, evaluate. `leg` trains in several sessions.
 
-All works in one run's folder.
+Each command works in the folder of one run.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from dgls_training.versions import Version, load, record
 app = typer.Typer(no_args_is_help=True, help=__doc__)
 EMBEDDED, SIZES = Path("runs/embedded"), Sizes()
 Run = Annotated[Path, typer.Option(help="The run's folder.")]
-Workers = Annotated[int, typer.Option(help="Processes that draw examples; a GPU wants about ten.")]
-Megabytes = Annotated[float, typer.Option(help="Text of one package at most, in the corpus.")]
-Prompt = Annotated[int, typer.Option(help="Tokens of an example's prompt at most, in a new run.")]
-Canvas = Annotated[int, typer.Option(help="Tokens of an example's canvas at most, in a new run.")]
+Workers = Annotated[int, typer.Option(help="Processes that draw examples; a GPU needs about ten.")]
+Megabytes = Annotated[float, typer.Option(help="Megabytes of text that the corpus takes from one package, at most.")]
+Prompt = Annotated[int, typer.Option(help="Tokens of the longest prompt, in a new run.")]
+Canvas = Annotated[int, typer.Option(help="Tokens of the longest canvas, in a new run.")]
 Hole = Annotated[int, typer.Option(help="Tokens of the longest hole, in a new run.")]
 
 
@@ -60,7 +60,7 @@ def tokenizer(run: Run = EMBEDDED, size: int = 4096) -> None:
 
 @app.command()
 def train(
-    minutes: Annotated[float, typer.Option(help="Minutes to train, all resumptions together.")],
+    minutes: Annotated[float, typer.Option(help="Minutes to train, over all resumptions.")],
     run: Run = EMBEDDED,
     device: str = "cpu",
     threads: int = 1,
@@ -72,9 +72,9 @@ def train(
     hole: Hole = SIZES.hole,
     seed: int = 0,
     workers: Workers = 0,
-    weights: Annotated[Path | None, typer.Option(help="An exported model to begin a new run with.")] = None,
+    weights: Annotated[Path | None, typer.Option(help="An exported model to start a new run from.")] = None,
 ) -> None:
-    """Train, or resume from the run's checkpoint, whose width, depth and lengths then apply."""
+    """Train a new run, or resume one; a resumed run keeps its width, depth and lengths."""
     torch.set_num_threads(threads)
     if weights is not None:
         exporting.adopt(weights, run)
@@ -84,17 +84,19 @@ def train(
 
 @app.command()
 def peer(
-    minutes: Annotated[float, typer.Option(help="Minutes to train at most, all resumptions together.")],
+    minutes: Annotated[float, typer.Option(help="Minutes to train at most, over all resumptions.")],
     run: Run = Path("runs/peer"),
     of: Annotated[Path, typer.Option(help="The denoiser's run: its corpus, tokenizer, size and tokens.")] = EMBEDDED,
-    tokens: Annotated[int | None, typer.Option(help="Tokens to train for; as many as the denoiser's, if none.")] = None,
+    tokens: Annotated[
+        int | None, typer.Option(help="Tokens to train on; default: those of the denoiser's run.")
+    ] = None,
     device: str = "cpu",
     threads: int = 1,
     batch: int = 16,
     seed: int = 0,
     workers: Workers = 0,
 ) -> None:
-    """Train the autoregressive peer of a denoiser, or resume from its checkpoint, whose token limit then applies."""
+    """Train the autoregressive peer of a denoiser, or resume its run; a resumed run keeps its number of tokens."""
     torch.set_num_threads(threads)
     if not (run / "run.json").exists():
         begin_peer(run, of, tokens or last_record(of)["tokens"])
@@ -103,12 +105,12 @@ def peer(
 
 @app.command()
 def leg(
-    minutes: Annotated[float, typer.Option(help="Minutes to train each model, all legs together.")],
-    out: Annotated[Path, typer.Option(help="Where to leave a parcel of the run for the next leg, or for `unpack`.")],
+    minutes: Annotated[float, typer.Option(help="Minutes to train each model, over all legs.")],
+    out: Annotated[Path, typer.Option(help="Folder for the run's parcel, for the next leg or for `unpack`.")],
     back: Annotated[
-        Path | None, typer.Option(help="The `out` of the leg before, on a machine that has forgotten.")
+        Path | None, typer.Option(help="The `out` of the previous leg, if this machine does not have the run.")
     ] = None,
-    leg_minutes: Annotated[float, typer.Option(help="How long this call may train.")] = 8,
+    leg_minutes: Annotated[float, typer.Option(help="Minutes that this call may train.")] = 8,
     run: Run = Path("runs/large"),
     device: str = "cuda",
     threads: int = 4,
@@ -122,44 +124,44 @@ def leg(
     workers: Workers = 12,
     package_megabytes: Megabytes = 60,
 ) -> None:
-    """One leg of a long run, on a machine to be had for minutes only: corpus, tokenizer, training; then the peer's.
+    """Train one leg of a long run, for machines that are available for minutes only: first the denoiser, then the peer.
 
-    A leg works on one of the two and leaves it in `out`, in pieces of 15 MB. Call it again until the peer is over.
+    A leg trains one of the two models and writes its run to `out`, in pieces of 15 MB. Repeat until the peer is done.
     """
     torch.set_num_threads(threads)
-    ends, of_peer = time.monotonic() + 60 * leg_minutes, run.with_name(f"{run.name}-peer")
-    for own in (run, of_peer):
-        if back is not None and not (own / "checkpoint.pt").exists():
-            parcels.unpack(back / own.name, own)
+    ends, peer_run = time.monotonic() + 60 * leg_minutes, run.with_name(f"{run.name}-peer")
+    for folder in (run, peer_run):
+        if back is not None and not (folder / "checkpoint.pt").exists():
+            parcels.unpack(back / folder.name, folder)
     if not (run / "training.jsonl").exists():
         corpus(run, package_megabytes=package_megabytes)
-    if not (of_peer / "run.json").exists():
+    if not (peer_run / "run.json").exists():
         if not (run / "tokenizer").exists():
             tokenizer(run, vocabulary)
         _begin(run, hidden, layers, Sizes(prompt, canvas, hole))
     plan = Plan(minutes, batch=batch, workers=workers)
-    now = of_peer if (of_peer / "run.json").exists() or _trainer(run, plan, device).over else run
-    if now == of_peer and not (of_peer / "run.json").exists():
-        begin_peer(of_peer, run, last_record(run)["tokens"])
-    trainer = _trainer(now, plan, device)
-    trainer.run(*_corpus(now), pause_after=ends - time.monotonic())
-    parcels.pack(now, out / now.name)
-    print(f"{now}: {'over' if trainer.over else 'to be continued'}; last record: {last_record(now)}")
+    current = peer_run if (peer_run / "run.json").exists() or _trainer(run, plan, device).over else run
+    if current == peer_run and not (peer_run / "run.json").exists():
+        begin_peer(peer_run, run, last_record(run)["tokens"])
+    trainer = _trainer(current, plan, device)
+    trainer.run(*_corpus(current), pause_after=ends - time.monotonic())
+    parcels.pack(current, out / current.name)
+    print(f"{current}: {'done' if trainer.over else 'call `leg` again'}; last record: {last_record(current)}")
 
 
 @app.command()
 def unpack(parcel: Annotated[Path, typer.Option(help="A run's folder under a leg's `out`.")], run: Run) -> None:
     """Unpack a leg's parcel into a run, to export or resume it."""
     if not parcels.unpack(parcel, run):
-        raise typer.BadParameter(f"there is no parcel in {parcel}")
+        raise typer.BadParameter(f"{parcel} holds no parcel; give a run's folder under a leg's `out`")
 
 
 @app.command()
 def export(
     run: Run = EMBEDDED,
-    to: Annotated[Path, typer.Option(help="The folder the loader opens.")] = Path("engine/dgls_engine/models/embedded"),
+    to: Annotated[Path, typer.Option(help="The folder to write.")] = Path("engine/dgls_engine/models/embedded"),
 ) -> None:
-    """Write the run's last checkpoint where the engine, or for a peer `peer`, finds it."""
+    """Export the run's last checkpoint to a folder that `Engine.open` (for a peer: `Peer.open`) opens."""
     settings = Settings.load(run)
     exporting.export(exporting.trained_model(run), run / "tokenizer", to, exporting.profile_of(settings.sizes))
     exporting.describe(run, corpora.packages(run), to)
@@ -170,11 +172,11 @@ def export(
 @app.command()
 def evaluate(
     run: Run = EMBEDDED,
-    model: Annotated[Path, typer.Option(help="The exported folder; its card is written anew.")] = Path(
+    model: Annotated[Path, typer.Option(help="The exported folder; this command rewrites its card.")] = Path(
         "engine/dgls_engine/models/embedded"
     ),
-    version: Annotated[str, typer.Option(help="Keep the figures in the table of versions, under this name.")] = "",
-    corpus_of: Annotated[Path, typer.Option(help="The run whose held-out files to cut holes in.")] = EMBEDDED,
+    version: Annotated[str, typer.Option(help="Name under which to record the figures in the table of versions.")] = "",
+    corpus_of: Annotated[Path, typer.Option(help="The run whose held-out files the holes are cut from.")] = EMBEDDED,
     holes: int = 500,
     seed: int = 0,
     threads: int = 1,
@@ -194,7 +196,7 @@ def evaluate(
 
 
 def _begin(run: Path, hidden: int, layers: int, sizes: Sizes) -> None:
-    """Fix the shape of a new run that has a tokenizer."""
+    """Write the architecture and the settings of a new run that has a tokenizer."""
     if not (run / "architecture.json").exists():
         reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
         Architecture.of(reader.size, hidden, layers).save(run / "architecture.json")
@@ -209,7 +211,7 @@ def _corpus(run: Path) -> tuple[list[Source], list[Source]]:
 
 
 def _trainer(run: Path, plan: Plan, device: str, weights: Path | None = None) -> Trainer[Any]:
-    """Start from the run's checkpoint, else from `weights`, else from nothing."""
+    """A trainer that starts from the run's checkpoint, else from `weights`, else from a new model."""
     tokenizer, settings = Tokenizer(run / "tokenizer" / "tokenizer.json"), Settings.load(run)
     shape, objective = Architecture.load(run / "architecture.json"), settings.objective(tokenizer)
     plan = replace(plan, tokens=settings.tokens)

@@ -1,7 +1,7 @@
-"""The embedded model's shape, and the empty model of that shape.
+"""The embedded model's architecture, and a new model with initial weights.
 
-The same architecture as google/diffusiongemma-26B-A4B-it, three orders of magnitude smaller: sliding layers and a
-global one whose values are its keys, a dense MLP beside routed experts, soft-capped logits, tied embeddings,
+It is the architecture of google/diffusiongemma-26B-A4B-it, three orders of magnitude smaller: sliding layers, a global
+layer that uses its keys as values, a dense MLP and routed experts in each layer, soft-capped logits, tied embeddings,
 self-conditioning. Knows neither text nor training.
 """
 
@@ -35,7 +35,7 @@ class Architecture:
 
     @classmethod
     def of(cls, vocabulary: int, hidden: int, layers: int) -> Architecture:
-        """The usual proportions at a width and a depth."""
+        """An architecture of this width and depth with the usual proportions."""
         return cls(vocabulary, hidden, layers, head_dim=hidden // 4, mlp=2 * hidden, expert_width=hidden // 2)
 
     def save(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class Architecture:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
     def config(self) -> DiffusionGemmaConfig:
-        of_global_layers: dict[str, Any] = {"global_head_dim": self.head_dim, "num_global_key_value_heads": 1}
+        global_layers: dict[str, Any] = {"global_head_dim": self.head_dim, "num_global_key_value_heads": 1}
         text = DiffusionGemmaTextConfig(
             vocab_size=self.vocabulary,
             hidden_size=self.hidden,
@@ -55,7 +55,7 @@ class Architecture:
             num_attention_heads=self.heads,
             num_key_value_heads=self.kv_heads,
             head_dim=self.head_dim,
-            **of_global_layers,
+            **global_layers,
             layer_types=["sliding_attention"] * (self.layers - 1) + ["full_attention"],
             sliding_window=self.sliding_window,
             num_experts=self.experts,
@@ -66,7 +66,7 @@ class Architecture:
             eos_token_id=1,
             bos_token_id=None,
         )
-        # The architecture always declares a vision tower; ours is the smallest there can be, and has no weights.
+        # A config must declare a vision tower. This one is as small as possible, and `new_model` deletes it.
         vision = Gemma4VisionConfig(
             hidden_size=16,
             intermediate_size=16,
@@ -84,9 +84,9 @@ class Architecture:
 
 
 def peer_of(architecture: Architecture) -> Architecture:
-    """The shape of a causal model that uses as many parameters (within 1 %) as the denoiser of `architecture`.
+    """The architecture of a causal model that uses as many parameters (within 1 %) as the denoiser's `architecture`.
 
-    What self-conditioning had goes into wider MLPs, three matrices a layer.
+    Wider MLPs, with three matrices in each layer, replace the parameters of self-conditioning.
     """
     missing = _count(new_model(architecture, seed=0).model.decoder.self_conditioning)
     wider = missing / (3 * architecture.hidden * architecture.layers)
@@ -98,11 +98,11 @@ def _count(module: torch.nn.Module) -> int:
 
 
 def new_model(architecture: Architecture, seed: int) -> DiffusionGemmaForBlockDiffusion:
-    """A freshly initialised float32 model without its vision tower."""
+    """A float32 model with initial weights and without a vision tower."""
     torch.manual_seed(seed)
     model = DiffusionGemmaForBlockDiffusion(architecture.config())
-    # Under autocast the grouped kernels see float32 weights and bfloat16 rows, which CUDA's refuse; and with one expert
-    # a step on the CPU takes 5 % less without them.
+    # Under autocast the grouped kernels get float32 weights and bfloat16 rows, which CUDA does not support. With one
+    # expert, a step on the CPU is 5 % faster without them.
     model.set_experts_implementation("eager")
     del model.model.encoder.vision_tower, model.model.encoder.embed_vision
     _initialise(model, architecture)
@@ -111,11 +111,11 @@ def new_model(architecture: Architecture, seed: int) -> DiffusionGemmaForBlockDi
 
 @torch.no_grad()
 def _initialise(model: DiffusionGemmaForBlockDiffusion, architecture: Architecture) -> None:
-    """Start the norms where training from nothing goes well; transformers leaves them at 1, for loading weights.
+    """Set the norms to values that suit training; transformers initialises them to 1, because it then loads weights.
 
-    Attention has no 1/sqrt(head_dim) here: the query and key norms hold it, or else its softmax begins nearly
-    one-hot. A sublayer's last norm sets how much it adds to the residual: 1/sqrt of their number. Both with larger
-    embeddings brought the loss of the first hundred steps from 10.3 to 8.9.
+    Attention has no factor 1/sqrt(head_dim), so the query and key norms contain it; otherwise the initial softmax is
+    nearly one-hot. The last norm of a sublayer scales what it adds to the residual, by 1/sqrt(number of sublayers).
+    These and larger embeddings reduced the loss of the first hundred steps from 10.3 to 8.9.
     """
     for name, parameter in model.named_parameters():
         if name.endswith(("q_norm.weight", "k_norm.weight")):

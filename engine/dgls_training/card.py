@@ -1,6 +1,6 @@
-"""The model card of an exported model: what it was trained on, for how long, and how well it fills.
+"""Writes the model card of an exported model: its corpus, its training, and its held-out figures.
 
-Written from the run's own records, so no figure in it is typed by hand.
+All figures come from the run's records; none is typed by hand.
 """
 
 from __future__ import annotations
@@ -17,38 +17,38 @@ from dgls_training.versions import Version, table
 _CARD = """\
 # The embedded model
 
-A {parameters:.1f} M parameter `DiffusionGemmaForBlockDiffusion`, trained from nothing by `python -m dgls_training`
-so that infilling can be seen on any CPU. It knows Python only, takes no instructions, and fills short holes: see the
-figures before you trust it.
+A {parameters:.1f} M parameter `DiffusionGemmaForBlockDiffusion`, trained from scratch by `python -m dgls_training`, so
+that infilling runs on any CPU. It knows Python only, takes no instructions, and fills short holes. Read the figures
+before you trust it.
 
 | | |
 |---|---|
 | parameters | {exact_parameters:,} ({megabytes:.1f} MB in bfloat16) |
 | prompt | format `{profile.prompt_format}`, at most {profile.max_prompt_tokens} tokens |
 | canvas | {profile.canvas_tokens} tokens; {profile.before_tokens} before the holes, {profile.after_tokens} after |
-| hole policy | `{profile.hole_policy}`: PAD fills what is left of a generous hole |
+| hole policy | `{profile.hole_policy}`: the hole is long, and PAD fills its rest |
 | trained on | {trained_on}, {minutes:.0f} minutes, {steps:,} steps, {tokens:.1f} M tokens, prompts included |
 | corpus | {files:,} files, {corpus_megabytes:.0f} MB |
 
 ## Held-out figures
 
-{holes} single-line holes in packages that were not trained on ({held_out}); half of them miss a line's whole code, half
-what follows a random place inside it. `python -m dgls_training evaluate` prints them.
+{holes} single-line holes in packages outside the training corpus ({held_out}). Half of the holes take a line's whole
+code, half the code after a random place in a line. `python -m dgls_training evaluate` prints these figures.
 
 | | exact match | edit similarity | exact, whole line | exact, rest of line |
 |---|---|---|---|---|
 {scores}
 
-Exact match ignores trailing blanks; edit similarity is difflib's ratio. A hole took the model {report.steps_p50:.0f}
-steps and {report.ms_p50:.0f} ms at the median ({report.device}).
+Exact match ignores trailing blanks; edit similarity is difflib's ratio. The median hole took {report.steps_p50:.0f}
+steps and {report.ms_p50:.0f} ms ({report.device}).
 
 ## Versions
 
 {versions}
 
-## Loss while training
+## Loss during training
 
-Held-out loss (nats a token) and exact match are of one decoder pass over pure noise.
+Held-out loss (nats for each token) and exact match are those of one decoder pass over pure noise.
 
 | step | M tokens | training loss | held-out loss | exact in one pass |
 |---|---|---|---|---|
@@ -69,7 +69,7 @@ def write_card(
     engine: Engine,
     versions: Sequence[Version],
 ) -> None:
-    """Write `README.md` into the exported `folder`, of which `engine` is open."""
+    """Write `README.md` into the exported `folder`; `engine` is open on it."""
     history = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     text = _CARD.format(
         parameters=engine.info.parameters / 1e6,

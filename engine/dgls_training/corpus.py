@@ -1,8 +1,8 @@
 """The training corpus: permissively licensed Python from the standard library and installed packages.
 
-Chosen by package, so that whole packages can be held out: `HELD_OUT` is never trained on, nor is any copy of it
-that another package vendors. Files are deduplicated by hash and by the shingles of their lines; generated,
-vendored and test files are dropped. Reads the running interpreter's own files only; no network.
+Whole packages are held out: the model is never trained on `HELD_OUT`, nor on copies of it in other packages. Files are
+deduplicated by hash and by shingles of their lines; generated, vendored and test files are dropped. Reads only files of
+the running interpreter; no network.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """The size of a package in a corpus; kept when the corpus itself is not."""
+    """The size of a package in a corpus; it is stored even if the corpus is not."""
 
     name: str
     licence: str
@@ -48,12 +48,12 @@ class Package:
 
 
 def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source]]:
-    """All (training, held-out) sources on this machine, deduplicated. Takes at most `limit` characters of
-    one package, so that no single style dominates."""
+    """All (training, held-out) sources on this machine, deduplicated. Takes at most `limit` characters from one
+    package, so that no style dominates."""
     seen_hashes: set[str] = set()
     seen_shingles: set[int] = set()
     kept: dict[bool, list[Source]] = {True: [], False: []}
-    # Held-out files come first, so that their copies elsewhere are dropped as duplicates.
+    # Held-out files come first, so that copies in other packages are dropped as duplicates.
     for held_out in (True, False):
         by_package: defaultdict[str, list[Source]] = defaultdict(list)
         for source in _candidates(held_out):
@@ -64,7 +64,7 @@ def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source
 
 
 def save(sources: list[Source], path: Path) -> None:
-    """Write one JSON object for each source and line."""
+    """Write one JSON object for each source, one a line."""
     with path.open("w", encoding="utf-8") as file:
         for source in sources:
             record = {"package": source.package, "licence": source.licence, "path": source.path, "text": source.text}
@@ -78,16 +78,16 @@ def load(path: Path) -> list[Source]:
 
 def summarise(sources: list[Source], run: Path) -> None:
     """Write `corpus.json`: the packages of a training corpus, the largest first."""
-    found: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+    sizes_by_package: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for source in sources:
-        found[source.package, source.licence].append(len(source.text))
-    rows = [Package(*key, len(sizes), sum(sizes)) for key, sizes in found.items()]
+        sizes_by_package[source.package, source.licence].append(len(source.text))
+    rows = [Package(*key, len(sizes), sum(sizes)) for key, sizes in sizes_by_package.items()]
     rows.sort(key=lambda row: -row.characters)
     (run / "corpus.json").write_text(json.dumps([asdict(row) for row in rows], indent=2) + "\n", encoding="utf-8")
 
 
 def packages(run: Path) -> list[Package]:
-    """The packages in a run's corpus; an older run without a summary gets one."""
+    """The packages of a run's corpus. Writes `corpus.json` if the run is too old to have one."""
     if not (run / "corpus.json").exists():
         summarise(load(run / "training.jsonl"), run)
     return [Package(**row) for row in json.loads((run / "corpus.json").read_text(encoding="utf-8"))]
@@ -99,7 +99,7 @@ def _candidates(held_out: bool) -> Iterator[Source]:
         for path in sorted(root.rglob("*.py")):
             yield from _read("python", "PSF-2.0", root, path)
     root = Path(sysconfig.get_paths()["purelib"])
-    for distribution in sorted(importlib.metadata.distributions(), key=lambda found: found.name.lower()):
+    for distribution in sorted(importlib.metadata.distributions(), key=lambda installed: installed.name.lower()):
         name = re.sub(r"[-_.]+", "-", distribution.name).lower()
         licence = _licence(distribution)
         if (name in HELD_OUT) is not held_out or not PERMISSIVE.search(licence) or COPYLEFT.search(licence):
@@ -131,7 +131,7 @@ def _read(package: str, licence: str, root: Path, path: Path) -> Iterator[Source
 
 
 def _distinct(sources: list[Source], hashes: set[str], shingles: set[int], seed: int, limit: int) -> list[Source]:
-    """Drop exact copies, and files most of whose runs of 5 code lines were seen already."""
+    """The sources without exact copies, and without files of which most runs of 5 code lines have been seen."""
     kept, size = [], 0
     random.Random(seed).shuffle(sources)
     for source in sources:

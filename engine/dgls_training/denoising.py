@@ -1,9 +1,9 @@
-"""What the embedded model is trained for: denoising, with self-conditioning, and next-token prediction beside it.
+"""The training objective of the embedded model: denoising with self-conditioning, and next-token prediction.
 
-Uniform diffusion as in DiffusionGemma: a noised position holds a random token, and the model predicts the clean
-one at every free position, noised or not. Pinned positions are always clean and carry no loss. The encoder's
-next-token loss shares all weights with the decoder; it makes use of every prompt token, which counts when
-tokens are few. Shapes: B examples, P prompt, C canvas, V vocabulary.
+Uniform diffusion as in DiffusionGemma: a noised position holds a random token, and the model predicts the clean token
+at every free position, noised or not. Pinned positions are always clean and have no loss. The encoder's next-token loss
+trains the weights that encoder and decoder share; it uses every prompt token, which matters if tokens are few. Shapes:
+B examples, P prompt, C canvas, V vocabulary.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ class Canvases:
 
 @dataclass(frozen=True, slots=True)
 class Denoising:
-    """The layout, and shares and weights of the loss. `pad` is the id of PAD.
+    """The batch's sizes, and the shares and weights of the loss. `pad` is the id of PAD.
 
-    Of the holes, `pure_noise_share` are all noise, and of those `filling_share` clean up to a random place in their
-    text. Of the whole canvases, all but `unpinned_share` have short holes all over, with pinned code in between: as
-    many noised tokens as without pins, and something near each of them to go by. A canvas without pins has at most the
-    share `most_unpinned_noise` of its tokens noised. Tokens that were not noised weigh `kept_weight`: they are easily
-    copied, and would teach little else. `self_conditioning_temperature` is about the sampler's at run time.
+    Holes: the share `pure_noise_share` is all noise; the share `filling_share` of these is clean up to a random place
+    in the text. Whole canvases: the share `unpinned_share` has no pins, and at most the share `most_unpinned_noise` of
+    its tokens is noised. The others get short holes with pinned code in between: as many noised tokens, but each near
+    known code. Tokens without noise have the weight `kept_weight`, because the model learns little from copying them.
+    `self_conditioning_temperature` is about the sampler's temperature at run time.
     """
 
     sizes: Sizes
@@ -87,7 +87,7 @@ class Denoising:
         return Canvases(prompt, prompt_valid, canvas, canvas_valid, free)
 
     def loss(self, model: DiffusionGemmaForBlockDiffusion, batch: Canvases, generator: torch.Generator) -> Tensor:
-        """The scalar loss of one batch, in nats a token."""
+        """The scalar loss of one batch, in nats for each token."""
         cache, vocabulary = DynamicCache(), model.model.decoder.vocab_size
         next_loss = next_token_loss(model, batch, cache)
 
@@ -108,7 +108,7 @@ class Denoising:
 
     @torch.no_grad()
     def figures(self, model: DiffusionGemmaForBlockDiffusion, batch: Canvases) -> dict[str, float]:
-        """Of a single decoder pass over pure noise, which rises with the real thing; and the encoder's own loss."""
+        """Figures of one decoder pass over pure noise, which correlate with real fills, and the encoder's loss."""
         generator = torch.Generator(batch.canvas.device).manual_seed(0)
         noise = random_ids(batch, model.model.decoder.vocab_size, generator)
         canvas = torch.where(batch.free, noise, batch.canvas)
@@ -126,7 +126,8 @@ class Denoising:
         }
 
     def _with_pins(self, batch: Canvases, generator: torch.Generator) -> Canvases:
-        """Whole canvases turned into holes of four tokens on average; they take up 15 to 50 % of theirs."""
+        """Turn whole canvases into short holes with pinned code in between. Holes have four tokens on average and cover
+        15 to 50 % of a canvas."""
 
         def uniform(*shape: int) -> Tensor:
             return torch.rand(shape, generator=generator, device=generator.device)
@@ -150,17 +151,17 @@ class Denoising:
         unpinned = (batch.free == batch.canvas_valid).all(dim=1, keepdim=True)
         share = torch.where(unpinned, self.most_unpinned_noise * uniform(rows, 1), share)
         place = uniform(*batch.canvas.shape)
-        # Of the holes of pure noise, some are clean up to a random place, as they are while they fill from the seam.
+        # Some holes of pure noise are clean up to a random place, as during a fill that grows from the seam.
         text = (batch.free & batch.canvas.ne(self.pad)).sum(dim=1, keepdim=True)
         inside = (batch.free.cumsum(dim=1) - 1) / text.clamp(min=1)
         filling = (share == 1.0) & (uniform(rows, 1) < self.filling_share)
         place = torch.where(filling, 1.0 + uniform(rows, 1) - inside, place)
-        hit = batch.free & (place <= share)
-        return torch.where(hit, random_ids(batch, vocabulary, generator), batch.canvas)
+        noised = batch.free & (place <= share)
+        return torch.where(noised, random_ids(batch, vocabulary, generator), batch.canvas)
 
 
 def next_token_loss(model: DiffusionGemmaForBlockDiffusion, batch: Canvases, cache: DynamicCache) -> Tensor:
-    """The encoder's next-token loss over the prompt, which it leaves in `cache`."""
+    """The encoder's next-token loss over the prompt. Writes the prompt's keys and values to `cache`."""
     states = encode(model, batch.prompt, cache, _encoder_masks(batch))
     following = batch.prompt_valid[:, :-1] & batch.prompt_valid[:, 1:]
     predicted = model.lm_head(states[:, :-1][following])
@@ -168,13 +169,13 @@ def next_token_loss(model: DiffusionGemmaForBlockDiffusion, batch: Canvases, cac
 
 
 def signal_of_pins(model: DiffusionGemmaForBlockDiffusion, batch: Canvases, canvas: Tensor) -> Tensor:
-    """The first pass' self-conditioning signal [B, C, D]: their own embedding for pinned rows, which tells them from
-    noise; zero for the others, of which nothing is known yet."""
+    """The self-conditioning signal [B, C, D] of the first pass: a pinned row's own embedding, which distinguishes it
+    from noise; zero for free rows, which have no prediction yet."""
     return embed(model, canvas).masked_fill(batch.free[..., None], 0.0)
 
 
 def random_ids(batch: Canvases, vocabulary: int, generator: torch.Generator) -> Tensor:
-    """Noise [B, C], on the generator's device: the whole vocabulary, special tokens too, as at run time."""
+    """Random ids [B, C] on the generator's device, from the whole vocabulary with special tokens, as at run time."""
     return torch.randint(0, vocabulary, batch.canvas.shape, generator=generator, device=generator.device)
 
 
@@ -189,7 +190,7 @@ def predict(
 def _encoder_masks(batch: Canvases) -> AttentionMasks:
     size = batch.prompt.shape[1]
     causal = torch.ones(size, size, dtype=torch.bool, device=batch.prompt.device).tril()
-    # A padded row sees itself: a row that sees nothing has no softmax.
+    # A padded row sees itself: the softmax of a row that sees nothing is not defined.
     allowed = (causal & batch.prompt_valid[:, None, :]) | torch.eye(size, dtype=torch.bool, device=batch.prompt.device)
     return {FULL: allowed[:, None], SLIDING: allowed[:, None]}
 

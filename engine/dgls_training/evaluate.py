@@ -1,6 +1,6 @@
-"""Held-out figures of the embedded model: single-line holes in packages it never saw, filled by the engine itself.
+"""Held-out figures of the embedded model: the engine fills single-line holes in packages outside the training corpus.
 
-Beside the model stand two floors: the same model untrained, and copying the previous non-blank line.
+Two baselines on the same cases: the untrained model, and a copy of the previous non-blank line.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from dgls_engine.types import Blank, Context, Hole, Infill, InfillRequest, Pinne
 from dgls_training.corpus import Source
 
 CHARACTERS_A_TOKEN = 3
-"""Of Python under the embedded tokenizer (3.2 measured on held-out code)."""
+"""Characters of Python code for each token of the embedded tokenizer (measured on held-out code: 3.2)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The rest of one line is missing between `before` and `after`, which starts with the line's end."""
+    """A hole at the end of a line: `answer` is missing between `prefix` and `suffix`, which starts with a line end."""
 
     prefix: str
     answer: str
@@ -32,8 +32,8 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """Shares of 1 over `holes` cases: `edit_similarity` is difflib's ratio, `whole_line` the exact match of holes
-    that miss all of a line's code, `rest_of_line` of the others."""
+    """Means over `holes` cases, 0 to 1. `edit_similarity` is difflib's ratio. `whole_line` is the exact match of the
+    holes for a line's whole code, `rest_of_line` that of the other holes."""
 
     holes: int
     exact_match: float
@@ -44,7 +44,7 @@ class Score:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Scores by filler; the trained model's median steps and milliseconds a hole, and the device they were taken on."""
+    """Scores of the model and the baselines; the model's median steps and milliseconds for a hole, and the device."""
 
     scores: dict[str, Score]
     steps_p50: float
@@ -56,13 +56,13 @@ class Report:
 
 
 def cases(sources: Sequence[Source], count: int, seed: int) -> list[Case]:
-    """Single-line holes: half miss a line's whole code, half what follows a random place inside it.
+    """Single-line holes: half of them take a line's whole code, half the code after a random place in a line.
 
-    Lines of at least 4 characters of code; no comments, and no line without any of ()[]{}=:.,_ (prose).
+    Lines have at least 4 characters of code. Comments and lines without any of ()[]{}=:.,_ (prose) are skipped.
     """
     rng = random.Random(seed)
-    found: list[Case] = []
-    while len(found) < count:
+    drawn: list[Case] = []
+    while len(drawn) < count:
         text = rng.choice(sources).text
         at = rng.randrange(len(text))
         start, end = text.rfind("\n", 0, at) + 1, text.find("\n", at)
@@ -70,11 +70,11 @@ def cases(sources: Sequence[Source], count: int, seed: int) -> list[Case]:
         if len(code) < 4 or len(code) > 90 or code.startswith("#") or not any(c in "()[]{}=:.,_" for c in code):
             continue
         first = text.index(code, start)
-        whole = len(found) % 2 == 0
+        whole = len(drawn) % 2 == 0
         cut = first if whole else rng.randrange(first + 1, first + len(code))
         if text[cut:end].strip():
-            found.append(Case(text[:cut], text[cut:end].rstrip(), text[end:], whole))
-    return found
+            drawn.append(Case(text[:cut], text[cut:end].rstrip(), text[end:], whole))
+    return drawn
 
 
 def score(cases: Sequence[Case], fills: Iterable[str]) -> Score:
@@ -88,45 +88,46 @@ def score(cases: Sequence[Case], fills: Iterable[str]) -> Score:
 
 
 def fill(engine: Engine, case: Case, seed: int = 0) -> Infill:
-    """What the engine puts into the hole."""
+    """The engine's answer for the hole."""
     *_, last = engine.infill(request_of(engine.profile, case, seed))
     assert isinstance(last, Infill)
     return last
 
 
-def request_of(profile: Profile, case: Case, seed: int = 0, told_length: bool = False) -> InfillRequest:
-    """The hole with pinned code on both sides, cut at line borders. `told_length`: a draft that is all noise has the
+def request_of(profile: Profile, case: Case, seed: int = 0, oracle_length: bool = False) -> InfillRequest:
+    """The hole with pinned code on both sides, cut at line borders. `oracle_length`: the hole starts from noise of the
     answer's length, which the policy `fixed` keeps."""
     above, before = _split_last(case.prefix, profile.before_tokens * CHARACTERS_A_TOKEN)
     after, below = _split_first(case.suffix, profile.after_tokens * CHARACTERS_A_TOKEN)
-    hole = Hole(max_tokens=32, stop="\n", start=Revise(case.answer, 1.0) if told_length else Blank())
+    hole = Hole(max_tokens=32, stop="\n", start=Revise(case.answer, 1.0) if oracle_length else Blank())
     context = Context(language="python", above=above, below=below)
     return InfillRequest(context, [Pinned(before), hole, Pinned(after)], seed=seed)
 
 
 def previous_line(case: Case) -> str:
-    """The floor: the previous non-blank line's code, from where the hole starts in its own line."""
+    """The baseline's fill: the code of the previous non-blank line, from the column where the hole starts in its line
+    (indentation not counted)."""
     lines = [line.strip() for line in case.prefix.split("\n")]
     typed = len(case.prefix.rpartition("\n")[2].lstrip())
     return next((line for line in reversed(lines[:-1]) if line), "")[typed:]
 
 
 def report(engine: Engine, untrained: Engine, cases: Sequence[Case]) -> Report:
-    """The model, the same model untrained, and copying, on the same cases."""
+    """The scores of the model, of the untrained model, and of copying, on the same cases."""
     infills = [fill(engine, case) for case in cases]
     scores = {
         "trained": score(cases, [infill.texts[0] for infill in infills]),
         "untrained": score(cases, [fill(untrained, case).texts[0] for case in cases]),
         "previous line": score(cases, map(previous_line, cases)),
     }
-    spent = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
+    times = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
     return Report(
-        scores, statistics.median(infill.steps for infill in infills), statistics.median(spent), engine.info.device_name
+        scores, statistics.median(infill.steps for infill in infills), statistics.median(times), engine.info.device_name
     )
 
 
 def _split_last(text: str, size: int) -> tuple[str, str]:
-    """`text` in two at a line border, the second part at most about `size` long."""
+    """Split `text` in two, at a line border if possible; the second part has at most `size` characters."""
     if len(text) <= size:
         return "", text
     border = text.find("\n", len(text) - size) + 1

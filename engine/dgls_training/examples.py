@@ -1,11 +1,11 @@
-"""Training examples: a hole cut into real code, laid out just as the engine lays out a request.
+"""Training examples: holes in real code, in the layout of the engine's requests.
 
     prompt  = <|below|> code below the canvas <|above|> code above it       (encoder, causal)
     canvas  = before | hole, filled up with PAD | after                     (decoder, bidirectional)
 
-Holes are the rest of a line, a span inside a line, whole lines, or the whole canvas (nothing pinned). They may
-start inside a word: the last token before the hole is freed where other tokens extend it, as token healing does
-when the model runs. Everything here is a pure function of a random generator and the corpus.
+A hole is the rest of a line, a span inside a line, whole lines, or the whole canvas (nothing pinned). It may start
+inside a word: the last token before the hole is freed if other tokens extend it, as in token healing at run time.
+Everything here is a pure function of a random generator and the corpus.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from dgls_training.corpus import Source
 Kind = Literal["rest-of-line", "inside-line", "lines", "whole-canvas"]
 KINDS: tuple[Kind, ...] = ("rest-of-line", "inside-line", "lines", "whole-canvas")
 HOLES_FIRST, HOLES_LAST = (0.15, 0.07, 0.08, 0.7), (0.5, 0.15, 0.08, 0.27)
-"""Weights of the kinds at the start and at the end of a run: a whole canvas teaches five times as many tokens a
-pass as a hole does, which is what a young model needs; holes are what it will be asked for. (The denoiser pins parts
-of a whole canvas: `Denoising`.)"""
+"""Weights of the kinds in the first and in the second half of a run. A whole canvas trains five times as many tokens in
+a pass as a hole, which helps at the start; holes are the task at run time. (`Denoising` pins parts of a whole canvas.)
+"""
 EXACT_SHARE = 0.25
-"""Share of the holes that are just as long as their text; the others end in PAD."""
+"""The share of holes that are exactly as long as their text; the others end in PAD."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """Tokens: prompt and canvas as padded in a batch; longest hole."""
+    """In tokens: the padded prompt and canvas of a batch, and the longest hole."""
 
     prompt: int = 128
     canvas: int = 96
@@ -52,7 +52,7 @@ class Example:
 
 
 class Cutter:
-    """Draws examples from a corpus, files in proportion to their length."""
+    """Draws examples from a corpus. A file's probability is proportional to its length."""
 
     def __init__(self, sources: Sequence[Source], tokenizer: Tokenizer, sizes: Sizes) -> None:
         self._texts = [source.text for source in sources]
@@ -63,7 +63,7 @@ class Cutter:
         self._newline = tokenizer.encode("\n")[0]
 
     def draw(self, rng: random.Random, kind: Kind | None = None, done: float = 1.0) -> Example:
-        """The next usable example; of one `kind`, or of any as befits a run of which the share `done` is over."""
+        """Draw an example of the given `kind`, or of a random kind with the weights for the run's progress `done`."""
         weights = HOLES_FIRST if done < 0.5 else HOLES_LAST
         while True:
             text = self._texts[bisect_right(self._ends, rng.randrange(self._ends[-1]))]
@@ -96,12 +96,12 @@ class Cutter:
         return Example(prompt, canvas, len(before), len(before) + length, text[start:end])
 
     def _freed(self, prefix: list[int]) -> bytes:
-        """Bytes of the last token if others extend it (then it is freed), else none."""
+        """The bytes of the last token if other tokens extend it, so that it is freed; else b""."""
         last = self._tokenizer.token_bytes(prefix[-1]) if prefix else b""
         return last if last and len(self._tokenizer.extending(last)) > 1 else b""
 
     def _whole_lines(self, ids: list[int], room: int, keep_start: bool) -> list[int]:
-        """At most `room` ids next to the hole, cut at a line border if that leaves at least half of them."""
+        """At most `room` ids next to the hole, cut at a line border if at least half of them remain."""
         kept = ids[:room] if keep_start else ids[max(0, len(ids) - room) :]
         if len(kept) == len(ids) or not kept:
             return kept
@@ -125,7 +125,7 @@ def _hole_length(content: int, longest: int, rng: random.Random) -> int:
 
 
 def _span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
-    """A (start, end) of `text` to be the hole, or None where this draw has none."""
+    """The hole's (start, end) in `text`, or None if this draw gives no usable hole."""
     at = rng.randrange(len(text))
     start = text.rfind("\n", 0, at) + 1
     end = text.find("\n", at)
@@ -134,7 +134,7 @@ def _span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
         return start, min(len(text), start + 600)
     line = text[start:end]
     code = line.strip()
-    # Prose is neither what we are judged by nor what so small a model can learn.
+    # Skip most prose: it is no part of the evaluation, and so small a model cannot learn it.
     if not code or (rng.random() < 0.85 and (code.startswith("#") or not any(c in "()[]{}=:.,_'\"" for c in code))):
         return None
     first = start + len(line) - len(line.lstrip())
@@ -151,7 +151,7 @@ def _span(text: str, kind: Kind, rng: random.Random) -> tuple[int, int] | None:
 
 
 def _tail(text: str, size: int) -> str:
-    """The end of `text`, from a line border."""
+    """The last `size` characters of `text`, from a line border on."""
     if len(text) <= size:
         return text
     border = text.find("\n", len(text) - size)

@@ -1,4 +1,4 @@
-"""From a run's checkpoint to the folder the loader opens: bfloat16 safetensors, configs, tokenizer, profile."""
+"""Exports a run's checkpoint to a folder that the engine opens: bfloat16 safetensors, configs, tokenizer, profile."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json")
 
 
 def profile_of(sizes: Sizes) -> Profile:
-    """How to infill with a model trained at `sizes`: prompt and canvas are no longer than in training.
+    """The profile of a model that was trained at `sizes`: prompt and canvas are no longer than in training.
 
-    The sampler's values were the best of a few on held-out holes (docs/experiments/sampling.md).
+    The sampler's values are the best of those tried on held-out holes (docs/experiments/sampling.md).
     """
     return Profile(
         prompt_format="raw",
@@ -66,8 +66,8 @@ def adopt(exported: Path, run: Path) -> None:
 
 
 def describe(run: Path, packages: Sequence[Package], folder: Path) -> None:
-    """Write `training.json` beside exported weights: the packages they were trained on, so that an evaluation can leave
-    these out."""
+    """Write `training.json` into an exported folder: the packages of the training corpus, so that an evaluation can
+    skip them."""
     progress = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["progress"]
     record = {
         "packages": sorted({package.name for package in packages}),
@@ -79,9 +79,9 @@ def describe(run: Path, packages: Sequence[Package], folder: Path) -> None:
 
 
 def export(model: DiffusionGemmaForBlockDiffusion, tokenizer_folder: Path, folder: Path, profile: Profile) -> None:
-    """Write a complete checkpoint into `folder`; overwrites an earlier one."""
+    """Write a complete checkpoint into `folder`; replaces an earlier one."""
     folder.mkdir(parents=True, exist_ok=True)
-    module: torch.nn.Module = model  # transformers' own annotation of `to` is wrong
+    module: torch.nn.Module = model  # transformers annotates `to` wrongly
     module.to(torch.bfloat16)
     model.save_pretrained(folder, max_shard_size="15MB")
     for name in TOKENIZER_FILES:

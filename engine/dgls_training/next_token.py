@@ -1,13 +1,13 @@
-"""What the embedded model's autoregressive peer is trained for: the next token, left to right, with fill-in-the-middle.
+"""The training objective of the autoregressive peer: the next token from left to right, with fill-in-the-middle.
 
     a hole:          <|above|> prefix <|below|> suffix <|end|> the hole's text <|pad|>     (prefix-suffix-middle)
     a whole canvas:  <|above|> text
 
-From the same examples, drawn alike, as the denoiser: the same code around the same holes, healed at the same seams.
-So of the draws as many are fill-in-the-middle as have a hole: 30 % in a run's first half and 73 % in its second;
-Bavarian et al. (arXiv 2207.14255) found 50 to 90 % to do best. As there, the loss is over all tokens. The special
-tokens are the ones that the tokenizer has: `<|end|>` closes what is given, `<|pad|>` the fill. Shapes: B examples,
-N the longest sequence of a batch, V vocabulary.
+The examples are those of the denoiser: the same code around the same holes, healed at the same seams. Each example with
+a hole is fill-in-the-middle: 30 % of the examples in the first half of a run and 73 % in the second. Bavarian et al.
+(arXiv 2207.14255) found 50 to 90 % to be best; as in their work, the loss is over all tokens. The special tokens are
+those of the tokenizer: `<|end|>` ends the given code, `<|pad|>` the fill. Shapes: B examples, N the longest sequence of
+a batch, V vocabulary.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dgls_training.examples import Example
 
 @dataclass(frozen=True, slots=True)
 class Sequences:
-    """ids, valid, fill [B, N], padded on the right; `fill` marks what stands in a hole, its end token included."""
+    """ids, valid, fill [B, N], padded on the right. `fill` marks the tokens of holes, including the end token."""
 
     ids: Tensor
     valid: Tensor
@@ -65,8 +65,8 @@ class NextToken:
 
     @torch.no_grad()
     def figures(self, model: DiffusionGemmaForBlockDiffusion, batch: Sequences) -> dict[str, float]:
-        """`held_out_exact` is the share of holes that greedy sampling fills right: every token the likeliest after
-        the right ones before it. `held_out_next_loss` is over all tokens but those of holes."""
+        """`held_out_exact` is the share of holes that greedy sampling fills exactly: each token is the likeliest one
+        after the right tokens before it. `held_out_next_loss` is over all tokens outside holes."""
         targets, following = batch.valid[:, 1:], batch.ids[:, 1:]
         predicted = _predicted(model, batch, targets)
         losses = torch.zeros(following.shape, device=following.device)
@@ -82,7 +82,7 @@ class NextToken:
         }
 
     def _row(self, example: Example) -> tuple[list[int], list[int]]:
-        """(what is given, what stands in the hole)."""
+        """The ids (given code, hole)."""
         before, after = example.canvas[: example.hole_start], example.canvas[example.hole_end :]
         hole = example.canvas[example.hole_start : example.hole_end]
         text = [id for id in hole if id != self.markers.end]
@@ -92,7 +92,8 @@ class NextToken:
 
 
 def _predicted(model: DiffusionGemmaForBlockDiffusion, batch: Sequences, targets: Tensor) -> Tensor:
-    """Logits [targets, V] for the tokens after those at `targets` [B, N - 1]; padding stands behind all that sees."""
+    """Logits [targets, V] of the tokens after those at `targets` [B, N - 1]. Padding needs no mask: it is on the right,
+    and attention is causal."""
     size, window = batch.ids.shape[1] - 1, model.model.decoder.text_config.sliding_window
     masks = encoder_masks(0, size, window, batch.ids.device)
     hidden = encode(model, batch.ids[:, :-1], DynamicCache(), masks)

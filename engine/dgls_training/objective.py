@@ -1,7 +1,7 @@
-"""The interface of a training objective: how examples become a batch, its loss, and the figures to log.
+"""The interface of a training objective: it makes batches of examples, and computes the loss and the figures to log.
 
-The trainer knows only this, so one loop trains the embedded model (`denoising`) and its autoregressive peer
-(`next_token`) on examples drawn alike.
+The trainer knows only this interface, so one loop trains the embedded model (`denoising`) and its autoregressive peer
+(`next_token`) on the same kind of examples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Batch(Protocol):
 
     @property
     def tokens(self) -> int:
-        """Tokens that pass through the model, without padding."""
+        """The number of tokens that pass through the model, without padding."""
         ...
 
     def to(self, device: torch.device) -> Self: ...
@@ -31,14 +31,14 @@ B = TypeVar("B", bound=Batch)
 
 
 class Objective(Protocol[B]):
-    """What to train for. Losses are in nats a token."""
+    """A training objective. Losses are in nats for each token."""
 
     def collate(self, examples: Sequence[Example]) -> B: ...
 
     def loss(self, model: DiffusionGemmaForBlockDiffusion, batch: B, generator: torch.Generator) -> Tensor:
-        """The scalar to minimise; `generator`, on the model's device, is its only source of randomness."""
+        """The scalar to minimise. `generator`, on the model's device, is its only source of randomness."""
         ...
 
     def figures(self, model: DiffusionGemmaForBlockDiffusion, batch: B) -> dict[str, float]:
-        """Cheap figures of held-out examples: `held_out_loss` over the holes' text, and others."""
+        """Cheap figures on held-out examples: `held_out_loss` over the holes' text, and others."""
         ...

@@ -1,10 +1,10 @@
-"""A run packed into a few small files, for machines that are available for minutes and keep nothing.
+"""Packs a run into a few small files, for machines that are available for minutes and keep no files.
 
-    parcel.00 parcel.01 ...    one zip archive, cut up: settings, shape, packages, tokenizer, log, `checkpoint.pt`
+    parcel.00 parcel.01 ...    a zip archive in pieces: settings, architecture, packages, tokenizer, log, checkpoint
 
-The packed checkpoint holds the weights in bfloat16 and the progress, no optimizers: at 20 M parameters 40 MB and not
-240. Resuming from it warms the rate up again, which costs about fifty steps. The corpus is not packed: it is
-gathered again if it is absent.
+The packed checkpoint holds the weights in bfloat16 and the progress, but no optimizers: 40 MB instead of 240 MB at 20 M
+parameters. After a resumption from it the rate warms up again, which costs about fifty steps. A parcel does not contain
+the corpus; the next leg gathers it again.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ CARRIED = (
 
 
 def pack(run: Path, to: Path, piece_bytes: int = PIECE_BYTES) -> list[Path]:
-    """Write all that a run needs to go on, or to be exported, into `to`, instead of any parcel there."""
+    """Write a parcel into the folder `to`, from which the run can be resumed or exported. Replaces an older parcel."""
     state: dict[str, Any] = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
-    light = {"model": _narrowed(state["model"]), "progress": state["progress"]}
+    smaller = {"model": _narrowed(state["model"]), "progress": state["progress"]}
     archive, checkpoint = io.BytesIO(), io.BytesIO()
-    torch.save(light, checkpoint)
+    torch.save(smaller, checkpoint)
     with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
         file.writestr("checkpoint.pt", checkpoint.getvalue(), zipfile.ZIP_STORED)
         for name in CARRIED:
@@ -47,7 +47,7 @@ def pack(run: Path, to: Path, piece_bytes: int = PIECE_BYTES) -> list[Path]:
 
 
 def unpack(parcel: Path, run: Path) -> bool:
-    """Make `run` what was packed into the folder `parcel`; False if there is no parcel."""
+    """Unpack the parcel in the folder `parcel` into `run`. False if there is no parcel."""
     packed = b"".join(piece.read_bytes() for piece in sorted(parcel.glob("parcel.*")))
     if not packed:
         return False
@@ -57,7 +57,7 @@ def unpack(parcel: Path, run: Path) -> bool:
 
 
 def _narrowed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """In bfloat16. Tied weights stay one tensor, or they would be saved once for each of their names."""
+    """The weights in bfloat16. Tied weights stay one tensor, so that they are saved once."""
     narrow: dict[tuple[int, torch.Size], Tensor] = {}
     for tensor in weights.values():
         narrow.setdefault((tensor.data_ptr(), tensor.shape), tensor.to(torch.bfloat16))

@@ -1,4 +1,4 @@
-"""A run's settings, kept in its folder as `run.json` for all later commands."""
+"""The settings of a training run, stored as `run.json` in its folder."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ Kind = Literal["denoiser", "peer"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`kind`: the diffusion model, or its autoregressive peer. `tokens` end the run, if there are any. `corpus` is the
-    folder of the run whose corpus it is, if not its own."""
+    """`kind`: the diffusion model, or its autoregressive peer. The run ends after `tokens` tokens, if given. `corpus`:
+    the folder of the run whose corpus this one uses; "" for its own."""
 
     kind: Kind = "denoiser"
     sizes: Sizes = field(default_factory=Sizes)
@@ -40,7 +40,7 @@ class Settings:
 
     @classmethod
     def load(cls, run: Path) -> Settings:
-        """The settings in `run.json`, or the defaults without the file."""
+        """The settings in `run.json`, or the defaults if there is no such file."""
         path = run / "run.json"
         if not path.exists():
             return cls()
@@ -49,12 +49,12 @@ class Settings:
 
 
 def begin_peer(run: Path, of: Path, tokens: int) -> None:
-    """Make `run` the peer's of the denoiser's run `of`: its corpus, tokenizer and sizes, and a shape of as many
-    parameters."""
+    """Set up `run` for the peer of the denoiser's run `of`: the same corpus, tokenizer and sizes, and an architecture
+    with as many parameters."""
     (run / "tokenizer").mkdir(parents=True, exist_ok=True)
     for name in TOKENIZER_FILES:
         shutil.copyfile(of / "tokenizer" / name, run / "tokenizer" / name)
-    packages(of)  # written, if that run is from before there was such a file
+    packages(of)  # writes `corpus.json` if the run is too old to have one
     shutil.copyfile(of / "corpus.json", run / "corpus.json")
     peer_of(Architecture.load(of / "architecture.json")).save(run / "architecture.json")
     Settings("peer", Settings.load(of).sizes, tokens, of.as_posix()).save(run)

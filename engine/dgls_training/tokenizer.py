@@ -1,7 +1,7 @@
-"""Trains the embedded model's tokenizer: byte-level BPE that splits code where a hole is likely to begin or end.
+"""Trains the embedded model's tokenizer: byte-level BPE that splits code where holes often begin or end.
 
-A line end is a token of its own, and so is a run of two or more blanks (the indentation): no token spans a line
-border, so text cut at one is tokenised as it was before. A single space belongs to the word after it.
+A line end is a token, and so is a run of two or more blanks (the indentation). No token spans a line border, so a text
+that is cut at a line border keeps its tokens. A single space belongs to the word after it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dgls_engine.prompt.formats import ABOVE, BELOW
 from dgls_training.corpus import Source
 
 PAD = "<|pad|>"
-"""Special tokens, in the order of their ids: PAD is 0."""
+"""The special token with the id 0."""
 
 PIECES = r"\r\n|\n|\r|[ \t]{2,}|\t| ?[\p{L}_]+| ?\p{N}{1,3}| ?[^\s\p{L}\p{N}_]+|\s"
 

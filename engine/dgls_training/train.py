@@ -1,8 +1,8 @@
-"""The training loop: one process, CPU or one CUDA device, resumable, its length given in minutes or in tokens.
+"""The training loop: one process, on the CPU or one CUDA device, resumable; a run has a length in minutes or tokens.
 
-The caller passes in the `Objective`. The learning rate warms up, stays, and falls over the last 40 % of
-the run, so a run can be prolonged by resuming it with more. Muon (Jordan 2024) steps the hidden matrices, AdamW all
-else.
+The caller passes in the `Objective`. The learning rate warms up, stays constant, and falls over the last 40 % of the
+run; to prolong a run, resume it with more minutes or tokens. Muon (Jordan 2024) optimises the hidden matrices, AdamW
+all other parameters.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from dgls_training.objective import B, Objective
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One run. `minutes` and `tokens` count over all resumptions, and the first to be spent ends the run; rates are
-    the peaks of the schedule."""
+    """The parameters of one run. It ends after `minutes` or `tokens`, whichever comes first, over all resumptions. The
+    rates are the peaks of the schedule."""
 
     minutes: float
     tokens: int | None = None
@@ -51,14 +51,14 @@ class Plan:
 
 @dataclass(slots=True)
 class Progress:
-    """What a resumption needs beside weights and optimizers. Tokens: all that passed through, prompts included."""
+    """The progress of a run, for a resumption. `tokens` counts all tokens through the model, with prompts."""
 
     step: int = 0
     seconds: float = 0.0
     tokens: int = 0
 
     def share(self, plan: Plan) -> float:
-        """The share of the run that is over; 1 ends it."""
+        """The share of the run that is done; the run ends at 1."""
         return max(self.seconds / (60 * plan.minutes), self.tokens / plan.tokens if plan.tokens else 0.0)
 
 
@@ -79,13 +79,13 @@ class Trainer(Generic[B]):
         self._tokenizer = tokenizer
         self._device = torch.device(device)
         self.model = new_model(architecture, plan.seed)
-        module: torch.nn.Module = self.model  # transformers' own annotation of `to` is wrong
+        module: torch.nn.Module = self.model  # transformers annotates `to` wrongly
         module.to(self._device)
         self._optimizers = _optimizers(self.model, plan)
         self._progress = Progress()
         self._cold_step = 0
-        """Where the optimizers last began from nothing, and the rate warms up."""
-        # Shared with the processes that draw examples: what they draw depends on how far the run is.
+        """The step at which the optimizers started without state; the rate warms up from there."""
+        # Shared with the processes that draw examples: the kinds of examples depend on the run's progress.
         self._done = Value("d", 0.0)
 
     def resume(self) -> bool:
@@ -105,7 +105,7 @@ class Trainer(Generic[B]):
         return True
 
     def start_from(self, exported: Path) -> None:
-        """Take over an exported checkpoint's weights; the optimizers begin anew, so the rate warms up again."""
+        """Load an exported checkpoint's weights. The optimizers start without state, so the rate warms up again."""
         loaded = load(exported, device="cpu", dtype="float32").model
         self.model.load_state_dict(loaded.state_dict())
 
@@ -114,28 +114,28 @@ class Trainer(Generic[B]):
         return bool(self._done.value >= 1.0)
 
     def run(self, training: list[Source], held_out: list[Source], pause_after: float = math.inf) -> None:
-        """Train until the run is over, until Ctrl-C, or for `pause_after` seconds; the progress is saved."""
+        """Train until the run is over, until Ctrl-C, or for `pause_after` seconds; then save the progress."""
         if self.over:
             return
         try:
-            self._run(Cutter(training, self._tokenizer, self._sizes), self._watched(held_out), pause_after)
+            self._run(Cutter(training, self._tokenizer, self._sizes), self._held_out_batch(held_out), pause_after)
         except KeyboardInterrupt:
-            print("interrupted; run again to go on", flush=True)
+            print("interrupted; run the same command again to resume", flush=True)
         self._save()
 
-    def _run(self, cutter: Cutter, watched: B, pause_after: float) -> None:
+    def _run(self, cutter: Cutter, held_out: B, pause_after: float) -> None:
         generator = torch.Generator(self._device).manual_seed(self._plan.seed + self._progress.step)
-        began, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
+        started, saved, losses = time.monotonic() - self._progress.seconds, self._progress.seconds, []
         pause = self._progress.seconds + pause_after
         for batch in self._batches(cutter):
             losses.append(self._step(batch.to(self._device), generator))
             self._progress.step += 1
             self._progress.tokens += batch.tokens
-            self._progress.seconds = time.monotonic() - began
+            self._progress.seconds = time.monotonic() - started
             self._done.value = self._progress.share(self._plan)
             ends = self.over or self._progress.seconds > pause
             if ends or self._progress.step % self._plan.report_every == 0:
-                self._report(sum(losses) / len(losses), watched)
+                self._report(sum(losses) / len(losses), held_out)
                 losses = []
             if self._progress.seconds - saved > 60 * self._plan.save_every_minutes:
                 saved = self._progress.seconds
@@ -144,7 +144,7 @@ class Trainer(Generic[B]):
                 return
 
     def _batches(self, cutter: Cutter) -> Iterator[B]:
-        """Endless; drawn by `plan.workers` other processes, or by this one if there are none."""
+        """Batches without end, drawn by `plan.workers` processes, or by this process if there are none."""
         stream = _Stream(cutter, self._objective, self._plan, self._progress.step, self._done)
         yield from DataLoader(stream, batch_size=None, num_workers=self._plan.workers)
 
@@ -162,13 +162,13 @@ class Trainer(Generic[B]):
             optimizer.zero_grad(set_to_none=True)
         return loss.item()
 
-    def _watched(self, held_out: list[Source]) -> B:
+    def _held_out_batch(self, held_out: list[Source]) -> B:
         cutter, rng = Cutter(held_out, self._tokenizer, self._sizes), random.Random(1)
         examples = [cutter.draw(rng, "rest-of-line") for _ in range(self._plan.held_out_examples)]
         return self._objective.collate(examples).to(self._device)
 
-    def _report(self, training_loss: float, watched: B) -> None:
-        figures = {"training_loss": training_loss, **self._objective.figures(self.model, watched)}
+    def _report(self, training_loss: float, held_out: B) -> None:
+        figures = {"training_loss": training_loss, **self._objective.figures(self.model, held_out)}
         record = asdict(self._progress) | {name: round(value, 4) for name, value in figures.items()}
         record["device"] = device_name(self._device)
         with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
@@ -187,7 +187,7 @@ class Trainer(Generic[B]):
 
 
 class _Stream(IterableDataset[B]):
-    """Batches without end, other ones in each process that draws and after each resumption."""
+    """Batches without end. They differ between the processes that draw, and after each resumption."""
 
     def __init__(
         self, cutter: Cutter, objective: Objective[B], plan: Plan, step: int, done: Synchronized[float]
@@ -222,5 +222,5 @@ def _optimizers(model: DiffusionGemmaForBlockDiffusion, plan: Plan) -> list[torc
 
 
 def _schedule(done: float, step: int) -> float:
-    """Share of the peak rate: 100 steps of warm-up, then flat, then linear to 2 % over the last 40 %."""
+    """The share of the peak rate: 100 steps of warm-up, then constant, then linear to 2 % over the last 40 %."""
     return min((step + 1) / 100, 1.0, max(0.02, (1.0 - done) / 0.4))

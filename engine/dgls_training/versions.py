@@ -1,6 +1,6 @@
-"""The embedded model's versions: what each was trained with, and how well it fills; kept from one to the next.
+"""The table of the embedded model's versions: their training and their figures.
 
-A row is added by `evaluate --version`; what only `dgls eval` measures is filled in from its last line.
+`evaluate --version` adds a row. `humaneval_pass` is the figure in the last line of `dgls eval`, entered by hand.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ FILE = Path("engine/dgls_engine/models/versions.json")
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """`tokens` passed through in training, prompts included. The shares lie between 0 and 1: `held_out_exact` of
-    single-line holes in held-out packages, `humaneval_pass` of HumanEval-Infilling's single lines (None: not run)."""
+    """`tokens`: all training tokens, with prompts. Shares from 0 to 1: `held_out_exact` of single-line holes in
+    held-out packages, `humaneval_pass` of HumanEval-Infilling's single lines (None: not run)."""
 
     name: str
     parameters: int
@@ -30,7 +30,7 @@ def load(path: Path = FILE) -> list[Version]:
 
 
 def record(version: Version, path: Path = FILE) -> None:
-    """Add a version, or take the place of the one of its name, whose HumanEval figure stays unless there is another."""
+    """Add a version, or replace the one with the same name; a HumanEval figure is kept if the new version has none."""
     rows = load(path) if path.exists() else []
     for row in rows:
         if row.name == version.name and version.humaneval_pass is None:
@@ -41,7 +41,7 @@ def record(version: Version, path: Path = FILE) -> None:
 
 
 def table(versions: Sequence[Version]) -> str:
-    """Markdown."""
+    """The versions as a Markdown table."""
     head = "| version | parameters | M tokens | held-out exact match | HumanEval single line, pass@1 |"
     rows = [
         f"| {row.name} | {row.parameters:,} | {row.tokens / 1e6:.1f} | {_percent(row.held_out_exact)} | "

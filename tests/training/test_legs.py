@@ -1,4 +1,4 @@
-"""A run on machines that forget: legs, parcels, and what comes home."""
+"""A run in legs, on machines that keep no files: parcels carry it from one to the next."""
 
 from __future__ import annotations
 
@@ -41,20 +41,20 @@ def test_leg_on_fresh_machines_continues_one_run(tmp_path: Path, capsys: pytest.
     one_step(minutes=100, out=tmp_path / "2", back=tmp_path / "1", run=second)
     assert steps(second) == [1, 2]
     assert last_record(second)["tokens"] > last_record(first)["tokens"]
-    assert "to be continued" in capsys.readouterr().out
+    assert "call `leg` again" in capsys.readouterr().out
 
     third, home = machine(tmp_path / "third"), tmp_path / "home"
     one_step(minutes=1e-6, out=tmp_path / "3", back=tmp_path / "2", run=third)
-    assert "large-peer: over" in capsys.readouterr().out, "the denoiser's minutes were spent, so the peer had its turn"
+    assert "large-peer: done" in capsys.readouterr().out, "the denoiser's minutes were spent, so the peer had its turn"
     assert not (tmp_path / "3" / "large").exists()
     unpack(tmp_path / "2" / "large", home / "large")
     unpack(tmp_path / "3" / "large-peer", home / "large-peer")
     for name, open_model in (("large", Engine.open), ("large-peer", Peer.open)):
         export(home / name, home / "models" / name)
         assert is_peer(home / "models" / name) is (open_model == Peer.open)
-        told = json.loads((home / "models" / name / "training.json").read_text())
-        assert told["packages"] == ["made-up"]
-        assert told["tokens"] == last_record(home / name)["tokens"]
+        training = json.loads((home / "models" / name / "training.json").read_text())
+        assert training["packages"] == ["made-up"]
+        assert training["tokens"] == last_record(home / name)["tokens"]
         with open_model(home / "models" / name, "cpu") as model:
             assert (model.profile.max_prompt_tokens, model.profile.canvas_tokens) == (48, 64)
 
