@@ -14,7 +14,7 @@ from typing import Literal, get_args
 
 from dgls.server.settings import Settings
 from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError, NotEnoughMemory
-from dgls_engine.profile import ModelInfo
+from dgls_engine.profile import Health, ModelInfo
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 from dgls_engine.worker import EngineLike, Worker
 
@@ -28,7 +28,8 @@ STATES: tuple[State, ...] = get_args(State)
 class Status:
     """What the user may want to know. After a failure `message` says what to do. None: not known (yet).
 
-    `memory`: bytes of the model's weights on the device. `instructions`: whether the model takes instructions.
+    `health`: of the server that runs the model, empty if it is well. `memory`: bytes of the model's weights on the
+    device. `instructions`: whether the model takes instructions.
     """
 
     state: State
@@ -38,6 +39,7 @@ class Status:
     percent: int | None = None
     memory: int | None = None
     instructions: bool | None = None
+    health: Health = ""
 
 
 @dataclass(slots=True)
@@ -90,7 +92,7 @@ class Host:
         if info is None:
             return Status(state, model, message=message)
         memory, instructions = None if resting else info.weight_bytes or None, info.profile.takes_instructions
-        return Status(state, info.name, info.device, message, memory=memory, instructions=instructions)
+        return Status(state, info.name, info.device, message, None, memory, instructions, info.health)
 
     def start(self) -> Worker:
         """Open a model in the background, unless one was opened before."""

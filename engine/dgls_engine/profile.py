@@ -15,6 +15,9 @@ from dgls_engine.errors import BrokenCheckpoint
 
 PromptFormat = Literal["raw", "chat", "plain"]
 HolePolicy = Literal["pad", "batch", "fixed"]
+Health = Literal["", "not answering", "refusing"]
+"""How a server that runs the model is; empty if it is well, and for a model in this process."""
+
 PinnedSignal = Literal["always", "after-first", "never"]
 
 INFILL_FILE = "infill.json"
@@ -94,6 +97,7 @@ class ModelInfo:
     dtype: str
     load_ms: float
     profile: Profile
+    health: Health = ""
 
     @property
     def on_gpu(self) -> bool:

@@ -71,8 +71,9 @@ async def until(holds: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
-async def device(wire: Wire, named: str) -> None:
-    await wire.until(lambda: last(wire)["state"] == "ready" and last(wire)["device"] == named)
+async def device(wire: Wire, named: str, health: str = "") -> None:
+    ready = {"state": "ready", "device": named, "health": health}
+    await wire.until(lambda: {field: last(wire)[field] for field in ready} == ready)
 
 
 async def test_completion_with_a_team_server_returns_an_item_and_its_status() -> None:
@@ -129,7 +130,7 @@ async def test_killed_team_server_shows_one_error_until_it_is_back(vllm: FakeVll
         await device(wire, there)
         vllm.stop()
         assert texts(await wire.request(METHOD, completion(URI, 2, 8, AUTOMATIC))) == []
-        await device(wire, f"{there}, not answering")
+        await device(wire, there, "not answering")
         assert shown(wire) == [], "the request was automatic"
         assert texts(await wire.request(METHOD, completion(URI, 2, 8, INVOKED))) == []
         (said,) = shown(wire)

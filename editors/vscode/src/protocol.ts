@@ -31,6 +31,8 @@ export interface Status {
   percent: number | null;
   memory: number | null;
   instructions: boolean | null;
+  /** Of a server that runs the model: empty if it is well. */
+  health?: string;
 }
 
 export interface Suggested {

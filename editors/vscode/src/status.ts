@@ -63,7 +63,9 @@ function running(status: Status | undefined, from: string, paused: string): Show
     const percent = status.percent === null ? '' : ` ${status.percent} %`;
     return { ...calm(`dgls: loading ${status.model}${percent}`, from), busy: true, button: REMEDIES.log };
   }
-  const parts = [status.model, status.device, status.memory === null ? null : sizeOf(status.memory)];
+  const health = status.health ? `, ${status.health}` : '';
+  const device = status.device === null ? null : `${status.device}${health}`;
+  const parts = [status.model, device, status.memory === null ? null : sizeOf(status.memory)];
   const model = parts.filter((part) => part !== null).join(' · ');
   const busy = status.state === 'working';
   if (paused !== '') {

@@ -28,6 +28,11 @@ void test('shown of a status without device and memory leaves them out', () => {
   assert.equal(shown(running({ device: null, memory: null }), '').text, 'dgls: ready (embedded)');
 });
 
+void test('shown of a team server that is not well names its health', () => {
+  const reported = { device: 'vLLM at gpu.example', health: 'not answering', memory: null };
+  assert.equal(shown(running(reported), '').text, 'dgls: ready (embedded · vLLM at gpu.example, not answering)');
+});
+
 void test('shown of a loading server gives the percentage if it is known', () => {
   assert.equal(shown(running({ state: 'loading', percent: 40 }), '').text, 'dgls: loading embedded 40 %');
   assert.equal(shown(running({ state: 'loading' }), '').text, 'dgls: loading embedded');

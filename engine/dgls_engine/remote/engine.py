@@ -24,7 +24,7 @@ from dgls_engine.loop.infilling import Layout, Spent, infilling
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.stopping import deadline_of, schedule_of
-from dgls_engine.profile import ModelInfo, Profile, read_json
+from dgls_engine.profile import Health, ModelInfo, Profile, read_json
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.remote import judging
 from dgls_engine.remote.address import Address, Credentials
@@ -111,16 +111,16 @@ class RemoteEngine:
             layout = Layout(self._tokenizer, self.profile, length, self._prompt.canvas_end)
             port = _Competition(asking, layout, self._vocabulary, steps, request.seed, started)
             for event in infilling(request.segments, layout, port):
-                self._tell("")  # now: whoever has the `Infill` need not ask for more
+                self._report("")  # now: whoever has the `Infill` need not ask for more
                 yield event
         except _NothingInTime:
-            self._tell("not answering")
+            self._report("not answering")
             raise ServerUnreachable(
                 self._silence(f"gave nothing back within {request.limits.deadline_ms} ms")
             ) from None
         except (ServerUnreachable, ServerUnfit) as error:
             self._served = None
-            self._tell("refusing" if isinstance(error, ServerUnfit) else "not answering")
+            self._report("refusing" if isinstance(error, ServerUnfit) else "not answering")
             raise
 
     def warm(self) -> Iterator[None]:
@@ -154,7 +154,7 @@ class RemoteEngine:
         try:
             self._served = served = waited(self._loop(), asked, cancel, until)
         except (ServerUnreachable, TimeoutError) as error:
-            self._tell("not answering")
+            self._report("not answering")
             if isinstance(error, ServerUnreachable):
                 raise
             raise ServerUnreachable(self._silence("does not answer in time")) from None
@@ -163,7 +163,7 @@ class RemoteEngine:
             prompt = min(prompt, served.longest - self._own.canvas_tokens)
         self._adopt(replace(self._own, max_prompt_tokens=prompt))
         self.info = replace(self.info, device_name=f"vLLM {served.version}".strip())
-        self._tell("")
+        self._report("")
         return served
 
     def _adopt(self, profile: Profile) -> None:
@@ -172,11 +172,9 @@ class RemoteEngine:
         self._prompt = open_prompt(self._tokenizer, profile, self._folder)
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
-    def _tell(self, health: str) -> None:
-        """What people see of the server's health, where a local model shows its device."""
-        device = f"vLLM at {self._address.host}" + (f", {health}" if health else "")
-        if device != self.info.device:
-            self.info = replace(self.info, device=device)
+    def _report(self, health: Health) -> None:
+        if health != self.info.health:
+            self.info = replace(self.info, health=health)
 
     def _silence(self, said: str) -> str:
         """With why, where that is known: our tries were to go on for longer than there was time."""

@@ -73,7 +73,12 @@ local function check_clients()
     elseif status.state == 'failed' then
       health.error(line .. ', has no model: ' .. status.message)
     else
-      health.ok(('%s, %s on %s, %s'):format(line, status.model, status.device or 'no device yet', status.state))
+      local device = status.device or 'no device yet'
+      if (status.health or '') ~= '' then
+        health.warn(('%s, %s on %s, which is %s'):format(line, status.model, device, status.health))
+      else
+        health.ok(('%s, %s on %s, %s'):format(line, status.model, device, status.state))
+      end
     end
     for _, buf in ipairs(buffers) do
       if not vim.lsp.inline_completion.is_enabled({ bufnr = buf }) then

@@ -8,6 +8,7 @@ local M = {}
 ---@field device string?
 ---@field message string
 ---@field percent integer?
+---@field health string?
 
 local statuses = {} ---@type table<integer, dgls.Status> by client
 local long_message ---@type string? the last message, if it did not fit on the screen's last line
@@ -79,9 +80,17 @@ function M.long(bufnr)
     return 'dgls: starting'
   end
   local device = status.device and (' on ' .. status.device) or ''
+  local health = (status.health or '') ~= '' and (', ' .. status.health) or ''
   local message = status.message ~= '' and ('; ' .. status.message) or ''
   local state = M.short(bufnr):gsub('^dgls$', 'dgls: ready')
-  return ('%s, %s%s%s%s'):format(state, status.model, device, message, long_message and ('\n' .. long_message) or '')
+  return ('%s, %s%s%s%s%s'):format(
+    state,
+    status.model,
+    device,
+    health,
+    message,
+    long_message and ('\n' .. long_message) or ''
+  )
 end
 
 return M
