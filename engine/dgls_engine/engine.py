@@ -207,12 +207,12 @@ class _Competition:
         contest = Contest(passes, candidates, hole, noise.hidden(AFTER, self._seed), bias, noise.choosing)
         yield from contest.run(self._schedule, self._deadline, self._cancel)
         if self._cancel.cancelled:
-            raise Cancelled("the request was cancelled")
+            raise Cancelled
 
     def doubts(self, drafts: Sketch) -> list[float]:
         passes = self._behind_prompt(drafts.canvas)
         if self._cancel.cancelled:
-            raise Cancelled("the request was cancelled")
+            raise Cancelled
         noise = self._engine._noise.hidden(len(drafts.canvas.ids), self._seed)
         return doubts(passes, drafts.canvas, drafts.positions, noise)
 

@@ -48,7 +48,8 @@ class ServerUnfit(EngineError):
 
 
 class Cancelled(EngineError):
-    pass
+    def __init__(self, message: str = "the request was cancelled") -> None:
+        super().__init__(message)
 
 
 class EngineClosed(EngineError):

@@ -148,7 +148,7 @@ class Peer:
         finish: Finish | None = None
         while finish is None:
             if cancel.cancelled:
-                raise Cancelled("the request was cancelled")
+                raise Cancelled
             started = deadline.now()
             row = self._constrained(causal.read(unread), len(ids), canvas)
             probabilities = row.softmax(-1)

@@ -88,7 +88,7 @@ class Contest:
     def _judge(self, cancel: CancelToken) -> None:
         """Read the seam of all that are left, in one pass."""
         if cancel.cancelled:
-            raise Cancelled("the request was cancelled")
+            raise Cancelled
         self._passes += 1
         canvases = [self._candidates[number].canvas for number in self._rivals]
         drafts = [step.draft for step in self._rivals.values()]

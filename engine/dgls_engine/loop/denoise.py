@@ -89,7 +89,7 @@ def denoise(
     running = _Running(passes, candidates, choosing)
     for index in range(1, schedule.max_steps + 1):
         if cancel.cancelled:
-            raise Cancelled("the request was cancelled")
+            raise Cancelled
         running.start(index, schedule, deadline)
         steps = running.progress(index)
         steps = [replace(step, finish=running.finish(step)) for step in steps]

@@ -56,7 +56,7 @@ class Encoder(Generic[K]):
         self._ids = list(ids)
         while (start := self.cache.tokens) < len(ids):
             if cancel is not None and cancel.cancelled:
-                raise Cancelled("the request was cancelled")
+                raise Cancelled
             self.cache.extend(ids[start : start + self.cache.chunk])
         return len(ids) - kept
 

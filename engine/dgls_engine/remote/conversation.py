@@ -91,7 +91,7 @@ async def _watched(work: Coroutine[Any, Any, T], cancel: CancelToken, until: flo
     try:
         while not task.done():
             if cancel.cancelled:
-                raise Cancelled("the request was cancelled")
+                raise Cancelled
             if until is not None and time.monotonic() >= until:
                 raise TimeoutError
             await asyncio.wait({task}, timeout=_LOOK_SECONDS)

@@ -2,10 +2,10 @@
 
     request -> prompt -> canvases -> the server (several at once) -> text
 
-Tokenizer, chat template and profile are read from the model's folder here, which needs no weights; requests carry
-token ids. One thread opens it and makes all calls; an event loop that runs only during a call belongs to it. Nothing
-outlives a request but idle connections. A server that does not answer is no reason not to open: it is asked again at
-each request, as is one that came to refuse what it took before.
+Tokenizer, chat template and profile come from the model's local folder, which needs no weights; requests carry token
+ids. Imports no torch. One thread opens an engine and makes all calls; its event loop runs only during a call. Nothing
+outlives a request but idle connections. `open` succeeds without an answer of the server: each request asks a server
+again that did not answer, or that refused the request before.
 """
 
 from __future__ import annotations
