@@ -103,8 +103,8 @@ def _request(source: MarkedSource, profile: Profile) -> InfillRequest:
     language = language_of("python")
     first = len(source.pinned[0])
     last = len(document.text) - len(source.pinned[-1])
-    start = before_start(document, first, language, profile.before_tokens, estimate_tokens)
-    end = after_end(document, last, language, profile.after_tokens, estimate_tokens)
+    start = before_start(document, first, language, profile.around_tokens[0], estimate_tokens)
+    end = after_end(document, last, language, profile.around_tokens[1], estimate_tokens)
     text = document.text
     pinned = [text[start:first], *source.pinned[1:-1], text[last:end]]
     hole = Hole(max_tokens=HOLE_TOKENS, stop="\n")

@@ -155,7 +155,7 @@ def _budget(profile: Profile, max_tokens: int | None) -> Budget:
     room = profile.hole_tokens
     if max_tokens > room:
         raise DglsError(f"this model's canvas has room for {room} tokens in a fill; take --max-tokens {room} or fewer")
-    return Budget(profile.before_tokens, profile.after_tokens, max_tokens, max_tokens)
+    return Budget(*profile.around_tokens, max_tokens, max_tokens)
 
 
 def _show(document: Document, region: Region, answer: Answer) -> None:

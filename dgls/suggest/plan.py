@@ -40,7 +40,7 @@ class Budget:
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
         """What a model's canvas has room for, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
-        return cls(profile.before_tokens, profile.after_tokens, min(hole, LINE_TOKENS), hole, max_lines)
+        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ PinnedSignal = Literal["always", "after-first", "never"]
 
 INFILL_FILE = "infill.json"
 
+_LINES_BEFORE, _LINES_AFTER = 48, 31
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:
@@ -75,6 +77,14 @@ class Profile:
     def hole_tokens(self) -> int:
         """Tokens of the canvas that holes can use: all but the budgets of pinned code and one closing token."""
         return self.canvas_tokens - self.before_tokens - self.after_tokens - 1
+
+    @property
+    def around_tokens(self) -> tuple[int, int]:
+        """How much code before and after the holes a request should pin. A prompt in the format `plain` shows what the
+        canvas has no room for, so there it is at least a few lines."""
+        if self.prompt_format != "plain":
+            return self.before_tokens, self.after_tokens
+        return max(self.before_tokens, _LINES_BEFORE), max(self.after_tokens, _LINES_AFTER)
 
     @property
     def takes_instructions(self) -> bool:
