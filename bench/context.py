@@ -1,12 +1,11 @@
-"""What each source of the prompt's snippets is worth, on holes whose answer uses a name imported from another file.
+"""Measures the value of each source of snippets, on holes whose answer uses a name imported from another file.
 
     python bench/context.py [--holes 400] [--seed 0] [--fill 0]
 
-The holes are lines of packages that the embedded model was never trained on, each in a workspace of its own. Without
-a model: the share of the answer's identifiers that stand anywhere in the prompt or the canvas, and what the snippets
-cost, for the full model's budgets and the embedded one's (both counted by the embedded tokenizer). The four files next
-to the hole's, by name and in the same folder, stand for those that are open in the editor. `--fill N` also fills N of
-the holes with the embedded model. The last line is JSON.
+The holes are lines of packages outside the training corpus; each package is a workspace. Without a model: the share of
+the answer's identifiers that occur in the prompt or the canvas, and the prompt's length, for the budgets of the full
+and the embedded model (both counted with the embedded tokenizer). The four nearest files by name in the hole's folder
+count as open in the editor. `--fill N` also fills N of the holes with the embedded model. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -50,19 +49,19 @@ WORKSPACES = (
     *(("anyio",), ("attr", "attrs"), ("cattr", "cattrs"), ("click",), ("h11",), ("httpcore",), ("httpx",), ("jinja2",)),
     *(("packaging",), ("pluggy",), ("pygls",), ("pytest_lsp",), ("rich",), ("typer",)),
 )
-"""Packages of the corpus' held-out distributions."""
+"""The packages of the held-out distributions."""
 BUDGETS = {
     "full": (4096, Budget(96, 64, 32, 64)),
     "embedded": (128, Budget(36, 20, 32, 32)),
 }
-"""Tokens of the prompt, and of the canvas."""
+"""The tokens of the prompt, and the budget of the canvas."""
 SOURCES: tuple[tuple[Source, ...], ...] = ((), ("imports",), ("open files",), ("imports", "open files"))
 _COMMON = frozenset([*keyword.kwlist, *dir(builtins), "self", "cls"])
 
 
 @dataclass(frozen=True, slots=True)
 class Hole:
-    """A line of a file, less its indentation."""
+    """A line of a file without its indentation."""
 
     around: Surroundings
     path: Path
@@ -73,9 +72,9 @@ class Hole:
 
     def region(self, budget: Budget) -> Region:
         document = self.document
-        found = plan(document, len(self.prefix), budget, parse(document, len(self.prefix)), invoked=True, max_lines=1)
-        assert isinstance(found, Region), "who asks gets a region"
-        return found
+        region = plan(document, len(self.prefix), budget, parse(document, len(self.prefix)), invoked=True, max_lines=1)
+        assert isinstance(region, Region), "an invoked suggestion always has a region"
+        return region
 
     @property
     def document(self) -> Document:
@@ -83,47 +82,48 @@ class Hole:
 
 
 def holes(root: Path, packages: tuple[str, ...]) -> Iterator[Hole]:
-    """Every line below the top level that uses something imported from the same workspace."""
+    """Each indented line that uses a name imported from the same workspace."""
     for package in packages:
         shutil.copytree(Path(sysconfig.get_paths()["purelib"]) / package, root / package)
     files, around = Files(Exclusion([root.as_uri()])), Surroundings((root.as_uri(),))
     for path in sorted(root.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        own = own_names(files, path, outline(text))
+        imported = imported_names(files, path, outline(text))
         starts = [0, *(at + 1 for at, char in enumerate(text) if char == "\n")]
         for line, names in names_by_line(text).items():
             start = starts[line - 1]
             end = start + len(text[start:].split("\n", 1)[0])
             answer = text[start:end].strip()
-            if names & own and text[start].isspace() and len(answer) <= 120:
+            if names & imported and text[start].isspace() and len(answer) <= 120:
                 prefix = text[start:end][: -len(text[start:end].lstrip())]
                 yield Hole(around, path, text[:start] + prefix, answer, text[end:], frozenset(names - _COMMON))
 
 
-def own_names(files: Files, path: Path, seen: Outline) -> set[str]:
-    """What the file calls that which it imports from its own workspace."""
+def imported_names(files: Files, path: Path, file_outline: Outline) -> set[str]:
+    """The names that a file binds to imports from its own workspace."""
     return {
-        one.bound.split(".")[0]
-        for one in seen.imports
-        if one.bound != "*" and any(files.outline(place, {}) is not None for place in files.resolve(one, path))
+        statement.bound.split(".")[0]
+        for statement in file_outline.imports
+        if statement.bound != "*"
+        and any(files.outline(target, {}) is not None for target in files.resolve(statement, path))
     }
 
 
 def names_by_line(text: str) -> dict[int, set[str]]:
-    """The identifiers of each line, those of import statements aside."""
-    found: dict[int, set[str]] = {}
+    """The identifiers of each line, without import statements."""
+    names: dict[int, set[str]] = {}
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.NAME:
-            found.setdefault(token.start[0], set()).add(token.string)
+            names.setdefault(token.start[0], set()).add(token.string)
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
             for line in range(node.lineno, (node.end_lineno or node.lineno) + 1):
-                found.pop(line, None)
-    return found
+                names.pop(line, None)
+    return names
 
 
 def sample(pools: list[list[Hole]], count: int, seed: int) -> list[Hole]:
-    """The packages in turn, so that none of them is most of it."""
+    """`count` holes, from the packages in turn, so that no package dominates."""
     order = random.Random(seed)
     for pool in pools:
         order.shuffle(pool)
@@ -144,7 +144,7 @@ def sources(hole: Hole, region: Region) -> Mapping[str, tuple[Snippet, ...]]:
 
 
 def neighbours(path: Path) -> list[Path]:
-    """The nearest in the folder by name."""
+    """The four nearest files by name in the same folder."""
     names = sorted(path.parent.glob("*.py"))
     at = names.index(path)
     return sorted(sorted((other for other in names if other != path), key=lambda one: abs(names.index(one) - at))[:4])
@@ -159,13 +159,13 @@ def tokenize_words(text: str) -> list[str]:
     return "".join(char if char.isalnum() or char == "_" else " " for char in text).split()
 
 
-def covered(found: list[Hole], tokenizer: Tokenizer) -> dict[str, Any]:
+def covered(holes: list[Hole], tokenizer: Tokenizer) -> dict[str, Any]:
     figures: dict[str, Any] = {}
     for name, (tokens, budget) in BUDGETS.items():
         prompt = RawPrompt(tokenizer, tokens)
         shares: dict[str, list[float]] = {}
         lengths: dict[str, list[int]] = {}
-        for hole in found:
+        for hole in holes:
             region = hole.region(budget)
             for source, snippets in sources(hole, region).items():
                 ids = prompt.encode(Context("", "python", region.above, region.below, snippets))
@@ -181,10 +181,10 @@ def covered(found: list[Hole], tokenizer: Tokenizer) -> dict[str, Any]:
     return figures
 
 
-def filled(found: list[Hole]) -> dict[str, Any]:
+def filled(holes: list[Hole]) -> dict[str, Any]:
     engine = Engine.open("embedded", "cpu", "auto", 1)
     results: dict[str, list[tuple[bool, float]]] = {}
-    for hole in found:
+    for hole in holes:
         region = hole.region(Budget.of(engine.profile))
         for source, snippets in sources(hole, region).items():
             request = request_of(region, hole.path.name, "python", Limits(), 0, snippets=snippets)
@@ -209,18 +209,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--holes", type=int, default=400)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--fill", type=int, default=0, help="fill so many with the embedded model")
+    parser.add_argument("--fill", type=int, default=0, help="number of holes to fill with the embedded model")
     options = parser.parse_args()
     tokenizer = Tokenizer(EMBEDDED / "tokenizer.json")
     with tempfile.TemporaryDirectory() as folder:
         pools = [list(holes(Path(folder) / packages[0], packages)) for packages in WORKSPACES]
-        found = sample(pools, options.holes, options.seed)
+        chosen = sample(pools, options.holes, options.seed)
         started = time.perf_counter()
-        figures: dict[str, Any] = {"n": len(found), "seed": options.seed, **covered(found, tokenizer)}
+        figures: dict[str, Any] = {"n": len(chosen), "seed": options.seed, **covered(chosen, tokenizer)}
         print(figures, flush=True)
         figures["seconds"] = round(time.perf_counter() - started, 1)
         if options.fill:
-            figures["filled"] = filled(found[: options.fill])
+            figures["filled"] = filled(chosen[: options.fill])
     print(json.dumps(figures))
 
 

@@ -1,12 +1,12 @@
-"""Our denoising loop against transformers' `generate`, at equal steps, for a 32-token hole.
+"""Compares the engine's denoising loop with transformers' `generate`, with equal steps, for a 32-token hole.
 
     python bench/denoise.py [--steps 8] [--rounds 7] [--threads 1]
 
-A random model with the real one's proportions in miniature: a vocabulary of 93 times the hidden width, sliding and
-global layers, experts, a prompt past the sliding window, a canvas of 256. `generate` denoises the whole canvas, for
-it can do nothing else. Ours denoises 32 tokens in a canvas of 96 (how the embedded model is used), and in one of
-256 (padded to the model's canvas length, how a `chat` model is used). Medians of interleaved rounds, prefill
-not counted. The last line is JSON.
+The model is random and has the published model's proportions in miniature: a vocabulary of 93 times the hidden width,
+sliding and global layers, experts, a prompt longer than the sliding window, a canvas of 256. `generate` always denoises
+the whole canvas. The engine denoises 32 tokens in a canvas of 96 (as with the embedded model) and in one of 256 (as
+with a `chat` model, padded to the model's canvas length). Medians of interleaved rounds without the prefill. The last
+line is JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dgls_engine.types import CancelToken
 
 HIDDEN, VOCABULARY, WINDOW, PROMPT, CANVAS, HOLE = 128, 128 * 93, 128, 512, 256, 32
 UNREACHED = 1e-9
-"""Mean entropy of a stop rule that never fires."""
+"""A threshold for the mean entropy that is never reached, so that all steps run."""
 
 
 def random_model() -> DiffusionGemmaForBlockDiffusion:
@@ -105,7 +105,7 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder[PromptCache], 
 
 @torch.inference_mode()
 def decoder_pass(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder[PromptCache], length: int) -> None:
-    """A step's forward alone: what is left of it is logits, sampling and self-conditioning."""
+    """The decoder pass of a step. The rest of a step is logits, sampling and self-conditioning."""
     ids = torch.zeros(1, length, dtype=torch.long)
     soft = torch.zeros(1, length, HIDDEN)
     decoder.decode(model, ids, soft, encoder.cache.seen(), decoder.NO_MASKS, PROMPT)
@@ -131,11 +131,11 @@ def main() -> None:
     }
     for work in contenders.values():
         work()
-    taken: dict[str, list[float]] = {name: [] for name in contenders}
+    times: dict[str, list[float]] = {name: [] for name in contenders}
     for _ in range(options.rounds):
         for name, work in contenders.items():
-            taken[name].append(milliseconds(work))
-    ms = {name: statistics.median(values) for name, values in taken.items()}
+            times[name].append(milliseconds(work))
+    ms = {name: statistics.median(values) for name, values in times.items()}
     denoising = ms["generate"] - ms["generate's prefill"]
     for name, value in ms.items():
         print(f"{name:32} {value:9.1f} ms   {value / steps:7.1f} ms a step")

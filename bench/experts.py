@@ -1,11 +1,11 @@
-"""How long a layer's experts take on packed weights, against the bytes that they read over the measured bandwidth.
+"""Measures the time of a layer's experts on packed weights, and compares it with the time to read the weights once.
 
     python bench/experts.py [--tokens 64 128 256 1024] [--sweep] [--small]
 
-On a CUDA GPU: the published model's layer (128 experts, 8 a token) with random weights, captured and replayed, so that
-launches cost nothing; `bf16` is transformers' grouped_mm. The floor counts each expert that gets a token once.
-`--sweep` also tries other tiles. Elsewhere, or with --small: a small layer on the plain path, without a floor. The last
-line is JSON.
+On a CUDA GPU: a layer of the published model (128 experts, 8 for each token) with random weights, captured and
+replayed, so that launches cost nothing. `bf16` is transformers' grouped_mm. The floor is the time to read each expert
+with a token once, at the measured bandwidth. `--sweep` also measures other tiles. Without a GPU, or with --small: a
+small layer on the plain path, without a floor. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Routed = tuple[Tensor, Tensor, Tensor]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer's experts; `floor_ms` is None where no bandwidth was measured."""
+    """One layer's experts; `floor_ms` is None if the bandwidth was not measured."""
 
     weights: str
     tokens: int
@@ -75,8 +75,8 @@ def main() -> None:
         for tokens in options.tokens:
             rows += _rows(name, layer, packed, _routed(tokens, device, *size), bandwidth, options.sweep and on_gpu)
     Console().print(_table(rows))
-    found = {"device": device_name(device), "copy_bytes_per_s": bandwidth, "relative_errors": errors}
-    print(json.dumps({**found, "rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}))
+    figures = {"device": device_name(device), "copy_bytes_per_s": bandwidth, "relative_errors": errors}
+    print(json.dumps({**figures, "rows": [asdict(row) | {"ratio": row.ratio} for row in rows]}))
 
 
 def _options() -> Any:
@@ -101,10 +101,10 @@ def _layer(device: torch.device, count: int, width: int, inner: int, top_k: int)
 
 
 def _routed(tokens: int, device: torch.device, count: int, width: int, inner: int, top_k: int) -> Routed:
-    """Experts are chosen evenly, as a trained router is taught to."""
-    made = torch.Generator(device).manual_seed(tokens)
-    chosen = torch.rand(tokens, count, device=device, generator=made).topk(top_k).indices
-    hidden = torch.randn(tokens, width, device=device, generator=made).bfloat16()
+    """Random input. It chooses all experts equally often, as a trained router does."""
+    generator = torch.Generator(device).manual_seed(tokens)
+    chosen = torch.rand(tokens, count, device=device, generator=generator).topk(top_k).indices
+    hidden = torch.randn(tokens, width, device=device, generator=generator).bfloat16()
     return hidden, chosen, torch.full((tokens, top_k), 1 / top_k, device=device)
 
 
@@ -119,8 +119,8 @@ def _rows(
     captured = bandwidth is not None
     tokens, touched = len(routed[0]), torch.unique(routed[1]).numel()
     count = layer.gate_up_proj.shape[0]
-    held = sum(one.bytes for one in packed) if packed else sum(weight.nbytes for weight in layer.parameters())
-    floor = None if bandwidth is None else round(held * touched / count / bandwidth * 1000, 4)
+    layer_bytes = sum(one.bytes for one in packed) if packed else sum(weight.nbytes for weight in layer.parameters())
+    floor = None if bandwidth is None else round(layer_bytes * touched / count / bandwidth * 1000, 4)
     if packed is None:
         yield Row(name, tokens, "", _ms(partial(layer, *routed), captured), floor)
     elif bandwidth is None:
@@ -128,21 +128,21 @@ def _rows(
     else:
         from dgls_engine.model.kernels.grouped import Tiles, grouped_experts, tiles
 
-        own = tiles(routed[1].numel(), count)
-        cuts = [own]
+        default = tiles(routed[1].numel(), count)
+        cuts = [default]
         if sweep:
             strips = ((64, 64, 4), (64, 128, 4), (128, 128, 4), (128, 128, 8))
             cuts += [
-                Tiles(rows, gate_up, down, warps=warps, stages=stages, sharing=own.sharing)
+                Tiles(rows, gate_up, down, warps=warps, stages=stages, sharing=default.sharing)
                 for rows, (gate_up, down, warps), stages in itertools.product((16, 32, 64), strips, (3, 4, 5))
             ]
         for cut in cuts:
-            told = f"{cut.rows}x{cut.gate_up}/{cut.down} w{cut.warps} s{cut.stages}"
-            yield Row(name, tokens, told, _ms(partial(grouped_experts, *routed, *packed, cut)), floor)
+            label = f"{cut.rows}x{cut.gate_up}/{cut.down} w{cut.warps} s{cut.stages}"
+            yield Row(name, tokens, label, _ms(partial(grouped_experts, *routed, *packed, cut)), floor)
 
 
 def _ms(work: Callable[[], object], captured: bool = True) -> float:
-    """Median milliseconds; on a GPU of a captured graph's replays, with the cache for weights flushed between them."""
+    """Median milliseconds. On a GPU: of replays of a captured graph, with the cache flushed between them."""
     work()
     if not captured:
         return round(statistics.median(_timed(work) for _ in range(5)), 4)
@@ -150,7 +150,7 @@ def _ms(work: Callable[[], object], captured: bool = True) -> float:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
         work()
-    flush, spent = torch.empty(256 * 2**20, dtype=torch.uint8, device="cuda"), []
+    flush, times = torch.empty(256 * 2**20, dtype=torch.uint8, device="cuda"), []
     for _ in range(20):
         start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))  # type: ignore[no-untyped-call]
         flush.zero_()
@@ -158,8 +158,8 @@ def _ms(work: Callable[[], object], captured: bool = True) -> float:
         graph.replay()
         end.record()
         end.synchronize()
-        spent.append(start.elapsed_time(end))
-    return round(float(statistics.median(spent)), 4)
+        times.append(start.elapsed_time(end))
+    return round(float(statistics.median(times)), 4)
 
 
 def _timed(work: Callable[[], object]) -> float:
@@ -169,7 +169,7 @@ def _timed(work: Callable[[], object]) -> float:
 
 
 def _bandwidth(device: torch.device) -> float:
-    """Bytes a second that a copy moves, read and written together."""
+    """Bytes that a copy reads and writes in a second."""
     source = torch.empty(2**30, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * source.nbytes / (_ms(lambda: target.copy_(source)) / 1000)

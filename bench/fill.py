@@ -1,14 +1,14 @@
-"""Stubs filled by a model: one at a time, and several holes together against one after the other.
+"""Measures how a model fills stubs, and several holes together or one after the other.
 
     python bench/fill.py [--stubs 200] [--holes 40] [--model embedded] [--seed 0]
 
-Over functions of packages that the embedded model was never trained on. `stubs`: the body is a single line behind an
-optional docstring, and gives way to a placeholder, in one of five forms; the action fills it. `holes`: so many
-functions each with 2, 3 and 4 of their lines missing, no two of them neighbours, all in reach of one canvas with the
-two lines above. Together: one canvas with all the holes. In turn: a canvas each, in text order, which has the earlier
-fills pinned and `...` for the later lines. `author`: the author's own line in the model's place, the upper bound.
-Exact match leaves indentation aside; first line: of fills that have more. Milliseconds are the engine's, one thread,
-medians, for all holes of a function. The last line is JSON.
+The functions come from packages outside the training corpus. `stubs`: functions whose body is one line after an
+optional docstring; a placeholder in one of five forms replaces the line, and the action fills it. `holes`: functions
+with 2, 3 and 4 missing lines, never neighbours, that fit into one canvas with the two lines above. Together: one canvas
+with all holes. In turn: a canvas for each hole in text order, with the earlier fills pinned and `...` for the later
+lines. `author`: the author's line in place of the model's, as the upper bound. Exact match ignores indentation; first
+line is the exact match of the fill's first line. Milliseconds are the engine's, with one thread: medians of the sum
+over a function's holes. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ FORMS = {
     "TODO": "{indent}# TODO",
     "TODO, pass": "{indent}# TODO: implement this\n{indent}pass",
 }
-_TRIES = 10  # at lines of a function that fit into a canvas together
-_REFUSAL = "NotImplementedError"  # itself a placeholder
-_CHARS = 8  # that a token has at most, roughly
+_TRIES = 10  # draws of lines until they fit into a canvas together
+_REFUSAL = "NotImplementedError"  # a line with it is a placeholder itself
+_CHARS = 8  # rough upper bound of a token's characters
 _CODE = frozenset("()[]{}=:.,_")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -59,7 +59,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A document in which stubs stand for `answers`; `form` is the placeholder's."""
+    """A document in which stubs replace `answers`; `form` is the placeholder's form."""
 
     document: Document
     stubs: tuple[Stub, ...]
@@ -69,7 +69,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One case's fills, without indentation; the empty text where there is none."""
+    """The fills of one case, without indentation; "" for a stub without a fill."""
 
     case: Case
     fills: tuple[str, ...]
@@ -78,7 +78,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """Shares of 1 of the holes, `all_right` of the cases."""
+    """Shares of the holes, from 0 to 1; `all_right` is a share of the cases."""
 
     cases: int
     exact_match: float
@@ -90,7 +90,7 @@ class Row:
 
 
 class Model:
-    """Fills passages and counts the milliseconds."""
+    """Fills passages and adds up the milliseconds."""
 
     def __init__(self, name: str, seed: int) -> None:
         self._engine = Engine.open(name, "cpu", "auto", 1)
@@ -109,7 +109,7 @@ class Model:
 
 
 class Author:
-    """Says in the model's place what the author wrote: what becomes of that bounds all else."""
+    """Answers with the author's text in place of a model: the upper bound."""
 
     ms = 0.0
 
@@ -132,12 +132,13 @@ def functions(text: str) -> Iterator[Function]:
 
 
 def single_lines(text: str, statements: Sequence[ast.stmt]) -> Iterator[tuple[int, str]]:
-    """The lines (from 0) that are one simple statement with some code in it, and that code."""
+    """The lines (from 0) that hold exactly one simple statement, and their code."""
     lines = text.split("\n")
-    for each in statements:
-        code = lines[each.lineno - 1].strip()
-        simple = isinstance(each, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.Raise)
-        alone = each.lineno == each.end_lineno and code == (ast.get_source_segment(text, each) or "").strip()
+    for statement in statements:
+        code = lines[statement.lineno - 1].strip()
+        simple = isinstance(statement, ast.Assign | ast.AnnAssign | ast.AugAssign | ast.Expr | ast.Return | ast.Raise)
+        one_line = statement.lineno == statement.end_lineno
+        alone = one_line and code == (ast.get_source_segment(text, statement) or "").strip()
         if (
             simple
             and alone
@@ -146,17 +147,17 @@ def single_lines(text: str, statements: Sequence[ast.stmt]) -> Iterator[tuple[in
             and code[0] not in "\"'"
             and _REFUSAL not in code
         ):
-            yield each.lineno - 1, code
+            yield statement.lineno - 1, code
 
 
 def one_stub(text: str, function: Function, form: str) -> Case | None:
-    """The function with a placeholder instead of its only line, if it is a stub then."""
+    """The function with a placeholder in place of its only line; None if that does not make it a stub."""
     body = function.body[1:] if ast.get_docstring(function) is not None else function.body
-    found = list(single_lines(text, body))
-    if len(body) != 1 or not found:
+    code_lines = list(single_lines(text, body))
+    if len(body) != 1 or not code_lines:
         return None
     lines = text.split("\n")
-    line, code = found[0]
+    line, code = code_lines[0]
     if line + 1 == function.lineno:
         return None
     indent = lines[line][: -len(lines[line].lstrip())]
@@ -168,12 +169,12 @@ def one_stub(text: str, function: Function, form: str) -> Case | None:
 
 
 def several_holes(text: str, function: Function, count: int, room: Room, chance: random.Random) -> Case | None:
-    """The function with `...` instead of some of its lines, if they fit into a canvas together."""
+    """The function with `...` in place of `count` lines; None if no draw of lines fits into one canvas."""
     statements = [node for node in ast.walk(function) if isinstance(node, ast.stmt) and node is not function]
-    found, lines = sorted(single_lines(text, statements)), text.split("\n")
-    for _ in range(_TRIES if len(found) >= count else 0):
-        first = chance.randrange(len(found) - count + 1)
-        chosen = sorted(chance.sample(found[first : first + 2 * count], count))
+    code_lines, lines = sorted(single_lines(text, statements)), text.split("\n")
+    for _ in range(_TRIES if len(code_lines) >= count else 0):
+        first = chance.randrange(len(code_lines) - count + 1)
+        chosen = sorted(chance.sample(code_lines[first : first + 2 * count], count))
         apart = all(later[0] - earlier[0] > 1 for earlier, later in pairwise(chosen))
         pinned = sum(map(len, lines[chosen[0][0] : chosen[-1][0]])) - sum(len(code) for _, code in chosen[:-1])
         if apart and pinned < room.hole_tokens * _CHARS:
@@ -184,10 +185,10 @@ def several_holes(text: str, function: Function, count: int, room: Room, chance:
 
 
 def _without(lines: Sequence[str], chosen: Sequence[tuple[int, str]]) -> Case:
-    left = list(lines)
+    remaining = list(lines)
     for line, code in chosen:
-        left[line] = left[line].replace(code, "...")
-    document = Document("file:///source.py", 1, "python", "\n".join(left))
+        remaining[line] = remaining[line].replace(code, "...")
+    document = Document("file:///source.py", 1, "python", "\n".join(remaining))
     ends = [(line, document.line_end(line)) for line, _ in chosen]
     stubs = [Stub(document.line_start(max(0, at - 2)), Span(end - 3, end), "", "", None) for at, end in ends]
     return Case(document, tuple(stubs), tuple(code for _, code in chosen))
@@ -196,16 +197,16 @@ def _without(lines: Sequence[str], chosen: Sequence[tuple[int, str]]) -> Case:
 def sampled(
     texts: Sequence[str], count: int, chance: random.Random, make: Callable[[str, Function], Case | None]
 ) -> list[Case]:
-    """At most two of a file."""
-    found: list[Case] = []
+    """`count` cases, at most two from one file."""
+    sample: list[Case] = []
     for text in chance.sample(texts, len(texts)):
-        own = list(functions(text))
-        chance.shuffle(own)
-        cases = (case for function in own if (case := make(text, function)) is not None)
-        found += islice(cases, 2)
-        if len(found) >= count:
+        candidates = list(functions(text))
+        chance.shuffle(candidates)
+        cases = (case for function in candidates if (case := make(text, function)) is not None)
+        sample += islice(cases, 2)
+        if len(sample) >= count:
             break
-    return found[:count]
+    return sample[:count]
 
 
 def filled_stub(case: Case, room: Room, model: Model | Author) -> Attempt:
@@ -231,26 +232,26 @@ def in_turn(case: Case, room: Room, model: Model | Author) -> Attempt:
         start = moved(Span(stub.start, stub.start), done).start
         one = replace(stub, start=start, span=span)
         outcome = carry_out(filled(document, [one], room, keep_broken=False), model)
-        done += [Replacement(stub.span, each.text) for each in outcome.replacements]
+        done += [Replacement(stub.span, replacement.text) for replacement in outcome.replacements]
     return Attempt(case, _codes(case, done), model.ms)
 
 
 def _codes(case: Case, replacements: Sequence[Replacement]) -> tuple[str, ...]:
-    by_span = {each.span: each.text for each in replacements}
+    by_span = {replacement.span: replacement.text for replacement in replacements}
     return tuple(textwrap.dedent(by_span.get(stub.span, "")).strip() for stub in case.stubs)
 
 
 def row_of(attempts: Sequence[Attempt]) -> Row:
-    pairs = [pair for own in attempts for pair in zip(own.fills, own.case.answers, strict=True)]
-    ratios = [SequenceMatcher(None, own, answer, autojunk=False).ratio() for own, answer in pairs]
+    pairs = [pair for attempt in attempts for pair in zip(attempt.fills, attempt.case.answers, strict=True)]
+    ratios = [SequenceMatcher(None, text, answer, autojunk=False).ratio() for text, answer in pairs]
     return Row(
         len(attempts),
-        _share([own == answer for own, answer in pairs]),
-        _share([own.split("\n")[0] == answer for own, answer in pairs]),
+        _share([text == answer for text, answer in pairs]),
+        _share([text.split("\n")[0] == answer for text, answer in pairs]),
         round(statistics.mean(ratios or [0.0]), 4),
-        _share([not own for own, _ in pairs]),
-        _share([own.fills == own.case.answers for own in attempts]),
-        round(statistics.median([own.ms for own in attempts] or [0.0]), 1),
+        _share([not text for text, _ in pairs]),
+        _share([attempt.fills == attempt.case.answers for attempt in attempts]),
+        round(statistics.median([attempt.ms for attempt in attempts] or [0.0]), 1),
     )
 
 
@@ -276,12 +277,12 @@ def main() -> None:
     tokenizer = Tokenizer(EMBEDDED / "tokenizer.json")
     room = model.room(lambda text: len(tokenizer.encode(text)))
     texts, chance, names = held_out_texts(), random.Random(options.seed), list(FORMS)
-    stubs = sampled(texts, options.stubs, chance, lambda text, own: one_stub(text, own, chance.choice(names)))
-    filled_ones = [filled_stub(case, room, model) for case in track(stubs, "Stubs", console=console)]
-    rows = {"author": row_of([filled_stub(case, room, Author(case)) for case in stubs]), "stubs": row_of(filled_ones)}
-    rows |= {f"  {form}": row_of([own for own in filled_ones if own.case.form == form]) for form in FORMS}
+    stubs = sampled(texts, options.stubs, chance, lambda text, node: one_stub(text, node, chance.choice(names)))
+    attempts = [filled_stub(case, room, model) for case in track(stubs, "Stubs", console=console)]
+    rows = {"author": row_of([filled_stub(case, room, Author(case)) for case in stubs]), "stubs": row_of(attempts)}
+    rows |= {f"  {form}": row_of([attempt for attempt in attempts if attempt.case.form == form]) for form in FORMS}
     for count in (2, 3, 4):
-        make = lambda text, own, count=count: several_holes(text, own, count, room, chance)  # noqa: E731
+        make = lambda text, node, count=count: several_holes(text, node, count, room, chance)  # noqa: E731
         cases = sampled(texts, options.holes, chance, make)
         pairs = [
             (together(case, room, model), in_turn(case, room, model))

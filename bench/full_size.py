@@ -1,8 +1,8 @@
-"""The published model's shape with random weights, for what has to be measured without the checkpoint.
+"""A model of the published model's size with random weights, for benchmarks without the checkpoint.
 
-The weights are made on the device, nothing is downloaded. The tokenizer is the embedded model's, whose vocabulary is
-filled up to the size of the full one's, so that prompts have about as many tokens as real ones. `small` shrinks every
-part and keeps all of its kinds: sliding and global layers, keys that are values, experts, the soft-cap.
+The weights are made on the device; nothing is downloaded. The tokenizer is the embedded model's, with a vocabulary that
+is padded to the full size, so that prompts have about as many tokens as real ones. `small` shrinks all parts, but keeps
+their kinds: sliding and global layers, keys used as values, experts, the soft cap.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ PUBLISHED: Mapping[str, Any] = {
     "moe_intermediate_size": 704,
     "max_position_embeddings": 262_144,
 }
-"""The checkpoint's `text_config`, read; the config class' own defaults differ from it."""
+"""The checkpoint's `text_config`; the defaults of the config class differ from it."""
 
 SMALL: Mapping[str, Any] = {
     "vocab_size": 8192,
@@ -79,7 +79,7 @@ CHAT_TEMPLATE = """\
 
 
 def config(small: bool) -> dict[str, Any]:
-    """A `config.json`; its vision tower is never built."""
+    """A `config.json`; the vision tower in it is never built."""
     tower = {"model_type": "gemma4_vision", "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1}
     return {
         "architectures": ["DiffusionGemmaForBlockDiffusion"],
@@ -91,12 +91,12 @@ def config(small: bool) -> dict[str, Any]:
 
 
 def write_folder(folder: Path, small: bool) -> Path:
-    """A checkpoint's folder without the weights. Returns `folder`."""
+    """Write a checkpoint's folder without weights. Returns `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    own = config(small)
+    content = config(small)
     files: dict[str, object] = {
-        "config.json": own,
-        "tokenizer.json": _tokenizer(own["text_config"]["vocab_size"]),
+        "config.json": content,
+        "tokenizer.json": _tokenizer(content["text_config"]["vocab_size"]),
         "tokenizer_config.json": SPECIALS,
         "generation_config.json": {"max_denoising_steps": 48, "pad_token_id": 0},
     }
@@ -114,35 +114,35 @@ def _tokenizer(size: int) -> dict[str, Any]:
     spec["added_tokens"] = [
         pattern | {"id": id, "content": spelling} for id, spelling in enumerate(SPECIALS.values(), start)
     ]
-    # No merge leads to these, so no text is encoded with them; a model may write them all the same.
+    # No merge produces these, so no text is encoded with them; a model can still generate them.
     for id in range(start + len(SPECIALS), size):
         vocabulary[f"Ġunseen_{id}"] = id
     return spec
 
 
 def open_random(folder: Path, precision: str, device: str, prompt_tokens: int, policy: str) -> LoadedModel:
-    """The model of `folder` with random weights. A request takes as many steps as it may: nothing settles."""
+    """The model of `folder` with random weights. A request always takes its maximum of steps."""
     started = time.perf_counter()
-    where, own = pick_device(device), read_json(folder / "config.json")
-    model, profile = random_model(own, where, precision), read_profile(folder)
+    target, content = pick_device(device), read_json(folder / "config.json")
+    model, profile = random_model(content, target, precision), read_profile(folder)
     parameters, weight_bytes = counted(model)
     info = ModelInfo(
         name=f"random weights, {precision}",
         parameters=parameters,
         weight_bytes=weight_bytes,
-        device=str(where),
-        device_name=device_name(where),
+        device=str(target),
+        device_name=device_name(target),
         dtype=precision,
         load_ms=(time.perf_counter() - started) * 1000,
         profile=profile,
     )
     tokenizer = Tokenizer(folder / "tokenizer.json")
     dtype = next(model.parameters()).dtype
-    loaded = LoadedModel(require_family(own, folder), model, tokenizer, profile, where, dtype, info, folder)
+    loaded = LoadedModel(require_family(content, folder), model, tokenizer, profile, target, dtype, info, folder)
     return loaded.with_profile({"confidence_threshold": 0.0, "max_prompt_tokens": prompt_tokens, "hole_policy": policy})
 
 
 def counted(model: torch.nn.Module) -> tuple[int, int]:
-    """Parameters and bytes of the weights, packed ones too; what is tied counts once."""
-    tensors = {tensor.data_ptr(): tensor for tensor in [*model.parameters(), *model.buffers()]}
-    return sum(own.numel() for own in tensors.values()), sum(own.nbytes for own in tensors.values())
+    """The number of weights and their bytes, packed ones included; tied weights count once."""
+    tensors = {tensor.data_ptr(): tensor for tensor in [*model.parameters(), *model.buffers()]}.values()
+    return sum(tensor.numel() for tensor in tensors), sum(tensor.nbytes for tensor in tensors)

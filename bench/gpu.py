@@ -1,22 +1,22 @@
-"""The full-size model on this machine's GPU, with random weights: how fast, how large, and against whom.
+"""Benchmarks the full-size model with random weights on this machine's GPU: speed, memory, comparison with baselines.
 
     python bench/gpu.py [--small] [--only PHASE,...] [--device cuda] [--rounds 7]
 
-Each phase runs in a process of its own, so that it has the device to itself and a failure costs only its own figures.
-`--small` shrinks the model and the prompts until a CPU is enough: its figures say that the bench runs, and no more.
-The last line is JSON.
+Each phase runs in its own process, so that it has the whole device and a failure affects only its own figures.
+`--small` shrinks the model and the prompts for a CPU; its figures only show that the benchmark runs. The last line is
+JSON.
 
 | phase | figure |
 |---|---|
 | copy | bandwidth of a copy on the device |
-| steps | ms a denoising step, for each precision, prompt and hole; prefill |
+| steps | ms for each denoising step, by precision, prompt and hole; prefill |
 | throughput | tokens a second of the longest fills, 16 steps |
-| memory | the device's memory at its peak, with a long prompt |
-| cancel | from a cancel to an idle engine |
-| generate | the same request by transformers' `generate` |
-| sibling | as many tokens by the autoregressive model of the same size |
-| keystroke | from a keystroke to the suggestion, over LSP, with the length policy that ships |
-| profile | where the milliseconds of a step go |
+| memory | the peak of the device's memory, with a long prompt |
+| cancel | time from a cancel to an idle engine |
+| generate | the same request with transformers' `generate` |
+| sibling | as many tokens with the autoregressive model of the same size |
+| keystroke | time from a keystroke to the suggestion, over LSP, with the shipped length policy |
+| profile | the milliseconds of a step by kind of kernel |
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ RUNS: Mapping[str, tuple[str, ...]] = {
     "keystroke": ("int4",),
     "profile": ("bfloat16", "int4"),
 }
-"""Which precisions a phase is run in; `--small` has float32 in bfloat16's place."""
+"""The precisions of each phase; `--small` uses float32 instead of bfloat16."""
 
 AIMS = {
     "step_over_floor_bf16": (1.3, "most"),
@@ -86,15 +86,15 @@ def main() -> int:
         return 0
     with tempfile.TemporaryDirectory() as folder:
         options.folder = str(write_folder(Path(folder) / "model", options.small))
-        found = dict(_phases(options))
-    figures = summary(found)
+        phases = dict(_phases(options))
+    figures = summary(phases)
     for name, value in figures.items():
         aim = None if options.small else AIMS.get(name)
         print(f"{name:32} {'-' if value is None else value:>10}   {_verdict(value, aim)}")
     header = {"bench": "gpu", "small": options.small, "device": device_name(torch.device(options.device))}
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     ratio = {"ratio_to_generate": figures["generate_over_ours_bf16"]}
-    print(json.dumps(header | versions | ratio | figures | {"phases": found}))
+    print(json.dumps(header | versions | ratio | figures | {"phases": phases}))
     return 0
 
 
@@ -111,7 +111,7 @@ def _setup(options: argparse.Namespace) -> Setup:
 
 
 def _phase(name: str) -> Callable[[Setup, str], Figures]:
-    if name == "keystroke":  # the only one for which the server's packages must be there
+    if name == "keystroke":  # the only phase that needs the server's packages
         from bench.gpu_keystroke import keystroke
 
         return keystroke
@@ -125,11 +125,11 @@ def _phases(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
         for precision in precisions:
             name = phase if len(precisions) == 1 else f"{phase}:{precision}"
             if phase in chosen or f"{phase}:{precision}" in chosen:
-                own = "float32" if options.small and precision == "bfloat16" else precision
+                run_precision = "float32" if options.small and precision == "bfloat16" else precision
                 print(f"{name} ...", flush=True)
-                found = _run(options, phase, own)
-                print(f"  {json.dumps(found)}", flush=True)
-                yield name, found
+                figures = _run(options, phase, run_precision)
+                print(f"  {json.dumps(figures)}", flush=True)
+                yield name, figures
 
 
 def _run(options: argparse.Namespace, phase: str, precision: str) -> Figures:
@@ -143,11 +143,11 @@ def _run(options: argparse.Namespace, phase: str, precision: str) -> Figures:
     return figures
 
 
-def summary(found: Mapping[str, Figures]) -> dict[str, float | None]:
-    """The figures that have an aim; None for what was not measured, or failed."""
+def summary(phases: Mapping[str, Figures]) -> dict[str, float | None]:
+    """The figures that have an aim; None if a figure was not measured or its phase failed."""
 
     def get(phase: str, *path: str) -> Any:
-        value: Any = found.get(phase, {})
+        value: Any = phases.get(phase, {})
         for name in path:
             value = value.get(name) if isinstance(value, Mapping) else None
         return value
@@ -156,12 +156,13 @@ def summary(found: Mapping[str, Figures]) -> dict[str, float | None]:
         return None if not one or not other else round(one / other, 2)
 
     def worst_step(precision: str) -> float | None:
-        """Over reading each weight once at the speed of a copy; holes up to 64, whose canvases cost about as much."""
+        """The slowest step, divided by the time to read each weight once at the speed of a copy. Only holes up to 64
+        tokens count, whose canvases cost about the same."""
         table, copied = get(f"steps:{precision}", "steps"), get("copy", "copy_gb_s")
         if not table or not copied:
             return None
         floor = get(f"steps:{precision}", "weight_bytes") / copied / 1e6
-        return over(max(own["ms_a_step"] for name, own in table.items() if int(name.split("/")[1]) <= 64), floor)
+        return over(max(row["ms_a_step"] for name, row in table.items() if int(name.split("/")[1]) <= 64), floor)
 
     def best(phase: str, figure: str) -> float | None:
         return min((ms for cache in CACHES if (ms := get(phase, cache, figure))), default=None)

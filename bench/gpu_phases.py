@@ -1,7 +1,7 @@
-"""The measurements of `bench/gpu.py`, one function each. A phase has the device to itself, in a process of its own.
+"""The phases of `bench/gpu.py`, one function each. A phase runs in its own process and has the whole device.
 
-Weights are random, so how many steps a request takes is set from outside, and its text means nothing. What is timed
-is what users wait for: `Engine.infill`, and the server behind its pipes.
+Weights are random: the text means nothing, and the benchmark sets the number of steps. The timed calls are those that
+users wait for: `Engine.infill`, and requests to the server.
 """
 
 from __future__ import annotations
@@ -24,17 +24,18 @@ from dgls_engine.types import CancelToken, Context, Hole, Infill, InfillRequest,
 from dgls_engine.weights.loader import LoadedModel
 
 STEPS = 12
-"""Of a keystroke's request: what the full model was seen to need for a canvas of 32 tokens and more."""
+"""Steps of a keystroke's request: the full model needs this many for a canvas of 32 tokens or more (measured)."""
 
 SCAFFOLD = 150
-"""About the tokens of a prompt that are not the file's."""
+"""About the number of prompt tokens that do not come from the file."""
 
 LINE = "        totals[entry.account] = totals.get(entry.account, 0) + entry.amount\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What is measured, and how often. `prompts` and `holes` in tokens; the middle ones are a keystroke's."""
+    """The model, the device and the number of rounds. `prompts` and `holes` are in tokens; a keystroke uses the middle
+    prompt."""
 
     folder: Path
     device: str
@@ -65,16 +66,16 @@ Figures = dict[str, Any]
 
 
 def copy(setup: Setup, precision: str) -> Figures:
-    """Bandwidth of a copy on the device, bytes read and written both counted: a floor for reading weights."""
+    """The bandwidth of a copy on the device, read and written bytes together: a lower bound for reading weights."""
     device = setup.torch_device
     source = torch.zeros(2**26 if device.type == "cpu" else 2**31, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
-    taken = [rivals.milliseconds(lambda: target.copy_(source), device) for _ in range(20)]
-    return {"copy_gb_s": round(2 * source.numel() / statistics.median(taken) / 1e6, 1)}
+    times = [rivals.milliseconds(lambda: target.copy_(source), device) for _ in range(20)]
+    return {"copy_gb_s": round(2 * source.numel() / statistics.median(times) / 1e6, 1)}
 
 
 def steps(setup: Setup, precision: str) -> Figures:
-    """Milliseconds a denoising step, for every prompt and hole, and the prefill of every prompt."""
+    """Milliseconds of a denoising step for every prompt and hole, and of the prefill of every prompt."""
     longest = setup.prompts[-1]
     started = time.perf_counter()
     engine = Engine(setup.open(precision, longest))
@@ -86,12 +87,12 @@ def steps(setup: Setup, precision: str) -> Figures:
         for hole in setup.holes:
             filled(engine, context, hole, STEPS, rounds=2)
             infills = filled(engine, context, hole, STEPS, rounds=setup.rounds)
-            each = [own.timings.denoise_ms / own.steps for own in infills]
+            step_times = [infill.timings.denoise_ms / infill.steps for infill in infills]
             table[f"{prompt}/{hole}"] = {
-                "ms_a_step": round(statistics.median(each), 3),
+                "ms_a_step": round(statistics.median(step_times), 3),
                 "prompt_tokens": infills[0].prompt_tokens,
                 "canvas_tokens": infills[0].canvas_tokens,
-                "prefilled_tokens": max(own.prefilled_tokens for own in infills),
+                "prefilled_tokens": max(infill.prefilled_tokens for infill in infills),
             }
         table[f"{prompt}/{setup.holes[0]}"]["prefill_ms"] = round(cold.timings.prefill_ms, 1)
     usual = table[f"{setup.keystroke_prompt}/32"]["ms_a_step"]
@@ -99,17 +100,16 @@ def steps(setup: Setup, precision: str) -> Figures:
 
 
 def throughput(setup: Setup, precision: str) -> Figures:
-    """Tokens a second of fills as long as a canvas holds, at 16 steps, the prompt being warm."""
+    """Tokens a second of the longest fills, with 16 steps and a warm prompt."""
     engine = Engine(setup.open(precision, setup.keystroke_prompt))
     context, hole = context_of(engine, setup.keystroke_prompt), setup.holes[-1]
     filled(engine, context, hole, 16, rounds=2)
-    took = [_whole(own) for own in filled(engine, context, hole, 16, setup.rounds)]
-    ms = statistics.median(took)
+    ms = statistics.median(_whole(infill) for infill in filled(engine, context, hole, 16, setup.rounds))
     return {"ms": round(ms, 1), "tokens_a_second": round(hole / ms * 1000, 1), "hole": hole}
 
 
 def memory(setup: Setup, precision: str) -> Figures:
-    """The most that the device's memory held with a long prompt, from the load to the answer."""
+    """The peak of the device's memory with a long prompt, from the load to the answer."""
     prompt = 512 if setup.small else 8192
     engine = Engine(setup.open(precision, prompt, policy="batch"))
     loaded = _peak(setup)
@@ -118,29 +118,29 @@ def memory(setup: Setup, precision: str) -> Figures:
 
 
 def cancel(setup: Setup, precision: str) -> Figures:
-    """From the cancel, at any moment of a request, to the engine being idle; in milliseconds and in steps."""
+    """The time from a cancel, at many moments of a request, to an idle engine; in milliseconds and in steps."""
     engine = Engine(setup.open(precision, setup.keystroke_prompt))
     context = context_of(engine, setup.keystroke_prompt)
     whole = filled(engine, context, 32, STEPS, rounds=3)[-1]
     step_ms = whole.timings.denoise_ms / whole.steps
-    late = [_late(engine, context, step_ms * STEPS * share / 40) for share in range(1, 40)]
+    delays = [_delay(engine, context, step_ms * STEPS * share / 40) for share in range(1, 40)]
     return {
-        "cancel_ms_p50": round(statistics.median(late), 2),
-        "cancel_ms_most": round(max(late), 2),
-        "cancel_steps_most": round(max(late) / step_ms, 2),
+        "cancel_ms_p50": round(statistics.median(delays), 2),
+        "cancel_ms_most": round(max(delays), 2),
+        "cancel_steps_most": round(max(delays) / step_ms, 2),
     }
 
 
 def generate(setup: Setup, precision: str) -> Figures:
-    """The same request by transformers' `generate`, at equal steps, with each cache; its prefill is in `ms`.
+    """The same request with transformers' `generate`, with equal steps and each cache; `ms` includes the prefill.
 
-    Ours has the prompt at hand, as while one types; `ours_cold_ms` has not."""
+    The engine's prompt is cached, as while the user types; it is not in `ours_cold_ms`."""
     loaded = setup.open(precision, setup.keystroke_prompt)
     engine, device = Engine(loaded), setup.torch_device
     context = context_of(engine, setup.keystroke_prompt)
     filled(engine, context, 32, STEPS, rounds=2)
     infills = filled(engine, context, 32, STEPS, rounds=setup.rounds)
-    ours = statistics.median(_whole(own) for own in infills)
+    ours = statistics.median(_whole(infill) for infill in infills)
     cold = statistics.median(
         _whole(filled(engine, context_of(engine, setup.keystroke_prompt, first), 32, STEPS, rounds=1)[0])
         for first in range(1, 1 + setup.rounds)
@@ -152,17 +152,17 @@ def generate(setup: Setup, precision: str) -> Figures:
         return rivals.milliseconds(lambda: rivals.stock(model, prompt, steps, cache), device)
 
     figures: Figures = {"ours_ms": round(ours, 1), "ours_cold_ms": round(cold, 1)}
-    for cache, taken in _medians(run, (STEPS, 2 * STEPS), setup).items():
+    for cache, times in _medians(run, (STEPS, 2 * STEPS), setup).items():
         figures[cache] = (
-            {"failed": taken}
-            if isinstance(taken, str)
-            else {"ms": round(taken[STEPS], 1), "ms_a_step": round((taken[2 * STEPS] - taken[STEPS]) / STEPS, 2)}
+            {"failed": times}
+            if isinstance(times, str)
+            else {"ms": round(times[STEPS], 1), "ms_a_step": round((times[2 * STEPS] - times[STEPS]) / STEPS, 2)}
         )
     return figures
 
 
 def sibling(setup: Setup, precision: str) -> Figures:
-    """The autoregressive model of the same size making as many tokens, its prefill counted and not."""
+    """As many tokens with the autoregressive model of the same size, without and with the prefill."""
     device = setup.torch_device
     model = rivals.sibling(config(setup.small)["text_config"], device, getattr(torch, precision))
     prompt = torch.randint(3, 4000, (1, setup.keystroke_prompt), device=device)
@@ -172,14 +172,14 @@ def sibling(setup: Setup, precision: str) -> Figures:
 
     sizes = (1, 32, setup.holes[-1])
     figures: Figures = {}
-    for cache, taken in _medians(run, sizes, setup).items():
+    for cache, times in _medians(run, sizes, setup).items():
         figures[cache] = (
-            {"failed": taken}
-            if isinstance(taken, str)
+            {"failed": times}
+            if isinstance(times, str)
             else {
-                "prefill_ms": round(taken[1], 1),
-                "ms_32": round(taken[32] - taken[1], 1),
-                "ms_longest": round(taken[setup.holes[-1]] - taken[1], 1),
+                "prefill_ms": round(times[1], 1),
+                "ms_32": round(times[32] - times[1], 1),
+                "ms_longest": round(times[setup.holes[-1]] - times[1], 1),
             }
         )
     return figures
@@ -191,22 +191,22 @@ PHASES: Mapping[str, Callable[[Setup, str], Figures]] = {
 
 
 def _medians(run: Callable[[int, str], float], sizes: Sequence[int], setup: Setup) -> dict[str, dict[int, float] | str]:
-    """By cache and size; the reason, where a cache does not work here."""
-    # On a CPU the static one takes minutes to compile, and nobody uses it there.
+    """Median milliseconds by cache and size; an error message for a cache that does not work here."""
+    # On a CPU the static cache takes minutes to compile and is not used.
     caches = rivals.CACHES if setup.torch_device.type == "cuda" else ["dynamic"]
-    found: dict[str, dict[int, float] | str] = {}
+    medians: dict[str, dict[int, float] | str] = {}
     for cache in caches:
         try:
             for size in sizes:
                 run(size, cache)  # compiles
-            found[cache] = {size: statistics.median(run(size, cache) for _ in range(setup.rounds)) for size in sizes}
-        except Exception as error:  # what this transformers cannot do with the model is no failure of ours
-            found[cache] = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-    return found
+            medians[cache] = {size: statistics.median(run(size, cache) for _ in range(setup.rounds)) for size in sizes}
+        except Exception as error:  # this version of transformers may not support the model with this cache
+            medians[cache] = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return medians
 
 
 def context_of(engine: Engine, tokens: int, first: int = 0) -> Context:
-    """A file whose text above and below the region makes a prompt of about so many tokens; another for each `first`."""
+    """A file whose text makes a prompt of about `tokens` tokens. Each `first` gives another file."""
     lines = max(3, (tokens - SCAFFOLD) // engine.count(LINE))
     text = [f"# {first + number}\n" if number == 0 else LINE for number in range(lines)]
     above = lines * 2 // 3
@@ -216,26 +216,26 @@ def context_of(engine: Engine, tokens: int, first: int = 0) -> Context:
 def filled(
     engine: Engine, context: Context, hole: int, steps: int, rounds: int, least: int | None = None
 ) -> list[Infill]:
-    """So many requests one after the other, each of another seed. A hole has `hole` tokens, or `least` to `hole`."""
+    """The answers of `rounds` requests with different seeds. The hole has `hole` tokens, or `least` to `hole`."""
     segments: list[Segment] = [Pinned(LINE * 6), Hole(least or hole, hole), Pinned("\n" + LINE * 4)]
-    found = []
+    infills = []
     for seed in range(rounds):
         *_, infill = engine.infill(InfillRequest(context, segments, Limits(max_steps=steps), seed))
         assert isinstance(infill, Infill)
-        found.append(infill)
-    return found
+        infills.append(infill)
+    return infills
 
 
 def _whole(infill: Infill) -> float:
     return infill.timings.prefill_ms + infill.timings.denoise_ms
 
 
-def _late(engine: Engine, context: Context, after_ms: float) -> float:
-    """Milliseconds from a cancel, `after_ms` after the request's first step, to the engine's being idle."""
-    token, asked = CancelToken(), [0.0]
+def _delay(engine: Engine, context: Context, after_ms: float) -> float:
+    """Milliseconds from a cancel to an idle engine. The cancel comes `after_ms` after the request's first step."""
+    token, cancelled_at = CancelToken(), [0.0]
 
-    def strike() -> None:
-        asked[0] = time.perf_counter()
+    def cancel_request() -> None:
+        cancelled_at[0] = time.perf_counter()
         token.cancel()
 
     segments: list[Segment] = [Pinned(LINE * 6), Hole(32, 32), Pinned("\n" + LINE * 4)]
@@ -243,16 +243,16 @@ def _late(engine: Engine, context: Context, after_ms: float) -> float:
     try:
         for event in engine.infill(request, token):
             if getattr(event, "index", None) == 1:
-                threading.Timer(after_ms / 1000, strike).start()
+                threading.Timer(after_ms / 1000, cancel_request).start()
     except Cancelled:
         if torch.cuda.is_available():
             torch.cuda.synchronize()
-        return (time.perf_counter() - asked[0]) * 1000
+        return (time.perf_counter() - cancelled_at[0]) * 1000
     raise AssertionError("the request ended before it was cancelled")
 
 
 def _peak(setup: Setup) -> float | None:
-    """GB that torch held on the device at most, so far; None where nobody counts."""
+    """The peak of torch's memory on the device so far, in GB; None without CUDA."""
     if setup.torch_device.type != "cuda":
         return None
     return round(torch.cuda.max_memory_allocated(setup.torch_device) / 1e9, 2)

@@ -1,6 +1,6 @@
-"""Where the milliseconds of a step go: the time of the device's kernels, by what they are for.
+"""Measures the time of a step by kind of kernel.
 
-Kernels are told apart by their names; on a CPU, operators stand in for them.
+The names of kernels tell their kind; on a CPU, operators are counted instead.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ PARTS = {
     "dense": r"gemm|gemv|::mm|addmm|matmul|cutlass|cublas|nvjet|linear",
     "rest": r"",
 }
-"""What a kernel is for, by the first pattern that its name matches."""
+"""A kernel's kind is the first one whose pattern matches its name."""
 
 
 def profile(setup: Setup, precision: str) -> Figures:
-    """Milliseconds a step, by part, and what of a step no kernel ran in: the gaps between launches."""
+    """Milliseconds of a step by kind of kernel, and the time without a kernel: the gaps between launches."""
     engine = Engine(setup.open(precision, setup.keystroke_prompt))
     context = context_of(engine, setup.keystroke_prompt)
     filled(engine, context, 32, STEPS, rounds=3)

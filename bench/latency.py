@@ -1,12 +1,12 @@
-"""From a keystroke to the suggestion, over LSP, as an editor would wait for it.
+"""Measures the time from a keystroke to the suggestion, over LSP, as an editor waits for it.
 
     python bench/latency.py [--model M]
 
-Types a function into a file letter by letter; each letter is a didChange and an automatic inline completion, and the
-next comes when the answer is there. Five figures: how long that takes with the model, how long the server alone takes
-in a file of 10,000 lines (its engine answers at once), how long it takes to list code actions there, how many prompt
-tokens each keystroke makes the encoder read again, and how soon `initialize` is answered. The last line is JSON. The
-server runs in a process of its own, which this same file starts, with an engine that keeps a journal.
+The client types a function into a file letter by letter. Each letter is a didChange and an automatic inline completion;
+the next letter comes after the answer. Five figures: the time with the model, the time of the server alone in a file of
+10,000 lines (with an engine that answers at once), the time to list code actions there, the number of prompt tokens
+that the encoder computes for each keystroke, and the time to answer `initialize`. The last line is JSON. This file also
+starts the server, in its own process, with an engine that writes a journal.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def balance_{n}(entries, account):
 
 
 class JournalEngine:
-    """Another engine, and a line in the journal for each request that it finished."""
+    """Wraps an engine and writes a line to the journal for each finished request."""
 
     def __init__(self, engine: EngineLike, journal: Path) -> None:
         self._engine, self._journal = engine, journal
@@ -93,7 +93,7 @@ class JournalEngine:
 
 
 class InstantEngine:
-    """Answers at once, never the same text twice, so that nothing is served from the server's cache."""
+    """Answers at once. Each text differs, so the server's cache never answers."""
 
     def __init__(self) -> None:
         self.info = ModelInfo(INSTANT, 0, 0, "cpu", "no device", "float32", 0.0, PROFILE)
@@ -114,10 +114,10 @@ class InstantEngine:
 
 
 class Client:
-    """The least an editor must say, one request at a time, over the server's pipes."""
+    """A minimal editor: one request at a time over the server's pipes."""
 
     def __init__(self, model: str, journal: Path, command: Sequence[str] = ()) -> None:
-        # As an editor starts it: whatever torch prints must not end up in the measurement's output.
+        # In its own process, as an editor starts it, so that torch's output stays out of this benchmark's output.
         command = command or [sys.executable, "-P", __file__, "--serve", str(journal), "--model", model]
         started = time.perf_counter()
         self._process = subprocess.Popen(
@@ -134,7 +134,7 @@ class Client:
             {
                 "processId": None,
                 "rootUri": None,
-                "capabilities": {"workspace": {"applyEdit": True}},  # or no code actions would be offered
+                "capabilities": {"workspace": {"applyEdit": True}},  # needed for code actions
                 "initializationOptions": options,
             },
         )
@@ -181,7 +181,7 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class Keystroke:
-    """Milliseconds from sending the letter to its answer; `engine` is what the engine did for it, if it was asked."""
+    """Milliseconds from sending a letter to its answer. `engine`: the engine's journal entry, or None without one."""
 
     ms: float
     answered: bool
@@ -221,14 +221,14 @@ def _type(client: Client, journal: Path, line: int, typed: str) -> Iterator[Keys
         )
         ms = (time.perf_counter() - started) * 1000
         entries = _lines(journal)
-        asked = json.loads(entries[-1]) if len(entries) > len(seen) else None
+        entry = json.loads(entries[-1]) if len(entries) > len(seen) else None
         seen = entries
-        yield Keystroke(ms, bool(answer["items"]), asked)
+        yield Keystroke(ms, bool(answer["items"]), entry)
 
 
 def listed(client: Client, functions: int, rounds: int) -> dict[str, list[float]]:
-    """Milliseconds to list the code actions of a file of `functions` functions and a few stubs, of which some places
-    have a selection: after the cursor moved far, after it moved by a line, and after a letter was typed."""
+    """Milliseconds to list the code actions in a file of `functions` functions and a few stubs, some with a selection:
+    after the cursor moved far, after it moved by a line, and after a letter was typed."""
     stub = "def later_{n}(entries):\n    raise NotImplementedError\n\n\n"
     text = "".join(FUNCTION.format(n=n) + (stub.format(n=n) if n % 50 == 0 else "") for n in range(functions))
     lines = text.count("\n")
@@ -236,11 +236,11 @@ def listed(client: Client, functions: int, rounds: int) -> dict[str, list[float]
         "textDocument/didOpen",
         {"textDocument": {"uri": URI, "languageId": "python", "version": 0, "text": text}},
     )
-    found: dict[str, list[float]] = {"far move": [], "near move": [], "edit": []}
+    times: dict[str, list[float]] = {"far move": [], "near move": [], "edit": []}
     for turn in range(rounds):
         line = turn * 2_741 % (lines - 2)
-        found["far move"].append(_list(client, line, line))
-        found["near move"].append(_list(client, line + 1, line + 1 + turn % 2))
+        times["far move"].append(_list(client, line, line))
+        times["near move"].append(_list(client, line + 1, line + 1 + turn % 2))
         at = {"line": line, "character": 0}
         change = {"range": {"start": at, "end": at}, "text": "#"}
         started = time.perf_counter()
@@ -248,9 +248,9 @@ def listed(client: Client, functions: int, rounds: int) -> dict[str, list[float]
             "textDocument/didChange", {"textDocument": {"uri": URI, "version": turn + 1}, "contentChanges": [change]}
         )
         _list(client, line, line)
-        found["edit"].append((time.perf_counter() - started) * 1000)
+        times["edit"].append((time.perf_counter() - started) * 1000)
     client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-    return found
+    return times
 
 
 def _list(client: Client, first: int, last: int) -> float:
@@ -268,7 +268,7 @@ def _lines(journal: Path) -> list[str]:
 
 
 def percentile(values: Sequence[float], share: int) -> float | None:
-    """None of nothing; of a single value that value."""
+    """A percentile of `values`; None if there are none, and the value itself if there is one."""
     if len(values) < 2:
         return round(values[0], 2) if values else None
     return round(statistics.quantiles(values, n=100, method="inclusive")[share - 1], 2)
@@ -278,20 +278,20 @@ def with_model(model: str, journal: Path) -> dict[str, object]:
     client = Client(model, journal)
     keystrokes = replay(client, journal, functions=24, rounds=1)
     client.close()
-    asked = [keystroke for keystroke in keystrokes if keystroke.engine is not None]
-    entries = [keystroke.engine for keystroke in asked if keystroke.engine is not None]
+    computed = [keystroke for keystroke in keystrokes if keystroke.engine is not None]
+    entries = [keystroke.engine for keystroke in computed if keystroke.engine is not None]
     return {
         "model": model,
         "initialize_ms": round(client.initialize_ms),
         "ready_ms": round(client.ready_ms),
         "keystrokes": len(keystrokes),
-        "engine_requests": len(asked),
+        "engine_requests": len(computed),
         "suggestions": sum(keystroke.answered for keystroke in keystrokes),
         "keystroke_to_answer_ms": {
-            "p50": percentile([keystroke.ms for keystroke in asked], 50),
-            "p90": percentile([keystroke.ms for keystroke in asked], 90),
+            "p50": percentile([keystroke.ms for keystroke in computed], 50),
+            "p90": percentile([keystroke.ms for keystroke in computed], 90),
         },
-        "of_which_engine": round(sum(entry["ms"] for entry in entries) / max(1e-9, sum(k.ms for k in asked)), 3),
+        "of_which_engine": round(sum(entry["ms"] for entry in entries) / max(1e-9, sum(k.ms for k in computed)), 3),
         "prompt_tokens_p50": percentile([entry["prompt_tokens"] for entry in entries], 50),
         "first_prefilled_tokens": entries[0]["prefilled_tokens"] if entries else None,
         "prefilled_tokens_per_keystroke": {
@@ -314,9 +314,11 @@ def without_model(journal: Path) -> dict[str, object]:
 
 def actions(journal: Path) -> dict[str, object]:
     client = Client(INSTANT, journal)
-    found = listed(client, functions=1100, rounds=300)
+    times_by_case = listed(client, functions=1100, rounds=300)
     client.close()
-    return {when: {f"p{share}": percentile(times, share) for share in (50, 99)} for when, times in found.items()}
+    return {
+        case: {f"p{share}": percentile(times, share) for share in (50, 99)} for case, times in times_by_case.items()
+    }
 
 
 def run_server(model: str, journal: Path) -> int:

@@ -1,12 +1,12 @@
-"""How long is the hole: every policy over the same held-out single-line holes, the true length as the upper bound.
+"""Compares the length policies on the same held-out single-line holes, with the true length as the upper bound.
 
     python bench/lengths.py [--holes 500] [--model embedded] [--held-out runs/embedded/held_out.jsonl] [--seed 0]
 
-A hole is the rest of a line, so it ends at a line break; `fixed` is given the longest hole and cut there. `oracle` is
-`fixed` told the true length. Within 0, 1, 2: the share of holes whose text has as many tokens as the truth, or misses
-it by so many. Surprise: nats a token across the seam of the filled canvas (`loop.seam`); `truth` is the author's
-own text. Milliseconds are medians with one thread, prefill included, the policies interleaved. Ctrl-C
-prints what is known. The last line is JSON.
+A hole is the rest of a line, so its fill ends at a line break; `fixed` gets the longest hole. `oracle` is `fixed` with
+the true length. Within 0, 1, 2: the share of holes whose text differs from the true text by at most so many tokens.
+Surprise: nats for each token across the seam of the filled canvas (`loop.seam`); `truth` is the author's text.
+Milliseconds are medians with one thread and include the prefill; the policies are interleaved. Ctrl-C prints the
+figures so far. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ POLICIES: dict[str, HolePolicy] = {**{policy: policy for policy in get_args(Hole
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One policy's figures; shares of 1."""
+    """The figures of one policy; shares are from 0 to 1."""
 
     exact_match: float
     similarity: float
@@ -60,7 +60,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A text in its hole: how many tokens it has there, and nats a token across its seam. `infill`: whence it came."""
+    """A text in its hole: its length in tokens, and its surprise in nats for each token across its seam. `infill`: the
+    engine's answer that contains it; None for the author's text."""
 
     text: str
     infill: Infill | None
@@ -69,7 +70,7 @@ class Attempt:
 
 
 class Judge:
-    """Measures texts in their holes, with an encoder of its own."""
+    """Measures texts in their holes. It has its own encoder."""
 
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
@@ -79,7 +80,7 @@ class Judge:
         self._noise = torch.randint(size, (AFTER,), generator=torch.Generator().manual_seed(0))
 
     def attempt(self, request: InfillRequest, text: str, infill: Infill | None) -> Attempt:
-        """What is to be known of a text in the request's hole."""
+        """Measure a text in the request's hole."""
         loaded = self._loaded
         filled = [replace(s, start=Revise(text, 1.0)) if isinstance(s, Hole) else s for s in request.segments]
         canvas = lay_out(filled, loaded.tokenizer, loaded.profile, Fixed().positions, self._prompt.canvas_end)
@@ -93,7 +94,7 @@ class Judge:
 
 
 def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> tuple[int, dict[str, Row]]:
-    """How many holes were filled (Ctrl-C ends it early), and each policy's figures over them."""
+    """The number of filled holes (Ctrl-C ends it early), and the figures of each policy."""
     engines = {
         name: Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
         for name, policy in POLICIES.items()
@@ -106,38 +107,36 @@ def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> tuple[in
     except KeyboardInterrupt:
         pass
     if not tried:
-        raise SystemExit("no hole was filled")
+        raise SystemExit("no hole was filled; run again with more --holes")
     done = wanted[: len(tried)]
     truth = [attempts["truth"].length for attempts in tried]
     return len(done), {name: _row(done, [attempts[name] for attempts in tried], truth) for name in tried[0]}
 
 
 def _attempts(engines: Mapping[str, Engine], judge: Judge, case: Case, seed: int) -> dict[str, Attempt]:
-    found: dict[str, Attempt] = {}
+    attempts: dict[str, Attempt] = {}
     for name, engine in engines.items():
         request = request_of(engine.profile, case, seed, oracle_length=name == ORACLE)
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)
-        found[name] = judge.attempt(request, infill.texts[0], infill)
-    return {"truth": judge.attempt(request, case.answer, None)} | found
+        attempts[name] = judge.attempt(request, infill.texts[0], infill)
+    return {"truth": judge.attempt(request, case.answer, None)} | attempts
 
 
 def _row(wanted: Sequence[Case], attempts: Sequence[Attempt], truth: Sequence[int]) -> Row:
-    off = [abs(own.length - right) for own, right in zip(attempts, truth, strict=True)]
-    exact, near, nearly = (round(sum(miss <= most for miss in off) / len(off), 4) for most in (0, 1, 2))
-    scored = score(wanted, [own.text for own in attempts])
-    infills = [own.infill for own in attempts if own.infill is not None]
-    spent = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
+    errors = [abs(attempt.length - length) for attempt, length in zip(attempts, truth, strict=True)]
+    within = [round(sum(error <= bound for error in errors) / len(errors), 4) for bound in (0, 1, 2)]
+    scores = score(wanted, [attempt.text for attempt in attempts])
+    infills = [attempt.infill for attempt in attempts if attempt.infill is not None]
+    times = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
     return Row(
-        scored.exact_match,
-        scored.edit_similarity,
-        exact,
-        near,
-        nearly,
-        round(statistics.mean(own.surprise for own in attempts), 3),
+        scores.exact_match,
+        scores.edit_similarity,
+        *within,
+        round(statistics.mean(attempt.surprise for attempt in attempts), 3),
         round(statistics.mean([infill.steps for infill in infills] or [0]), 1),
         round(statistics.mean([infill.passes for infill in infills] or [0]), 1),
-        round(statistics.median(spent or [0]), 1),
+        round(statistics.median(times or [0]), 1),
     )
 
 

@@ -1,10 +1,10 @@
-"""How long it takes to list the actions at a place of a long file: editors ask at nearly every move of the cursor.
+"""Measures the time to list the actions at a place in a long file; editors request them at nearly every cursor move.
 
     python bench/offers.py [--lines 10000] [--rounds 200] [--seed 0]
 
-At random places of a file put together from packages that the evaluation keeps apart: the cursor alone, twenty selected
-lines, all of the file, and a place that a diagnostic covers. With the tree of the code around still to be parsed, and
-with the one at hand. Without a model. The last line is JSON: milliseconds, the median and the worst of fifty.
+The file consists of held-out files. The places are random: the cursor alone, twenty selected lines, the whole file, and
+a place with a diagnostic. Each is measured with and without the time to parse the code around it. No model runs. The
+last line is JSON: the median and the 98th percentile, in milliseconds.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from dgls.code.syntax import Syntax, parse
 def long_document(lines: int, seed: int) -> Document:
     texts = [text for text in held_out_texts() if "\r" not in text]
     random.Random(seed).shuffle(texts)
-    taken: list[str] = []
-    while len(taken) < lines:
-        taken += texts[len(taken) % len(texts)].split("\n")
-    return Document("file:///project/long.py", 1, "python", "\n".join(taken[:lines]) + "\n")
+    joined: list[str] = []
+    while len(joined) < lines:
+        joined += texts[len(joined) % len(texts)].split("\n")
+    return Document("file:///project/long.py", 1, "python", "\n".join(joined[:lines]) + "\n")
 
 
 def places(document: Document, rounds: int, seed: int) -> Iterator[tuple[str, Span, list[Diagnosed]]]:
@@ -57,13 +57,13 @@ def _list(document: Document, span: Span, diagnosed: list[Diagnosed], syntax: Sy
 
 
 def _least(act: Callable[[], None]) -> float:
-    """Seconds, of three times: what else the machine does is no part of it."""
-    found = []
+    """The fastest of three runs, in seconds: other programs only make a run slower."""
+    times = []
     for _ in range(3):
         started = time.perf_counter()
         act()
-        found.append(time.perf_counter() - started)
-    return min(found)
+        times.append(time.perf_counter() - started)
+    return min(times)
 
 
 def _figures(seconds: list[float]) -> dict[str, float]:
@@ -81,8 +81,8 @@ def main() -> None:
     options = parser.parse_args()
     document = long_document(options.lines, options.seed)
     figures = measured(document, options.rounds, options.seed)
-    for kind, own in figures.items():
-        print(f"{kind:28} {own['median_ms']:8.2f} ms {own['p98_ms']:8.2f} ms")
+    for kind, row in figures.items():
+        print(f"{kind:28} {row['median_ms']:8.2f} ms {row['p98_ms']:8.2f} ms")
     print(json.dumps({"lines": document.line_count, "characters": len(document.text), **figures}))
 
 

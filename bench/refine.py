@@ -1,15 +1,14 @@
-"""Refining a line: how often what is wrong with it is repaired, and how often a line that was right is broken.
+"""Measures how often refining repairs a wrong line, and how often it breaks a right one.
 
     python bench/refine.py [--lines 200] [--model embedded] [--seed 0]
 
-One token of a held-out line is corrupted: a name becomes another one of its file, an operator another one of its
-kind, or a bracket goes missing, a third each. The line's code is then refined as in an editor, at each strength that
-is offered there; so is the line as its author wrote it. Per strength and kind: `repaired`
-is the share of corrupted lines that are their author's again, `touched` of those where the corrupted token or a missing
-bracket's place changed at all, `left` of those that came back as they were; `broken` is the share of right lines
-that changed. `changed` are tokens (words, blanks, single other characters) that differ between a corrupted line and
-what became of it, `share` the part of the line they are. Milliseconds are medians with one thread, prefill included.
-Ctrl-C prints what is known. The last line is JSON.
+One token of a held-out line is corrupted: a name becomes another name of its file, an operator becomes a similar one,
+or a bracket is removed, a third each. The corrupted line and the author's line are then refined as in an editor, at
+each strength that editors offer. By strength and kind: `repaired` is the share of corrupted lines that become the
+author's, `touched` the share in which the wrong token or the missing bracket's place changes, `left` the share that
+stay as they are; `broken` is the share of right lines that change. `changed` is the number of tokens (words, blanks,
+single other characters) that refining changes in a corrupted line, `share` their share of the line. Milliseconds are
+medians with one thread and include the prefill. Ctrl-C prints the figures so far. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -48,15 +47,15 @@ OPERATORS = (
     ("=", "+=", "-=", "*=", "|="),
     (".", ","),
 )
-"""Each becomes another one of its row."""
+"""An operator becomes another one of its row."""
 
 ALL = "all"
 
 
 @dataclass(frozen=True, slots=True)
 class Corruption:
-    """`wrong` stands in the text for the line's code `right`, from the offset `start` on; `place` is what is wrong in
-    it, empty where something is missing."""
+    """A line with one wrong token. `wrong` replaces the line's code `right` at the offset `start` of `text`; `place` is
+    the wrong token's span in `wrong`, empty if a token is missing."""
 
     kind: str
     text: str
@@ -68,7 +67,7 @@ class Corruption:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One strength's and kind's figures; shares of 1."""
+    """The figures of one strength and kind; shares are from 0 to 1."""
 
     lines: int
     repaired: float
@@ -82,7 +81,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A corrupted line, what became of it and, in `again`, of the right one; the first one's milliseconds."""
+    """A corrupted line: `text` is its refined code, `again` the refined code of the right line; `ms` is the time of the
+    first."""
 
     case: Corruption
     text: str
@@ -91,20 +91,20 @@ class Attempt:
 
 
 def corruptions(texts: Sequence[str], count: int, seed: int) -> Iterator[Corruption]:
-    """So many lines with one wrong token each, the kinds in turn."""
+    """`count` lines with one wrong token each, the kinds in turn."""
     chance = random.Random(seed)
     kinds: list[tuple[str, Pick]] = [("name", _name), ("operator", _operator), ("bracket", _bracket)]
-    found = 0
-    while found < count:
-        kind, pick = kinds[found % len(kinds)]
+    drawn = 0
+    while drawn < count:
+        kind, pick = kinds[drawn % len(kinds)]
         case = _corrupted(chance.choice(texts), kind, pick, chance)
         if case is not None:
-            found += 1
+            drawn += 1
             yield case
 
 
 Pick = Callable[[Sequence[tokenize.TokenInfo], Sequence[tokenize.TokenInfo], random.Random], "tuple[int, str] | None"]
-"""From a line's tokens and the file's: which one of the line becomes what; None where none can."""
+"""Picks a token to corrupt, from (the line's tokens, the file's tokens): its index and its replacement, or None."""
 
 
 def _corrupted(text: str, kind: str, pick: Pick, chance: random.Random) -> Corruption | None:
@@ -114,18 +114,18 @@ def _corrupted(text: str, kind: str, pick: Pick, chance: random.Random) -> Corru
         return None
     line = chance.choice(lines)
     if any(token.start[0] != token.end[0] and token.start[0] <= line <= token.end[0] for token in tokens):
-        return None  # in a text of several lines
-    own = [token for token in tokens if token.start[0] == line and token.type not in _SILENT]
+        return None  # inside a string of several lines
+    line_tokens = [token for token in tokens if token.start[0] == line and token.type not in _SILENT]
     document = Document("file:///source.py", 0, "python", text)
     start, end = document.line_start(line - 1), document.line_end(line - 1)
     code = text[start:end].strip()
-    picked = pick(own, tokens, chance)
+    picked = pick(line_tokens, tokens, chance)
     if picked is None or not 4 <= len(code) <= 90:
         return None
     index, instead = picked
     start += text[start:end].index(code)
-    at = own[index].start[1] - (start - document.line_start(line - 1))
-    wrong = code[:at] + instead + code[at + len(own[index].string) :]
+    at = line_tokens[index].start[1] - (start - document.line_start(line - 1))
+    wrong = code[:at] + instead + code[at + len(line_tokens[index].string) :]
     if wrong != wrong.strip():
         return None
     return Corruption(kind, text, start, code, wrong, Span(at, at + len(instead)))
@@ -142,14 +142,14 @@ def _tokens(text: str) -> list[tokenize.TokenInfo]:
 
 
 def _name(
-    own: Sequence[tokenize.TokenInfo], others: Sequence[tokenize.TokenInfo], chance: random.Random
+    line_tokens: Sequence[tokenize.TokenInfo], file_tokens: Sequence[tokenize.TokenInfo], chance: random.Random
 ) -> tuple[int, str] | None:
-    names = [index for index, token in enumerate(own) if _is_name(token)]
+    names = [index for index, token in enumerate(line_tokens) if _is_name(token)]
     if not names:
         return None
     index = chance.choice(names)
-    instead = sorted({token.string for token in others if _is_name(token)} - {own[index].string})
-    return (index, chance.choice(instead)) if instead else None
+    other_names = sorted({token.string for token in file_tokens if _is_name(token)} - {line_tokens[index].string})
+    return (index, chance.choice(other_names)) if other_names else None
 
 
 def _is_name(token: tokenize.TokenInfo) -> bool:
@@ -157,19 +157,19 @@ def _is_name(token: tokenize.TokenInfo) -> bool:
 
 
 def _operator(
-    own: Sequence[tokenize.TokenInfo], others: Sequence[tokenize.TokenInfo], chance: random.Random
+    line_tokens: Sequence[tokenize.TokenInfo], file_tokens: Sequence[tokenize.TokenInfo], chance: random.Random
 ) -> tuple[int, str] | None:
-    rows = [(index, row) for index, token in enumerate(own) for row in OPERATORS if token.string in row]
+    rows = [(index, row) for index, token in enumerate(line_tokens) for row in OPERATORS if token.string in row]
     if not rows:
         return None
     index, row = chance.choice(rows)
-    return index, chance.choice([operator for operator in row if operator != own[index].string])
+    return index, chance.choice([operator for operator in row if operator != line_tokens[index].string])
 
 
 def _bracket(
-    own: Sequence[tokenize.TokenInfo], others: Sequence[tokenize.TokenInfo], chance: random.Random
+    line_tokens: Sequence[tokenize.TokenInfo], file_tokens: Sequence[tokenize.TokenInfo], chance: random.Random
 ) -> tuple[int, str] | None:
-    brackets = [index for index, token in enumerate(own) if token.string in tuple("()[]{}")]
+    brackets = [index for index, token in enumerate(line_tokens) if token.string in tuple("()[]{}")]
     return (chance.choice(brackets), "") if brackets else None
 
 
@@ -180,22 +180,22 @@ def attempt(engine: Engine, case: Corruption, strength: float, room: Room) -> At
 
 
 def refined(engine: Engine, case: Corruption, line: str, strength: float, room: Room) -> tuple[str, float]:
-    """What the action makes of the line, and the engine's milliseconds."""
+    """The line's code after the action, and the engine's milliseconds."""
     rest = case.text[case.start + len(case.right) :]
     document = Document("file:///source.py", 0, "python", case.text[: case.start] + line + rest)
-    spent = 0.0
+    ms = 0.0
 
     def infill(passage: Passage) -> Infill:
-        nonlocal spent
-        *_, found = engine.infill(passage.request("source.py", Limits(), seed=0))
-        assert isinstance(found, Infill)
-        spent += found.timings.prefill_ms + found.timings.denoise_ms
-        return found
+        nonlocal ms
+        *_, answer = engine.infill(passage.request("source.py", Limits(), seed=0))
+        assert isinstance(answer, Infill)
+        ms += answer.timings.prefill_ms + answer.timings.denoise_ms
+        return answer
 
     task = Task(Action.REFINE, Span(case.start, case.start + len(line)), strength=strength)
     outcome = carry_out(start(task, document, room, parse(document, case.start)), infill)
     text = applied(document, outcome.replacements).text
-    return text[case.start : len(text) - len(rest)], spent
+    return text[case.start : len(text) - len(rest)], ms
 
 
 def lexemes(line: str) -> list[str]:
@@ -203,13 +203,13 @@ def lexemes(line: str) -> list[str]:
 
 
 def changed(line: str, text: str) -> int:
-    """How many of both lines' tokens have no like in the other, replaced ones counted once."""
+    """The number of tokens that differ between the two lines; a replaced token counts once."""
     codes = difflib.SequenceMatcher(None, lexemes(line), lexemes(text), autojunk=False).get_opcodes()
     return sum(max(i2 - i1, j2 - j1) for tag, i1, i2, j1, j2 in codes if tag != "equal")
 
 
 def touched(case: Corruption, text: str) -> bool:
-    """Did what is wrong in the line change, or something appear where a token is missing?"""
+    """Whether the wrong token changed, or something was inserted where a token is missing."""
     codes = difflib.SequenceMatcher(None, case.wrong, text, autojunk=False).get_opcodes()
     start, end = case.place.start, case.place.end
     edits = [(i1, i2) for tag, i1, i2, _, _ in codes if tag != "equal"]
@@ -217,20 +217,20 @@ def touched(case: Corruption, text: str) -> bool:
 
 
 def row_of(attempts: Sequence[Attempt]) -> Row:
-    counts = [changed(own.case.wrong, own.text) for own in attempts]
+    counts = [changed(attempt.case.wrong, attempt.text) for attempt in attempts]
 
     def mean(values: Sequence[float]) -> float:
         return round(statistics.mean(values), 4)
 
     return Row(
         len(attempts),
-        mean([own.text == own.case.right for own in attempts]),
-        mean([touched(own.case, own.text) for own in attempts]),
-        mean([own.text == own.case.wrong for own in attempts]),
+        mean([attempt.text == attempt.case.right for attempt in attempts]),
+        mean([touched(attempt.case, attempt.text) for attempt in attempts]),
+        mean([attempt.text == attempt.case.wrong for attempt in attempts]),
         mean(counts),
-        mean([count / len(lexemes(own.case.wrong)) for own, count in zip(attempts, counts, strict=True)]),
-        mean([own.again != own.case.right for own in attempts]),
-        round(statistics.median(own.ms for own in attempts), 1),
+        mean([count / len(lexemes(attempt.case.wrong)) for attempt, count in zip(attempts, counts, strict=True)]),
+        mean([attempt.again != attempt.case.right for attempt in attempts]),
+        round(statistics.median(attempt.ms for attempt in attempts), 1),
     )
 
 
@@ -239,21 +239,21 @@ def measured(engine: Engine, cases: Sequence[Corruption], room: Room) -> dict[st
     attempts: dict[str, list[Attempt]] = {name: [] for name in STRENGTHS}
     try:
         for case in track(cases, "Refining", console=Console(stderr=True)):
-            found = {name: attempt(engine, case, strength, room) for name, strength in STRENGTHS.items()}
-            for name, own in found.items():
-                attempts[name].append(own)
+            case_attempts = {name: attempt(engine, case, strength, room) for name, strength in STRENGTHS.items()}
+            for name, result in case_attempts.items():
+                attempts[name].append(result)
     except KeyboardInterrupt:
         pass
     if not attempts["more"]:
-        raise SystemExit("no line was refined")
+        raise SystemExit("no line was refined; run again with more --lines")
     return attempts
 
 
 def rows_of(attempts: Sequence[Attempt]) -> dict[str, Row]:
-    """One for all, and one a kind."""
-    kinds = dict.fromkeys(own.case.kind for own in attempts)
+    """A row for all attempts, and one for each kind."""
+    kinds = dict.fromkeys(attempt.case.kind for attempt in attempts)
     return {ALL: row_of(attempts)} | {
-        kind: row_of([own for own in attempts if own.case.kind == kind]) for kind in kinds
+        kind: row_of([attempt for attempt in attempts if attempt.case.kind == kind]) for kind in kinds
     }
 
 
@@ -278,7 +278,7 @@ def main() -> None:
     room = Room.of(loaded.profile, lambda text: len(loaded.tokenizer.encode(text)))
     cases = list(corruptions(held_out_texts(), options.lines, options.seed))
     attempts = measured(Engine(loaded), cases, room)
-    strengths = {name: rows_of(own) for name, own in attempts.items()}
+    strengths = {name: rows_of(results) for name, results in attempts.items()}
     Console(stderr=True, width=140).print(table_of(strengths))
     shares = [rows[ALL].share for rows in strengths.values()]
     figures = {name: {kind: asdict(row) for kind, row in rows.items()} for name, rows in strengths.items()}

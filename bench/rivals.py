@@ -1,7 +1,7 @@
-"""What our loop is measured against: transformers' `generate` of the same model, and of its autoregressive sibling.
+"""The baselines of the GPU benchmark: transformers' `generate` with the same model and with its autoregressive sibling.
 
-Both run at their best: with a cache that grows, and with a static one, for which transformers compiles the forward.
-Random weights; what is written means nothing, so nobody stops early.
+Both run with a dynamic cache and with a static one, for which transformers compiles the forward pass. The weights are
+random, so the text means nothing and no run ends early.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from dgls_engine.model.diffusion_gemma.norms import FusedRMSNorm
 
 CACHES = {"dynamic": None, "static": "static"}
 UNREACHED = 1e-9
-"""Mean entropy of a stop rule that never fires."""
+"""A threshold for the mean entropy that is never reached, so that all steps run."""
 
 
 def milliseconds(work: Callable[[], object], device: torch.device) -> float:
-    """Wall time of `work`, to the end of all that it started on the device."""
+    """Wall time of `work`, including all work that it queued on the device."""
     _wait(device)
     start = time.perf_counter()
     work()
@@ -35,7 +35,7 @@ def milliseconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def as_published(model: DiffusionGemmaForBlockDiffusion) -> DiffusionGemmaForBlockDiffusion:
-    """With transformers' own norms again, in place: those that we put there would make `generate` faster, too."""
+    """Restore transformers' norms in place: the engine's fused norms would make `generate` faster, too."""
     for module in model.modules():
         if type(module) is FusedRMSNorm:
             cast(Any, module).__class__ = DiffusionGemmaRMSNorm
@@ -43,7 +43,7 @@ def as_published(model: DiffusionGemmaForBlockDiffusion) -> DiffusionGemmaForBlo
 
 
 def stock(model: DiffusionGemmaForBlockDiffusion, prompt: Tensor, steps: int, cache: str) -> None:
-    """One canvas by transformers' `generate`: prefill, then `steps` steps over all of its positions."""
+    """One canvas with transformers' `generate`: prefill, then `steps` steps over all positions."""
     model.generate(
         cast(Any, prompt),
         max_new_tokens=model.config.canvas_length,
@@ -55,14 +55,14 @@ def stock(model: DiffusionGemmaForBlockDiffusion, prompt: Tensor, steps: int, ca
 
 
 def sibling(text_config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Gemma4ForCausalLM:
-    """Gemma 4's autoregressive model of the same layers and experts, with random weights on `device`."""
-    own = dict(text_config) | {
+    """Gemma 4's autoregressive model with the same layers and experts, with random weights on `device`."""
+    values = dict(text_config) | {
         "enable_moe_block": True,
         "attention_k_eq_v": True,
         "hidden_size_per_layer_input": 0,
         "num_kv_shared_layers": 0,
     }
-    config = Gemma4TextConfig(**own)
+    config = Gemma4TextConfig(**values)
     config._attn_implementation = "sdpa"
     config._experts_implementation = "grouped_mm"
     before = torch.get_default_dtype()
@@ -80,8 +80,8 @@ def sibling(text_config: Mapping[str, Any], device: torch.device, dtype: torch.d
 
 
 def autoregressive(model: Gemma4ForCausalLM, prompt: Tensor, tokens: int, cache: str) -> None:
-    """Prefill, then `tokens` tokens one after the other, whatever they are."""
-    grown = cast(Any, model).generate(
+    """Prefill, then `tokens` tokens one after the other, without a stop token."""
+    sequence = cast(Any, model).generate(
         prompt,
         min_new_tokens=tokens,
         max_new_tokens=tokens,
@@ -90,7 +90,7 @@ def autoregressive(model: Gemma4ForCausalLM, prompt: Tensor, tokens: int, cache:
         pad_token_id=0,
         cache_implementation=CACHES[cache],
     )
-    assert grown.shape[1] == prompt.shape[1] + tokens
+    assert sequence.shape[1] == prompt.shape[1] + tokens
 
 
 def _wait(device: torch.device) -> None:

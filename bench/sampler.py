@@ -1,11 +1,12 @@
-"""What a denoising step costs behind the decoder pass, and of what it consists.
+"""Measures the part of a denoising step after the decoder pass.
 
     python bench/sampler.py [--rows 32] [--canvases 1] [--vocabulary 262144] [--hidden 64] [--rounds 5] [--threads 1]
 
-From the hole rows' hidden states to drafts on the host, and to the ids and the self-conditioning signal of the next
-step: by the reference, and by the kernels on a CUDA GPU with Triton. Random weights; `head` and `mean` are the two
-matrix products with the embedding in which both spend the same. On a GPU bfloat16, and `ratio_to_copy` says how many
-times as long the kernels take as copying what they have to read and write. Medians; the last line is JSON.
+This part turns the hole rows' hidden states into drafts on the host, and into the ids and the self-conditioning signal
+of the next step. It is measured with the plain path, and with the kernels on a CUDA GPU with Triton. Weights are
+random; on a GPU they are bfloat16. `head` and `mean` are the two matrix products with the embedding, which both paths
+share. `ratio_to_copy` is the time of the kernels divided by the time to copy the bytes that they read and write.
+Medians; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -27,12 +28,13 @@ from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.model import kernels
 from dgls_engine.model.diffusion_gemma import decoder
+from dgls_engine.model.diffusion_gemma.passes import SoftCappedHead
 
 TEMPERATURE = 0.6
 
 
 def head_and_embedding(vocabulary: int, hidden: int, device: torch.device) -> Any:
-    """What of a model a step asks for behind the pass."""
+    """The parts of a model that a step needs after the pass."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     table: Any = torch.nn.Linear(hidden, vocabulary, bias=False, device=device, dtype=dtype)
     table.embed_scale = torch.ones((), device=device)
@@ -53,7 +55,7 @@ def milliseconds(work: Callable[[], object], device: torch.device, rounds: int) 
 
 
 def operations(work: Callable[[], object], device: torch.device) -> int:
-    """Kernels launched on a GPU; on a CPU, PyTorch operations that call no other."""
+    """The number of launched kernels on a GPU; on a CPU, of PyTorch operations that call no others."""
     activities = [ProfilerActivity.CUDA if device.type == "cuda" else ProfilerActivity.CPU]
     with profile(activities=activities) as profiled:
         work()
@@ -66,7 +68,7 @@ def operations(work: Callable[[], object], device: torch.device) -> int:
 def figures(choosing: Choosing, model: Any, hidden: Tensor, sizes: list[int], rounds: int) -> dict[str, float]:
     device, vocabulary = hidden.device, model.lm_head.out_features
     samplers = [Sampler(vocabulary, 0.1, torch.Generator(device).manual_seed(number)) for number in range(len(sizes))]
-    chooser = choosing(model, samplers, [Constraint.none(size, vocabulary, device) for size in sizes])
+    chooser = choosing(SoftCappedHead(model), samplers, [Constraint.none(size, vocabulary, device) for size in sizes])
 
     def step() -> None:
         choice = chooser.choose(hidden, 1, TEMPERATURE)
@@ -81,7 +83,7 @@ def figures(choosing: Choosing, model: Any, hidden: Tensor, sizes: list[int], ro
 
 
 def copied(values: Tensor, rounds: int) -> float:
-    """Milliseconds of reading it twice and writing it once, as the kernels have to."""
+    """Milliseconds to read `values` twice and write them once, as the kernels do."""
     target = torch.empty_like(values)
     return 1.5 * milliseconds(lambda: target.copy_(values), values.device, rounds)
 
@@ -96,19 +98,19 @@ def main() -> None:
     sizes = [options.rows] * options.canvases
     hidden = torch.randn(sum(sizes), options.hidden, device=device, dtype=model.lm_head.weight.dtype)
     raw = decoder.head(model, hidden)
-    found: dict[str, Any] = {
+    results: dict[str, Any] = {
         "head_ms": milliseconds(lambda: decoder.head(model, hidden), device, options.rounds),
         "mean_ms": milliseconds(lambda: decoder.mean_embeddings(model, raw), device, options.rounds),
         "plain": figures(Plain, model, hidden, sizes, options.rounds),
     }
     if kernels.usable(device):
-        found["fused"] = figures(Fused, model, hidden, sizes, options.rounds)
-        own = found["fused"]["step_ms"] - found["head_ms"] - found["mean_ms"]
-        found["ratio_to_copy"] = round(own / copied(raw, options.rounds), 2)
-    for name, value in found.items():
+        results["fused"] = figures(Fused, model, hidden, sizes, options.rounds)
+        kernel_ms = results["fused"]["step_ms"] - results["head_ms"] - results["mean_ms"]
+        results["ratio_to_copy"] = round(kernel_ms / copied(raw, options.rounds), 2)
+    for name, value in results.items():
         print(f"{name:16} {value}")
-    asked = {name: getattr(options, name) for name in ("rows", "canvases", "vocabulary", "hidden")}
-    print(json.dumps({"bench": "sampler", "device": str(device), **asked, **found}))
+    sizes_asked = {name: getattr(options, name) for name in ("rows", "canvases", "vocabulary", "hidden")}
+    print(json.dumps({"bench": "sampler", "device": str(device), **sizes_asked, **results}))
 
 
 def _options() -> Any:

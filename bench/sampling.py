@@ -1,10 +1,10 @@
-"""What of a model's profile pays: each value over the same held-out single-line holes, the others as they ship.
+"""Varies one setting of a model's profile at a time, on the same held-out single-line holes.
 
     python bench/sampling.py [--holes 200] [--model embedded] [--held-out runs/embedded/held_out.jsonl] [--only NAME]
 
-Steps at most, entropy bounds in nats, and the tokens of code that stand in the canvas before and after the hole (what
-does not stand there is in the prompt). The canvas is as long as that takes, so beyond 96 tokens the embedded model
-works outside of what it was trained on. Milliseconds are medians with one thread. The last line is JSON.
+The settings: maximum steps, entropy bound in nats, and the tokens of code in the canvas before and after the hole (the
+prompt shows the rest). The canvas grows with these; the embedded model was trained on canvases of up to 96 tokens.
+Milliseconds are medians with one thread. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ STEPS = (2, 4, 6, 8, 12, 16, 24, 48)
 BOUNDS = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 SIDES = (0, 16, 32, 64, 96)
 HOLE = 40
-"""Tokens that a hole has room for where the sides differ."""
+"""Room for the hole, in tokens, while the code before or after it varies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ def main() -> None:
             if options.only in (None, varied):
                 rows.append(_row(varied, value, Engine(loaded.with_profile(overrides)), held_out))
     except KeyboardInterrupt:
-        print("interrupted; this much is known")
+        print("interrupted; the figures so far:")
     Console().print(_table(rows))
     print(json.dumps({"holes": len(held_out), "seed": options.seed, "rows": [asdict(row) for row in rows]}))
 
@@ -89,12 +89,12 @@ def _row(varied: str, value: float, engine: Engine, held_out: list[Case]) -> Row
         fill(engine, case)
         for case in track(held_out, f"{varied} {value:g}", console=Console(stderr=True), transient=True)
     ]
-    found = score(held_out, [infill.texts[0] for infill in infills])
+    scores = score(held_out, [infill.texts[0] for infill in infills])
     return Row(
         varied,
         value,
-        found.exact_match,
-        found.edit_similarity,
+        scores.exact_match,
+        scores.edit_similarity,
         round(statistics.mean(infill.steps for infill in infills), 2),
         round(statistics.median(infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills), 1),
     )

@@ -1,11 +1,10 @@
-"""How often an automatic suggestion is shown where one is wanted, and nothing is shown where none is wanted.
+"""Measures how often the server shows a suggestion where one is wanted, and stays quiet where none is wanted.
 
     python bench/silence.py [--held-out 300] [--seed 0]
 
 Runs the cases in `fixtures/silence` with the author's answer in place of the model's, so the figures measure the rules
-and not a model. `--held-out N` also plans at N random places of each kind in the evaluation's packages: at the end of a
-line that is cut short (its author wrote more), and at the end of a whole line of a complete file. The last line is
-JSON.
+and not a model. `--held-out N` also plans at N random places of each kind in the held-out packages: at the end of a
+line that was cut, and at the end of a whole line in a complete file. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ CASES = Path(__file__).parents[1] / "fixtures" / "silence"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """See fixtures/silence/README.md. `infill` stands in for the model: the author's answer, if one is wanted."""
+    """See fixtures/silence/README.md. `infill` is the text in place of the model's: the author's, if one is wanted."""
 
     name: str
     document: Document
@@ -60,7 +59,7 @@ def read_cases(folder: Path = CASES) -> Iterator[Case]:
 
 
 def shown(case: Case) -> str | Quiet | Rejection | Excluded:
-    """The text that is shown, or why there is none."""
+    """The text that is shown, or the reason why there is none."""
     excluded = Exclusion().of_uri(case.document.uri, opened=True)
     if excluded is not None:
         return excluded
@@ -86,7 +85,7 @@ def share(right: Sequence[bool]) -> float:
 
 
 def held_out_places(count: int, seed: int) -> tuple[float, float]:
-    """At the ends of `count` lines each: the share of cut lines not quiet, and of whole lines quiet."""
+    """The share of `count` cut lines that get a suggestion, and the share of `count` whole lines that stay quiet."""
     texts, chance = held_out_texts(), random.Random(seed)
     cut: list[bool] = []
     whole: list[bool] = []
@@ -108,7 +107,7 @@ def held_out_places(count: int, seed: int) -> tuple[float, float]:
 
 
 def held_out_texts() -> list[str]:
-    """The Python files of the packages that are kept for evaluation, as far as they are installed."""
+    """The texts of the held-out packages' Python files, as far as the packages are installed."""
     paths: list[Path] = []
     for distribution in importlib.metadata.distributions():
         if re.sub(r"[-_.]+", "-", distribution.name).lower() in HELD_OUT:
@@ -117,7 +116,8 @@ def held_out_texts() -> list[str]:
 
 
 def in_literal(document: Document, offset: int) -> bool:
-    """In a comment or string the planner is always quiet, so such places would only improve the figures."""
+    """Whether `offset` is in a comment or string. The planner is always quiet there, so such places are skipped: they
+    would only improve the figures."""
     return plan(document, offset, Budget(), parse(document, offset)) in (Quiet.COMMENT, Quiet.STRING)
 
 

@@ -1,22 +1,22 @@
-"""Going on from the last keystroke's draft: what it saves, and what becomes of the fills.
+"""Measures the start from the last keystroke's draft: its effect on time and on the fills.
 
     python bench/warm.py [--lines 200] [--model embedded] [--policy pad] [--seed 0]
 
-A held-out line lacks its code from some place on, where the product would suggest something unasked. That is filled;
-then the author's next 1, 2 and 4 characters are typed, whatever was suggested, and the line is filled anew from noise
-(cold) and, with the same seed, from what is left of the draft (warm):
+The end of a held-out line is removed, at a place where the server makes automatic suggestions. The engine fills it.
+Then the author's next 1, 2 and 4 characters are typed, and with the same seed the line is filled from noise (cold) and
+from the rest of the draft (warm):
 
-    settled        the fill had ended and the text agrees with it, as in the product
-      served       of these, those that the cache of suggestions serves without the engine
-      asked        of these, the others: what was suggested was not shown
-    interrupted    a sure draft of step 1, 2, 3, 4 or 6, as if the user had typed on by then, as in the product
-    unsure         the other drafts of these steps; the product starts anew
-    contradicted   the text does not agree with the fill, all of which is kept; the product starts anew
-    behind         the same, less as much of the fill as was typed; the product starts anew
+    settled        the fill had ended, and the typed text agrees with it; the server starts warm
+      served       the part of these that the server answers from its cache of suggestions, without the engine
+      asked        the other part, whose suggestion was not shown
+    interrupted    a sure draft of step 1, 2, 3, 4 or 6, as if the user typed at that step; the server starts warm
+    unsure         the other drafts of these steps; the server starts cold
+    contradicted   the typed text contradicts the fill, and the warm start keeps the whole fill; the server starts cold
+    behind         as contradicted, but the warm start drops as many characters as were typed; the server starts cold
 
-Similarity is difflib's ratio to the author's text; `better` and `worse` are the shares of warm fills that are nearer
-to it or farther from it than the cold ones, `+-` is the standard error of the mean difference. Milliseconds are means
-of denoising, with one thread. Ctrl-C prints what is known. The last line is JSON.
+Similarity is difflib's ratio to the author's text. `better` and `worse` are the shares of warm fills that are more or
+less similar than the cold ones, `+-` is the standard error of the mean difference. Milliseconds are means of denoising,
+with one thread. Ctrl-C prints the figures so far. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from dgls_engine.weights.loader import load
 TYPED = (1, 2, 4)
 STEPS = (1, 2, 3, 4, 6)
 SHORTEST, LONGEST = 10, 90
-"""Characters of a line's code."""
+"""The length of a line's code, in characters."""
 
 SETTLED, SERVED, ASKED, INTERRUPTED, UNSURE, CONTRADICTED, BEHIND = (
     *("settled", "served", "asked", "interrupted", "unsure"),
@@ -62,14 +62,14 @@ SETTLED, SERVED, ASKED, INTERRUPTED, UNSURE, CONTRADICTED, BEHIND = (
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Its `answer` is missing between the texts."""
+    """A line whose code `answer` is missing between `head` and `tail`."""
 
     head: str
     answer: str
     tail: str
 
     def after(self, typed: int) -> Document:
-        """Once so many characters of the answer were typed."""
+        """The document after `typed` characters of the answer were typed."""
         return Document("file:///source.py", typed, "python", self.head + self.answer[:typed] + self.tail)
 
 
@@ -116,7 +116,7 @@ class Filler:
         return cast(list[Step], steps), infill
 
     def pairs(self, line: Line) -> Iterator[tuple[str, int, Pair]]:
-        """Of a line: what kind of start the warm one had, how much was typed, and what came of it."""
+        """For one line: (kind of the warm start, characters typed, the pair of fills)."""
         first = self.region(line, 0)
         if isinstance(first, Quiet):
             return
@@ -136,7 +136,7 @@ class Filler:
         typed = region.version
         ended = Drafting(before, first, profile, None)
         ended.end(filled, usable=True)
-        start = self._left(line, region, ended)
+        start = self._draft_after(line, region, ended)
         if start is not None:
             yield SETTLED, start
             yield (SERVED if self._is_served(line, first, region, filled) else ASKED), start
@@ -149,21 +149,21 @@ class Filler:
             if step.index in STEPS and text.startswith(line.answer[:typed]) and text[typed:].strip():
                 cut = Drafting(before, first, profile, None)
                 cut.note(step)
-                yield (UNSURE if self._left(line, region, cut) is None else INTERRUPTED), text[typed:]
+                yield (UNSURE if self._draft_after(line, region, cut) is None else INTERRUPTED), text[typed:]
 
-    def _left(self, line: Line, region: Region, drafting: Drafting) -> str | None:
+    def _draft_after(self, line: Line, region: Region, drafting: Drafting) -> str | None:
         return Drafting(line.after(region.version), region, self._engine.profile, drafting.last).start
 
     def _is_served(self, line: Line, first: Region, region: Region, filled: Infill) -> bool:
         document, calibration = line.after(0), self._engine.profile.calibration
-        found = suggestion_of(document, first, filled, calibration, parse(document, first.span.start))
-        if not isinstance(found, Suggestion) or not calibration.shows(found.confidence):
+        suggestion = suggestion_of(document, first, filled, calibration, parse(document, first.span.start))
+        if not isinstance(suggestion, Suggestion) or not calibration.shows(suggestion.confidence):
             return False
-        return bool(TypedThrough(document, (found,)).at(line.after(region.version), region.span.start))
+        return bool(TypedThrough(document, (suggestion,)).at(line.after(region.version), region.span.start))
 
 
 def lines(texts: Sequence[str], chance: random.Random) -> Iterator[Line]:
-    """Without end: as often from the line's first character of code on as from a later one."""
+    """Lines without end. Half of them lack all code, half the code from a later character on."""
     while True:
         text = chance.choice(texts)
         document = Document("file:///source.py", 0, "python", text)
@@ -178,7 +178,9 @@ def lines(texts: Sequence[str], chance: random.Random) -> Iterator[Line]:
 
 
 def row_of(pairs: Sequence[Pair]) -> Row:
-    ratios = [(similarity(own.cold.texts[0], own.answer), similarity(own.warm.texts[0], own.answer)) for own in pairs]
+    ratios = [
+        (similarity(pair.cold.texts[0], pair.answer), similarity(pair.warm.texts[0], pair.answer)) for pair in pairs
+    ]
     gains = [warm - cold for cold, warm in ratios]
 
     def mean(values: Sequence[float]) -> float:
@@ -186,12 +188,12 @@ def row_of(pairs: Sequence[Pair]) -> Row:
 
     return Row(
         len(pairs),
-        mean([own.cold.steps for own in pairs]),
-        mean([own.warm.steps for own in pairs]),
-        mean([own.cold.timings.denoise_ms for own in pairs]),
-        mean([own.warm.timings.denoise_ms for own in pairs]),
-        mean([is_exact(own.cold, own.answer) for own in pairs]),
-        mean([is_exact(own.warm, own.answer) for own in pairs]),
+        mean([pair.cold.steps for pair in pairs]),
+        mean([pair.warm.steps for pair in pairs]),
+        mean([pair.cold.timings.denoise_ms for pair in pairs]),
+        mean([pair.warm.timings.denoise_ms for pair in pairs]),
+        mean([is_exact(pair.cold, pair.answer) for pair in pairs]),
+        mean([is_exact(pair.warm, pair.answer) for pair in pairs]),
         mean([cold for cold, _ in ratios]),
         mean([warm for _, warm in ratios]),
         round(statistics.pstdev(gains) / len(gains) ** 0.5, 4),
@@ -205,7 +207,7 @@ def is_exact(infill: Infill, answer: str) -> bool:
 
 
 def measured(filler: Filler, wanted: int, seed: int) -> tuple[int, dict[str, dict[int, list[Pair]]]]:
-    """How many lines had pairs, and these by kind and by how much was typed; Ctrl-C ends it early."""
+    """The number of lines with pairs, and the pairs by kind and by characters typed. Ctrl-C ends it early."""
     found: dict[str, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     source, done = lines(held_out_texts(), random.Random(seed)), 0
     progress = iter(track(range(wanted), "Typing", console=Console(stderr=True)))

@@ -1,4 +1,4 @@
-"""`bench/gpu.py` runs anywhere when it is shrunk, and judges its figures by their aims."""
+"""`bench/gpu.py --small` runs on a CPU, and compares its figures with their aims."""
 
 from __future__ import annotations
 
@@ -22,30 +22,30 @@ from dgls_engine.weights.random_weights import random_model
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_full_size_is_the_published_models() -> None:
+def test_config_full_size_is_published() -> None:
     assert described(config(small=False)) == PUBLISHED
 
 
-def test_one_command_runs_phases_and_ends_in_json() -> None:
+def test_gpu_small_phases_end_in_json() -> None:
     command = [sys.executable, "bench/gpu.py", "--small", "--device", "cpu", "--rounds", "1", "--only", "copy"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    assert told["phases"]["copy"]["copy_gb_s"] > 0
-    assert told["small"]
-    assert told["device"].startswith("CPU")
-    assert told["ratio_to_generate"] is told["keystroke_p50_ms"] is None, "were not asked for"
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["phases"]["copy"]["copy_gb_s"] > 0
+    assert result["small"]
+    assert result["device"].startswith("CPU")
+    assert result["ratio_to_generate"] is result["keystroke_p50_ms"] is None, "these phases did not run"
 
 
-@pytest.mark.filterwarnings("ignore")  # of transformers, to who calls `generate`
-def test_phases_run_small_on_a_cpu(tmp_path: Path) -> None:
+@pytest.mark.filterwarnings("ignore")  # transformers warns callers of `generate`
+def test_phases_small_on_cpu_return_figures(tmp_path: Path) -> None:
     setup = Setup(write_folder(tmp_path / "model", small=True), "cpu", small=True, rounds=1)
     assert PHASES["throughput"](setup, "int4")["tokens_a_second"] > 0
     figures = PHASES["generate"](setup, "float32")
     assert min(figures["ours_ms"], figures["dynamic"]["ms"]) > 0
 
 
-def test_generate_is_measured_with_its_own_norms() -> None:
+def test_as_published_restores_transformers_norms() -> None:
     model = random_model(config(small=True), torch.device("cpu"), "float32")
     kinds = [type(module) for module in model.modules()]
     fuse_all(model)
@@ -53,7 +53,7 @@ def test_generate_is_measured_with_its_own_norms() -> None:
     assert [type(module) for module in as_published(model).modules()] == kinds
 
 
-def test_the_full_size_wants_a_gpu() -> None:
+def test_gpu_full_size_on_cpu_exits_with_error() -> None:
     done = subprocess.run(
         [sys.executable, "bench/gpu.py", "--device", "cpu"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -61,9 +61,9 @@ def test_the_full_size_wants_a_gpu() -> None:
     assert "--small runs on a CPU" in done.stderr
 
 
-def test_figures_are_ratios_of_what_was_measured() -> None:
+def test_summary_computes_ratios_of_phases() -> None:
     usual = {"ms_a_step": 20.0}
-    found = {
+    phases = {
         "copy": {"copy_gb_s": 3000.0},
         "steps:bfloat16": {
             "weight_bytes": 45_000_000_000,
@@ -75,7 +75,7 @@ def test_figures_are_ratios_of_what_was_measured() -> None:
         "sibling": {"dynamic": {"ms_32": 480.0, "ms_longest": 3000.0}, "static": {"ms_32": 120.0, "ms_longest": 900.0}},
         "throughput:bfloat16": {"ms": 300.0, "tokens_a_second": 750.0},
     }
-    figures = summary(found)
+    figures = summary(phases)
     assert figures["step_over_floor_bf16"] == pytest.approx(20.0 / 15.0, abs=0.01), "without the long hole"
     assert figures["step_over_floor_int4"] is None
     assert figures["generate_over_ours_bf16"] == 4.0
