@@ -38,18 +38,18 @@ def profile(setup: Setup, precision: str) -> Figures:
     with torch.profiler.profile(activities=activities) as recorded:
         filled(engine, context, 32, STEPS, rounds=1)
     events: Any = recorded.key_averages()
-    took: Counter[str] = Counter()
+    kernel_ms: Counter[str] = Counter()
     for event in events:
-        own = event.self_device_time_total if on_cuda else event.self_cpu_time_total
-        took[event.key] += own / 1000 / STEPS
+        microseconds = event.self_device_time_total if on_cuda else event.self_cpu_time_total
+        kernel_ms[event.key] += microseconds / 1000 / STEPS
     parts: Counter[str] = Counter()
-    for name, ms in took.items():
+    for name, ms in kernel_ms.items():
         parts[next(part for part, pattern in PARTS.items() if re.search(pattern, name, re.IGNORECASE))] += ms
     return {
         "ms_a_step": round(plain, 3),
         "parts_ms": {part: round(ms, 3) for part, ms in parts.most_common()},
-        "no_kernel_ms": round(max(0.0, plain - sum(took.values())), 3) if on_cuda else None,
-        "longest": {name[:60]: round(ms, 3) for name, ms in took.most_common(12)},
+        "no_kernel_ms": round(max(0.0, plain - sum(kernel_ms.values())), 3) if on_cuda else None,
+        "longest": {name[:60]: round(ms, 3) for name, ms in kernel_ms.most_common(12)},
         "launches_a_step": sum(event.count for event in events) // STEPS,
         "seconds": round(time.perf_counter() - started, 1),
     }

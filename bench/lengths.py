@@ -125,14 +125,18 @@ def _attempts(engines: Mapping[str, Engine], judge: Judge, case: Case, seed: int
 
 def _row(wanted: Sequence[Case], attempts: Sequence[Attempt], truth: Sequence[int]) -> Row:
     errors = [abs(attempt.length - length) for attempt, length in zip(attempts, truth, strict=True)]
-    within = [round(sum(error <= bound for error in errors) / len(errors), 4) for bound in (0, 1, 2)]
+    within_0, within_1, within_2 = (
+        round(sum(error <= most for error in errors) / len(errors), 4) for most in (0, 1, 2)
+    )
     scores = score(wanted, [attempt.text for attempt in attempts])
     infills = [attempt.infill for attempt in attempts if attempt.infill is not None]
     times = [infill.timings.prefill_ms + infill.timings.denoise_ms for infill in infills]
     return Row(
         scores.exact_match,
         scores.edit_similarity,
-        *within,
+        within_0,
+        within_1,
+        within_2,
         round(statistics.mean(attempt.surprise for attempt in attempts), 3),
         round(statistics.mean([infill.steps for infill in infills] or [0]), 1),
         round(statistics.mean([infill.passes for infill in infills] or [0]), 1),

@@ -206,32 +206,32 @@ def is_exact(infill: Infill, answer: str) -> bool:
     return without_trailing_blanks(infill.texts[0]) == without_trailing_blanks(answer)
 
 
-def measured(filler: Filler, wanted: int, seed: int) -> tuple[int, dict[str, dict[int, list[Pair]]]]:
+def measured(filler: Filler, count: int, seed: int) -> tuple[int, dict[str, dict[int, list[Pair]]]]:
     """The number of lines with pairs, and the pairs by kind and by characters typed. Ctrl-C ends it early."""
-    found: dict[str, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
+    pairs: dict[str, dict[int, list[Pair]]] = defaultdict(lambda: defaultdict(list))
     source, done = lines(held_out_texts(), random.Random(seed)), 0
-    progress = iter(track(range(wanted), "Typing", console=Console(stderr=True)))
+    progress = iter(track(range(count), "Typing", console=Console(stderr=True)))
     try:
         next(progress, None)
-        while done < wanted:
-            own = list(filler.pairs(next(source)))
-            for kind, typed, pair in own:
-                found[kind][typed].append(pair)
-            if own:
+        while done < count:
+            line_pairs = list(filler.pairs(next(source)))
+            for kind, typed, pair in line_pairs:
+                pairs[kind][typed].append(pair)
+            if line_pairs:
                 done += 1
                 next(progress, None)
     except KeyboardInterrupt:
         pass
-    if not found:
-        raise SystemExit("nothing was filled")
-    return done, found
+    if not pairs:
+        raise SystemExit("nothing was filled; run again with more --lines")
+    return done, pairs
 
 
 def table_of(rows: dict[str, dict[str, Row]]) -> Table:
     heads = (("+-" if name == "se" else name.replace("_", " ")) for name in Row.__slots__)
     table = Table("start", "typed", *heads)
-    for kind, own in rows.items():
-        for typed, row in own.items():
+    for kind, rows_by_typed in rows.items():
+        for typed, row in rows_by_typed.items():
             figures = (f"{getattr(row, figure):.3g}" for figure in Row.__slots__)
             table.add_row(kind if typed == "all" else "", typed, *figures)
     return table
@@ -248,17 +248,17 @@ def main() -> None:
     loaded = load(options.model, "cpu")
     policy: HolePolicy = options.policy or loaded.profile.hole_policy
     engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
-    done, found = measured(Filler(engine, options.seed), options.lines, options.seed)
+    done, pairs = measured(Filler(engine, options.seed), options.lines, options.seed)
     rows = {
-        kind: {"all": row_of([pair for pairs in found[kind].values() for pair in pairs])}
-        | {str(typed): row_of(found[kind][typed]) for typed in TYPED if found[kind][typed]}
+        kind: {"all": row_of([pair for typed_pairs in pairs[kind].values() for pair in typed_pairs])}
+        | {str(typed): row_of(pairs[kind][typed]) for typed in TYPED if pairs[kind][typed]}
         for kind in (SETTLED, SERVED, ASKED, INTERRUPTED, UNSURE, CONTRADICTED, BEHIND)
-        if kind in found
+        if kind in pairs
     }
     Console(stderr=True, width=170).print(table_of(rows))
     known = {"bench": "warm", "model": loaded.info.name, "policy": policy, "lines": done}
-    ratios = {kind: round(own["all"].steps_cold / own["all"].steps_warm, 2) for kind, own in rows.items()}
-    figures = {kind: {typed: asdict(row) for typed, row in own.items()} for kind, own in rows.items()}
+    ratios = {kind: round(row["all"].steps_cold / row["all"].steps_warm, 2) for kind, row in rows.items()}
+    figures = {kind: {typed: asdict(row) for typed, row in by_typed.items()} for kind, by_typed in rows.items()}
     print(json.dumps(known | {"steps_saved_times": ratios, "kinds": figures}))
 
 

@@ -1,4 +1,4 @@
-"""A decoder pass through our attention against transformers' own over views of the same prompt."""
+"""A decoder pass with `attention.attend` matches transformers' attention over views of the same prompt."""
 
 from __future__ import annotations
 
@@ -64,8 +64,10 @@ def test_attend_several_canvases_match_each_alone(loaded: LoadedModel, tokens: i
     ids = torch.randint(3, 400, (3, WIDTH), generator=torch.Generator().manual_seed(1))
     with ours(loaded):
         together = static_pass(loaded, encoder, ids, lengths)
-    for states, own, length in zip(together, ids, lengths.tolist(), strict=True):
-        alone = decoder.decode(loaded.model, own[None, :length], None, encoder.cache.seen(), decoder.NO_MASKS, tokens)
+    for states, canvas, length in zip(together, ids, lengths.tolist(), strict=True):
+        alone = decoder.decode(
+            loaded.model, canvas[None, :length], None, encoder.cache.seen(), decoder.NO_MASKS, tokens
+        )
         torch.testing.assert_close(states[:length], alone[0], atol=1e-4, rtol=0)
 
 

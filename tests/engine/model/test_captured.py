@@ -1,4 +1,4 @@
-"""Passes of fixed shapes, captured or not: the same numbers as the reference's, and few captures."""
+"""Captured passes match `Eager`, and few captures serve all requests."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ CANVAS = 256
 
 
 def traced(work: Work) -> Work:
-    """A graph without a GPU: what runs again are the operations on tensors, with what Python knew at the time."""
+    """A graph without a GPU: it repeats the tensor operations with the Python values of the first run."""
     graph = make_fx(work)()
     return lambda: graph()
 
 
 class Recorder:
-    """Captures nothing, but knows what was to be captured, and can fail to."""
+    """Captures nothing, but counts the captures, and can fail."""
 
     def __init__(self, device: torch.device | None = None) -> None:
         self.captured = 0
@@ -64,7 +64,7 @@ def reference(loaded: LoadedModel, encoder: Encoder) -> Eager:
 
 
 def canvases(loaded: LoadedModel, lengths: Sequence[int], seed: int = 0) -> tuple[Tensor, Tensor]:
-    """ids [B, C] and a signal [B, C, D] of canvases that are so long."""
+    """ids [B, C] and a signal [B, C, D] of canvases with these lengths."""
     generator = torch.Generator().manual_seed(seed)
     size = loaded.model.config.get_text_config().vocab_size
     ids = stacked(
@@ -77,10 +77,10 @@ def canvases(loaded: LoadedModel, lengths: Sequence[int], seed: int = 0) -> tupl
 def same(
     one: Decoding, other: Decoding, given: tuple[Tensor, Tensor | None], lengths: Sequence[int], within: float = 1e-4
 ) -> bool:
-    """Whether two give the same hidden states for what is no padding."""
-    mine, theirs = (passes.hidden(*given, lengths).clone() for passes in (one, other))
-    assert mine.shape == theirs.shape
-    parts = zip(mine, theirs, lengths, strict=True)
+    """Whether both give the same hidden states outside the padding."""
+    hidden, expected = (passes.hidden(*given, lengths).clone() for passes in (one, other))
+    assert hidden.shape == expected.shape
+    parts = zip(hidden, expected, lengths, strict=True)
     return all(torch.allclose(left[:length], right[:length], atol=within) for left, right, length in parts)
 
 
@@ -110,7 +110,7 @@ def test_captured_trace_serves_all_prompts(flat: LoadedModel, lengths: tuple[int
 
 
 def test_captured_pass_is_independent_of_earlier_passes(loaded: LoadedModel) -> None:
-    """Bit for bit: padding that others left would still choose experts."""
+    """Bit for bit: old values in the padding would still choose experts."""
     encoder = encoder_of(loaded, 3 * SLIDING_WINDOW)
     given, lengths = canvases(loaded, (20, 31, 9)), (20, 31, 9)
     fresh = captured_by(loaded, Recorder()).behind(encoder.cache)
@@ -156,7 +156,7 @@ def test_behind_other_buffers_drops_captures(flat: LoadedModel) -> None:
 
 
 def test_forget_opens_a_new_capture(flat: LoadedModel) -> None:
-    """CUDA takes no graph into a pool whose graphs are all gone."""
+    """CUDA cannot use a pool again after all its graphs are gone."""
     opened: list[Recorder] = []
 
     def open_capture(device: torch.device) -> Recorder:
@@ -166,7 +166,7 @@ def test_forget_opens_a_new_capture(flat: LoadedModel) -> None:
     fixed = Captured(flat.model, CANVAS, open_capture=open_capture)
     for tokens in (4, 5):
         fixed.behind(encoder_of(flat, tokens).cache).prepare(1, 40)
-    assert [own.captured for own in opened if own.captured] == [1, 1]
+    assert [recorder.captured for recorder in opened if recorder.captured] == [1, 1]
 
 
 def test_captured_too_many_shapes_keeps_the_last_used(flat: LoadedModel) -> None:

@@ -1,4 +1,4 @@
-"""Experts on packed weights: the same as transformers' own on the weights that the packed ones stand for."""
+"""Experts on packed weights match transformers' experts on the unpacked weights."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ def experts_of(implementation: str, gate_up: Tensor, down: Tensor) -> DiffusionG
 
 @pytest.fixture
 def weights() -> tuple[Tensor, Tensor]:
-    made = torch.Generator().manual_seed(3)
-    return torch.randn(8, 192, 160, generator=made) * 0.1, torch.randn(8, 160, 96, generator=made) * 0.1
+    generator = torch.Generator().manual_seed(3)
+    return torch.randn(8, 192, 160, generator=generator) * 0.1, torch.randn(8, 160, 96, generator=generator) * 0.1
 
 
 @pytest.fixture
 def routed() -> tuple[Tensor, Tensor, Tensor]:
-    """hidden [T, D], chosen [T, k], shares [T, k]; some expert gets no token."""
-    made = torch.Generator().manual_seed(4)
-    chosen = torch.rand(TOKENS, 7, generator=made).topk(TOP_K).indices
-    return torch.randn(TOKENS, 160, generator=made), chosen, torch.rand(TOKENS, TOP_K, generator=made)
+    """hidden [T, D], chosen [T, k], shares [T, k]; one expert gets no token."""
+    generator = torch.Generator().manual_seed(4)
+    chosen = torch.rand(TOKENS, 7, generator=generator).topk(TOP_K).indices
+    return torch.randn(TOKENS, 160, generator=generator), chosen, torch.rand(TOKENS, TOP_K, generator=generator)
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +88,7 @@ def test_install_removes_plain_weights(weights: tuple[Tensor, Tensor]) -> None:
 def test_install_two_modules_share_packed_weights(
     weights: tuple[Tensor, Tensor], routed: tuple[Tensor, Tensor, Tensor]
 ) -> None:
-    """As the encoder's layers and the decoder's do."""
+    """As the layers of encoder and decoder do."""
     packed = [pack(weight, "fp8", False) for weight in weights]
     one, other = (experts_of(experts.IMPLEMENTATION, *weights) for _ in range(2))
     for module in (one, other):
@@ -97,7 +97,7 @@ def test_install_two_modules_share_packed_weights(
 
 
 def test_engine_import_without_triton_works() -> None:
-    """The kernels are imported where they run."""
+    """The kernels are imported only where they run."""
     script = (
         "import sys; sys.modules['triton'] = None; import dgls_engine.engine, dgls_engine.model.diffusion_gemma.experts"
     )

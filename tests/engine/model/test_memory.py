@@ -1,4 +1,4 @@
-"""What a model takes is known from its config, to the value, before anything of it is read."""
+"""Footprints are computed from the config alone and match the loaded weights exactly."""
 
 from __future__ import annotations
 
@@ -41,15 +41,17 @@ def config(text: dict[str, Any], tied: bool = True) -> dict[str, Any]:
 
 
 def embedded() -> dict[str, Any]:
-    own: dict[str, Any] = json.loads((embedded_folder() / "config.json").read_text())
-    return own
+    content: dict[str, Any] = json.loads((embedded_folder() / "config.json").read_text())
+    return content
 
 
 @pytest.mark.parametrize(
-    "own", [config(PUBLISHED_TEXT), config(PUBLISHED_TEXT, tied=False), embedded()], ids=["full", "untied", "embedded"]
+    "content",
+    [config(PUBLISHED_TEXT), config(PUBLISHED_TEXT, tied=False), embedded()],
+    ids=["full", "untied", "embedded"],
 )
-def test_anatomy_values_count_each_weight_once(own: dict[str, Any]) -> None:
-    model = build(own)
+def test_anatomy_values_count_each_weight_once(content: dict[str, Any]) -> None:
+    model = build(content)
     assert anatomy(model.config).values == sum(math.prod(place.shape) for place in slots(model))
 
 
@@ -67,7 +69,7 @@ def test_footprint_published_weights_match_readme(name: str, most: float) -> Non
 
 
 def test_footprint_published_int4_fits_20_gb() -> None:
-    """With zero points, which take 0.36 GB of it."""
+    """With zero points, which take 0.36 GB."""
     assert PUBLISHED.footprint("int4", 2, 8192).total < 18.5 * GB
     assert prompt_bytes(PUBLISHED, 2, 8192) < 0.7 * GB
 
@@ -82,7 +84,7 @@ def test_footprint_experts_match_packed_bytes(name: Any) -> None:
 
 @pytest.mark.parametrize("tokens", [10, 100])
 def test_prompt_bytes_match_buffers(flat: LoadedModel, tokens: int) -> None:
-    """A window of 16, the slack and the chunk of a GPU."""
+    """With a window of 16, and the slack and the chunk of a GPU."""
     cache = Encoder(keeper(flat.model, memory.CHUNK), tokens).cache
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert prompt_bytes(anatomy(flat.model.config), 4, tokens) == held
@@ -93,7 +95,7 @@ def test_footprint_total_is_sum_of_parts() -> None:
     assert Footprint(1, 2, 4, 8, 16, 32).weights == 15
 
 
-def leave(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_free_memory(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "free_memory", lambda device: free)
     monkeypatch.setattr(precision, "shortage", lambda device: "few are free")
     monkeypatch.setattr(precision, "device_name", str)
@@ -104,15 +106,15 @@ def leave(free: float, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_pick_precision_auto_takes_most_precise_that_fits(
     monkeypatch: pytest.MonkeyPatch, free: int, chosen: str
 ) -> None:
-    leave(free * GB, monkeypatch)
-    found = pick_precision("auto", CUDA, PUBLISHED, 4096)
-    assert (found.name, found.plain) == (chosen, torch.bfloat16)
+    set_free_memory(free * GB, monkeypatch)
+    picked = pick_precision("auto", CUDA, PUBLISHED, 4096)
+    assert (picked.name, picked.plain) == (chosen, torch.bfloat16)
 
 
 def test_pick_precision_too_little_memory_raises_with_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    leave(12 * GB, monkeypatch)
-    told = r"needs 1\d\.\d GB \(17\.3 GB of weights, 0\.5 GB for the prompt, .* for a step\) in int4 .*few are free"
-    with pytest.raises(NotEnoughMemory, match=told):
+    set_free_memory(12 * GB, monkeypatch)
+    message = r"needs 1\d\.\d GB \(17\.3 GB of weights, 0\.5 GB for the prompt, .* for a step\) in int4 .*few are free"
+    with pytest.raises(NotEnoughMemory, match=message):
         pick_precision("auto", CUDA, PUBLISHED, 4096)
     with pytest.raises(NotEnoughMemory, match=r"50\.5 GB of weights.* in bfloat16"):
         pick_precision("bfloat16", CUDA, PUBLISHED, 4096)
@@ -122,10 +124,10 @@ def test_pick_precision_too_little_memory_raises_with_sizes(monkeypatch: pytest.
 def test_pick_precision_too_little_memory_suggests_int4(
     monkeypatch: pytest.MonkeyPatch, device: torch.device, dtype: str
 ) -> None:
-    leave(24 * GB, monkeypatch)
+    set_free_memory(24 * GB, monkeypatch)
     with pytest.raises(NotEnoughMemory, match="with dtype int4 it would fit"):
         pick_precision(dtype, device, PUBLISHED, 4096)
-    leave(12 * GB, monkeypatch)
+    set_free_memory(12 * GB, monkeypatch)
     with pytest.raises(NotEnoughMemory, match=r"few are free$"):
         pick_precision(dtype, device, PUBLISHED, 4096)
 

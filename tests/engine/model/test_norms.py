@@ -1,4 +1,4 @@
-"""A norm in one operation gives the numbers of transformers' own."""
+"""Fused norms match transformers' norms."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def test_fused_norm_matches_transformers(scaled: bool, dtype: torch.dtype, toler
     norm = DiffusionGemmaRMSNorm(96, with_scale=scaled).to(device, dtype)
     if scaled:
         torch.nn.init.normal_(norm.weight, 1.0, 0.3, generator=None if device == "cuda" else generator)
-    given = (10 * torch.randn(2, 7, 4, 96, generator=generator)).to(device, dtype)
-    wanted = norm(given)
+    hidden = (10 * torch.randn(2, 7, 4, 96, generator=generator)).to(device, dtype)
+    expected = norm(hidden)
     fuse_all(norm)
     assert type(norm) is FusedRMSNorm
-    torch.testing.assert_close(norm(given), wanted, atol=tolerance, rtol=tolerance)
+    torch.testing.assert_close(norm(hidden), expected, atol=tolerance, rtol=tolerance)
 
 
 def test_fuse_on_gpu_keeps_logits(tmp_path: Path) -> None:
     model = load(chat_checkpoint(tmp_path), "cpu").model
     prompt, canvas = torch.arange(5, 45)[None], torch.arange(60, 108)[None]
     with torch.no_grad():
-        wanted = model(input_ids=prompt, decoder_input_ids=canvas).logits
+        expected = model(input_ids=prompt, decoder_input_ids=canvas).logits
         fuse(model, torch.device("cpu"))
         assert not any(isinstance(module, FusedRMSNorm) for module in model.modules())
         fuse(model, torch.device("cuda"))
         assert sum(isinstance(module, FusedRMSNorm) for module in model.modules()) > 60
         torch.testing.assert_close(
-            model(input_ids=prompt, decoder_input_ids=canvas).logits, wanted, atol=1e-4, rtol=1e-4
+            model(input_ids=prompt, decoder_input_ids=canvas).logits, expected, atol=1e-4, rtol=1e-4
         )

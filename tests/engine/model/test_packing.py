@@ -1,4 +1,4 @@
-"""What packing costs, in bytes and in exactness."""
+"""The bytes and the error of packed weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_pack_gaussian_weights_error_is_small(packing: Packing, zeros: bool, err
 
 
 def test_pack_int4_outliers_scale_minimises_error() -> None:
-    """One far weight a group: steps that reach it leave nothing for the others."""
+    """One outlier in each group: steps that reach it are too coarse for the other weights."""
     weight = gaussian(1, 32, GROUP * 4)
     weight[..., ::GROUP] *= 4
     groups = weight.float().unflatten(-1, (-1, GROUP))
@@ -62,7 +62,7 @@ def test_pack_slice_equals_slice_of_packed(packing: Packing, zeros: bool) -> Non
 
 @pytest.mark.parametrize("zeros", [False, True])
 def test_pack_int4_exact_steps_unpack_exactly(zeros: bool) -> None:
-    """Weights on sixteen steps a power of two apart, the farthest ones taken: nothing is left to round."""
+    """Weights on sixteen steps whose distance is a power of two need no rounding."""
     steps = torch.arange(16).repeat(4)[torch.randperm(64, generator=torch.Generator().manual_seed(1))] - 8.0
     weight = (steps * 0.25).expand(2, 3, 64)
     assert torch.equal(unpack(pack(weight, "int4", zeros), torch.float32), weight)

@@ -1,4 +1,4 @@
-"""Where rows lie after any course of prompts, and that the buffers stay where they are."""
+"""The prompt cache holds the right rows after any sequence of prompts, and its buffers never move."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def addresses(cache: PromptCache) -> list[int]:
 def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, seed: int) -> None:
     chance = random.Random(seed)
     warm = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
-    there = addresses(warm.cache)
+    initial_addresses = addresses(warm.cache)
     ids: list[int] = []
     for _ in range(12):
         before, shared = ids, chance.choice([0, len(ids), *(max(0, len(ids) - back) for back in range(2 * SLACK))])
@@ -35,10 +35,10 @@ def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, 
         assert reused == shared or (reused == 0 and shared < len(before) - SLACK)
         cold = Encoder(keeper(flat.model, CAPACITY), CAPACITY)
         cold.prefill(ids)
-        for own, other in zip(warm.cache.seen().layers, cold.cache.seen().layers, strict=True):
-            torch.testing.assert_close(own.keys, other.keys, atol=1e-5, rtol=0)
-            torch.testing.assert_close(own.values, other.values, atol=1e-5, rtol=0)
-    assert addresses(warm.cache) == there
+        for layer, expected in zip(warm.cache.seen().layers, cold.cache.seen().layers, strict=True):
+            torch.testing.assert_close(layer.keys, expected.keys, atol=1e-5, rtol=0)
+            torch.testing.assert_close(layer.values, expected.values, atol=1e-5, rtol=0)
+    assert addresses(warm.cache) == initial_addresses
 
 
 def test_bounds_match_visible_rows(flat: LoadedModel) -> None:
@@ -59,7 +59,7 @@ def test_sliding_layers_hold_window_slack_and_chunk(flat: LoadedModel) -> None:
 
 
 def test_prefill_out_of_memory_during_move_empties_cache(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sliding layer is moved by then, the other is not."""
+    """Memory runs out after one sliding layer was moved and before the other."""
     encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
     prompt = [*range(3, 3 + CAPACITY)]
     encoder.prefill(prompt[:24])
@@ -71,5 +71,5 @@ def test_prefill_out_of_memory_during_move_empties_cache(flat: LoadedModel, monk
     assert encoder.prefill(prompt) == CAPACITY
     cold = Encoder(keeper(flat.model, CAPACITY), CAPACITY)
     cold.prefill(prompt)
-    for own, other in zip(encoder.cache.seen().layers, cold.cache.seen().layers, strict=True):
-        torch.testing.assert_close(own.keys, other.keys, atol=1e-5, rtol=0)
+    for layer, expected in zip(encoder.cache.seen().layers, cold.cache.seen().layers, strict=True):
+        torch.testing.assert_close(layer.keys, expected.keys, atol=1e-5, rtol=0)

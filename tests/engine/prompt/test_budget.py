@@ -1,4 +1,4 @@
-"""How long a prompt may be when memory or time is short."""
+"""The maximum length of a prompt if memory or time is short."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dgls_engine.prompt.budget import FLOOR, MIN_MEASURED, PromptBudget
 
 
 def read(budget: PromptBudget, *each_ms: float, tokens: int = 2048) -> list[int]:
-    """The budget after each reading of so many ms a token."""
-    found = []
-    for each in each_ms:
-        budget.read(tokens, each * tokens)
-        found.append(budget.tokens)
-    return found
+    """The budget after each prefill; `each_ms` are the prefills' times for each token."""
+    budgets = []
+    for token_ms in each_ms:
+        budget.read(tokens, token_ms * tokens)
+        budgets.append(budget.tokens)
+    return budgets
 
 
 def test_budget_initially_is_the_profile_bound() -> None:
@@ -26,10 +26,10 @@ def test_budget_initially_is_the_profile_bound() -> None:
 )
 def test_halve_repeated_stops_at_floor(most: int, lengths: list[int]) -> None:
     budget = PromptBudget(most)
-    found = [budget.tokens]
+    halved = [budget.tokens]
     while budget.halve():
-        found.append(budget.tokens)
-    assert found == lengths
+        halved.append(budget.tokens)
+    assert halved == lengths
     assert not budget.halve()
     assert budget.tokens == lengths[-1]
 
@@ -48,7 +48,7 @@ def test_budget_one_slow_measurement_changes_nothing() -> None:
 
 
 def test_budget_varying_speed_does_not_oscillate() -> None:
-    """The machine's speed wavers by a tenth around what is just enough."""
+    """The machine's speed varies by a tenth around the time limit."""
     budget = PromptBudget(4096, 1000)
     just = 1000 / 4096
     found = read(budget, *[just * (1.1 if turn % 2 else 1.0) for turn in range(20)])
