@@ -1,9 +1,9 @@
-"""Compile kernels for GPUs that are not here, and say what they take of them.
+"""Compiles kernels for GPUs that this machine does not have, and returns the resources that they need.
 
     compiled([Job("...kernels.grouped", "_add_up", {"results": "*bf16", ...}, {"TOP_K": 8}, capability=90), ...])
 
-Triton decides when a kernel is decorated whether to interpret it, so this runs in a process of its own:
-`python -m tests.kernels.compiling` reads jobs from its standard input and writes what they took, both as JSON.
+Triton decides at decoration whether to interpret a kernel, so the compilation runs in another process:
+`python -m tests.kernels.compiling` reads jobs from its standard input and writes their resources, both as JSON.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from dataclasses import dataclass
 from typing import Any
 
 SHARED_MEMORY = {80: 163 * 1024, 89: 99 * 1024, 90: 227 * 1024}
-"""Bytes a program may use, by compute capability."""
+"""The bytes of shared memory for a program, by compute capability."""
 
 
 @dataclass(frozen=True)
 class Job:
     module: str
     kernel: str
-    signature: dict[str, str]  # of the arguments that are no constants; pointers and `aligned` divide by 16
+    signature: dict[str, str]  # types of all arguments except constants; pointers and `aligned` are divisible by 16
     constants: dict[str, Any]
     capability: int
     aligned: tuple[str, ...] = ()
@@ -38,24 +38,24 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Taken:
+class Resources:
     shared: int  # bytes of shared memory
-    registers: int  # a thread
-    spilled: int  # bytes a thread
+    registers: int  # for each thread
+    spilled: int  # bytes for each thread
 
 
-def compiled(jobs: Sequence[Job]) -> list[Taken]:
+def compiled(jobs: Sequence[Job]) -> list[Resources]:
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
     environment["PYTHONPATH"] = os.pathsep.join(sys.path)
-    asked = json.dumps([dataclasses.asdict(job) for job in jobs])
+    request = json.dumps([dataclasses.asdict(job) for job in jobs])
     done = subprocess.run(
-        [sys.executable, "-m", __name__], input=asked, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", __name__], input=request, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    return [Taken(**taken) for taken in json.loads(done.stdout.splitlines()[-1])]
+    return [Resources(**resources) for resources in json.loads(done.stdout.splitlines()[-1])]
 
 
-def _compile(job: Job) -> Taken:
+def _compile(job: Job) -> Resources:
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -84,10 +84,10 @@ def _compile(job: Job) -> Taken:
         int(re.search(rf"{name}:(\d+)", usage.stdout).group(1))  # type: ignore[union-attr]
         for name in ("REG", "STACK", "LOCAL")
     )
-    return Taken(made.metadata.shared, registers, stack + local)
+    return Resources(made.metadata.shared, registers, stack + local)
 
 
 if __name__ == "__main__":
-    asked = [Job(**job) for job in json.load(sys.stdin)]
+    jobs = [Job(**job) for job in json.load(sys.stdin)]
     with ThreadPoolExecutor(2) as pool:
-        print(json.dumps([dataclasses.asdict(taken) for taken in pool.map(_compile, asked)]))
+        print(json.dumps([dataclasses.asdict(resources) for resources in pool.map(_compile, jobs)]))

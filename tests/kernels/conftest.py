@@ -1,7 +1,7 @@
-"""Kernels are tested where Triton is: on a CUDA device, or else by Triton's interpreter on the CPU.
+"""Tests of the Triton kernels, on a CUDA device or in Triton's interpreter on the CPU.
 
-`pytest.importorskip("triton")` at the top of a test module skips it with a reason; what it imports of
-`dgls_engine.model.kernels` then runs on `device` (tests/conftest.py says how). Tests marked `gpu` want a real one.
+`pytest.importorskip("triton")` skips a test module if Triton is missing. Kernels run on the fixture `device`
+(tests/conftest.py turns the interpreter on). Tests marked `gpu` need a CUDA device.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 
 @pytest.fixture(scope="session")
 def device() -> torch.device:
-    """Where kernels run here."""
+    """The device that the kernels run on."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 

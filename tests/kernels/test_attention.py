@@ -1,4 +1,4 @@
-"""The attention kernel against plain PyTorch: by Triton's interpreter, or on a GPU; and what it takes of a GPU.
+"""The attention kernel matches plain PyTorch, in Triton's interpreter or on a GPU; and it fits the named GPUs.
 
 The interpreter multiplies bfloat16 wrongly, so it gets the other types.
 """
@@ -20,7 +20,7 @@ pytest.importorskip("triton", reason="the kernels' tests need Triton: make kerne
 from dgls_engine.model.kernels.attention import Blocks, attend, pick_blocks, pick_splits
 
 SLIDING, FULL = (16, 8, 256), (16, 2, 512)
-"""Query heads, key heads and their width in the published model."""
+"""Query heads, key heads and head width of the published model."""
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Case:
         )
 
     def exact(self) -> Tensor:
-        """The reference in double precision, from the same numbers."""
+        """The reference in double precision, on the same inputs."""
         layer = self.layer
         wide = KeptLayer(layer.rows, layer.keys.shape[1], layer.keys.shape[3], self.query.new_empty(0).double())
         wide.keys, wide.values = layer.keys.double(), layer.values.double()
@@ -56,7 +56,7 @@ def case(
     width: int | None = None,
     rows: int = 100,
 ) -> Case:
-    """Rows out of bounds hold large numbers, which would tell."""
+    """Rows out of bounds hold large numbers, so a kernel that reads them gives a wrong result."""
     made = torch.Generator(device).manual_seed(0)
     queries, keys, dim = heads
     width = width or max(lengths)
@@ -90,26 +90,26 @@ def case(
 def test_attend_kernel_matches_reference(
     heads: tuple[int, int, int], prompt: tuple[int, int], lengths: list[int], splits: int, device: torch.device
 ) -> None:
-    own = case(heads, prompt, lengths, device=device, dtype=torch.float32)
-    torch.testing.assert_close(own.fused(splits).double(), own.exact(), atol=2e-5, rtol=0)
+    inputs = case(heads, prompt, lengths, device=device, dtype=torch.float32)
+    torch.testing.assert_close(inputs.fused(splits).double(), inputs.exact(), atol=2e-5, rtol=0)
 
 
 @pytest.mark.parametrize("heads", [(4, 2, 256), (8, 1, 512)], ids=["sliding", "full"])
 def test_attend_kernel_published_heads_in_half_precision_match(
     heads: tuple[int, int, int], device: torch.device
 ) -> None:
-    own = case(heads, (3, 80), [17], device=device, dtype=torch.float16, width=20)
-    torch.testing.assert_close(own.fused(2).double(), own.exact(), atol=4e-3, rtol=0)
+    inputs = case(heads, (3, 80), [17], device=device, dtype=torch.float16, width=20)
+    torch.testing.assert_close(inputs.fused(2).double(), inputs.exact(), atol=4e-3, rtol=0)
 
 
 def test_attend_kernel_ignores_nan_in_unused_rows(device: torch.device) -> None:
-    own = case((4, 2, 16), (10, 60), [12, 5], device=device, dtype=torch.float32)
-    wanted = own.fused()
-    for states in (own.layer.keys, own.layer.values):
+    inputs = case((4, 2, 16), (10, 60), [12, 5], device=device, dtype=torch.float32)
+    expected = inputs.fused()
+    for states in (inputs.layer.keys, inputs.layer.values):
         states[..., :10, :] = states[..., 60:, :] = float("nan")
-    for states in (own.query, own.key, own.value):
+    for states in (inputs.query, inputs.key, inputs.value):
         states[1, :, 5:] = float("nan")
-    assert torch.equal(own.fused(), wanted)
+    assert torch.equal(inputs.fused(), expected)
 
 
 @pytest.mark.parametrize(
@@ -134,25 +134,25 @@ def test_pick_splits_few_programs_splits_key_blocks(programs: int, key_blocks: i
 def test_attend_kernel_published_shapes_on_gpu_match(
     heads: tuple[int, int, int], prompt: tuple[int, int], rows: int, lengths: list[int], device: torch.device
 ) -> None:
-    own = case(heads, prompt, lengths, device=device, dtype=torch.bfloat16, rows=rows)
-    torch.testing.assert_close(own.fused().double(), own.exact(), atol=2e-2, rtol=0)
-    assert torch.equal(own.fused(), own.fused())
+    inputs = case(heads, prompt, lengths, device=device, dtype=torch.bfloat16, rows=rows)
+    torch.testing.assert_close(inputs.fused().double(), inputs.exact(), atol=2e-2, rtol=0)
+    assert torch.equal(inputs.fused(), inputs.fused())
 
 
 @pytest.mark.gpu
 def test_attend_kernel_captured_once_serves_any_prompt_length(device: torch.device) -> None:
-    own = case(SLIDING, (0, 1), [64, 9], device=device, dtype=torch.bfloat16, rows=1791)
-    own.fused()
+    inputs = case(SLIDING, (0, 1), [64, 9], device=device, dtype=torch.bfloat16, rows=1791)
+    inputs.fused()
     torch.cuda.synchronize()
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph):
-        output = own.fused()
+        output = inputs.fused()
     for first, end in ((0, 1), (0, 1023), (500, 1523)):
-        for states in (own.layer.keys, own.layer.values):
+        for states in (inputs.layer.keys, inputs.layer.values):
             states.normal_()
-        own.layer.bounds.copy_(torch.tensor([first, end]))
+        inputs.layer.bounds.copy_(torch.tensor([first, end]))
         graph.replay()
-        torch.testing.assert_close(output.double(), own.exact(), atol=2e-2, rtol=0)
+        torch.testing.assert_close(output.double(), inputs.exact(), atol=2e-2, rtol=0)
 
 
 POINTERS = ("query", "key", "value", "kept_keys", "kept_values")
@@ -181,11 +181,15 @@ def job(capability: int, heads: tuple[int, int, int], splits: int) -> Job:
 
 
 def test_attend_kernel_compiles_for_other_gpus() -> None:
-    """Nothing spills but where one program takes a tile of the widest heads to its end: 40 bytes of a thread."""
+    """Nothing spills, except 40 bytes a thread for the widest heads without splits."""
     jobs = [
         job(capability, heads, splits) for capability in (80, 89, 90) for heads in (SLIDING, FULL) for splits in (1, 8)
     ]
-    for asked, taken in zip(jobs, compiled(jobs), strict=True):
-        assert taken.shared <= SHARED_MEMORY[asked.capability]
-        once = (asked.capability, asked.constants["D"], asked.constants["SPLITS"]) == (90, 512, 1)
-        assert taken.spilled <= (64 if once else 0), asked
+    for compiled_job, resources in zip(jobs, compiled(jobs), strict=True):
+        assert resources.shared <= SHARED_MEMORY[compiled_job.capability]
+        spills = (compiled_job.capability, compiled_job.constants["D"], compiled_job.constants["SPLITS"]) == (
+            90,
+            512,
+            1,
+        )
+        assert resources.spilled <= (64 if spills else 0), compiled_job

@@ -1,4 +1,4 @@
-"""Steps read by kernels: the reference's drafts, other tokens by the same chances, and the laws as ever."""
+"""Steps with the kernels: the same drafts as the plain path, draws by the same probabilities, and the same laws."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def candidates_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Candidate
 
 
 def choosers(loaded: LoadedModel, lengths: Sequence[int]) -> tuple[Plain, Fused, Tensor]:
-    """Both, and hidden states for them."""
+    """The plain and the fused choosing, and hidden states for them."""
     candidates = candidates_of(loaded, lengths)
     own = [one.sampler for one in candidates], [one.constraint for one in candidates]
     width = loaded.model.config.text_config.hidden_size
@@ -81,7 +81,7 @@ def test_fused_report_matches_plain(loaded: LoadedModel) -> None:
 @torch.inference_mode()
 @pytest.mark.parametrize("on", [[0], [1, 2], [0, 1, 2]])
 def test_fused_kept_candidates_get_own_signal(flat: LoadedModel, on: list[int]) -> None:
-    """The signal is the reference's; kept tokens are drawn anew, so only their number is compared."""
+    """The signal matches the plain path. The draws differ, so only the number of kept tokens is compared."""
     lengths = [2, 5, 1]
     plain, fused, hidden = choosers(flat, lengths)
     expected, found = (chooser.choose(hidden, 1, TEMPERATURE).advance(on) for chooser in (plain, fused))
@@ -165,7 +165,7 @@ def test_law_2_same_seed_same_text(fused: Callable[[], Engine]) -> None:
 @pytest.mark.gpu
 @pytest.mark.parametrize("lengths", [[8], [16, 24, 32]])
 def test_fused_step_full_size_has_no_host_sync(lengths: list[int]) -> None:
-    """262,144 tokens, bfloat16: the reference's figures, without a host sync."""
+    """With 262,144 tokens in bfloat16: the figures of the plain path, without a host sync."""
     device = torch.device("cuda")
     size, width, rows = 262_144, 512, sum(lengths)
     generator = torch.Generator(device).manual_seed(0)

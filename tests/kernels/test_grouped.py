@@ -1,4 +1,4 @@
-"""The grouped kernel against the path that unpacks one expert after the other; its PTX against what it stands for."""
+"""The grouped kernel matches the path that unpacks one expert after the other; its PTX matches `unpack`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from dgls_engine.model.kernels.grouped import Tiles, grouped_experts
 PACKINGS: list[tuple[Packing, bool]] = [("int4", False), ("int4", True), ("fp8", False)]
 NAMES = ["int4", "int4 with zero points", "fp8"]
 PUBLISHED = (128, 2816, 704)
-"""Experts, width and inner width of the published model."""
+"""The number of experts, the width and the inner width of the published model."""
 
 
 def experts_of(experts: int, width: int, inner: int) -> DiffusionGemmaTextExperts:
@@ -56,7 +56,7 @@ def far(one: Tensor, other: Tensor) -> float:
 @pytest.mark.parametrize(("packing", "zeros"), PACKINGS, ids=NAMES)
 @pytest.mark.parametrize("tokens", [1, 40])
 def test_grouped_kernel_matches_by_expert(device: torch.device, packing: Packing, zeros: bool, tokens: int) -> None:
-    """Widths that are no whole groups and no whole strips; one expert with more rows than a tile, one with none."""
+    """Widths that are not multiples of groups or strips; one expert with more rows than a tile, one with none."""
     gate_up, down = (pack(weight, packing, zeros) for weight in weights_of(8, 160, 96, device))
     hidden, chosen, shares = routed(tokens, 8, 2, 160, device)
     expected = by_expert(experts_of(8, 160, 96), hidden, chosen, shares, gate_up, down)
@@ -93,9 +93,9 @@ def test_grouped_kernels_compile_without_spilling() -> None:
             aligned, arguments = ("inner", "width"), shared | arguments
             job = Job(grouped.__name__, kernel, arguments, constants, capability, aligned, cut.warps, cut.stages)
             jobs.append(job)
-    for job, taken in zip(jobs, compiled(jobs), strict=True):
-        assert taken.spilled == 0, job
-        assert taken.shared <= SHARED_MEMORY[job.capability], job
+    for job, resources in zip(jobs, compiled(jobs), strict=True):
+        assert resources.spilled == 0, job
+        assert resources.shared <= SHARED_MEMORY[job.capability], job
 
 
 WORD = 0xFFFFFFFF
@@ -107,12 +107,12 @@ def bf16(values: list[float]) -> list[int]:
 
 
 def pair(word: int) -> Tensor:
-    """The two bfloat16 of a register, the lower one first."""
+    """The two bfloat16 values of a register, the lower one first."""
     return torch.tensor([word & 0xFFFF, word >> 16], dtype=torch.int32).to(torch.int16).view(torch.bfloat16).float()
 
 
 def fma(a: int, b: int, c: int) -> int:
-    """fma.rn.bf16x2: one rounding; float64 holds the product and, at these sizes, the sum."""
+    """fma.rn.bf16x2 rounds once; float64 is exact for the product and, at these sizes, for the sum."""
     low, high = bf16((pair(a).double() * pair(b).double() + pair(c).double()).tolist())
     return high << 16 | low
 
@@ -138,7 +138,7 @@ PTX: dict[str, Callable[..., int]] = {
 
 
 def run(program: str, outputs: int, inputs: list[int]) -> list[int]:
-    """Just enough PTX: straight lines of the instructions above."""
+    """Interprets straight-line PTX with the instructions above."""
     registers = {f"${outputs + place}": word for place, word in enumerate(inputs)}
     for line in re.sub(r"//.*|[{}]|\.reg[^;]*;", "", program).split(";"):
         if line.strip():
@@ -153,7 +153,7 @@ def fours(values: Tensor) -> list[Tensor]:
 
 
 def test_unpack_int4_ptx_matches_unpack() -> None:
-    """Every byte there is, with many scales and zero points."""
+    """Every byte value, with many scales and zero points."""
     values = torch.arange(256, dtype=torch.uint8).repeat(4).reshape(1, 32, 32)
     made = torch.Generator().manual_seed(0)
     scales = (torch.rand(1, 1, 32, generator=made) - 0.5).bfloat16()
@@ -175,7 +175,7 @@ def test_unpack_int4_ptx_matches_unpack() -> None:
 
 
 def test_unpack_fp8_ptx_matches_unpack() -> None:
-    """Every number that e4m3 has, the smallest ones included; exactly."""
+    """Every e4m3 value, subnormal ones included, is exact."""
     bytes_ = torch.tensor([byte for byte in range(256) if byte & 0x7F != 0x7F] + [0, 0], dtype=torch.uint8)
     for four in fours(bytes_):
         word = int.from_bytes(bytes(four.tolist()), "little")
@@ -200,7 +200,7 @@ def test_grouped_kernel_published_shape_on_gpu_matches(
 
 @pytest.mark.gpu
 def test_grouped_kernel_captured_graph_replays_other_input(device: torch.device) -> None:
-    """Replayed with other tokens and other experts than it was captured with."""
+    """A replay has other tokens and experts than the capture."""
     gate_up, down = (pack(weight, "int4", True) for weight in weights_of(16, 256, 128, device))
     hidden, chosen, shares = routed(32, 16, 4, 256, device)
     static = [hidden.bfloat16(), chosen, shares]
@@ -220,7 +220,7 @@ def test_grouped_kernel_captured_graph_replays_other_input(device: torch.device)
 
 @pytest.mark.gpu
 def test_forward_on_gpu_uses_grouped_kernel(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The experts' own forward takes the kernel there, and not the path that unpacks."""
+    """On a GPU the experts' forward pass runs the kernel and not `by_expert`."""
     experts.register()
     module = experts_of(16, 256, 128)
     module.config._experts_implementation = experts.IMPLEMENTATION

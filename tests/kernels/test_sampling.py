@@ -1,4 +1,4 @@
-"""What is read off a row of logits and drawn from it: as by the definitions, and the same whoever else is there."""
+"""The sampling kernels match their definitions, and a canvas' result does not depend on the rest of the batch."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.kernels.compiling import SHARED_MEMORY, Job, compiled
 
 CAP, TEMPERATURE, STEP = 30.0, 0.6, 3
 SIZES = (3, 1, 2)
-"""Rows of each canvas."""
+"""The number of rows of each canvas."""
 VOCABULARY = 2 * PART + 900
 
 
 def rows_of(device: torch.device, sizes: Sequence[int] = SIZES, vocabulary: int = VOCABULARY) -> Rows:
-    """Anything may stand anywhere."""
+    """Rows without banned or favoured tokens."""
     count, starts = sum(sizes), [sum(sizes[:number]) for number in range(len(sizes) + 1)]
     return Rows(
         banned=torch.zeros(1, vocabulary, dtype=torch.bool, device=device),
@@ -37,8 +37,8 @@ def rows_of(device: torch.device, sizes: Sequence[int] = SIZES, vocabulary: int 
 
 
 def ruled(device: torch.device) -> Rows:
-    """The second row may hold three tokens only, in two parts; the third one is favoured a token; the others may not
-    hold the first few."""
+    """Rows with rules: the second row allows three tokens only, in two parts; the third one favours a token; the others
+    ban the first 50 tokens."""
     rows = rows_of(device)
     banned = torch.zeros(2, VOCABULARY, dtype=torch.bool, device=device)
     banned[0, :50] = True
@@ -50,7 +50,7 @@ def ruled(device: torch.device) -> Rows:
 
 
 def raw_logits(device: torch.device, dtype: torch.dtype, scale: float = 8.0) -> Tensor:
-    """Clear in some rows, nearly flat in the last."""
+    """Random logits: peaked in some rows, nearly flat in the last."""
     raw = torch.randn(sum(SIZES), VOCABULARY, generator=torch.Generator().manual_seed(0)) * scale
     raw[-1] *= 0.01
     raw[0, PART + 5] = 80.0
@@ -58,7 +58,7 @@ def raw_logits(device: torch.device, dtype: torch.dtype, scale: float = 8.0) -> 
 
 
 def reference(raw: Tensor, rows: Rows) -> Tensor:
-    """Soft-capped logits held to the rules."""
+    """Soft-capped logits under the rules."""
     logits = torch.tanh(raw.float() / CAP) * CAP
     logits.scatter_add_(1, rows.favoured.long()[:, None], rows.leads[:, None])
     return logits.masked_fill(rows.banned[rows.banned_by.long()], -torch.inf)
@@ -92,7 +92,7 @@ def test_measure_equal_logits_reports_first(device: torch.device) -> None:
 
 
 def test_spread_draws_token_at_cumulated_probability(device: torch.device) -> None:
-    """The part by one number, the token in it by another."""
+    """One random number draws the part, another the token in it."""
     raw, rows = raw_logits(device, torch.float32, scale=3.0), ruled(device)
     likely = (reference(raw, rows).double() / TEMPERATURE).softmax(-1)
     measures = measure(raw, rows, CAP, TEMPERATURE, STEP)
@@ -106,7 +106,7 @@ def test_spread_draws_token_at_cumulated_probability(device: torch.device) -> No
 
 
 def test_spread_draws_by_probability(device: torch.device) -> None:
-    """Chi-square, one row a seed."""
+    """A chi-square test over rows with different seeds."""
     tokens, shares = [3, PART - 1, PART, PART + 40], torch.tensor([0.4, 0.1, 0.2, 0.3])
     count = 40_000 if device.type == "cuda" else 64
     raw = torch.full((count, PART + 41), -300.0, device=device)
@@ -119,7 +119,7 @@ def test_spread_draws_by_probability(device: torch.device) -> None:
 
 
 def drawn_by(raw: Tensor, rows: Rows, step: int) -> tuple[Tensor, Tensor]:
-    """Tokens, and the ids of the next step if no row but one a canvas is kept."""
+    """The drawn tokens, and the ids of the next step if each canvas keeps only one row."""
     raw = raw.clone()
     measures = measure(raw, rows, CAP, TEMPERATURE, step)
     drawn = spread(raw, rows, measures, CAP, TEMPERATURE)
@@ -201,6 +201,6 @@ def test_sampling_kernels_compile_without_spilling() -> None:
         for name, signature in SIGNATURES.items()
         for capability in SHARED_MEMORY
     ]
-    for job, taken in zip(jobs, compiled(jobs), strict=True):
-        assert taken.spilled == 0, (job.kernel, job.capability, taken)
-        assert taken.shared <= SHARED_MEMORY[job.capability], (job.kernel, job.capability, taken)
+    for job, resources in zip(jobs, compiled(jobs), strict=True):
+        assert resources.spilled == 0, (job.kernel, job.capability, resources)
+        assert resources.shared <= SHARED_MEMORY[job.capability], (job.kernel, job.capability, resources)

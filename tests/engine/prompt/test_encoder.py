@@ -1,4 +1,4 @@
-"""The kept keys and values against a cold prefill, and against transformers' own encoder and decoder."""
+"""The kept keys and values match a cold prefill, and transformers' encoder and decoder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def seen_logits(loaded: LoadedModel, encoder: Encoder) -> Tensor:
 
 
 def cold_logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
-    """The same from transformers: one prefill, its own sliding cache and masks."""
+    """The same logits from transformers: one prefill with its own sliding cache and masks."""
     cache = DynamicCache(config=loaded.model.config.text_config)
     with torch.inference_mode():
         output = loaded.model(
@@ -68,7 +68,7 @@ def test_prefill_shortened_prompt_computes_nothing(loaded: LoadedModel, length: 
 
 
 class CancelledAfter(CancelToken):
-    """Set once it was looked at `looks` times."""
+    """A cancel token that is set after it was read `looks` times."""
 
     __slots__ = ("_looks",)
 
@@ -97,7 +97,7 @@ def test_law_4_cancel_between_chunks_keeps_computed_tokens(loaded: LoadedModel) 
 def test_prefill_failure_inside_chunk_keeps_earlier_tokens(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Memory that runs out in the last layer, when all others have written their rows."""
+    """Memory runs out in the last layer, after all others have written their rows."""
     encoder = Encoder(keeper(loaded.model, CHUNK))
     encoder.prefill(PROMPT[:20])
     layer = loaded.model.model.encoder.language_model.layers[number]
@@ -113,7 +113,7 @@ def test_prefill_failure_inside_chunk_keeps_earlier_tokens(
 
 @pytest.mark.parametrize("slack", [0, 1, 9])
 def test_law_6_change_within_slack_reuses_prefix(loaded: LoadedModel, slack: int) -> None:
-    """A chunk at a time the sliding layers let go of rows; how many stay behind the window depends on the chunks."""
+    """Sliding layers drop rows chunk by chunk, so the number of rows beyond the window depends on the chunks."""
     encoder = Encoder(keeper(loaded.model, CHUNK, slack))
     encoder.prefill(PROMPT)
     for kept in range(len(PROMPT) - slack, len(PROMPT) + 1):

@@ -1,4 +1,4 @@
-"""The prompt's laws: what is in it, what can never get into it, and how it stays the same while one types."""
+"""The prompt's laws: its content, what it never contains, and how little it changes while the user types."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def opened(request: pytest.FixtureRequest, raw: Path, chat: Path) -> tuple[Token
 
 
 def spelled(tokenizer: Tokenizer, ids: list[int]) -> str:
-    """The prompt as text, special tokens by their names in double angle brackets."""
+    """The prompt as text, with the names of special tokens in double angle brackets."""
     names = {tokenizer.id_of(name): name for name in (*CHAT_SPECIALS, BELOW, ABOVE) if tokenizer.has(name)}
     return "".join(f"«{names[id]}»" if id in names else tokenizer.decode([id]) for id in ids)
 

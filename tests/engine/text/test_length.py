@@ -1,4 +1,4 @@
-"""How long a hole is: what each policy tries, and which holes are filled together."""
+"""The length policies: the lengths that each one tries, and the holes that are filled together."""
 
 from __future__ import annotations
 

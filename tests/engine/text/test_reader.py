@@ -1,4 +1,4 @@
-"""A hole's tokens to text: where it ends, what counts, and characters that span tokens."""
+"""Reading a hole's tokens: where the text ends, which rows count, and characters that span tokens."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dgls_engine.weights.loader import LoadedModel
 
 
 def spell(loaded: LoadedModel, *parts: str | bytes) -> list[int]:
-    """One token a byte for bytes; a text's own tokens for text; PAD for an empty part."""
+    """Ids of parts: a token for each byte of bytes, the usual tokens of a text, PAD for an empty part."""
     tokenizer = loaded.tokenizer
     ids: list[int] = []
     for part in parts:
@@ -39,7 +39,7 @@ def test_read_empty_text_counts_one_pad(flat: LoadedModel) -> None:
     [("\n", "value", 2), ("ue\n", "val", 2), ("value\n  ", "", 3), ("l", "va", 1), ("zz", None, 4)],
 )
 def test_read_stop_ends_text(flat: LoadedModel, stop: str, text: str | None, count: int) -> None:
-    """The stop may lie within a token or span several."""
+    """The stop can be inside a token or span several tokens."""
     ids = spell(flat, "value", "\n", "  ", "for")
     assert len(ids) == 4
     fill = read(Span(0, 4, stop=stop), ids, flat.tokenizer)

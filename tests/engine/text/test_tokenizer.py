@@ -66,7 +66,7 @@ def test_encode_special_token_from_merges_is_plain_text(tmp_path: Path) -> None:
 
 
 def test_encode_characters_without_tokens_become_replacement(tmp_path: Path) -> None:
-    """Vocabularies of published models lack control characters and bytes of planes that nothing is assigned in."""
+    """Vocabularies of published models lack control characters and bytes of unassigned planes."""
     spec = json.loads(byte_level_tokenizer().to_str())
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     lost = {character for character in alphabet if _BYTE_OF[character] in (0x04, 0x1D, 0xF1, 0xC0)}
