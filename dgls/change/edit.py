@@ -18,7 +18,7 @@ from dgls.code.syntax import Syntax, parse, parse_all
 SCREEN_LINES = 40
 """Lines that an editor shows at once, on a laptop."""
 
-_ALIKE = 0.6  # difflib ratio: more of a line stays than goes
+_ALIKE = 0.6  # difflib ratio above which two lines count as versions of one line
 _NEAR = 40 * SCREEN_LINES  # characters; changes closer than this may depend on each other
 _LONGEST = 400_000  # characters; a longer document is not parsed as a whole (this one takes 0.25 s)
 _LINES = re.compile(r"\A[^\r\n]*|(?:\r\n|\r|\n)[^\r\n]*")
@@ -144,7 +144,7 @@ def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Ranges of changed lines, old and new. Lines that became as many similar ones are a hunk each."""
+    """Ranges of changed lines, old and new. Where n lines became n similar ones, each pair is a hunk of its own."""
     for tag, top, bottom, new_top, new_bottom in SequenceMatcher(None, before, after).get_opcodes():
         pairs = list(zip(range(top, bottom), range(new_top, new_bottom), strict=False))
         if bottom - top == new_bottom - new_top and all(_alike(before[line], after[new]) for line, new in pairs):
@@ -178,7 +178,7 @@ def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
 
 
 def _near(changes: Sequence[Replacement]) -> Iterator[list[Replacement]]:
-    """Changes in groups: within a group, about a screen at most from each to the next."""
+    """Changes in groups. Neighbours within a group are at most about a screen apart."""
     group: list[Replacement] = []
     for each in changes:
         if group and each.span.start - group[-1].span.end > _NEAR:

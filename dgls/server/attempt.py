@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 def eligible_document(session: Session, uri: str, invoked: bool) -> Document | None:
-    """The open document to suggest in. None without one, or if nothing is to be suggested before the user asks."""
+    """The open document to suggest in. None if it is not open, or if automatic suggestions are off or not ready."""
     if invoked or (session.host.ready and session.settings.inline_completion.enabled):
         return session.documents.get(uri)
     return None

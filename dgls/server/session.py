@@ -99,7 +99,7 @@ class Session:
             return late
 
     def _current_surroundings(self) -> Surroundings:
-        """The newest exclusions count, also for a request that began before them."""
+        """Applies the newest exclusions, even to a request that began before them."""
         surroundings, current = self._surroundings, (self.client.folders, self.settings.exclude)
         if surroundings is None or (surroundings.folders, surroundings.globs) != current:
             surroundings = self._surroundings = Surroundings(*current)
@@ -127,7 +127,7 @@ class Session:
     def open(self) -> None:
         """Load the model in the background if automatic suggestions are on.
 
-        Listeners get the status from now on. Before, the client is not ready for it.
+        Send the status to listeners from now on. Earlier the client is not ready for it.
         """
         self._opened = True
         if self.settings.inline_completion.enabled:

@@ -28,7 +28,7 @@ LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """The tokens of pinned code on either side of the hole, and of the hole. `block_lines` limits a block's lines."""
+    """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines."""
 
     before_tokens: int = 96
     after_tokens: int = 64

@@ -22,7 +22,7 @@ from dgls.suggest.surplus import Site, site_of, without_closers, without_followi
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
 NO_TEXT = frozenset("\ufffd\0")
-"""The characters to which bytes that are no text decode."""
+"""What bytes that are not text decode to."""
 
 
 class Rejection(StrEnum):
@@ -90,7 +90,7 @@ def suggest(
 
 
 def _indented(fill: str, region: Region, site: Site) -> str:
-    """Give the first line of code an indentation that it may have, and move the others along if they need it."""
+    """Indent the first line of code as the region allows, and shift the other lines with it where they need it."""
     if site.blank:
         leading = re.match(r"(?:[ \t]*\n)+", fill)
         code = fill[leading.end() :] if leading else site.left + fill
@@ -194,7 +194,7 @@ def _repeats_itself(fill: str, site: Site) -> bool:
 
 
 def unbroken(new_text: str, breaks: Callable[[str], bool]) -> str | None:
-    """As many of the first lines as break no code that parsed; None if the first line alone breaks some."""
+    """The longest run of first lines that breaks no code that parsed. None if even the first line breaks some."""
     ends = [match.start() for match in _LINE_BREAK.finditer(new_text)]
     for shorter in (new_text, *(new_text[:end].rstrip() for end in reversed(ends))):
         if not shorter.strip():

@@ -2,8 +2,8 @@
 
 A step decides the leftmost undecided position, and those behind it, in order, as long as each is likelier than a
 threshold: confidence-aware parallel decoding (Fast-dLLM, Wu et al., arXiv 2505.22618) held to the order of the text. A
-model that predicts one token well and the next ones badly so writes what it would write autoregressively, and a better
-one takes fewer steps. What stands behind a hole's end is never decided.
+model that is sure of the next token only decides one token a step, as an autoregressive model does. A better one takes
+fewer steps. Positions behind a hole's end are never decided.
 
 Chooses greedily: temperature and seed change nothing. Knows hole rows, no model; runs on the engine thread. Shapes: H
 hole rows of a canvas, R of all, D hidden, V vocabulary.
@@ -38,7 +38,7 @@ class Decision:
 
 
 class Unmasker:
-    """The decided rows of one canvas. A row is decided together with those before it if its token is likelier than
+    """The decided rows of one canvas. One step decides several rows as long as their tokens are likelier than
     `threshold`."""
 
     def __init__(self, mask: int, threshold: float, counted: Counted, device: torch.device) -> None:
@@ -50,7 +50,7 @@ class Unmasker:
         return torch.full((rows,), self._mask, device=self._device)
 
     def decide(self, predicted: Sequence[Decision]) -> list[Decision]:
-        """Takes a step's predictions of all H rows. Returns what they hold then: decided rows keep their tokens."""
+        """Decide rows by a step's predictions for all H rows. Returns each row's decision, or its prediction."""
         held = [self._decided.get(row, prediction) for row, prediction in enumerate(predicted)]
         for place, row in enumerate(self._left([decision.token for decision in held])):
             if place > 0 and math.exp(held[row].sureness) <= self._threshold:

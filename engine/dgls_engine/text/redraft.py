@@ -3,7 +3,7 @@
     Hole(start=Revise("total = coutn + 1", 0.2))  ->    Pinned("total = ")  Hole  Pinned(" + 1")    ->    one answer
 
 The most doubted tokens are opened (`loop.doubt`), the others pinned, so that all else of the engine sees ordinary
-segments. An order of doubt does not depend on the strength, so what a lower strength opens a higher one opens, too.
+segments. Strength does not change the order of doubt, so a higher strength opens a superset of the tokens.
 Borders are those of tokens, and of whole characters: tokens that share one are opened together. Knows tokens' bytes
 and the policy's lengths, no tensors. Runs on the engine thread.
 """
@@ -25,7 +25,7 @@ from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Fill, Hole, Piece, Pinned, Revise, Segment
 
 SLACK, SLACK_RUNS = 1, 2
-"""Tokens by which an opened run may grow, and how many of a draft's runs may, those doubted most: each costs a turn."""
+"""An opened run may grow by SLACK tokens. Only the SLACK_RUNS most doubted runs may grow: each costs a turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Sketch:
         return [position for own in self.atoms for atom in own for position in atom.positions]
 
     def opened(self, nats: Sequence[float], length: Length) -> Redraft:
-        """What is filled in the drafts' stead, once the tokens at `positions` are doubted by so many `nats`."""
+        """The segments to fill instead of the drafts. `nats` are the doubts of the tokens at `positions`."""
         doubt = dict(zip(self.positions, nats, strict=True))
         holes = _holes(self.segments)
         runs = [_runs(atoms, _strength(hole), doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
@@ -116,7 +116,7 @@ def sketch(
     closing: Sequence[int],
     opening: Sequence[int] = (),
 ) -> Sketch:
-    """For a request with a draft to keep a part of. Raises `RequestTooLarge` as `lay_out` does."""
+    """For a request that keeps a part of a draft. Raises `RequestTooLarge`, as `lay_out` does."""
 
     def positions(hole: Hole, drafted: int | None) -> int:
         return drafted if drafted is not None and keeps(hole) else length.positions(hole, drafted)
