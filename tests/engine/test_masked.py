@@ -256,6 +256,16 @@ def test_law_8_prompt_and_canvas_hold_the_text_byte_for_byte(
     assert shown[0] == tokenizer.id_of("<|start|>")
 
 
+def test_causal_reads_as_the_model_without_adapter(loaded: LoadedModel) -> None:
+    ids = list(range(5, 25))
+    base: Any = AutoModelForCausalLM.from_pretrained(loaded.folder, local_files_only=True)
+    causal = loaded.family.causal(loaded.model)
+    causal.read(ids[:12])
+    with torch.no_grad():
+        assert torch.allclose(causal.read(ids[12:]), base(torch.tensor([ids])).logits[0, -1], atol=1e-3)
+    assert causal.parameters == sum(weight.numel() for weight in base.parameters())
+
+
 def test_fill_ends_before_its_stop(loaded: LoadedModel) -> None:
     asked = InfillRequest(Context(above=ABOVE), [Pinned("x = "), Hole(max_tokens=12, stop="e"), Pinned("\n")])
     _, infill = run(Engine(loaded), asked)

@@ -113,7 +113,6 @@ class PlainPrompt:
     takes_spilled = True
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        self._tokenizer = tokenizer
         start = tokenizer.roles.get("bos_token", tokenizer.roles.get("eos_token", ""))
         self.canvas_start: tuple[int, ...] = (tokenizer.id_of(start),)
         self._budget = _room(max_tokens, 1)
@@ -121,9 +120,9 @@ class PlainPrompt:
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         texts = [snippet.text for snippet in context.snippets]
-        shown = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
+        shown = fit_snippets(self._remembered, texts, self._budget // _SNIPPETS)
         if context.current:
-            shown += fit_snippets(self._tokenizer, [context.current], self._budget // _CURRENT)
+            shown += fit_snippets(self._remembered, [context.current], self._budget // _CURRENT)
         below, above = fit(self._remembered, context, self._budget - len(shown), spilled)
         return [*self.canvas_start, *below, *shown, *above]
 

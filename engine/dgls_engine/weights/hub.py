@@ -1,7 +1,7 @@
 """Finds models on this machine by name, and downloads one if the user requests it.
 
-`locate` and `installed` read only the local cache. `pull` is the only code that downloads: it shows the size of the
-download, asks the user, and resumes an earlier download. Imports no torch; runs on the calling thread (`pull` blocks
+`locate` and `installed` read only the local cache. Only `pull` and `small.pull_small` download: they show the size, ask
+the user first, and `pull` resumes an earlier download. Imports no torch; runs on the calling thread (`pull` blocks
 until the download ends).
 """
 
