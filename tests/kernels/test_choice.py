@@ -117,7 +117,7 @@ def test_denoise_fused_length_in_batch_equals_alone(loaded: LoadedModel) -> None
         alone = denoised(loaded, [length])[length]
         assert [step.draft for step in together[length]] == [step.draft for step in alone]
         for one, other in zip(together[length], alone, strict=True):
-            assert one.sureness == pytest.approx(other.sureness, abs=1e-3)
+            assert one.log_probabilities == pytest.approx(other.log_probabilities, abs=1e-3)
 
 
 @pytest.fixture

@@ -68,10 +68,10 @@ def reference(raw: Tensor, rows: Rows) -> Tensor:
 def test_measure_matches_definitions(device: torch.device, dtype: torch.dtype) -> None:
     raw, rows = raw_logits(device, dtype), ruled(device)
     logits = reference(raw, rows)
-    best, nats, sureness = measure(raw, rows, CAP, TEMPERATURE, STEP).report
+    best, nats, log_probabilities = measure(raw, rows, CAP, TEMPERATURE, STEP).report
     assert torch.equal(best.long(), (logits / TEMPERATURE).argmax(-1))
     assert torch.allclose(nats, entropy((logits / TEMPERATURE).softmax(-1)), atol=1e-4)
-    assert torch.allclose(sureness, logits.log_softmax(-1).amax(-1), atol=1e-4)
+    assert torch.allclose(log_probabilities, logits.log_softmax(-1).amax(-1), atol=1e-4)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])

@@ -85,12 +85,12 @@ class _PlainChoice:
         self._tempered = logits / temperature
         self._probabilities = self._tempered.softmax(-1)
         self._entropies = entropy(self._probabilities)
-        self._sureness = logits.log_softmax(-1).amax(-1)
+        self._log_probabilities = logits.log_softmax(-1).amax(-1)
 
     def report(self) -> Report:
         best = self._tempered.argmax(-1).float()  # exact: no vocabulary comes near 2 ** 24
-        drafts, entropies, sureness = torch.stack([best, self._entropies, self._sureness]).tolist()
-        return list(map(int, drafts)), entropies, sureness
+        drafts, entropies, log_probabilities = torch.stack([best, self._entropies, self._log_probabilities]).tolist()
+        return list(map(int, drafts)), entropies, log_probabilities
 
     def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor | None]:
         tempered, probabilities, entropies = (
@@ -152,8 +152,8 @@ class _Report:
     def read(self) -> Report:
         if self._arrived is not None:
             self._arrived.synchronize()
-        drafts, entropies, sureness = self._values.tolist()
-        return list(map(int, drafts)), entropies, sureness
+        drafts, entropies, log_probabilities = self._values.tolist()
+        return list(map(int, drafts)), entropies, log_probabilities
 
 
 class _FusedChoice:

@@ -14,7 +14,7 @@ from torch import Tensor
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choosing, Plain
 from dgls_engine.loop.denoise import Candidate, Progress, denoise
-from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, score, surest
+from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, lowest_entropy, score
 from dgls_engine.loop.seam import surprises
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.passes import Passes
@@ -102,7 +102,7 @@ class Contest:
         return score(self._candidates[number].canvas.holes[self._hole], self._nats[number], self._bias)
 
     def _ahead(self) -> Progress:
-        """By the seam, as last read; until it was, the surest."""
+        """The best by the seam as last read; before the first reading, the draft of lowest entropy."""
         if self._nats:
             return self._rivals[min(self._rivals, key=self._score)]
-        return surest(self._rivals.values())
+        return lowest_entropy(self._rivals.values())

@@ -54,14 +54,13 @@ class Candidate:
 class Progress:
     """One candidate's step: the draft (argmax) of its hole rows, their entropies in nats, `finish` on its last step.
 
-    `sureness`: the logarithms of the probabilities that the draft's tokens have at temperature 1. `candidate` counts
-    from 0.
+    `log_probabilities` are those of the draft's tokens at temperature 1. `candidate` counts from 0.
     """
 
     index: int
     draft: list[int]
     entropies: list[float]
-    sureness: list[float]
+    log_probabilities: list[float]
     finish: Finish | None
     candidate: int = 0
 
@@ -146,9 +145,9 @@ class _Running:
     def progress(self, index: int) -> list[Progress]:
         """One a candidate, before it is known which of them go on. Waits for the pass."""
         assert self._choice is not None
-        drafts, entropies, sureness = self._choice.report()
+        drafts, entropies, log_probabilities = self._choice.report()
         return [
-            Progress(index, drafts[rows], entropies[rows], sureness[rows], None, number)
+            Progress(index, drafts[rows], entropies[rows], log_probabilities[rows], None, number)
             for number, rows in zip(self.numbers, self._parts, strict=True)
         ]
 

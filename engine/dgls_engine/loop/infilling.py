@@ -90,7 +90,7 @@ def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterat
         for lead in port.compete(canvases, readers, turn.contested):
             progress, entropies = lead.progress, lead.progress.entropies
             reader = readers[progress.candidate]
-            fills = reader.answers(progress.draft, progress.sureness, entropies, calibration)
+            fills = reader.answers(progress.draft, progress.log_probabilities, entropies, calibration)
             now = filled | dict(zip(turn.holes, fills, strict=True))
             yield Step(steps + lead.index, redraft.fold(now, calibration), sum(entropies) / len(entropies))
         assert lead is not None

@@ -22,8 +22,8 @@ LENGTH_WORTH = 12.0
 
 
 class Draft(Protocol):
-    """The ids of a canvas' hole rows, their entropies in nats, and the log-probabilities that they have at temperature
-    1 (`sureness`). `candidate` is the number of the canvas in its contest, from 0."""
+    """The ids of a canvas' hole rows, their entropies in nats, and their log-probabilities at temperature 1.
+    `candidate` is the number of the canvas in its contest, from 0."""
 
     @property
     def candidate(self) -> int: ...
@@ -32,7 +32,7 @@ class Draft(Protocol):
     @property
     def entropies(self) -> list[float]: ...
     @property
-    def sureness(self) -> list[float]: ...
+    def log_probabilities(self) -> list[float]: ...
 
 
 D = TypeVar("D", bound=Draft)
@@ -58,6 +58,6 @@ def score(span: Span, nats: float, bias: float) -> float:
     return nats + bias * len(span) + LENGTH_WORTH * difference
 
 
-def surest(drafts: Iterable[D]) -> D:
-    """The draft with the least mean entropy: it is ahead until seams are read."""
+def lowest_entropy(drafts: Iterable[D]) -> D:
+    """The draft with the lowest mean entropy: it is ahead until the first seam is read."""
     return min(drafts, key=lambda draft: sum(draft.entropies) / len(draft.entropies))

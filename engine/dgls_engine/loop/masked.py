@@ -34,7 +34,7 @@ class Decision:
 
     token: int
     entropy: float
-    sureness: float
+    log_probability: float
 
 
 class Unmasker:
@@ -53,7 +53,7 @@ class Unmasker:
         """Decide rows by a step's predictions for all H rows. Returns each row's decision, or its prediction."""
         held = [self._decided.get(row, prediction) for row, prediction in enumerate(predicted)]
         for place, row in enumerate(self._left([decision.token for decision in held])):
-            if place > 0 and math.exp(held[row].sureness) <= self._threshold:
+            if place > 0 and math.exp(held[row].log_probability) <= self._threshold:
                 break
             self._decided[row] = held[row]
         return held
@@ -81,8 +81,9 @@ class Greedy:
 
     def choose(self, hidden: Tensor, step: int, temperature: float) -> _GreedyChoice:
         likely = self._rules.apply(self._head.logits(hidden)).log_softmax(-1)
-        sureness, best = likely.max(-1)
-        measured = torch.stack([best.float(), entropy(likely.exp()), sureness])  # exact: ids stay under 2 ** 24
+        log_probabilities, best = likely.max(-1)
+        ids = best.float()  # exact: ids stay under 2 ** 24
+        measured = torch.stack([ids, entropy(likely.exp()), log_probabilities])
         return _GreedyChoice(measured, self._unmaskers, self._sizes)
 
 
@@ -91,12 +92,12 @@ class _GreedyChoice:
         self._measured, self._unmaskers, self._sizes = measured, unmaskers, sizes
 
     def report(self) -> Report:
-        best, entropies, sureness = self._measured.tolist()
-        predicted = list(map(Decision, map(int, best), entropies, sureness))
+        best, entropies, log_probabilities = self._measured.tolist()
+        predicted = list(map(Decision, map(int, best), entropies, log_probabilities))
         held: list[Decision] = []
         for unmasker, size in zip(self._unmaskers, self._sizes, strict=True):
             held += unmasker.decide(predicted[len(held) : len(held) + size])
-        return [row.token for row in held], [row.entropy for row in held], [row.sureness for row in held]
+        return [row.token for row in held], [row.entropy for row in held], [row.log_probability for row in held]
 
     def advance(self, on: Sequence[int]) -> tuple[Tensor, None]:
         ids = [id for number in on for id in self._unmaskers[number].shown(self._sizes[number])]

@@ -89,7 +89,7 @@ class Found:
 
     rival: Rival
     draft: list[int]
-    sureness: list[float]
+    log_probabilities: list[float]
 
     @property
     def candidate(self) -> int:
@@ -97,8 +97,8 @@ class Found:
 
     @property
     def entropies(self) -> list[float]:
-        """A server tells no entropies. A token's surprise stands in for it."""
-        return [-nats for nats in self.sureness]
+        """A server sends no entropies; the surprise of each token stands in for its entropy."""
+        return [-nats for nats in self.log_probabilities]
 
     @property
     def filled(self) -> list[int]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, score, surest
+from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, lowest_entropy, score
 from dgls_engine.remote.judging import Reading, seam
 from dgls_engine.remote.rival import Found, Rival
 from dgls_engine.remote.wire import Ask, Told
@@ -117,8 +117,8 @@ class Rivalry:
         return self._whole and short, score(span, nats, self._bias)
 
     def _lead(self, found: Sequence[Found], steps: int, finish: Finish | None) -> Lead:
-        """By the seam, where it was read of these; else the surest."""
+        """The best by the seam if these were judged; otherwise the draft of lowest entropy."""
         judged = [(one, nats) for one, nats in self._judged if any(one is other for other in found)]
         by_seam = len(judged) == len(found)
-        ahead = min(judged, key=lambda pair: self._score(*pair))[0] if by_seam else surest(found)
+        ahead = min(judged, key=lambda pair: self._score(*pair))[0] if by_seam else lowest_entropy(found)
         return Lead(ahead, steps, finish, self._passes, judged)

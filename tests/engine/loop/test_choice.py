@@ -68,10 +68,10 @@ def test_without_rules_logits_stay_as_they_are() -> None:
 def test_a_report_is_that_of_the_definitions(loaded: LoadedModel) -> None:
     plain, hidden = chooser(loaded)
     logits = Rules.of(constraints(loaded)[0]).apply(decoder.logits(loaded.model, hidden))
-    drafts, entropies, sureness = plain.choose(hidden, 1, TEMPERATURE).report()
+    drafts, entropies, log_probabilities = plain.choose(hidden, 1, TEMPERATURE).report()
     assert drafts == logits.argmax(-1).tolist()
     assert entropies == entropy((logits / TEMPERATURE).softmax(-1)).tolist()
-    assert sureness == logits.log_softmax(-1).amax(-1).tolist()
+    assert log_probabilities == logits.log_softmax(-1).amax(-1).tolist()
     assert all(isinstance(token, int) for token in drafts)
 
 

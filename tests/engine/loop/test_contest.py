@@ -93,7 +93,7 @@ def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel, closi
         assert [step.finish for step in together[length]] == [step.finish for step in alone]
         for one, other in zip(together[length], alone, strict=True):
             assert one.entropies == pytest.approx(other.entropies, abs=1e-3)
-            assert one.sureness == pytest.approx(other.sureness, abs=1e-3)
+            assert one.log_probabilities == pytest.approx(other.log_probabilities, abs=1e-3)
 
 
 def ahead(passes: Eager) -> Eager:
