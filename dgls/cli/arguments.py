@@ -6,11 +6,12 @@ import argparse
 import json
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NoReturn
+from typing import Any, NoReturn, get_args
 
 from dgls.cli.targets import Lines, Place, kept, lines, place, target
 from dgls.server.settings import DTYPES
 from dgls_engine.model.families import LARGE
+from dgls_engine.profile import HolePolicy
 
 _CHANGES_EPILOG = (
     "Exit codes: 0 for success, whether or not anything changed; 1 if --check found that something would change; 2 if "
@@ -143,7 +144,8 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     )
     how = parser.add_argument_group("model")
     _model(how)
-    how.add_argument("--policy", metavar="P", help="length of a hole: pad, batch, fixed, or oracle (the true length)")
+    policies = ", ".join(get_args(HolePolicy))
+    how.add_argument("--policy", metavar="P", help=f"length of a hole: {policies}, or oracle (the true length)")
     how.add_argument("--steps", type=_whole(1), metavar="N", help="limit of denoising steps")
     how.add_argument(
         "--set",
