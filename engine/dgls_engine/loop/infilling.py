@@ -1,6 +1,6 @@
 """A request's turns, run once for the engine in this process and for a server: segments in, steps and the answer out.
 
-    segments -> redraft -> turn: canvases -> port.compete -> Lead, Lead, ... -> Step, Step, ... -> next turn -> Infill
+    segments -> turn: canvases -> port.compete -> Lead, Lead, ... -> Step, Step, ... -> next turn -> Infill
 
 An engine implements `Port`: it reads the prompt and lets canvases compete. Knows tokens and text; imports no torch and
 no HTTP. Runs on the engine thread.
@@ -19,7 +19,7 @@ from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas, lay_out
 from dgls_engine.text.length import Length
 from dgls_engine.text.reader import Reader
-from dgls_engine.text.redraft import Redraft, Sketch, keeps, sketch
+from dgls_engine.text.redraft import Sketch, keeps, sketch
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Fill, Hole, Infill, Segment, Step, Timings, Trial
 
@@ -77,13 +77,25 @@ class Port(Protocol):
 
 
 def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterator[Step | Infill]:
-    """Fill the holes: a `Step` for each lead, then one `Infill`."""
-    redraft, calibration = _redraft(segments, layout, port), layout.profile.calibration
+    """Fill the holes: a `Step` for each lead, then one `Infill`. Drafts to keep a part of are opened where the model
+    doubts them."""
+    if not any(isinstance(segment, Hole) and keeps(segment) for segment in segments):
+        yield from _turns(segments, layout, port)
+        return
+    drafts = layout.sketch(segments)
+    redraft = drafts.opened(port.doubts(drafts), layout.length)
+    for event in _turns(redraft.segments, layout, port, passes=1):
+        yield replace(event, fills=redraft.fold(event.fills, layout.profile.calibration))
+
+
+def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int = 0) -> Iterator[Step | Infill]:
+    """Fill the holes of segments without drafts to keep. `passes`: those taken before."""
+    calibration = layout.profile.calibration
     filled: dict[int, Fill] = {}
-    steps, passes = 0, redraft.passes
+    steps = 0
     while True:
         texts = {number: fill.text for number, fill in filled.items()}
-        turn = next_turn(redraft.segments, texts, layout.length)
+        turn = next_turn(segments, texts, layout.length)
         canvases = layout.canvases(turn)
         readers = [Reader(canvas.holes, layout.tokenizer) for canvas in canvases]
         lead: Lead | None = None
@@ -92,7 +104,9 @@ def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterat
             reader = readers[progress.candidate]
             fills = reader.answers(progress.draft, progress.log_probabilities, entropies, calibration)
             now = filled | dict(zip(turn.holes, fills, strict=True))
-            yield Step(steps + lead.index, redraft.fold(now, calibration), sum(entropies) / len(entropies))
+            yield Step(
+                steps + lead.index, tuple(now[number] for number in sorted(now)), sum(entropies) / len(entropies)
+            )
         assert lead is not None
         assert lead.finish is not None
         steps, passes = steps + lead.index, passes + lead.passes
@@ -100,11 +114,11 @@ def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterat
         now[contested] = replace(now[contested], trials=_trials(lead, readers, turn.contested))
         settled = turn.holes if lead.finish == "deadline" else turn.settles
         filled |= {number: now[number] for number in settled}
-        if len(filled) == redraft.holes:
+        if len(filled) == len(now):
             break
     spent = port.spent()
     yield Infill(
-        fills=redraft.fold(filled, calibration),
+        fills=tuple(filled[number] for number in sorted(filled)),
         steps=steps,
         finish=lead.finish,
         timings=spent.timings,
@@ -114,14 +128,6 @@ def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterat
         hole_tokens=len(lead.progress.draft),
         passes=passes,
     )
-
-
-def _redraft(segments: Sequence[Segment], layout: Layout, port: Port) -> Redraft:
-    """The segments; drafts to keep a part of are opened where the model doubts them."""
-    if not any(isinstance(segment, Hole) and keeps(segment) for segment in segments):
-        return Redraft.untouched(segments)
-    drafts = layout.sketch(segments)
-    return drafts.opened(port.doubts(drafts), layout.length)
 
 
 def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:

@@ -31,23 +31,12 @@ SLACK, SLACK_RUNS = 1, 2
 @dataclass(frozen=True, slots=True)
 class Redraft:
     """Segments without drafts to keep, and of each of the request's holes its `parts`, in text order: the pieces of a
-    kept text, or the number of a hole among `segments`. `passes`: how many it took to find out."""
+    kept text, or the number of a hole among `segments`."""
 
     segments: tuple[Segment, ...]
     parts: tuple[tuple[tuple[str, ...] | int, ...], ...]
-    passes: int
 
-    @classmethod
-    def untouched(cls, segments: Sequence[Segment]) -> Redraft:
-        """For a request without a draft to keep."""
-        return cls(tuple(segments), tuple((number,) for number in range(len(_holes(segments)))), 0)
-
-    @property
-    def holes(self) -> int:
-        """How many there are among `segments`."""
-        return len(_holes(self.segments))
-
-    def fold(self, fills: Mapping[int, Fill], calibration: Calibration) -> tuple[Fill, ...]:
+    def fold(self, fills: Sequence[Fill], calibration: Calibration) -> tuple[Fill, ...]:
         """A fill for each of the request's holes, from those for the holes of `segments`."""
         return tuple(_joined(parts, fills, calibration) for parts in self.parts)
 
@@ -92,7 +81,7 @@ class Sketch:
                     own.append(tuple(atom.text for atom in run))
                     segments.append(Pinned("".join(atom.text for atom in run)))
             parts.append(tuple(own))
-        return Redraft(tuple(segments), tuple(parts), passes=1)
+        return Redraft(tuple(segments), tuple(parts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +168,7 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
     return Opened(least, most, stop, healed=healed, expected=text, strength=_strength(hole), slack=slack)
 
 
-def _joined(parts: tuple[tuple[str, ...] | int, ...], fills: Mapping[int, Fill], calibration: Calibration) -> Fill:
+def _joined(parts: tuple[tuple[str, ...] | int, ...], fills: Sequence[Fill], calibration: Calibration) -> Fill:
     """Kept text is certain: it has no part in the probability."""
     if len(parts) == 1 and isinstance(parts[0], int):
         return fills[parts[0]]
