@@ -1,6 +1,6 @@
 """A request's turns, run once for the engine in this process and for a server: segments in, steps and the answer out.
 
-    segments -> turn: canvases -> port.compete -> Lead, Lead, ... -> Step, Step, ... -> next turn -> Infill
+    segments -> a turn's canvases -> port.compete -> Lead, Lead, ... -> Step, Step, ... -> next turn -> Infill
 
 An engine implements `Port`: it reads the prompt and lets canvases compete. Knows tokens and text; imports no torch and
 no HTTP. Runs on the engine thread.
@@ -14,14 +14,13 @@ from typing import Protocol
 
 from dgls_engine.errors import RequestTooLarge
 from dgls_engine.loop.leads import Lead
-from dgls_engine.loop.turns import Turn, next_turn
 from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas, lay_out
-from dgls_engine.text.length import Length
+from dgls_engine.text.length import Length, next_contest
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Sketch, keeps, sketch
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Fill, Hole, Infill, Segment, Step, Timings, Trial
+from dgls_engine.types import Fill, Hole, Infill, Pinned, Segment, Step, Timings, Trial
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +33,17 @@ class Layout:
     canvas_end: Sequence[int]
     canvas_start: Sequence[int] = ()
 
-    def canvases(self, turn: Turn) -> list[Canvas]:
-        """The turn's canvases; of several lengths, those that fit. Raises `RequestTooLarge` if none does."""
+    def canvases(self, segments: Sequence[Segment], contested: int) -> list[Canvas]:
+        """A canvas for each length of the hole at the place `contested`; of several lengths, those that fit. Raises
+        `RequestTooLarge` if none does."""
+        hole = segments[contested]
+        assert isinstance(hole, Hole)
         laid_out: list[Canvas] = []
         ends = self.canvas_end, self.canvas_start
-        for segments in turn.tries:
+        for tried in self.length.tries(hole):
+            with_length = [*segments[:contested], tried, *segments[contested + 1 :]]
             try:
-                laid_out.append(lay_out(segments, self.tokenizer, self.profile, self.length.positions, *ends))
+                laid_out.append(lay_out(with_length, self.tokenizer, self.profile, self.length.positions, *ends))
             except RequestTooLarge:
                 if not laid_out:
                     raise
@@ -89,36 +92,36 @@ def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterat
 
 
 def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int = 0) -> Iterator[Step | Infill]:
-    """Fill the holes of segments without drafts to keep. `passes`: those taken before."""
-    calibration = layout.profile.calibration
+    """Fill the holes of segments without drafts to keep. Holes with several lengths take turns: what one of them was
+    filled with is pinned in the next one's turn, so there are as many canvases as lengths, not as combinations of them.
+    `passes`: those taken before."""
+    holes = {place: segment for place, segment in enumerate(segments) if isinstance(segment, Hole)}
     filled: dict[int, Fill] = {}
     steps = 0
     while True:
-        texts = {number: fill.text for number, fill in filled.items()}
-        turn = next_turn(segments, texts, layout.length)
-        canvases = layout.canvases(turn)
+        left = [Pinned(filled[place].text) if place in filled else each for place, each in enumerate(segments)]
+        places = [place for place in holes if place not in filled]
+        contested, last = next_contest([holes[place] for place in places], layout.length)
+        canvases = layout.canvases(left, places[contested])
         readers = [Reader(canvas.holes, layout.tokenizer) for canvas in canvases]
         lead: Lead | None = None
-        for lead in port.compete(canvases, readers, turn.contested):
+        for lead in port.compete(canvases, readers, contested):
             progress, entropies = lead.progress, lead.progress.entropies
             reader = readers[progress.candidate]
-            fills = reader.answers(progress.draft, progress.log_probabilities, entropies, calibration)
-            now = filled | dict(zip(turn.holes, fills, strict=True))
-            yield Step(
-                steps + lead.index, tuple(now[number] for number in sorted(now)), sum(entropies) / len(entropies)
-            )
+            fills = reader.answers(progress.draft, progress.log_probabilities, entropies, layout.profile.calibration)
+            now = filled | dict(zip(places, fills, strict=True))
+            yield Step(steps + lead.index, tuple(now[place] for place in holes), sum(entropies) / len(entropies))
         assert lead is not None
         assert lead.finish is not None
         steps, passes = steps + lead.index, passes + lead.passes
-        contested = turn.holes[turn.contested]
-        now[contested] = replace(now[contested], trials=_trials(lead, readers, turn.contested))
-        settled = turn.holes if lead.finish == "deadline" else turn.settles
-        filled |= {number: now[number] for number in settled}
-        if len(filled) == len(now):
+        now[places[contested]] = replace(now[places[contested]], trials=_trials(lead, readers, contested))
+        settled = places if last or lead.finish == "deadline" else [places[contested]]
+        filled |= {place: now[place] for place in settled}
+        if len(filled) == len(holes):
             break
     spent = port.spent()
     yield Infill(
-        fills=tuple(filled[number] for number in sorted(filled)),
+        fills=tuple(filled[place] for place in holes),
         steps=steps,
         finish=lead.finish,
         timings=spent.timings,

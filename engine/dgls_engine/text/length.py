@@ -6,6 +6,7 @@ depends on how the model was trained, so the profile names it. Knows token count
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -117,6 +118,13 @@ def ladder(hole: Hole) -> list[int]:
     while lengths[-1] < hole.max_tokens:
         lengths.append(min(hole.max_tokens, lengths[-1] + max(1, 0 if lengths[-1] < _DENSE else lengths[-1] // 4)))
     return lengths
+
+
+def next_contest(holes: Sequence[Hole], length: Length) -> tuple[int, bool]:
+    """The number of the hole that is filled next, which is the first one with several lengths; and whether it is the
+    last such hole, so that all others are filled together with it."""
+    several = [number for number, hole in enumerate(holes) if len(length.tries(hole)) > 1]
+    return (several or [0])[0], len(several) <= 1
 
 
 def length_policy(name: HolePolicy) -> Length:

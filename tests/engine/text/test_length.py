@@ -1,12 +1,11 @@
-"""The length policies: the lengths that each one tries, and the holes that are filled together."""
+"""The length policies: the lengths that each one tries, and the hole whose lengths compete next."""
 
 from __future__ import annotations
 
 import pytest
 
-from dgls_engine.loop.turns import next_turn
-from dgls_engine.text.length import Batch, Fixed, Length, Pad, ladder, length_policy
-from dgls_engine.types import Hole, Pinned, Revise
+from dgls_engine.text.length import Batch, Fixed, Length, Pad, ladder, length_policy, next_contest
+from dgls_engine.types import Hole, Revise
 
 
 def test_ladder_has_all_short_lengths_then_steps_of_a_quarter() -> None:
@@ -38,30 +37,18 @@ def test_length_policy_by_name_returns_its_class(name: str, policy: type[Length]
     assert isinstance(length_policy(name), policy)  # type: ignore[arg-type]
 
 
-FIRST, SECOND = Hole(max_tokens=2), Hole(min_tokens=2, max_tokens=4)
-DRAFTED = Hole(start=Revise("x", 1.0))
+ONE, SEVERAL = Hole(max_tokens=1), Hole(max_tokens=4)
 
 
-def test_turns_without_contest_fill_all_holes_at_once() -> None:
-    segments = (Pinned("a"), FIRST, Pinned("b"), SECOND)
-    turn = next_turn(segments, {}, Pad())
-    assert turn.tries == (segments,)
-    assert turn.holes == turn.settles == (0, 1)
-
-
-def test_turns_holes_with_contest_take_turns() -> None:
-    segments = (Pinned("a"), FIRST, Pinned("b"), SECOND, Pinned("c"))
-    turn = next_turn(segments, {}, Batch())
-    assert [tried[1] for tried in turn.tries] == [Hole(1, 1), Hole(2, 2)]
-    assert all(tried[3] == SECOND for tried in turn.tries)
-    assert (turn.holes, turn.contested, turn.settles) == ((0, 1), 0, (0,))
-    turn = next_turn(segments, {0: "text"}, Batch())
-    assert all(tried[:3] == (Pinned("a"), Pinned("text"), Pinned("b")) for tried in turn.tries)
-    assert [tried[3] for tried in turn.tries] == [Hole(n, n) for n in (2, 3, 4)]
-    assert (turn.holes, turn.contested, turn.settles) == ((1,), 0, (1,))
-
-
-def test_turns_last_contest_includes_drafted_holes() -> None:
-    turn = next_turn((DRAFTED, Pinned("a"), FIRST, Pinned("b"), DRAFTED), {}, Batch())
-    assert (turn.holes, turn.contested, turn.settles) == ((0, 1, 2), 1, (0, 1, 2))
-    assert [tried[2] for tried in turn.tries] == [Hole(1, 1), Hole(2, 2)]
+@pytest.mark.parametrize(
+    ("holes", "contested", "last"),
+    [
+        ([ONE, ONE], 0, True),
+        ([SEVERAL, SEVERAL], 0, False),
+        ([ONE, SEVERAL, ONE, SEVERAL], 1, False),
+        ([ONE, ONE, SEVERAL], 2, True),
+    ],
+)
+def test_next_contest_is_the_first_hole_with_several_lengths(holes: list[Hole], contested: int, last: bool) -> None:
+    assert next_contest(holes, Batch()) == (contested, last)
+    assert next_contest(holes, Pad()) == (0, True)
