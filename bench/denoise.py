@@ -29,7 +29,7 @@ from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.types import CancelToken
@@ -120,11 +120,11 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     model, steps = random_model(), options.steps
     prompt = torch.randint(VOCABULARY, (1, PROMPT), generator=torch.Generator().manual_seed(2))
-    encoder = Encoder(keeper(model))
+    encoder = Encoder(prompt_factory(model))
     encoder.prefill(prompt[0].tolist())
     contenders: dict[str, Callable[[], object]] = {
         "generate": lambda: stock(model, prompt, steps),
-        "generate's prefill": lambda: Encoder(keeper(model, PROMPT)).prefill(prompt[0].tolist()),
+        "generate's prefill": lambda: Encoder(prompt_factory(model, PROMPT)).prefill(prompt[0].tolist()),
         "ours, canvas 96": lambda: ours(model, encoder, 96, steps),
         "ours, canvas 256": lambda: ours(model, encoder, CANVAS, steps),
         "ours, canvas 96, decoder alone": lambda: [decoder_pass(model, encoder, 96) for _ in range(steps)],

@@ -28,7 +28,7 @@ from dgls_engine.engine import Engine
 from dgls_engine.loop.judged_rows import AFTER, seam_rows
 from dgls_engine.loop.seam import surprises
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.profile import HolePolicy
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.prompt.formats import open_prompt
@@ -75,7 +75,7 @@ class Judge:
     def __init__(self, loaded: LoadedModel) -> None:
         self._loaded = loaded
         self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
-        self._encoder = Encoder(keeper(loaded.model))
+        self._encoder = Encoder(prompt_factory(loaded.model))
         size = loaded.model.model.decoder.vocab_size
         self._noise = torch.randint(size, (AFTER,), generator=torch.Generator().manual_seed(0))
 

@@ -227,7 +227,7 @@ class _Competition:
         self._prompt_tokens, computed = reading.read(self._context, canvas.spilled, self._cancel)
         self._prefilled += computed
         self._prefill_seconds += self._engine._clock() - started
-        return self._engine._model.behind(reading.encoder.cache)
+        return self._engine._model.passes_after(reading.encoder.cache)
 
 
 def _seed(seed: int, canvas: Canvas, rivals: int) -> int:

@@ -14,7 +14,7 @@ from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma.captured import Captured
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.types import CancelToken
@@ -67,7 +67,7 @@ def ours(
     captured: bool = False,
 ) -> list[Progress]:
     """Our loop over a canvas that is one hole, without any policy; the prompt prefilled in chunks."""
-    encoder = Encoder(keeper(loaded.model, chunk))
+    encoder = Encoder(prompt_factory(loaded.model, chunk))
     encoder.prefill(prompt)
     length = loaded.profile.canvas_tokens
     canvas = Canvas((0,) * length, (Span(0, length),))
@@ -80,7 +80,7 @@ def ours(
     )
     eager = Eager(loaded.model, encoder.cache.seen(), len(prompt))
     steps = denoise(
-        Captured(loaded.model, length).behind(encoder.cache) if captured else eager,
+        Captured(loaded.model, length).passes_after(encoder.cache) if captured else eager,
         [candidate],
         schedule=Schedule(setting["steps"], *setting["t"]),
         deadline=Deadline(None),

@@ -144,7 +144,7 @@ def stock(loaded: LoadedModel, prompt: list[int], rows: int, threshold: float) -
 
 def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Progress]:
     model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
-    encoder: Encoder[Any] = Encoder(model.keep)
+    encoder: Encoder[Any] = Encoder(model.new_prompt)
     encoder.prefill(prompt[:-1])
     canvas = Canvas((prompt[-1], *[0] * rows), (Span(1, rows + 1),))
     reader = Reader(canvas.holes, loaded.tokenizer)
@@ -153,7 +153,7 @@ def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Progress]:
     banned[mask_of(loaded)] = True
     noise = Masks(mask_of(loaded), loaded.profile, loaded.device)
     steps = denoise(
-        model.behind(encoder.cache),
+        model.passes_after(encoder.cache),
         [noise.candidate(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0)],
         schedule=Schedule(rows, 1.0, 1.0),
         deadline=Deadline(None),

@@ -23,7 +23,7 @@ from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager, SoftCappedHead
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import Batch, Pad
@@ -94,7 +94,7 @@ def test_fused_kept_candidates_get_own_signal(flat: LoadedModel, on: list[int]) 
 def denoised(
     loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors | None = None
 ) -> dict[int, list[Progress]]:
-    encoder = Encoder(keeper(loaded.model))
+    encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill(prompt_of(loaded, 20, seed=0))
     found: dict[int, list[Progress]] = {length: [] for length in lengths}
     for steps in denoise(

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dgls_engine.loop.sampler import accepted
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.loader import LoadedModel
@@ -72,7 +72,7 @@ class Modelled:
         self, prompt: Sequence[int], seed: Sequence[int], pinned: Sequence[int], most: int, stopped: Stopped
     ) -> Ended | None:
         model, profile = self._model, self._loaded.profile
-        encoder = Encoder(keeper(model))
+        encoder = Encoder(prompt_factory(model))
         encoder.prefill(prompt)
         seen = encoder.cache.seen()
         seeded = torch.tensor(seed)

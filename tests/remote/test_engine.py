@@ -18,7 +18,7 @@ from dgls_engine.loop import seam as local
 from dgls_engine.loop.judged_rows import AFTER, TURNS
 from dgls_engine.loop.leads import DROP_AT, KEEP
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.remote.judging import doubted, doubts, seam
 from dgls_engine.remote.rival import Found, drawn, noise
@@ -111,7 +111,7 @@ def told(server: FakeVllm, asks: Sequence[Ask], prompt: Sequence[int]) -> list[T
 def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, length: int) -> None:
     """Not near: the same, but for the self-conditioning of pins, which the local engine leaves out here, too."""
     prompt = [1, 2, *embedded.tokenizer.encode("import os\n")]
-    encoder = Encoder(keeper(embedded.model))
+    encoder = Encoder(prompt_factory(embedded.model))
     encoder.prefill(prompt)
     passes = Eager(embedded.model, encoder.cache.seen(), len(prompt), "never")
     hole = Opened(max_tokens=length, start=Revise("return path", 1.0), healed=False)

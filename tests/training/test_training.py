@@ -15,7 +15,7 @@ from transformers import DynamicCache
 
 from dgls_engine.engine import Engine
 from dgls_engine.model.diffusion_gemma.decoder import NO_MASKS, decode
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_training import corpus, versions
@@ -101,7 +101,7 @@ def test_predict_padded_batch_equals_single_example(sources: list[Source], token
         together = predict(model, batch, batch.canvas, None, cache)
         rows = []
         for example in examples:
-            encoder = Encoder(keeper(model))
+            encoder = Encoder(prompt_factory(model))
             encoder.prefill(example.prompt)
             canvas = torch.tensor([example.canvas])
             hidden = decode(model, canvas, None, encoder.cache.seen(), NO_MASKS, len(example.prompt))

@@ -106,11 +106,11 @@ class OpenModel(Protocol[K]):
         """Whether passes are captured for each shape, so that `prepare` saves time later."""
         ...
 
-    def keep(self, capacity: int) -> K:
+    def new_prompt(self, capacity: int) -> K:
         """An empty prompt with room for `capacity` tokens."""
         ...
 
-    def behind(self, prompt: K) -> Passes[Any]:
+    def passes_after(self, prompt: K) -> Passes[Any]:
         """Passes over canvases behind the current tokens of `prompt`."""
         ...
 

@@ -20,12 +20,12 @@ K = TypeVar("K", bound=KeptPrompt)
 
 
 class Encoder(Generic[K]):
-    """Holds one prompt. `keep(n)` makes an empty prompt with room for n tokens. `capacity` is the initial room; a
+    """Holds one prompt. `new_prompt(n)` makes an empty prompt with room for n tokens. `capacity` is the initial room; a
     longer prompt moves to larger buffers. A cancel takes effect between two chunks of the prompt.
     """
 
-    def __init__(self, keep: Callable[[int], K], capacity: int = 1024) -> None:
-        self._keep, self._capacity = keep, capacity
+    def __init__(self, new_prompt: Callable[[int], K], capacity: int = 1024) -> None:
+        self._new_prompt, self._capacity = new_prompt, capacity
         self._ids: list[int] = []
         self._cache: K | None = None
 
@@ -39,7 +39,7 @@ class Encoder(Generic[K]):
         """The keys and values. `drop`, and a prompt that does not fit, replace this object: code that keeps addresses
         of its buffers must check that it is still the same."""
         if self._cache is None:
-            self._cache = self._keep(self._capacity)
+            self._cache = self._new_prompt(self._capacity)
         return self._cache
 
     @torch.inference_mode()

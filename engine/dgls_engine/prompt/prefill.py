@@ -90,7 +90,7 @@ class Reading:
 
     def _new_encoder(self) -> Encoder[Any]:
         """An encoder with room for the longest prompt: larger buffers later would invalidate captured graphs."""
-        return Encoder(self._model.keep, capacity=max(_LEAST, self._profile.max_prompt_tokens))
+        return Encoder(self._model.new_prompt, capacity=max(_LEAST, self._profile.max_prompt_tokens))
 
     def _measure(self, tokens: int, started: float) -> None:
         if self._budget.measures and tokens >= MIN_MEASURED:

@@ -22,7 +22,7 @@ from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.batches import stacked
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.profile import PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -40,7 +40,7 @@ def passes_for(
     loaded: LoadedModel, tokens: int = 3 * SLIDING_WINDOW, pinned_signal: PinnedSignal = "after-first"
 ) -> Eager:
     """Behind a prompt of so many tokens."""
-    encoder = Encoder(keeper(loaded.model))
+    encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill(prompt_of(loaded, tokens, seed=0))
     return Eager(loaded.model, encoder.cache.seen(), tokens, pinned_signal)
 

@@ -15,7 +15,7 @@ from dgls_engine.loop.sampler import Sampler, accepted, entropy
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.profile import PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, lay_out
@@ -39,7 +39,7 @@ def laid_out(loaded: LoadedModel, *segments: Hole | Pinned) -> Canvas:
 
 
 def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "after-first") -> list[Progress]:
-    encoder = Encoder(keeper(loaded.model))
+    encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill([1, 2, 30, 40])
     vocabulary = vocabulary_of(loaded)
     candidate = Candidate(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgls_engine.model.diffusion_gemma import attention, decoder
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
@@ -57,7 +57,7 @@ def static_pass(loaded: LoadedModel, encoder: Encoder, ids: Tensor, lengths: Ten
 @torch.inference_mode()
 @pytest.mark.parametrize("tokens", [1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 5 * SLIDING_WINDOW])
 def test_attend_several_canvases_match_each_alone(loaded: LoadedModel, tokens: int) -> None:
-    encoder = Encoder(keeper(loaded.model, 7, 5))
+    encoder = Encoder(prompt_factory(loaded.model, 7, 5))
     encoder.prefill(PROMPT)
     encoder.prefill(PROMPT[:tokens])
     lengths = torch.tensor([WIDTH, 9, 1], dtype=torch.int32)
@@ -73,7 +73,7 @@ def test_attend_several_canvases_match_each_alone(loaded: LoadedModel, tokens: i
 
 @torch.inference_mode()
 def test_attend_rows_behind_canvas_are_zero(loaded: LoadedModel) -> None:
-    encoder = Encoder(keeper(loaded.model, 7))
+    encoder = Encoder(prompt_factory(loaded.model, 7))
     encoder.prefill(PROMPT)
     layer = loaded.model.model.decoder.layers[0].self_attn
     heads, groups = layer.num_key_value_groups * 2, 2

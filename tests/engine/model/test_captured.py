@@ -16,7 +16,7 @@ from dgls_engine.model.batches import stacked
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.captured import BATCHES, GRAPHS, Captured, Work, run_again
 from dgls_engine.model.diffusion_gemma.passes import Decoding, Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.model.widths import WIDTHS, width_for
 from dgls_engine.profile import HolePolicy
 from dgls_engine.prompt.encoder import Encoder
@@ -54,7 +54,7 @@ def captured_by(loaded: LoadedModel, recorder: Recorder) -> Captured:
 
 
 def encoder_of(loaded: LoadedModel, tokens: int) -> Encoder:
-    encoder = Encoder(keeper(loaded.model))
+    encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill(prompt_of(loaded, tokens, seed=tokens))
     return encoder
 
@@ -93,28 +93,31 @@ def test_captured_pass_matches_eager(loaded: LoadedModel, lengths: tuple[int, ..
     """One object, behind one prompt after the other."""
     fixed = Captured(loaded.model, CANVAS, open_capture=lambda device: run_again)
     ids, soft = canvases(loaded, lengths)
-    encoder = Encoder(keeper(loaded.model))
+    encoder = Encoder(prompt_factory(loaded.model))
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(loaded, tokens, seed=tokens))
         plain = reference(loaded, encoder)
-        assert same(fixed.behind(encoder.cache), plain, (ids, soft if signal else None), lengths)
+        assert same(fixed.passes_after(encoder.cache), plain, (ids, soft if signal else None), lengths)
 
 
 @pytest.mark.parametrize("lengths", [(40,), (5, 33, 64)], ids=["one", "several"])
 def test_captured_trace_serves_all_prompts(flat: LoadedModel, lengths: tuple[int, ...]) -> None:
-    fixed, encoder = Captured(flat.model, CANVAS, open_capture=lambda device: traced), Encoder(keeper(flat.model))
+    fixed, encoder = (
+        Captured(flat.model, CANVAS, open_capture=lambda device: traced),
+        Encoder(prompt_factory(flat.model)),
+    )
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(flat, tokens, seed=tokens))
         given = canvases(flat, lengths, seed=tokens)
-        assert same(fixed.behind(encoder.cache), reference(flat, encoder), given, lengths)
+        assert same(fixed.passes_after(encoder.cache), reference(flat, encoder), given, lengths)
 
 
 def test_captured_pass_is_independent_of_earlier_passes(loaded: LoadedModel) -> None:
     """Bit for bit: old values in the padding would still choose experts."""
     encoder = encoder_of(loaded, 3 * SLIDING_WINDOW)
     given, lengths = canvases(loaded, (20, 31, 9)), (20, 31, 9)
-    fresh = captured_by(loaded, Recorder()).behind(encoder.cache)
-    used = captured_by(loaded, Recorder()).behind(encoder.cache)
+    fresh = captured_by(loaded, Recorder()).passes_after(encoder.cache)
+    used = captured_by(loaded, Recorder()).passes_after(encoder.cache)
     with torch.inference_mode():
         for others in ((250,), (60, 61, 62, 63), (10, 20, 30, 40, 50, 60, 70)):
             used.hidden(*canvases(loaded, others, seed=1), others)
@@ -125,24 +128,24 @@ def test_captured_pass_is_independent_of_earlier_passes(loaded: LoadedModel) -> 
 
 def test_captured_shape_is_captured_once_for_all_prompts(flat: LoadedModel) -> None:
     recorder = Recorder()
-    fixed, encoder = captured_by(flat, recorder), Encoder(keeper(flat.model))
+    fixed, encoder = captured_by(flat, recorder), Encoder(prompt_factory(flat.model))
     with torch.inference_mode():
         for tokens in PROMPTS:
             encoder.prefill(prompt_of(flat, tokens, seed=1))
             for lengths in ((40,), (64,), (3, 50), (50, 64), (70, 90)):
-                fixed.behind(encoder.cache).hidden(*canvases(flat, lengths), lengths)
+                fixed.passes_after(encoder.cache).hidden(*canvases(flat, lengths), lengths)
     assert recorder.captured == 3
 
 
 def test_prepare_shape_is_not_captured_again(flat: LoadedModel) -> None:
-    recorder, encoder = Recorder(), Encoder(keeper(flat.model))
-    fixed = captured_by(flat, recorder).behind(encoder.cache)
+    recorder, encoder = Recorder(), Encoder(prompt_factory(flat.model))
+    fixed = captured_by(flat, recorder).passes_after(encoder.cache)
     fixed.prepare(15, 193)
     assert recorder.captured == 1
     encoder.prefill([1, 2, 3])
     lengths = (200,) * 13
     with torch.inference_mode():
-        fixed.behind(encoder.cache).hidden(*canvases(flat, lengths), lengths)
+        fixed.passes_after(encoder.cache).hidden(*canvases(flat, lengths), lengths)
     assert recorder.captured == 1
 
 
@@ -151,7 +154,7 @@ def test_behind_other_buffers_drops_captures(flat: LoadedModel) -> None:
     fixed = captured_by(flat, recorder)
     for taken in (1, 2):
         encoder = encoder_of(flat, 2 * SLIDING_WINDOW)
-        assert same(fixed.behind(encoder.cache), reference(flat, encoder), given, (40,))
+        assert same(fixed.passes_after(encoder.cache), reference(flat, encoder), given, (40,))
         assert recorder.captured == taken
 
 
@@ -165,13 +168,13 @@ def test_forget_opens_a_new_capture(flat: LoadedModel) -> None:
 
     fixed = Captured(flat.model, CANVAS, open_capture=open_capture)
     for tokens in (4, 5):
-        fixed.behind(encoder_of(flat, tokens).cache).prepare(1, 40)
+        fixed.passes_after(encoder_of(flat, tokens).cache).prepare(1, 40)
     assert [recorder.captured for recorder in opened if recorder.captured] == [1, 1]
 
 
 def test_captured_too_many_shapes_keeps_the_last_used(flat: LoadedModel) -> None:
     recorder = Recorder()
-    fixed = captured_by(flat, recorder).behind(encoder_of(flat, 4).cache)
+    fixed = captured_by(flat, recorder).passes_after(encoder_of(flat, 4).cache)
     shapes = [(batch, width) for width in WIDTHS for batch in BATCHES][: GRAPHS + 1]
     for batch, width in (*shapes[:-1], shapes[0], shapes[-1]):
         fixed.prepare(batch, width)
@@ -185,7 +188,7 @@ def test_captured_too_many_shapes_keeps_the_last_used(flat: LoadedModel) -> None
 def test_captured_failure_runs_eager_and_warns_once(loaded: LoadedModel, caplog: pytest.LogCaptureFixture) -> None:
     recorder, encoder = Recorder(), encoder_of(loaded, 3 * SLIDING_WINDOW)
     recorder.error = RuntimeError("CUDA error: operation not permitted when stream is capturing")
-    fixed, plain = captured_by(loaded, recorder).behind(encoder.cache), reference(loaded, encoder)
+    fixed, plain = captured_by(loaded, recorder).passes_after(encoder.cache), reference(loaded, encoder)
     given = canvases(loaded, (9, 30))
     with torch.inference_mode():
         for _ in range(3):
@@ -247,10 +250,14 @@ def test_captured_graph_matches_eager(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, lengths: tuple[int, ...]
 ) -> None:
     on_gpu = load(raw_checkpoint(tmp_path), "cuda")
-    fixed, encoder, given = Captured(on_gpu.model, CANVAS), Encoder(keeper(on_gpu.model)), canvases(on_gpu, lengths)
+    fixed, encoder, given = (
+        Captured(on_gpu.model, CANVAS),
+        Encoder(prompt_factory(on_gpu.model)),
+        canvases(on_gpu, lengths),
+    )
     for tokens in PROMPTS:
         encoder.prefill(prompt_of(on_gpu, tokens, seed=tokens))
         for _ in range(2):
             # The kernel multiplies in TF32.
-            assert same(fixed.behind(encoder.cache), reference(on_gpu, encoder), given, lengths, within=1e-2)
+            assert same(fixed.passes_after(encoder.cache), reference(on_gpu, encoder), given, lengths, within=1e-2)
     assert not caplog.records, "a capture failed"

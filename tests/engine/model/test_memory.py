@@ -14,7 +14,7 @@ from bench import full_size
 from dgls_engine.errors import NotEnoughMemory, UnsupportedModel
 from dgls_engine.model.diffusion_gemma import memory
 from dgls_engine.model.diffusion_gemma.memory import PUBLISHED, prompt_bytes
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build, sites
 from dgls_engine.model.family import Footprint
 from dgls_engine.model.packing import PACKINGS, packed_bytes
@@ -85,7 +85,7 @@ def test_footprint_experts_match_packed_bytes(name: Any) -> None:
 @pytest.mark.parametrize("tokens", [10, 100])
 def test_prompt_bytes_match_buffers(flat: LoadedModel, tokens: int) -> None:
     """With a window of 16, and the slack and the chunk of a GPU."""
-    cache = Encoder(keeper(flat.model, memory.CHUNK), tokens).cache
+    cache = Encoder(prompt_factory(flat.model, memory.CHUNK), tokens).cache
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert prompt_bytes(anatomy(flat.model.config), 4, tokens) == held
 

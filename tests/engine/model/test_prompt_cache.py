@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, prompt_factory
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
@@ -24,7 +24,7 @@ def addresses(cache: PromptCache) -> list[int]:
 @pytest.mark.parametrize("seed", range(6))
 def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, seed: int) -> None:
     chance = random.Random(seed)
-    warm = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
+    warm = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY)
     initial_addresses = addresses(warm.cache)
     ids: list[int] = []
     for _ in range(12):
@@ -33,7 +33,7 @@ def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, 
         shared = shared_prefix(before, ids)
         reused = len(ids) - warm.prefill(ids)
         assert reused == shared or (reused == 0 and shared < len(before) - SLACK)
-        cold = Encoder(keeper(flat.model, CAPACITY), CAPACITY)
+        cold = Encoder(prompt_factory(flat.model, CAPACITY), CAPACITY)
         cold.prefill(ids)
         for layer, expected in zip(warm.cache.seen().layers, cold.cache.seen().layers, strict=True):
             torch.testing.assert_close(layer.keys, expected.keys, atol=1e-5, rtol=0)
@@ -42,7 +42,7 @@ def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, 
 
 
 def test_bounds_match_visible_rows(flat: LoadedModel) -> None:
-    encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
+    encoder = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY)
     for tokens in (1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 40, 38, 90):
         encoder.prefill([*range(3, 3 + tokens)])
         kinds = flat.model.config.text_config.layer_types
@@ -53,14 +53,14 @@ def test_bounds_match_visible_rows(flat: LoadedModel) -> None:
 
 
 def test_sliding_layers_hold_window_slack_and_chunk(flat: LoadedModel) -> None:
-    cache = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY).cache
+    cache = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY).cache
     rows = {layer.keys.shape[-2] for layer in cache.layers}
     assert rows == {CAPACITY, SLIDING_WINDOW - 1 + SLACK + CHUNK}
 
 
 def test_prefill_out_of_memory_during_move_empties_cache(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory runs out after one sliding layer was moved and before the other."""
-    encoder = Encoder(keeper(flat.model, CHUNK, SLACK), CAPACITY)
+    encoder = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY)
     prompt = [*range(3, 3 + CAPACITY)]
     encoder.prefill(prompt[:24])
     with monkeypatch.context() as patched:
@@ -69,7 +69,7 @@ def test_prefill_out_of_memory_during_move_empties_cache(flat: LoadedModel, monk
             encoder.prefill(prompt)
     assert encoder.ids == ()
     assert encoder.prefill(prompt) == CAPACITY
-    cold = Encoder(keeper(flat.model, CAPACITY), CAPACITY)
+    cold = Encoder(prompt_factory(flat.model, CAPACITY), CAPACITY)
     cold.prefill(prompt)
     for layer, expected in zip(encoder.cache.seen().layers, cold.cache.seen().layers, strict=True):
         torch.testing.assert_close(layer.keys, expected.keys, atol=1e-5, rtol=0)

@@ -11,7 +11,7 @@ from transformers import DynamicCache
 
 from dgls_engine.errors import Cancelled
 from dgls_engine.model.diffusion_gemma import decoder
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.types import CancelToken
 from dgls_engine.weights.loader import LoadedModel
@@ -52,7 +52,7 @@ def cold_logits(loaded: LoadedModel, ids: Sequence[int]) -> Tensor:
 
 @pytest.mark.parametrize("kept", [0, 1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 3 * SLIDING_WINDOW, len(PROMPT)])
 def test_prefill_reused_prefix_matches_cold_prefill(loaded: LoadedModel, kept: int) -> None:
-    encoder = Encoder(keeper(loaded.model, CHUNK))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK))
     assert encoder.prefill(PROMPT) == len(PROMPT)
     changed = PROMPT[:kept] + [id + 1 for id in PROMPT[kept:]] + [9, 8, 7]
     assert encoder.prefill(changed) == len(changed) - kept
@@ -61,7 +61,7 @@ def test_prefill_reused_prefix_matches_cold_prefill(loaded: LoadedModel, kept: i
 
 @pytest.mark.parametrize("length", [1, SLIDING_WINDOW // 2, 2 * SLIDING_WINDOW])
 def test_prefill_shortened_prompt_computes_nothing(loaded: LoadedModel, length: int) -> None:
-    encoder = Encoder(keeper(loaded.model, CHUNK))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK))
     encoder.prefill(PROMPT)
     assert encoder.prefill(PROMPT[:length]) == 0
     torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT[:length]), atol=1e-4, rtol=0)
@@ -83,12 +83,12 @@ class CancelledAfter(CancelToken):
 
 
 def test_law_4_cancel_between_chunks_keeps_computed_tokens(loaded: LoadedModel) -> None:
-    encoder = Encoder(keeper(loaded.model, CHUNK))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK))
     with pytest.raises(Cancelled):
         encoder.prefill(PROMPT, CancelledAfter(2))
     assert list(encoder.ids) == PROMPT[: 2 * CHUNK]
     assert encoder.prefill(PROMPT) == len(PROMPT) - 2 * CHUNK
-    whole = Encoder(keeper(loaded.model, CHUNK))
+    whole = Encoder(prompt_factory(loaded.model, CHUNK))
     whole.prefill(PROMPT)
     assert torch.equal(seen_logits(loaded, encoder), seen_logits(loaded, whole))
 
@@ -98,7 +98,7 @@ def test_prefill_failure_inside_chunk_keeps_earlier_tokens(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     """Memory runs out in the last layer, after all others have written their rows."""
-    encoder = Encoder(keeper(loaded.model, CHUNK))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK))
     encoder.prefill(PROMPT[:20])
     layer = loaded.model.model.encoder.language_model.layers[number]
     with monkeypatch.context() as patched:
@@ -114,7 +114,7 @@ def test_prefill_failure_inside_chunk_keeps_earlier_tokens(
 @pytest.mark.parametrize("slack", [0, 1, 9])
 def test_law_6_change_within_slack_reuses_prefix(loaded: LoadedModel, slack: int) -> None:
     """Sliding layers drop rows chunk by chunk, so the number of rows beyond the window depends on the chunks."""
-    encoder = Encoder(keeper(loaded.model, CHUNK, slack))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK, slack))
     encoder.prefill(PROMPT)
     for kept in range(len(PROMPT) - slack, len(PROMPT) + 1):
         changed = [*PROMPT[:kept], 9, 8, 7]
@@ -124,7 +124,7 @@ def test_law_6_change_within_slack_reuses_prefix(loaded: LoadedModel, slack: int
 
 
 def test_prefill_change_beyond_slack_computes_all(loaded: LoadedModel) -> None:
-    encoder = Encoder(keeper(loaded.model, CHUNK, 1))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK, 1))
     encoder.prefill(PROMPT)
     changed = [*PROMPT[:SLIDING_WINDOW], 9, 8, 7]
     assert encoder.prefill(changed) == len(changed)
@@ -132,7 +132,7 @@ def test_prefill_change_beyond_slack_computes_all(loaded: LoadedModel) -> None:
 
 
 def test_prefill_prompt_larger_than_buffers_keeps_prefix(loaded: LoadedModel) -> None:
-    encoder = Encoder(keeper(loaded.model, CHUNK, 3), 40)
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK, 3), 40)
     encoder.prefill(PROMPT[:40])
     before = encoder.cache
     assert encoder.prefill(PROMPT[:30]) in (0, 30)
@@ -144,7 +144,7 @@ def test_prefill_prompt_larger_than_buffers_keeps_prefix(loaded: LoadedModel) ->
 
 
 def test_drop_makes_next_prefill_compute_all(loaded: LoadedModel) -> None:
-    encoder = Encoder(keeper(loaded.model, CHUNK))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK))
     encoder.prefill(PROMPT)
     encoder.drop()
     assert encoder.ids == ()

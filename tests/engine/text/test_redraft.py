@@ -20,7 +20,7 @@ from dgls_engine.loop.doubt import doubts
 from dgls_engine.loop.judged_rows import TURNS
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.profile import HolePolicy, PinnedSignal
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import lay_out
@@ -328,7 +328,7 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
     own = sketched(peaked, AROUND[0], Hole(start=Revise(DRAFT * 3, 0.3)), Pinned("\n"), Hole(max_tokens=3))
     canvas, rows = own.canvas, own.positions
     noise = torch.randint(500, (len(canvas.ids),), generator=torch.Generator().manual_seed(1))
-    encoder = Encoder(keeper(peaked.model))
+    encoder = Encoder(prompt_factory(peaked.model))
     encoder.prefill([1, 2, 30, 40])
     passes = Eager(peaked.model, encoder.cache.seen(), 4, pinned_signal)
     found = doubts(passes, canvas, rows, noise)

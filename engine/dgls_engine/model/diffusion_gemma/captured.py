@@ -89,7 +89,7 @@ class CudaGraphs:
 
 
 class Captured(Decoding):
-    """Passes of `model` behind the prompt of the last call of `behind`. A canvas has at most `canvas_length` tokens."""
+    """Passes of `model` behind the prompt that `passes_after` set last. A canvas has at most `canvas_length` tokens."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Captured(Decoding):
         self._prompt: PromptCache | None = None
         self._replays: OrderedDict[Shape, Work | None] = OrderedDict()
 
-    def behind(self, prompt: PromptCache) -> Captured:
+    def passes_after(self, prompt: PromptCache) -> Captured:
         """Set the prompt and return self. Drops the captures if the prompt has other buffers."""
         if prompt is not self._prompt:
             self.forget()
@@ -148,7 +148,7 @@ class Captured(Decoding):
         return next(size for size in BATCHES if batch <= size), width_for(tokens, self._widest)
 
     def _behind(self) -> PromptCache:
-        assert self._prompt is not None, "a pass needs a prompt: call `behind` first"
+        assert self._prompt is not None, "a pass needs a prompt: call `passes_after` first"
         return self._prompt
 
     def _replay(self, shape: Shape) -> Work | None:

@@ -93,7 +93,7 @@ class KeptLayer:
         return view
 
 
-def keeper(
+def prompt_factory(
     model: DiffusionGemmaForBlockDiffusion, chunk: int | None = None, slack: int = SLACK
 ) -> Callable[[int], PromptCache]:
     """A function that makes prompt caches of a given capacity. The last `slack` tokens of a prompt can change without a

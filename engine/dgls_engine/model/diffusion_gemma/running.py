@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dgls_engine.model import kernels
 from dgls_engine.model.diffusion_gemma.captured import Captured
 from dgls_engine.model.diffusion_gemma.passes import Decoding, Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, keeper
+from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, prompt_factory
 from dgls_engine.profile import Profile
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Running:
 
     def __init__(self, model: DiffusionGemmaForBlockDiffusion, profile: Profile, captured: bool | None) -> None:
         self._model, self._signal = model, profile.pinned_signal
-        self.keep = keeper(model)
+        self.new_prompt = prompt_factory(model)
         self._captured: Captured | None = None
         if kernels.usable(model.device) if captured is None else captured:
             self._captured = Captured(model, profile.canvas_tokens, profile.pinned_signal)
@@ -39,14 +39,14 @@ class Running:
     def captures(self) -> bool:
         return self._captured is not None
 
-    def behind(self, prompt: PromptCache) -> Decoding:
+    def passes_after(self, prompt: PromptCache) -> Decoding:
         if self._captured is not None:
-            return self._captured.behind(prompt)
+            return self._captured.passes_after(prompt)
         return Eager(self._model, prompt.seen(), prompt.tokens, self._signal)
 
     def prepare(self, prompt: PromptCache, batch: int, tokens: int) -> None:
         if self._captured is not None:
-            self._captured.behind(prompt).prepare(batch, tokens)
+            self._captured.passes_after(prompt).prepare(batch, tokens)
 
     def forget(self) -> None:
         if self._captured is not None:

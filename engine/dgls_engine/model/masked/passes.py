@@ -102,10 +102,10 @@ class OpenMasked:
         self.mask = mask
         self.vocabulary: int = model.config.vocab_size
 
-    def keep(self, capacity: int) -> CausalPrompt:
+    def new_prompt(self, capacity: int) -> CausalPrompt:
         return CausalPrompt(self._model, capacity, self._canvas)
 
-    def behind(self, prompt: CausalPrompt) -> MaskedPasses:
+    def passes_after(self, prompt: CausalPrompt) -> MaskedPasses:
         return MaskedPasses(self._model, prompt, self.mask)
 
     def prepare(self, prompt: CausalPrompt, batch: int, tokens: int) -> None:
