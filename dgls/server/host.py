@@ -26,10 +26,11 @@ STATES: tuple[State, ...] = get_args(State)
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the user may want to know. After a failure `message` says what to do. None: not known (yet).
+    """What `dgls/status` reports; a field is None while its value is not known. After a failure `message` says what to
+    do. In the state "resting" the model is unloaded.
 
-    `health`: of the server that runs the model, empty if it is well. `memory`: bytes of the model's weights on the
-    device. `instructions`: whether the model takes instructions.
+    `health` is that of the server that runs the model, empty if it is well. `memory` counts the bytes of the model's
+    weights on the device. `instructions` says whether the model takes instructions.
     """
 
     state: State
@@ -50,7 +51,7 @@ class _Load:
 
 
 class Host:
-    """`changed` is called when the status may have changed, each of `warners` with a warning for the user."""
+    """Calls `changed` when the status may have changed, and each of `warners` with a warning for the user."""
 
     def __init__(self, open_engine: OpenEngine, changed: Callable[[], None]) -> None:
         self.warners: list[Callable[[str], None]] = []
@@ -71,11 +72,11 @@ class Host:
     @property
     def ready(self) -> bool:
         """Whether automatic requests may be sent. An unloaded model is loaded again for them."""
-        return self._worker is not None and self._worker.state in ("ready", "resting")
+        return self._worker is not None and self._worker.state in ("ready", "unloaded")
 
     @property
     def info(self) -> ModelInfo | None:
-        """The model; None until it was open once."""
+        """The open or last opened model; None before the first model is open."""
         return self._worker.info if self._worker is not None else None
 
     def status(self, working: bool) -> Status:
@@ -85,17 +86,17 @@ class Host:
             return Status("failed", model, message=_advice(worker.error))
         if worker.state == "loading" if worker is not None else enabled or working:
             return Status("loading", model, message=f"Loading the model {model}.", percent=self._load.percent)
-        resting = worker is not None and worker.state == "resting"
-        state: State = "working" if working else "paused" if not enabled else "resting" if resting else "ready"
+        unloaded = worker is not None and worker.state == "unloaded"
+        state: State = "working" if working else "paused" if not enabled else "resting" if unloaded else "ready"
         message = _MESSAGES.get(state, self._shortage)
         info = self.info
         if info is None:
             return Status(state, model, message=message)
-        memory, instructions = None if resting else info.weight_bytes or None, info.profile.takes_instructions
+        memory, instructions = None if unloaded else info.weight_bytes or None, info.profile.takes_instructions
         return Status(state, info.name, info.device, message, None, memory, instructions, info.health)
 
     def start(self) -> Worker:
-        """Open a model in the background, unless one was opened before."""
+        """The worker, which opens a model in the background. Starts one if there is none."""
         return self._worker or self._begin(replaced=None)
 
     def configure(self, settings: Settings) -> None:
@@ -104,14 +105,14 @@ class Host:
         if self._worker is not None and _model_settings(before) != _model_settings(settings):
             self._begin(replaced=self._worker)
         elif self._worker is not None:
-            self._worker.rest_after(_idle_seconds(settings))
+            self._worker.unload_after(_idle_seconds(settings))
 
     async def model(self, cancel: CancelToken) -> ModelInfo:
-        """Open the model if needed and wait for it. After a lack of memory this tries again.
+        """Open the model if needed and wait for it. Retries a load that failed for lack of memory or at a server.
 
         Raises the error of opening, and `Cancelled`.
         """
-        self.start().again()
+        self.start().retry()
         while (info := (worker := self.start()).info) is None:
             if worker.error is not None:
                 raise worker.error
@@ -133,8 +134,8 @@ class Host:
     ) -> Infill:
         """Send a request to the engine. Loads an unloaded model. Raises the engine's errors.
 
-        The caller reports the errors of an `invoked` request. Of automatic ones the user is told only a lack of memory,
-        and only once.
+        The caller reports the errors of an `invoked` request. If an automatic request lacks memory, `warners` tell the
+        user, once for each model; its other errors are not reported.
         """
         worker = self.start()
         try:
@@ -145,12 +146,12 @@ class Host:
             raise
 
     def tell(self) -> None:
-        """Wake whoever waits for the model, and call `changed`."""
+        """Wake the requests that wait for the model, and call `changed`."""
         waiting, self._waiting = self._waiting, []
         for turn in waiting:
             if not turn.done():
                 turn.set_result(None)
-        if self._worker is not None and self._worker.state in ("loading", "resting"):
+        if self._worker is not None and self._worker.state in ("loading", "unloaded"):
             self._shortage = ""  # a new load starts with the full prompt length
         self._changed()
 
@@ -186,7 +187,7 @@ class Host:
         load = self._load = _Load()
         self._shortage, self._warned = "", False
         worker = self._worker = Worker(open_engine, wake)
-        worker.rest_after(_idle_seconds(settings))
+        worker.unload_after(_idle_seconds(settings))
         self.tell()
         return worker
 

@@ -5,11 +5,11 @@ request with the same key replaces the older one: the worker drops it from the q
 the queue is empty, the worker warms the engine. After a long time without requests it closes the engine; the next
 request opens it again.
 
-    loading -> ready -> resting -> loading -> ...        every state can change to closed
-       `-> failed -> loading (`again`)
+    loading -> ready -> unloaded -> loading -> ...        every state can change to closed
+       `-> failed -> loading (`retry`)
 
-A closed engine is in the state "resting" if a request can open it again. The worker knows neither LSP nor asyncio nor
-tensors. Its methods may be called from any thread; `on_state` and `on_step` are called on the engine thread and must
+In the state "unloaded" the engine is closed, and the next request opens it again. The worker knows neither LSP nor
+asyncio nor tensors. Its methods may be called from any thread; `on_state` and `on_step` are called on the engine thread and must
 not block it.
 """
 
@@ -30,11 +30,12 @@ from dgls_engine.types import CancelToken, Infill, InfillRequest, Step
 
 logger = logging.getLogger(__name__)
 
-WorkerState = Literal["loading", "ready", "resting", "failed", "closed"]
+WorkerState = Literal["loading", "ready", "unloaded", "failed", "closed"]
 
 
 class EngineLike(Protocol):
-    """What a worker needs of an engine; `engine.Engine` is one. `info` and `count` also work on a closed engine."""
+    """The members of an engine that a worker uses, such as `engine.Engine`. `info` and `count` also work once it is
+    closed."""
 
     @property
     def info(self) -> ModelInfo: ...
@@ -66,7 +67,7 @@ class Worker:
     """Owns one engine and its thread.
 
     `open_engine` runs on that thread, so a slow import or load blocks no caller. If it raises an error, all requests
-    fail with that error until `again`. `on_state(worker)` is called after each change of `state`. `clock` gives
+    fail with that error until `retry`. `on_state(worker)` is called after each change of `state`. `clock` gives
     seconds.
     """
 
@@ -86,7 +87,7 @@ class Worker:
         self._state: WorkerState = "loading"
         self._error: Exception | None = None
         self._engine: EngineLike | None = None
-        self._rest_after: float | None = None
+        self._unload_after: float | None = None
         self._used = 0.0
         self._thread = threading.Thread(target=self._run, name="dgls-engine", daemon=True)
         self._thread.start()
@@ -110,13 +111,13 @@ class Worker:
         assert self._engine is not None, "no model has been open yet"
         return self._engine.count(text)
 
-    def rest_after(self, seconds: float | None) -> None:
+    def unload_after(self, seconds: float | None) -> None:
         """Close a model on a GPU after `seconds` without a request. None, the default: never."""
         with self._changed:
-            self._rest_after = seconds
+            self._unload_after = seconds
             self._changed.notify()
 
-    def again(self) -> None:
+    def retry(self) -> None:
         """Try again to open a model that failed for lack of memory or because a server rejected it: the user may have
         fixed the cause. Any other failure is final."""
         with self._changed:
@@ -193,7 +194,7 @@ class Worker:
             finally:
                 _close(engine)
             if not self._closing:
-                self._enter("resting")
+                self._enter("unloaded")
         self._enter("closed")
 
     def _wanted(self) -> bool:
@@ -245,9 +246,9 @@ class Worker:
 
     def _seconds_to_unload(self, engine: EngineLike) -> float | None:
         """Seconds until an idle model is closed; None: never."""
-        if self._rest_after is None or not engine.info.on_gpu:
+        if self._unload_after is None or not engine.info.on_gpu:
             return None
-        return self._used + self._rest_after - self._clock()
+        return self._used + self._unload_after - self._clock()
 
     def _take(self) -> _Job | None:
         """Take the next job from the queue and mark it as running."""

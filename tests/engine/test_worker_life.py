@@ -1,4 +1,4 @@
-"""How the worker's engine is warmed, rests and comes back, on an engine that is a script and a clock that is set."""
+"""The worker warms, unloads and reloads its engine: a scripted engine, and a clock that the test sets."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ class Clock:
 
 
 class Life:
-    """A worker whose engines are counted; its states are told in order."""
+    """A worker that counts its engines. `states` receives its states in order."""
 
     def __init__(self, *engines: ScriptedEngine | Exception, info: ModelInfo = ON_GPU) -> None:
         self.clock, self.opened = Clock(), 0
-        self.told: Queue[WorkerState] = Queue()
+        self.states: Queue[WorkerState] = Queue()
         self.before_opening: Callable[[], None] = lambda: None
         self.engines = list(engines) or [ScriptedEngine()]
         for engine in self.engines:
             if isinstance(engine, ScriptedEngine):
                 engine.info = info
                 engine.go.set()
-        self.worker = Worker(self._open, lambda worker: self.told.put(worker.state), self.clock)
+        self.worker = Worker(self._open, lambda worker: self.states.put(worker.state), self.clock)
 
     def _open(self) -> EngineLike:
         engine = self.engines[min(self.opened, len(self.engines) - 1)]
@@ -50,16 +50,16 @@ class Life:
             raise engine
         return engine
 
-    def expect(self, *states: WorkerState) -> None:
-        assert [self.told.get(timeout=WAIT) for _ in states] == list(states)
+    def expect(self, *expected: WorkerState) -> None:
+        assert [self.states.get(timeout=WAIT) for _ in expected] == list(expected)
 
     def ask(self, name: str = "a") -> None:
         assert self.worker.submit(request(name), CancelToken(), key=name).result(WAIT).texts == (name,)
 
-    def pass_time(self, seconds: float, rest_after: float | None = QUARTER) -> None:
-        """The worker looks at the clock when it is told how long to wait."""
+    def pass_time(self, seconds: float, unload_after: float | None = QUARTER) -> None:
+        """`unload_after` wakes the worker, which then reads the clock."""
         self.clock.now += seconds
-        self.worker.rest_after(rest_after)
+        self.worker.unload_after(unload_after)
 
 
 @pytest.fixture
@@ -78,14 +78,14 @@ def closing() -> Iterator[Callable[[Life], Life]]:
 Closing = Callable[[Life], Life]
 
 
-def rested(life: Life) -> Life:
+def unloaded(life: Life) -> Life:
     life.expect("ready")
     life.pass_time(QUARTER + 1)
-    life.expect("resting")
+    life.expect("unloaded")
     return life
 
 
-def test_model_rests_when_it_was_not_asked_for_so_long_and_comes_back_for_the_next(closing: Closing) -> None:
+def test_worker_idle_for_the_set_time_unloads_and_reloads_for_the_next_request(closing: Closing) -> None:
     first, second = ScriptedEngine(), ScriptedEngine()
     life = closing(Life(first, second))
     life.expect("ready")
@@ -95,7 +95,7 @@ def test_model_rests_when_it_was_not_asked_for_so_long_and_comes_back_for_the_ne
     life.ask("in time")
     assert life.opened == 1
     life.pass_time(QUARTER)
-    life.expect("resting")
+    life.expect("unloaded")
     assert first.closed_on == "dgls-engine"
     assert life.worker.info is ON_GPU
     assert life.worker.count("abc") == 3
@@ -104,18 +104,18 @@ def test_model_rests_when_it_was_not_asked_for_so_long_and_comes_back_for_the_ne
     assert (first.served, second.served) == (["early", "in time"], ["late"])
 
 
-def test_time_is_looked_at_when_it_is_over() -> None:
+def test_worker_idle_on_a_real_clock_unloads() -> None:
     engine = ScriptedEngine()
     engine.info = ON_GPU
-    told: Queue[WorkerState] = Queue()
-    worker = Worker(lambda: engine, lambda worker: told.put(worker.state))
-    worker.rest_after(0.01)
-    assert [told.get(timeout=WAIT), told.get(timeout=WAIT)] == ["ready", "resting"]
+    states: Queue[WorkerState] = Queue()
+    worker = Worker(lambda: engine, lambda worker: states.put(worker.state))
+    worker.unload_after(0.01)
+    assert [states.get(timeout=WAIT), states.get(timeout=WAIT)] == ["ready", "unloaded"]
     assert worker.close(WAIT)
 
 
 @pytest.mark.parametrize("info", [replace(ON_GPU, device=device) for device in ("cpu", "https://gpu.example")])
-def test_model_that_holds_no_gpu_stays(info: ModelInfo, closing: Closing) -> None:
+def test_worker_idle_model_off_gpu_stays_loaded(info: ModelInfo, closing: Closing) -> None:
     life = closing(Life(info=info))
     life.expect("ready")
     life.pass_time(100 * QUARTER)
@@ -123,15 +123,15 @@ def test_model_that_holds_no_gpu_stays(info: ModelInfo, closing: Closing) -> Non
     assert life.opened == 1
 
 
-def test_without_a_time_it_stays(closing: Closing) -> None:
+def test_worker_idle_without_a_set_time_stays_loaded(closing: Closing) -> None:
     life = closing(Life())
     life.expect("ready")
-    life.pass_time(100 * QUARTER, rest_after=None)
+    life.pass_time(100 * QUARTER, unload_after=None)
     life.ask()
     assert life.opened == 1
 
 
-def test_request_that_comes_while_the_model_goes_to_rest_is_told_as_a_load(closing: Closing) -> None:
+def test_submit_during_unload_reports_loading(closing: Closing) -> None:
     leaving, left = threading.Event(), threading.Event()
 
     class Slow(ScriptedEngine):
@@ -146,17 +146,17 @@ def test_request_that_comes_while_the_model_goes_to_rest_is_told_as_a_load(closi
     asked = life.worker.submit(request("a"), CancelToken(), key="a")
     left.set()
     assert asked.result(WAIT).texts == ("a",)
-    life.expect("resting", "loading", "ready")
+    life.expect("unloaded", "loading", "ready")
 
 
-def test_newer_request_takes_the_place_of_the_one_that_woke_the_model(closing: Closing) -> None:
+def test_submit_same_key_during_reload_cancels_older_request(closing: Closing) -> None:
     loading, loaded = threading.Event(), threading.Event()
 
     def slowly() -> None:
         loading.set()
         assert loaded.wait(WAIT)
 
-    life = rested(closing(Life()))
+    life = unloaded(closing(Life()))
     life.before_opening = slowly
     older = life.worker.submit(request("older"), CancelToken(), key="doc")
     assert loading.wait(WAIT)
@@ -170,55 +170,55 @@ def test_newer_request_takes_the_place_of_the_one_that_woke_the_model(closing: C
     assert isinstance(outcome(other), Cancelled)
 
 
-@pytest.mark.parametrize("known", [True, False], ids=["comes back", "first load"])
-def test_too_little_memory_fails_who_waits_and_is_tried_again_when_asked(known: bool, closing: Closing) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["reload", "first load"])
+def test_load_out_of_memory_fails_waiting_requests_until_retry(known: bool, closing: Closing) -> None:
     short = NotEnoughMemory("another program holds 20 GB of it")
     engines: list[ScriptedEngine | Exception] = (
         [ScriptedEngine(), short, ScriptedEngine()] if known else [short, ScriptedEngine()]
     )
     life = closing(Life(*engines))
     if known:
-        rested(life)
+        unloaded(life)
         assert outcome(life.worker.submit(request("a"), CancelToken(), key="a")) is short
         life.expect("loading")
     life.expect("failed")
     assert outcome(life.worker.submit(request("b"), CancelToken(), key="b")) is short
     assert life.worker.error is short
-    life.worker.again()
+    life.worker.retry()
     life.expect("loading", "ready")
     assert life.worker.error is None
     life.ask("c")
 
 
-def test_a_server_that_refused_is_asked_again_when_the_user_asks(closing: Closing) -> None:
-    """The command that prints its key may have wanted a login."""
+def test_retry_after_server_rejection_opens_engine(closing: Closing) -> None:
+    """The user may have fixed the cause, such as a key command that needed a login."""
     life = closing(Life(ServerUnfit("the command that should print the key failed"), ScriptedEngine()))
     life.expect("failed")
-    life.worker.again()
+    life.worker.retry()
     life.expect("loading", "ready")
     life.ask("a")
 
 
-def test_what_else_failed_is_not_tried_again(closing: Closing) -> None:
+def test_retry_after_other_failure_does_not_reopen(closing: Closing) -> None:
     life = closing(Life(ModelNotFound("no such model")))
     life.expect("failed")
-    life.worker.again()
+    life.worker.retry()
     assert isinstance(outcome(life.worker.submit(request("a"), CancelToken(), key="a")), ModelNotFound)
     assert life.opened == 1
 
 
-def test_engine_that_cannot_be_closed_is_opened_again(closing: Closing) -> None:
+def test_close_that_raises_does_not_stop_reload(closing: Closing) -> None:
     class Broken(ScriptedEngine):
         def close(self) -> None:
             raise RuntimeError("the device fell off the bus")
 
-    life = rested(closing(Life(Broken(), ScriptedEngine())))
+    life = unloaded(closing(Life(Broken(), ScriptedEngine())))
     life.ask()
     life.expect("loading", "ready")
 
 
 class Warming(ScriptedEngine):
-    """Each of its three parts waits for `part` and is noted among what was served."""
+    """Warms in three parts. Each waits for `part` and then joins `served`."""
 
     def __init__(self, fails: Exception | None = None) -> None:
         super().__init__()
@@ -236,7 +236,7 @@ class Warming(ScriptedEngine):
         self.warmed.set()
 
 
-def test_warmed_while_nothing_waits_and_a_request_comes_between_two_parts(closing: Closing) -> None:
+def test_request_while_warming_runs_between_two_parts(closing: Closing) -> None:
     engine = Warming()
     life = closing(Life(engine))
     assert engine.begun.wait(WAIT)
@@ -248,7 +248,7 @@ def test_warmed_while_nothing_waits_and_a_request_comes_between_two_parts(closin
     assert engine.served == ["part 0", "a", "part 1", "part 2"]
 
 
-def test_warming_ends_with_the_worker() -> None:
+def test_close_while_warming_ends_after_current_part() -> None:
     engine = Warming()
     life = Life(engine)
     assert engine.begun.wait(WAIT)
@@ -260,10 +260,10 @@ def test_warming_ends_with_the_worker() -> None:
 
 
 @pytest.mark.parametrize("error", [NotEnoughMemory("full"), RuntimeError("a bug")])
-def test_model_that_cannot_be_warmed_serves_cold(error: Exception, closing: Closing) -> None:
+def test_warm_that_raises_still_serves_requests(error: Exception, closing: Closing) -> None:
     engine = Warming(error)
     life = closing(Life(engine))
     engine.part.set()
     life.ask()
     life.pass_time(QUARTER)
-    life.expect("ready", "resting")
+    life.expect("ready", "unloaded")
