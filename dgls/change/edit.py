@@ -20,9 +20,10 @@ SCREEN_LINES = 40
 
 _ALIKE = 0.6  # difflib ratio above which two lines count as versions of one line
 _NEAR = 40 * SCREEN_LINES  # characters; changes closer than this may depend on each other
-_LONGEST = 400_000  # characters; a longer document is not parsed as a whole (this one takes 0.25 s)
+_LONGEST = 400_000  # characters; a longer document is not parsed as a whole (parsing this many takes 0.25 s)
 _LINES = re.compile(r"\A[^\r\n]*|(?:\r\n|\r|\n)[^\r\n]*")
-"""Lines with the line breaks of LSP, which are fewer than those of `str.splitlines`. Each has the break before it."""
+"""Lines by LSP's line breaks (`str.splitlines` knows more of them). Each match starts with the break before its
+line."""
 
 _BREAKS = ("\r\n", "\n", "\r")
 _WORDS = re.compile(r"\r\n|\w+|[^\S\r\n]+|.", re.DOTALL)
@@ -32,12 +33,12 @@ class WrongEdit(AssertionError):
     """An edit would change text outside the gaps: a bug. The edit must not be sent."""
 
 
-def minimal(outcome: Outcome) -> tuple[Replacement, ...]:
-    """The same change, reduced to the lines that it changes.
+def minimal_changes(outcome: Outcome) -> tuple[Replacement, ...]:
+    """The outcome as changes that leave unchanged lines alone.
 
-    In a line that became a similar one, only the text from the first to the last changed word is replaced, so that the
-    caret, marks and folds in the rest stay. Other changed lines are replaced as a whole, because nobody can read many
-    small edits in an editor's preview. Text that was only added or removed becomes an insertion or a deletion.
+    If a line's new version is similar, only the text from the first to the last changed word is replaced. The caret,
+    marks and folds in the rest of the line stay. Other changed lines are replaced as a whole, because nobody can read
+    many small edits in an editor's preview. Text that was only added or removed becomes an insertion or a deletion.
     """
     text = outcome.document.text
     return tuple(
@@ -48,13 +49,13 @@ def minimal(outcome: Outcome) -> tuple[Replacement, ...]:
 
 
 def breaks(outcome: Outcome) -> bool:
-    """Whether the document parsed where it is changed, and no longer does.
+    """Whether the change breaks code that parsed before.
 
-    Changes near each other count as one, because one may open a bracket that the other closes. False if it cannot be
-    known: without a grammar, or if the change spans a very long part of a very long document.
+    Changes near each other are checked together, because one may open a bracket that another closes. False if this
+    cannot be checked: without a grammar, or if the change spans a very long part of a very long document.
     """
     made: list[Replacement] = []
-    for group in _near(minimal(outcome)):
+    for group in _near(minimal_changes(outcome)):
         document = applied(outcome.document, made)
         grown = len(document.text) - len(outcome.document.text)
         one = _as_one(outcome.document, group)
@@ -68,9 +69,9 @@ def breaks(outcome: Outcome) -> bool:
 def is_large(outcome: Outcome) -> bool:
     """Whether the change, before or after, does not fit on one screen.
 
-    A person should confirm such a change: they could not judge it at a glance and undo it.
+    A person should confirm such a change, because it cannot be judged at a glance.
     """
-    changes = minimal(outcome)
+    changes = minimal_changes(outcome)
     if not changes:
         return False
     hull = _as_one(outcome.document, changes)
@@ -78,10 +79,12 @@ def is_large(outcome: Outcome) -> bool:
     return max(len(_LINES.findall(before)), len(_LINES.findall(hull.text))) > SCREEN_LINES
 
 
-def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[Span]) -> tuple[Replacement, ...]:
-    """`changes`, after checking that they make the outcome and that everything outside `origins` stays, byte for byte.
+def checked_changes(
+    outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[Span]
+) -> tuple[Replacement, ...]:
+    """Return `changes` if they make the outcome and keep every byte outside `origins`. Otherwise raise `WrongEdit`.
 
-    `origins` are those of the gaps of all passages. Raises `WrongEdit`.
+    `origins` are the spans of all passages' gaps in the original document.
     """
     text = outcome.document.text
     ends = [0, *(at for each in changes for at in (each.span.start, each.span.end)), len(text)]
@@ -102,7 +105,7 @@ def checked(outcome: Outcome, changes: Sequence[Replacement], origins: Iterable[
 
 
 def _hulls(origins: Iterable[Span]) -> list[Span]:
-    """In text order. Spans that touch become one, because a change may cross their common border."""
+    """The spans in text order. Spans that touch become one, because a change may cross their common border."""
     hulls: list[Span] = []
     for origin in sorted(set(origins), key=lambda span: (span.start, span.end)):
         if hulls and origin.start < hulls[-1].end:
@@ -144,7 +147,7 @@ def _changed_lines(old: str, whole: Replacement) -> Iterator[Replacement]:
 
 
 def _hunks(before: list[str], after: list[str]) -> Iterator[tuple[int, int, int, int]]:
-    """Ranges of changed lines, old and new. Where n lines became n similar ones, each pair is a hunk of its own."""
+    """Ranges of changed lines, old and new. If n lines became n similar ones, each pair of lines is its own hunk."""
     for tag, top, bottom, new_top, new_bottom in SequenceMatcher(None, before, after).get_opcodes():
         pairs = list(zip(range(top, bottom), range(new_top, new_bottom), strict=False))
         if bottom - top == new_bottom - new_top and all(_alike(before[line], after[new]) for line, new in pairs):
@@ -158,9 +161,9 @@ def _alike(old: str, new: str) -> bool:
 
 
 def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
-    """The change of a `single` line without the words that both sides begin and end with.
+    """The change without the words that its old and new text have in common at the start and the end.
 
-    A change of several lines is narrowed only if it adds or removes text at one end.
+    A change of several lines (not `single`) is narrowed only if it adds or removes text at one end.
     """
     before, after = _WORDS.findall(old), _WORDS.findall(change.text)
     most = min(len(before), len(after))
@@ -178,7 +181,7 @@ def _narrowed(old: str, change: Replacement, single: bool) -> Replacement:
 
 
 def _near(changes: Sequence[Replacement]) -> Iterator[list[Replacement]]:
-    """Changes in groups. Neighbours within a group are at most about a screen apart."""
+    """Groups of changes. Neighbours in a group are at most `_NEAR` characters apart."""
     group: list[Replacement] = []
     for each in changes:
         if group and each.span.start - group[-1].span.end > _NEAR:

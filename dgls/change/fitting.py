@@ -14,7 +14,7 @@ from dgls.code.cursor import Cursor
 from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation, width
 from dgls.suggest.plan import Region
-from dgls.suggest.suggestion import NO_TEXT, Rejection, Suggestion, suggest
+from dgls.suggest.suggestion import UNDECODABLE, Rejection, Suggestion, suggest
 
 _BREAK = re.compile(r"\r\n|\n|\r")
 _ENDED = re.compile(r"([^\r\n]*)(\r\n|\n|\r)")
@@ -50,7 +50,7 @@ def redrafted(passage: Passage, gap: Gap, text: str) -> str:
     """An infill that kept most tokens of the old code, so that its blanks and line breaks are mostly right."""
     old = passage.document.text[gap.span.start : gap.span.end]
     code = text.strip()
-    if not code or (not NO_TEXT.isdisjoint(code) and NO_TEXT.isdisjoint(old)):
+    if not code or (not UNDECODABLE.isdisjoint(code) and UNDECODABLE.isdisjoint(old)):
         return old
     lead, tail = old[: len(old) - len(old.lstrip())], old[len(old.rstrip()) :]
     new = lead + _in_breaks_of(old, passage.document, code) + tail

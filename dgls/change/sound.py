@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from dgls.change.edit import breaks, minimal
+from dgls.change.edit import breaks, minimal_changes
 from dgls.change.fitting import redrafted
 from dgls.change.passage import Gap, Job, Outcome, Passage, Replacement, applied
 from dgls.change.task import LIGHTLY
@@ -36,7 +36,7 @@ def keep_text(passage: Passage, gap: Gap, text: str) -> str:
 def _sound_infill(passage: Passage) -> Generator[Passage, Infill, Infill]:
     for attempt in _attempts(passage):
         infill = yield attempt
-        changes = minimal(_outcome(passage, infill))
+        changes = minimal_changes(_outcome(passage, infill))
         kept = _sound(passage, (), changes)
         if kept or (attempt is passage and not changes):
             break

@@ -15,7 +15,7 @@ from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from dgls.change.edit import breaks, checked, minimal
+from dgls.change.edit import breaks, checked_changes, minimal_changes
 from dgls.change.offer import start
 from dgls.change.passage import Replacement, Room, applied, carry_out
 from dgls.change.stubs.finding import stubs_in
@@ -134,7 +134,7 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
         room = Room.of(model.profile, model.count)
         outcome = carry_out(start(replace(task, seed=seed), document, room, syntax), filler)
     spent = filler.spent
-    changes = checked(outcome, minimal(outcome), spent.origins)
+    changes = checked_changes(outcome, minimal_changes(outcome), spent.origins)
     text, broke = applied(document, changes).text, breaks(outcome)
     elsewhere = spent.load_ms + spent.prefill_ms + spent.denoise_ms
     plan_ms = (time.perf_counter() - started) * 1000 - elsewhere

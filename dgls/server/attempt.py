@@ -1,6 +1,6 @@
 """What to suggest at a cursor: the rest of an earlier suggestion, or a new one from the model.
 
-For the features that show suggestions. It does not know how they are shown. Runs on the asyncio loop.
+Serves the features that show suggestions, and does not know how they are shown. Runs on the asyncio loop.
 """
 
 from __future__ import annotations
@@ -27,23 +27,25 @@ logger = logging.getLogger(__name__)
 
 
 def eligible_document(session: Session, uri: str, invoked: bool) -> Document | None:
-    """The open document to suggest in. None if it is not open, or if automatic suggestions are off or not ready."""
+    """The open document at `uri`. None if it is not open, or if an automatic request comes while automatic suggestions
+    are off or the model is not loaded."""
     if invoked or (session.host.ready and session.settings.inline_completion.enabled):
         return session.documents.get(uri)
     return None
 
 
 def with_plain_breaks(text: str) -> str:
-    """Every client turns \\n into its buffer's line break; Neovim would write the \\r of \\r\\n into the line."""
+    """The text with \\n as its only line break. Clients turn \\n into their buffer's line break, but Neovim would write
+    the \\r of \\r\\n into the line."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 @dataclass(slots=True)
 class Attempt:
-    """One attempt to suggest something at `offset`: a snapshot of text, cursor and settings, and how it went.
+    """One attempt to suggest something at `offset`: a snapshot of text, cursor and settings, and the result.
 
-    `invoked`: the user asked for it. `steps`: denoising steps that the finished infills took. `error`: what went wrong,
-    if anything did; a newer request that takes the place of this one is no error.
+    `invoked`: the user asked for it. `steps` counts the denoising steps of finished infills. `error` is the exception
+    that ended the attempt; it stays None if a newer request cancels this one.
     """
 
     session: Session
@@ -58,9 +60,9 @@ class Attempt:
         self.settings = self.session.settings
 
     async def run(self, deadline_ms: int) -> list[Suggestion]:
-        """The suggestions: one, or up to `candidates` for an invoked request. Failures are logged.
+        """One suggestion, or up to the setting `candidates` for an invoked request. Failures are logged.
 
-        When the deadline strikes, the model's best draft counts as its answer.
+        At the deadline, the model's best draft is its answer.
         """
         try:
             return await self._typed_through() or await self._infilled(deadline_ms)
@@ -125,7 +127,8 @@ class Attempt:
         return plan(document, offset, budget, syntax, invoked=invoked, deleted=deleted, max_lines=lines)
 
     def _drafting(self, region: Region, profile: Profile) -> Drafting:
-        """If the text typed since agrees with the last draft, the hole starts from the rest of the draft."""
+        """The drafting of this request. If the text typed since the last draft agrees with it, the hole starts from the
+        rest of that draft."""
         older = self.session.drafting.get(self.document.uri)
         drafting = Drafting(self.document, region, profile, older.last if older is not None else None)
         self.session.drafting[self.document.uri] = drafting
@@ -139,8 +142,8 @@ class Attempt:
         return request_of(region, path, self.document.language, limits, 0, snippets, start)
 
     async def _infill(self, request: InfillRequest, cancel: CancelToken, drafting: Drafting | None) -> Infill:
-        if cancel.cancelled:  # between two candidates: a newer request has the worker's slot
-            raise Cancelled("A newer request took this one's place.")
+        if cancel.cancelled:  # between two candidates a newer request may come
+            raise Cancelled("A newer request replaced this one.")
         note, key = drafting.note if drafting else None, (self.document.uri, "completion")
         infill = await self.session.host.infill(request, cancel, key, note, invoked=self.invoked)
         self.steps += infill.steps
@@ -149,7 +152,7 @@ class Attempt:
     def _suggestion(
         self, region: Region, infill: Infill, calibration: Calibration, syntax: Syntax | None
     ) -> Suggestion | None:
-        """Doubtful lines are cut off, unless the user asked."""
+        """The suggestion of an infill; None if it is rejected. Doubtful lines are cut off, unless the user asked."""
         calibration = replace(calibration, keep_above=0.0) if self.invoked else calibration
         suggestion = suggestion_of(self.document, region, infill, calibration, syntax)
         if isinstance(suggestion, Suggestion):
@@ -158,7 +161,7 @@ class Attempt:
         return None
 
     def _sure(self, suggestions: list[Suggestion], calibration: Calibration) -> list[Suggestion]:
-        """Those that are sure enough to be shown to a user who did not ask."""
+        """The suggestions whose confidence is high enough to show them unasked."""
         least = self.settings.inline_completion.min_confidence
         least = calibration.show_above if least is None else least
         return [each for each in suggestions if each.confidence is None or each.confidence >= least]

@@ -1,8 +1,8 @@
 """One client's session: the only mutable state of the server.
 
 Owns the settings, the engine's host, the open documents, the requests in flight and the cache of suggestions.
-Knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it: a thread of its
-own reads the files.
+Knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it: files are read
+on another thread.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Snippet
 
 Purpose = Literal["completion", "action"]
-"""A suggestion at the cursor, or an action of the user. Of each kind one runs per document; they don't cancel each
+"""Each document has at most one running request per purpose. Requests of different purposes do not cancel each
 other."""
 T = TypeVar("T")
 READING_SECONDS = 0.1
-"""How long a suggestion waits for the disk in total. The next suggestion uses what is read later."""
+"""How long a suggestion waits for the disk in total. Files that are read later serve the next suggestion."""
 
 
 @dataclass(slots=True)
@@ -70,14 +70,14 @@ class Session:
         return syntax
 
     async def excluded(self, uri: str, until: float) -> Excluded | None:
-        """Why an open document gets no automatic suggestions; None if it gets them."""
+        """Why an open document gets no automatic suggestions, or None. `Excluded.UNDECIDED` if not known by `until`."""
         return await self._read(until, Excluded.UNDECIDED, self._current_surroundings().excluded, uri)
 
     async def snippets(
         self, document: Document, above: str, below: str, context: ContextSettings, profile: Profile, until: float
     ) -> tuple[Snippet, ...]:
-        """Code of other files to show the model; nothing if the disk is slow. `above` and `below`: the text outside a
-        region."""
+        """Code of other files to show the model; empty if it is not read by `until`. `above` and `below` are the
+        document's text outside the region."""
         setting_of: dict[Source, str] = {
             "imports": context.imports,
             "open files": context.open_files,
@@ -90,8 +90,8 @@ class Session:
         return await self._read(until, (), search, document, above, below, documents, sources)
 
     async def _read(self, until: float, late: T, function: Callable[..., T], *arguments: object) -> T:
-        """The function's result from the reading thread; `late` after the time `until`, and then the call is dropped
-        unless it has begun."""
+        """Call the function on the reading thread and return its result, or `late` if there is none by the time
+        `until`. A call that has not begun by then is dropped."""
         reading = asyncio.get_running_loop().run_in_executor(self._reading, function, *arguments)
         try:
             return await asyncio.wait_for(reading, until - time.monotonic())
@@ -99,7 +99,8 @@ class Session:
             return late
 
     def _current_surroundings(self) -> Surroundings:
-        """Applies the newest exclusions, even to a request that began before them."""
+        """The surroundings under the newest exclusions. They apply even to a request that began before they were
+        set."""
         surroundings, current = self._surroundings, (self.client.folders, self.settings.exclude)
         if surroundings is None or (surroundings.folders, surroundings.globs) != current:
             surroundings = self._surroundings = Surroundings(*current)
@@ -111,8 +112,8 @@ class Session:
     ) -> tuple[Problem, ...]:
         """Set one layer of options; the configuration overrides the initialization options.
 
-        Returns the unusable values, unless they are the same as last time. Replaces an open model if the settings
-        choose another one.
+        Returns the problems with unusable values, unless they are the same as last time. Replaces an open model if the
+        settings choose another one.
         """
         self._layers[layer] = options
         previous = self._problems
@@ -127,27 +128,27 @@ class Session:
     def open(self) -> None:
         """Load the model in the background if automatic suggestions are on.
 
-        Send the status to listeners from now on. Earlier the client is not ready for it.
+        From now on listeners receive the status. Before this call the client is not ready for it.
         """
         self._opened = True
         if self.settings.inline_completion.enabled:
             self.host.start()
         self.tell()
 
-    def move(self, folders: tuple[str, ...]) -> None:
-        """The client's workspace folders changed."""
+    def set_folders(self, folders: tuple[str, ...]) -> None:
+        """Set the client's workspace folders."""
         self.client = replace(self.client, folders=folders)
         self._current_surroundings()
 
     def supersede(self, uri: str, purpose: Purpose) -> None:
-        """Cancel the request that runs for a document."""
+        """Cancel the document's running request of this purpose, if there is one."""
         if (older := self._in_flight.pop((uri, purpose), None)) is not None:
             older.cancel()
             self.tell()
 
     @contextmanager
     def in_flight(self, uri: str, purpose: Purpose) -> Iterator[CancelToken]:
-        """Register a request and its cancel token. Cancels an older request of the same kind for the document."""
+        """Register a request and its cancel token. Cancels the document's older request of the same purpose."""
         self.supersede(uri, purpose)
         token = self._in_flight[uri, purpose] = CancelToken()
         self.tell()
@@ -160,7 +161,7 @@ class Session:
                 self.tell()
 
     def note_fruitless(self, document: Document, task: Task) -> None:
-        """The task changed nothing in this text, so do not offer it again."""
+        """Note that the task changed nothing in this text, so that it is not offered again."""
         self._fruitless[document.uri] = (document, self.fruitless(document) | {task})
 
     def fruitless(self, document: Document) -> set[Task]:
@@ -168,9 +169,10 @@ class Session:
         return tasks if noted is document else set()
 
     def edit(self, uri: str, changes: Sequence[Change], version: int) -> None:
-        """An open document changed. Remembers a deletion, if that was the last change, until the next edit.
+        """Apply changes to an open document. If the last change deleted text, its place is remembered until the next
+        edit.
 
-        Cancel any running action: it was planned on stale text.
+        Cancels a running action, because it was planned on stale text.
         """
         self.supersede(uri, "action")
         document = self.documents[uri] = self.documents[uri].apply(changes, version, self.client.encoding)
@@ -180,11 +182,11 @@ class Session:
             self._deleted_at[uri] = document.offset(last.start, self.client.encoding)
 
     def deleted_at(self, uri: str, offset: int) -> bool:
-        """Did the user just delete text here? Then they want less text, not more."""
+        """Whether the last edit deleted text here. Then the user wants less text, not more."""
         return self._deleted_at.get(uri) == offset
 
     def forget(self, uri: str) -> None:
-        """The document was closed: drop everything about it. The next one at this URI may start at any version."""
+        """Drop everything about a closed document. If it is opened again, its version may start at any number."""
         self.openings[uri] += 1
         memories: list[dict[str, Any]] = [self.documents, self.suggested, self._syntaxes, self._deleted_at]
         for memory in (*memories, self.drafting, self._fruitless):
@@ -196,7 +198,7 @@ class Session:
         return self.host.status(working=bool(self._in_flight))
 
     def tell(self) -> None:
-        """Wake whoever waits for the model, and send listeners the status if it changed."""
+        """Wake the requests that wait for the model, and send listeners the status if it changed."""
         self.host.tell()
 
     def _tell(self) -> None:
@@ -207,7 +209,7 @@ class Session:
                 listener(status)
 
     def close(self, timeout: float) -> bool:
-        """Cancel all work and close the engine; False if its thread did not end within `timeout` seconds."""
+        """Cancel all requests and close the engine. False if the engine thread did not end within `timeout` seconds."""
         for token in self._in_flight.values():
             token.cancel()
         self._reading.shutdown(wait=False, cancel_futures=True)

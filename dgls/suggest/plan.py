@@ -38,17 +38,18 @@ class Budget:
 
     @classmethod
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
-        """What a model's canvas has room for, within the limits that the user sets."""
+        """The budget of a model's canvas, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
         return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines)
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What to fill (`span`, offsets in the document of `version`; `span.start` is the cursor), and the code around it.
+    """What to fill (`span`) and the code around it. `span` has offsets in the document of `version`, and starts at the
+    cursor.
 
     `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
-    before the first `stop`, if there is one, and has `max_lines` at most.
+    before the first `stop`, unless that is None, and has at most `max_lines` lines.
     """
 
     version: int
@@ -77,9 +78,9 @@ def plan(
 ) -> Region | Quiet:
     """The region around `offset` (clamped to the text).
 
-    `syntax` is the tree around `offset`, or None. `invoked`: the user asked for a suggestion, so nothing speaks against
-    one. `deleted`: the last edit deleted text here, so the user wants less of it. `max_lines` overrides the choice of
-    line or block. `before` and `after` keep to their budgets as `count` counts tokens.
+    `syntax` is the tree around `offset`, or None. If the user asked for a suggestion (`invoked`), the result is always
+    a region. If the last edit deleted text here (`deleted`), the planner stays quiet. `max_lines` overrides the choice
+    of line or block. `count` counts the tokens of `before` and `after` for their budgets.
     """
     cursor = Cursor.at(document, offset, syntax)
     reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor)
@@ -106,7 +107,7 @@ def plan(
 
 
 def _kind(cursor: Cursor) -> Kind:
-    """An empty body or a blank line in one may fill several lines, everything else one."""
+    """A block after the opening of a body, after `;` and on a blank line in a body; otherwise a line."""
     if cursor.on_blank_line:
         several = _in_body(cursor)
     else:

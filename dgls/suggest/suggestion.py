@@ -21,15 +21,15 @@ from dgls.suggest.surplus import Site, site_of, without_closers, without_followi
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
-NO_TEXT = frozenset("\ufffd\0")
-"""What bytes that are not text decode to."""
+UNDECODABLE = frozenset("\ufffd\0")
+"""The characters that bytes without a valid text decode to."""
 
 
 class Rejection(StrEnum):
     """Why an infill makes no suggestion."""
 
     EMPTY = "nothing but whitespace"
-    NO_TEXT = "bytes that are no text"
+    UNDECODABLE = "bytes that are not text"
     REPEATS_AFTER = "repeats the code after it"
     REPEATS_ITSELF = "repeats itself or the line above"
     BREAKS_SYNTAX = "breaks code that parsed"
@@ -54,9 +54,9 @@ def suggest(
     confidence: float | None = None,
     syntax: Syntax | None = None,
 ) -> Suggestion | Rejection:
-    """The edit that an infill of `region`, planned in this `document`, makes.
+    """The edit that puts the text `infill` into `region`, which was planned in this `document`.
 
-    With `syntax`, the tree around the region, an edit that breaks code that parsed is rejected.
+    `syntax` is the tree around the region. With it, an edit is rejected if it breaks code that parsed before.
     """
     assert region.version == document.version, "the region was planned in another version"
     site = site_of(document, region)
@@ -76,8 +76,8 @@ def suggest(
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER
-    if not NO_TEXT.isdisjoint(fill):
-        return Rejection.NO_TEXT
+    if not UNDECODABLE.isdisjoint(fill):
+        return Rejection.UNDECODABLE
     if _repeats_itself(fill, site):
         return Rejection.REPEATS_ITSELF
     new_text = fill.replace("\n", document.newline)
@@ -90,7 +90,8 @@ def suggest(
 
 
 def _indented(fill: str, region: Region, site: Site) -> str:
-    """Indent the first line of code as the region allows, and shift the other lines with it where they need it."""
+    """Give the first line of code an indentation that the region allows, and shift the other lines with it if
+    needed."""
     if site.blank:
         leading = re.match(r"(?:[ \t]*\n)+", fill)
         code = fill[leading.end() :] if leading else site.left + fill
@@ -119,10 +120,10 @@ def _in_style(line: str, unit: str) -> str:
 
 
 def _shifted(lines: list[str], indents: tuple[str, ...], site: Site) -> list[str]:
-    """Give the first line the first of `indents` if it has none of them.
+    """If the first line's indentation is not among `indents`, give it the first of them and shift the other lines.
 
-    Leave a line that ends the body above (`else`, a bracket), a line that heads the lines below, and a line inside a
-    bracket opened above, which may have any indentation.
+    Three kinds of lines keep their own indentation: one that ends the body above (`else`, a bracket), one that opens a
+    body around the lines below, and one inside a bracket that was opened above.
     """
     old = indentation(lines[0])
     if old in indents or not lines[0].strip() or _may_differ(lines, old, site):
@@ -173,7 +174,7 @@ def _closes_new_body(line: str, site: Site) -> bool:
 
 
 def _trimmed(fill: str, site: Site) -> str:
-    """Drop trailing whitespace, except what the text on the right needs: a space, or a new line after a body."""
+    """Drop trailing whitespace, unless text follows on the right: then keep a space, and end a body with a new line."""
     if not site.right.strip():
         return fill.rstrip()
     if "\n" in fill:
@@ -182,7 +183,7 @@ def _trimmed(fill: str, site: Site) -> str:
 
 
 def _repeats_itself(fill: str, site: Site) -> bool:
-    """Does it repeat itself within a line, have one line three times in a row, or a few lines many times?"""
+    """Whether the fill repeats text within a line, has one line three times in a row, or mostly repeats a few lines."""
     lines = [line.strip() for line in (site.left + fill).split("\n") if line.strip()]
     words = [line for line in lines if re.search(r"\w", line)]
     if any(re.search(r"\w", match[1]) for match in _STUTTER.finditer(fill[:2000])):
@@ -194,7 +195,8 @@ def _repeats_itself(fill: str, site: Site) -> bool:
 
 
 def unbroken(new_text: str, breaks: Callable[[str], bool]) -> str | None:
-    """The longest run of first lines that breaks no code that parsed. None if even the first line breaks some."""
+    """The text cut after as many lines as possible without breaking code that parsed. None if even one line breaks
+    it."""
     ends = [match.start() for match in _LINE_BREAK.finditer(new_text)]
     for shorter in (new_text, *(new_text[:end].rstrip() for end in reversed(ends))):
         if not shorter.strip():

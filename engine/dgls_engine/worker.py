@@ -9,8 +9,8 @@ request opens it again.
        `-> failed -> loading (`retry`)
 
 In the state "unloaded" the engine is closed, and the next request opens it again. The worker knows neither LSP nor
-asyncio nor tensors. Its methods may be called from any thread; `on_state` and `on_step` are called on the engine thread and must
-not block it.
+asyncio nor tensors. Any thread may call its methods. It calls `on_state` and `on_step` on the engine thread: they must
+not block.
 """
 
 from __future__ import annotations

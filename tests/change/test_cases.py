@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dgls.change.edit import breaks, checked, minimal
+from dgls.change.edit import breaks, checked_changes, minimal_changes
 from dgls.change.offer import Diagnosed, offers, start
 from dgls.change.passage import Outcome, Passage, Room, applied, carry_out
 from dgls.change.task import MORE, Action, Task
@@ -109,7 +109,7 @@ def check_passages(place: Place, passages: list[Passage], case: dict[str, Any]) 
 
 def check_outcome(place: Place, outcome: Outcome, origins: list[Span], case: dict[str, Any]) -> None:
     text = place.document.text
-    changes = checked(outcome, minimal(outcome), origins)
+    changes = checked_changes(outcome, minimal_changes(outcome), origins)
     if case.get("unchanged"):
         assert changes == outcome.replacements == ()
         return

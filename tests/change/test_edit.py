@@ -2,7 +2,7 @@
 
 import pytest
 
-from dgls.change.edit import SCREEN_LINES, WrongEdit, breaks, checked, is_large, minimal
+from dgls.change.edit import SCREEN_LINES, WrongEdit, breaks, checked_changes, is_large, minimal_changes
 from dgls.change.passage import Outcome, Replacement
 from dgls.code.document import Document, Span
 
@@ -17,8 +17,8 @@ def outcome(*replacements: Replacement, document: Document = DOCUMENT) -> Outcom
 
 def test_checked_edit_inside_gap_is_returned() -> None:
     done = outcome(Replacement(B, "b = 2"))
-    assert checked(done, minimal(done), [B]) == minimal(done)
-    assert checked(outcome(), (), []) == ()
+    assert checked_changes(done, minimal_changes(done), [B]) == minimal_changes(done)
+    assert checked_changes(outcome(), (), []) == ()
 
 
 @pytest.mark.parametrize(
@@ -34,12 +34,12 @@ def test_checked_edit_inside_gap_is_returned() -> None:
 )
 def test_checked_edit_outside_gap_raises(changes: list[Replacement], origins: list[Span], why: str) -> None:
     with pytest.raises(WrongEdit, match=why):
-        checked(outcome(*changes[:1]), changes, origins)
+        checked_changes(outcome(*changes[:1]), changes, origins)
 
 
 def test_checked_edit_of_other_text_raises() -> None:
     with pytest.raises(WrongEdit, match="do not make the outcome"):
-        checked(outcome(Replacement(B, "b = 2")), [Replacement(B, "b = 3")], [B])
+        checked_changes(outcome(Replacement(B, "b = 2")), [Replacement(B, "b = 3")], [B])
 
 
 def long(lines: int) -> Document:
@@ -82,7 +82,7 @@ def test_is_large_two_changed_lines_in_long_replacement_is_false() -> None:
     document = long(200)
     text = document.text.replace("a50 = 50\n", "a50 = 51\n").replace("a52 = 52\n", "")
     done = outcome(Replacement(Span(0, len(document.text)), text), document=document)
-    assert [(document.text[each.span.start : each.span.end], each.text) for each in minimal(done)] == [
+    assert [(document.text[each.span.start : each.span.end], each.text) for each in minimal_changes(done)] == [
         ("50", "51"),
         ("\na52 = 52", ""),
     ]

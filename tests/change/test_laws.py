@@ -8,7 +8,7 @@ from itertools import pairwise
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from dgls.change.edit import breaks, checked, is_large, minimal
+from dgls.change.edit import breaks, checked_changes, is_large, minimal_changes
 from dgls.change.offer import Diagnosed, offers, start
 from dgls.change.passage import Outcome, Passage, Room, applied, carry_out, moved
 from dgls.change.task import Action, Task
@@ -114,7 +114,7 @@ def runs(draw: st.DrawFn) -> Run:
 @given(runs())
 def test_outcome_any_task_changes_only_gaps(done: Run) -> None:
     """Compares by position, unlike `checked`."""
-    text, changes = done.document.text, checked(done.outcome, minimal(done.outcome), done.origins)
+    text, changes = done.document.text, checked_changes(done.outcome, minimal_changes(done.outcome), done.origins)
     new = applied(done.document, changes).text
     grown = [0] * len(done.origins)
     for each in done.outcome.replacements:
@@ -205,7 +205,7 @@ def test_outcome_infill_of_old_text_is_empty(done: Run) -> None:
 @settings(max_examples=150)
 @given(runs())
 def test_minimal_any_outcome_makes_same_text(done: Run) -> None:
-    text, changes = done.document.text, minimal(done.outcome)
+    text, changes = done.document.text, minimal_changes(done.outcome)
     assert applied(done.document, changes) == applied(done.document, done.outcome.replacements)
     assert all(text[each.span.start : each.span.end] != each.text for each in changes)
     breaks(done.outcome)

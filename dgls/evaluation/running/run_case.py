@@ -2,9 +2,9 @@
 
     Case -> Document, offset -> Region -> InfillRequest -> Infill -> Suggestion | Rejection -> CaseOutcome
 
-The request counts as invoked by the user (the planner is never quiet, doubtful lines are kept) and has no deadline, so
-the same seed gives the same outcome. Reads no files and runs no programs: `evaluate` sets `passed`. Runs on the
-engine's thread.
+The request counts as invoked by the user, so the planner is never quiet and doubtful lines are kept. It has no
+deadline, so the same seed gives the same outcome. Reads no files and runs no programs: `evaluate` sets `passed`. Runs
+on the engine's thread.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import Blank, CancelToken, Infill, InfillRequest, Limits, Revise, Step
 
 _ONE_LINE = frozenset({"single-line", "mid-word", "multi-file"})
-"""Kinds whose answer is always one line. For the others the planner decides, as in the editor."""
+"""Kinds of cases whose answer is always one line. For other kinds the planner chooses line or block, as in an
+editor."""
 
 Count = Callable[[str], int]
 
@@ -46,8 +47,8 @@ class Infiller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Conditions:
-    """The conditions of all cases of a run. `true_length` gives the model the answer's length and nothing else of it
-    (the policy `oracle`, which needs a profile with `fixed`)."""
+    """What all cases of a run have in common. `true_length` tells the model the length of the answer, but not its text:
+    this is the policy `oracle`, which needs a profile with the policy `fixed`."""
 
     seed: int = 0
     max_steps: int | None = None
@@ -82,7 +83,7 @@ def run_case(engine: Infiller, case: Case, count: Count, conditions: Conditions)
 
 
 def as_typed(case: Case) -> Case:
-    """The case as in an editor: an answer of whole lines loses its last line break to the suffix."""
+    """The case as in an editor: if the answer is whole lines, its last line break moves to the suffix."""
     whole_lines = not case.prefix or case.prefix.endswith(("\n", "\r"))
     for newline in ("\r\n", "\n", "\r"):
         if whole_lines and case.answer.endswith(newline):
@@ -147,12 +148,12 @@ def _judged(
 
 
 def without_trailing_blanks(text: str) -> str:
-    """Without the blanks that end its lines and the blank lines that end it; line breaks as \\n."""
+    """The text without blanks at the ends of lines and without blank lines at its end. Line breaks become \\n."""
     return "\n".join(line.rstrip() for line in text.replace("\r\n", "\n").split("\n")).rstrip()
 
 
 def similarity(text: str, answer: str) -> float:
-    """0 (nothing in common) to 1 (equal), trailing blanks aside."""
+    """From 0 (nothing in common) to 1 (equal). Ignores trailing blanks."""
     pair = without_trailing_blanks(text), without_trailing_blanks(answer)
     return SequenceMatcher(None, *pair, autojunk=False).ratio()
 

@@ -125,7 +125,7 @@ async def _propose(session: Session, task: Task, document: Document, cancel: Can
 
 
 def _checked(task: Task, outcome: Outcome, origins: list[Span]) -> Proposal:
-    replacements = edit.checked(outcome, edit.minimal(outcome), origins)
+    replacements = edit.checked_changes(outcome, edit.minimal_changes(outcome), origins)
     breaks, large = edit.breaks(outcome), edit.is_large(outcome)
     return Proposal(task, outcome.document, replacements, outcome.confidence, breaks, large)
 

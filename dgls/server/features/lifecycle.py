@@ -34,7 +34,7 @@ def register(server: LanguageServer, session: Session, on_client: Callable[[], N
     def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
         removed = {folder.uri for folder in params.event.removed}
         added = [folder.uri for folder in params.event.added]
-        session.move((*(uri for uri in session.client.folders if uri not in removed), *added))
+        session.set_folders((*(uri for uri in session.client.folders if uri not in removed), *added))
 
     @server.feature(types.SHUTDOWN)
     def shutdown(params: None) -> None:
