@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.denoise import Candidate, Progress, denoise
+from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma.captured import Captured
@@ -65,7 +66,7 @@ def ours(
     setting: dict[str, Any],
     chunk: int = 13,
     captured: bool = False,
-) -> list[Progress]:
+) -> list[Draft]:
     """Our loop over a canvas that is one hole, without any policy; the prompt prefilled in chunks."""
     encoder = Encoder(prompt_factory(loaded.model, chunk))
     encoder.prefill(prompt)

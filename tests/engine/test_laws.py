@@ -130,8 +130,8 @@ def test_law_3_without_pins_every_draft_is_that_of_transformers(
     prompt = prompt_of(loaded, tokens, seed)
     expected, answer = stock(loaded, prompt, seed, setting)
     progress = ours(loaded, prompt, seed, setting, captured=captured)
-    assert [step.draft for step in progress] == expected
-    assert progress[-1].draft == answer
+    assert [step.ids for step in progress] == expected
+    assert progress[-1].ids == answer
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
@@ -142,7 +142,7 @@ def test_law_3_holds_in_the_published_models_shape_and_dtype(chat_folder: Path, 
     setting = SETTINGS["as published"]
     prompt = prompt_of(loaded, 4 * SLIDING_WINDOW, seed=0)
     expected, _ = stock(loaded, prompt, 0, setting)
-    assert [step.draft for step in ours(loaded, prompt, 0, setting, chunk=len(prompt))] == expected
+    assert [step.ids for step in ours(loaded, prompt, 0, setting, chunk=len(prompt))] == expected
 
 
 @pytest.mark.parametrize("seed", range(3))

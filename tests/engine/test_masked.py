@@ -16,7 +16,8 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
 from dgls_engine.errors import Cancelled, UnsupportedModel
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.denoise import Progress, denoise
+from dgls_engine.loop.denoise import denoise
+from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.noise import Masks
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.masked.passes import MaskedPasses
@@ -142,7 +143,7 @@ def stock(loaded: LoadedModel, prompt: list[int], rows: int, threshold: float) -
     return list(decided_from_the_left(predict, rows, mask, threshold))
 
 
-def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Progress]:
+def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Draft]:
     model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
     encoder: Encoder[Any] = Encoder(model.new_prompt)
     encoder.prefill(prompt[:-1])
@@ -170,7 +171,7 @@ def test_law_3_every_draft_is_that_of_stock_modules(loaded: LoadedModel, seed: i
     prompt = torch.randint(3, 400, (tokens,), generator=generator).tolist()
     expected = stock(loaded, prompt, 9, loaded.profile.unmask_threshold)
     progress = ours(loaded, prompt, 9)
-    assert [step.draft for step in progress] == expected
+    assert [step.ids for step in progress] == expected
     assert progress[-1].finish in ("stable", "steps")
 
 
@@ -179,7 +180,7 @@ def test_law_3_without_adapter_and_threshold_it_is_the_autoregressive_model(tmp_
     prompt = list(range(3, 40))
     base: Any = AutoModelForCausalLM.from_pretrained(loaded.folder, local_files_only=True)
     told = base.generate(torch.tensor([prompt]), max_new_tokens=9, do_sample=False, eos_token_id=None)
-    assert ours(loaded, prompt, 9)[-1].draft == told[0, len(prompt) :].tolist()
+    assert ours(loaded, prompt, 9)[-1].ids == told[0, len(prompt) :].tolist()
 
 
 def test_law_4_cancel_takes_effect_before_the_next_pass(

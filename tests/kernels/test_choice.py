@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +19,8 @@ from dgls_engine import Engine, Hole, Infill, InfillRequest, Limits, Pinned
 from dgls_engine.device import no_waits
 from dgls_engine.loop.choice import Fused, Plain
 from dgls_engine.loop.constraint import Constraint, Vocabulary
-from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
+from dgls_engine.loop.denoise import Candidate, Survivors, denoise
+from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
@@ -91,12 +93,10 @@ def test_fused_kept_candidates_get_own_signal(flat: LoadedModel, on: list[int]) 
     assert torch.equal(found[0], torch.cat([whole[number] for number in on]))
 
 
-def denoised(
-    loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors | None = None
-) -> dict[int, list[Progress]]:
+def denoised(loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors | None = None) -> dict[int, list[Draft]]:
     encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill(prompt_of(loaded, 20, seed=0))
-    found: dict[int, list[Progress]] = {length: [] for length in lengths}
+    found: dict[int, list[Draft]] = {length: [] for length in lengths}
     for steps in denoise(
         Eager(loaded.model, encoder.cache.seen(), 20),
         candidates_of(loaded, lengths),
@@ -112,10 +112,11 @@ def denoised(
 
 
 def test_denoise_fused_length_in_batch_equals_alone(loaded: LoadedModel) -> None:
-    together = denoised(loaded, [1, 4, 6], survivors=lambda steps: {0, 2} if steps[0].index > 1 else {0, 1, 2})
+    steps = count(1)
+    together = denoised(loaded, [1, 4, 6], survivors=lambda drafts: {0, 2} if next(steps) > 1 else {0, 1, 2})
     for length in (1, 6):
         alone = denoised(loaded, [length])[length]
-        assert [step.draft for step in together[length]] == [step.draft for step in alone]
+        assert [step.ids for step in together[length]] == [step.ids for step in alone]
         for one, other in zip(together[length], alone, strict=True):
             assert one.log_probabilities == pytest.approx(other.log_probabilities, abs=1e-3)
 

@@ -21,7 +21,7 @@ from dgls_engine.model.diffusion_gemma.passes import Eager
 from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.remote.judging import doubted, doubts, seam
-from dgls_engine.remote.rival import Found, drawn, noise
+from dgls_engine.remote.rival import drawn, noise
 from dgls_engine.remote.wire import Ask, Told
 from dgls_engine.text.canvas import lay_out
 from dgls_engine.text.length import ladder
@@ -122,10 +122,9 @@ def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, le
         lambda hole, drafted: length,
     )
     server = FakeVllm(Modelled(embedded), 96)
-    rival = drawn(canvas, 1, server.denoiser.vocabulary)
     draft = list(islice(noise(5, server.denoiser.vocabulary), length))
     behind = list(islice(noise(7, server.denoiser.vocabulary), AFTER))
-    reading = seam(Found(rival, draft, [0.0] * length), 0, behind)
+    reading = seam(canvas, draft, 0, behind)
     ours = -sum(reading.of(told(server, reading.asks(prompt), prompt)).values())
     (theirs,) = local.surprises(passes, [canvas], [draft], 0, torch.tensor(behind))
     assert ours == pytest.approx(theirs, abs=1e-3)

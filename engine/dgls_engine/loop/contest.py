@@ -13,8 +13,8 @@ from torch import Tensor
 
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choosing, Plain
-from dgls_engine.loop.denoise import Candidate, Progress, denoise
-from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, lowest_entropy, score
+from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.leads import DROP_AT, KEEP, Draft, Lead, lowest_entropy, score
 from dgls_engine.loop.seam import surprises
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.passes import Passes
@@ -39,9 +39,9 @@ class Contest:
         self._decoding, self._candidates = passes, candidates
         self._hole, self._noise, self._bias = hole, noise, bias
         self._choosing = choosing
-        self._rivals: dict[int, Progress] = {}
+        self._rivals: dict[int, Draft] = {}
         self._nats: dict[int, float] = {}
-        self._passes = 0
+        self._index = self._passes = 0
 
     def run(self, schedule: Schedule, deadline: Deadline, cancel: CancelToken) -> Iterator[Lead]:
         """A `Lead` a step; the last one has the winner. Raises `Cancelled` as `denoise` does."""
@@ -51,16 +51,17 @@ class Contest:
             """Whether another pass, as long as those before, would miss the deadline."""
             return deadline.strikes_within((deadline.now() - began) / self._passes)
 
-        def survivors(steps: Sequence[Progress]) -> Collection[int]:
+        def survivors(drafts: Sequence[Draft]) -> Collection[int]:
+            self._index += 1
             self._passes += 1
-            self._rivals |= {step.candidate: step for step in steps}
-            if steps[0].index == DROP_AT and len(self._rivals) > KEEP and not hurried():
+            self._rivals |= {draft.candidate: draft for draft in drafts}
+            if self._index == DROP_AT and len(self._rivals) > KEEP and not hurried():
                 self._judge(cancel)
                 kept = sorted(self._rivals, key=self._score)[:KEEP]
                 self._rivals = {number: self._rivals[number] for number in kept}
             return self._rivals.keys()
 
-        for steps in denoise(
+        for drafts in denoise(
             self._decoding,
             self._candidates,
             schedule=schedule,
@@ -69,16 +70,15 @@ class Contest:
             survivors=survivors,
             choosing=self._choosing,
         ):
-            index = steps[0].index
-            finish = self._finish(steps)
+            finish = self._finish(drafts)
             if finish is not None and len(self._rivals) > 1 and finish != "deadline" and not hurried():
                 self._judge(cancel)
-            yield Lead(self._ahead(), index, finish, self._passes, self._judged())
+            yield Lead(self._ahead(), self._index, finish, self._passes, self._judged())
 
-    def _finish(self, steps: Sequence[Progress]) -> Finish | None:
-        """Why no candidate goes on after these steps, if so: the deadline if it struck one of them, else what holds for
-        the last."""
-        left = [step.finish for step in steps if step.candidate in self._rivals]
+    def _finish(self, drafts: Sequence[Draft]) -> Finish | None:
+        """Why no candidate goes on after a step with these drafts, if so: the deadline if it struck one of them, else
+        what holds for the last."""
+        left = [draft.finish for draft in drafts if draft.candidate in self._rivals]
         if not left:
             return "stable"  # who was still running was dropped; the others had settled before
         if "deadline" in left:  # whoever settled in the same step: there is no time for another turn
@@ -91,17 +91,17 @@ class Contest:
             raise Cancelled
         self._passes += 1
         canvases = [self._candidates[number].canvas for number in self._rivals]
-        drafts = [step.draft for step in self._rivals.values()]
+        drafts = [draft.ids for draft in self._rivals.values()]
         nats = surprises(self._decoding, canvases, drafts, self._hole, self._noise)
         self._nats = dict(zip(self._rivals, nats, strict=True))
 
-    def _judged(self) -> list[tuple[Progress, float]]:
-        return [(step, self._nats[number]) for number, step in self._rivals.items() if number in self._nats]
+    def _judged(self) -> list[tuple[Draft, float]]:
+        return [(draft, self._nats[number]) for number, draft in self._rivals.items() if number in self._nats]
 
     def _score(self, number: int) -> float:
         return score(self._candidates[number].canvas.holes[self._hole], self._nats[number], self._bias)
 
-    def _ahead(self) -> Progress:
+    def _ahead(self) -> Draft:
         """The best by the seam as last read; before the first reading, the draft of lowest entropy."""
         if self._nats:
             return self._rivals[min(self._rivals, key=self._score)]

@@ -1,4 +1,4 @@
-"""THE denoising loop: canvases and a way to run passes over them in, one `Progress` a step and candidate out.
+"""THE denoising loop: canvases and a way to run passes over them in, one `Draft` a step and candidate out.
 
 One step is one decoder pass over all candidates together: several canvases of one request, say with holes of
 different lengths, padded on the right where their lengths differ. Logits, softmax and entropy exist for the hole
@@ -21,11 +21,12 @@ from torch import Tensor
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choice, Choosing, Plain
 from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.batches import places, sent, stacked
 from dgls_engine.model.passes import Carry, Passes
 from dgls_engine.text.canvas import Canvas
-from dgls_engine.types import CancelToken, Finish
+from dgls_engine.types import CancelToken
 
 
 class StopRule(Protocol):
@@ -50,23 +51,8 @@ class Candidate:
     constraint: Constraint
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """One candidate's step: the draft (argmax) of its hole rows, their entropies in nats, `finish` on its last step.
-
-    `log_probabilities` are those of the draft's tokens at temperature 1. `candidate` counts from 0.
-    """
-
-    index: int
-    draft: list[int]
-    entropies: list[float]
-    log_probabilities: list[float]
-    finish: Finish | None
-    candidate: int = 0
-
-
-Survivors = Callable[[Sequence[Progress]], Collection[int]]
-"""From a step's progress, which candidates are worth going on with."""
+Survivors = Callable[[Sequence[Draft]], Collection[int]]
+"""From the drafts of a step, which candidates are worth going on with."""
 
 
 @torch.inference_mode()
@@ -79,7 +65,7 @@ def denoise(
     cancel: CancelToken,
     survivors: Survivors | None = None,
     choosing: Choosing = Plain,
-) -> Iterator[list[Progress]]:
+) -> Iterator[list[Draft]]:
     """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
 
     A deadline is kept by not starting a step that would take as long as the last one and end too late; one step is
@@ -90,21 +76,20 @@ def denoise(
         if cancel.cancelled:
             raise Cancelled
         running.start(index, schedule, deadline)
-        steps = running.progress(index)
-        steps = [replace(step, finish=running.finish(step)) for step in steps]
+        drafts = running.drafts()
         if index == schedule.max_steps:
-            steps = [replace(step, finish=step.finish or "steps") for step in steps]
+            drafts = [replace(draft, finish=draft.finish or "steps") for draft in drafts]
         elif deadline.strikes_within(deadline.now() - running.began):
-            steps = [replace(step, finish=step.finish or "deadline") for step in steps]
-        on = [step.candidate for step in steps if step.finish is None]
+            drafts = [replace(draft, finish=draft.finish or "deadline") for draft in drafts]
+        on = [draft.candidate for draft in drafts if draft.finish is None]
         if survivors is not None:
-            kept = survivors(steps)
+            kept = survivors(drafts)
             on = [number for number in on if number in kept]
         if on:
             running.advance(on)
             if passes.asynchronous:
                 running.start(index + 1, schedule, deadline)
-        yield steps
+        yield drafts
         if not on:
             return
 
@@ -142,17 +127,16 @@ class _Running:
             hidden = self._passes.run(self._ids, self._carry, self._lengths, self._rows)
             self._choice = self._chooser.choose(hidden, index, schedule.temperature(index))
 
-    def progress(self, index: int) -> list[Progress]:
+    def drafts(self) -> list[Draft]:
         """One a candidate, before it is known which of them go on. Waits for the pass."""
         assert self._choice is not None
-        drafts, entropies, log_probabilities = self._choice.report()
-        return [
-            Progress(index, drafts[rows], entropies[rows], log_probabilities[rows], None, number)
-            for number, rows in zip(self.numbers, self._parts, strict=True)
-        ]
-
-    def finish(self, step: Progress) -> Finish | None:
-        return "stable" if self._candidates[step.candidate].stop.settled(step.draft, step.entropies) else None
+        ids, entropies, log_probabilities = self._choice.report()
+        drafts = []
+        for number, rows in zip(self.numbers, self._parts, strict=True):
+            draft = Draft(number, ids[rows], entropies[rows], log_probabilities[rows])
+            settled = self._candidates[number].stop.settled(draft.ids, draft.entropies)
+            drafts.append(replace(draft, finish="stable") if settled else draft)
+        return drafts
 
     def advance(self, numbers: Sequence[int]) -> None:
         """To the next step, with these candidates alone."""

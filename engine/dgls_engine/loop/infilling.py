@@ -106,9 +106,9 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
         readers = [Reader(canvas.holes, layout.tokenizer) for canvas in canvases]
         lead: Lead | None = None
         for lead in port.compete(canvases, readers, contested):
-            progress, entropies = lead.progress, lead.progress.entropies
-            reader = readers[progress.candidate]
-            fills = reader.answers(progress.draft, progress.log_probabilities, entropies, layout.profile.calibration)
+            draft, entropies = lead.draft, lead.draft.entropies
+            reader = readers[draft.candidate]
+            fills = reader.answers(draft.ids, draft.log_probabilities, entropies, layout.profile.calibration)
             now = filled | dict(zip(places, fills, strict=True))
             yield Step(steps + lead.index, tuple(now[place] for place in holes), sum(entropies) / len(entropies))
         assert lead is not None
@@ -127,13 +127,13 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
         timings=spent.timings,
         prompt_tokens=spent.prompt_tokens,
         prefilled_tokens=spent.prefilled_tokens,
-        canvas_tokens=len(canvases[lead.progress.candidate].ids),
-        hole_tokens=len(lead.progress.draft),
+        canvas_tokens=len(canvases[lead.draft.candidate].ids),
+        hole_tokens=len(lead.draft.ids),
         passes=passes,
     )
 
 
 def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:
     """The lengths that were judged last."""
-    fills = [(readers[step.candidate].fills(step.draft)[hole], nats) for step, nats in lead.judged]
+    fills = [(readers[draft.candidate].fills(draft.ids)[hole], nats) for draft, nats in lead.judged]
     return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
 
 from dgls_engine.text.canvas import Span
 from dgls_engine.types import Finish
@@ -21,30 +20,24 @@ LENGTH_WORTH = 12.0
 """Score penalty, in nats, per token of length difference from the text that stood in the hole."""
 
 
-class Draft(Protocol):
-    """The ids of a canvas' hole rows, their entropies in nats, and their log-probabilities at temperature 1.
-    `candidate` is the number of the canvas in its contest, from 0."""
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What stands in the hole rows of the canvas number `candidate`, from 0, of a contest: the ids, their entropies in
+    nats, and their log-probabilities at temperature 1. `finish`: why no step of this canvas follows, if so."""
 
-    @property
-    def candidate(self) -> int: ...
-    @property
-    def draft(self) -> list[int]: ...
-    @property
-    def entropies(self) -> list[float]: ...
-    @property
-    def log_probabilities(self) -> list[float]: ...
-
-
-D = TypeVar("D", bound=Draft)
+    candidate: int
+    ids: list[int]
+    entropies: list[float]
+    log_probabilities: list[float]
+    finish: Finish | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The candidate that is ahead after the step `index`, as far as it got by then; `finish` says why the contest is
-    over, None while it goes on. `passes`: forward passes so far. `judged`: the candidates as last judged and their
-    nats, without the bias."""
+    """The draft that is ahead after the step `index`; `finish` says why the contest is over, None while it goes on.
+    `passes`: forward passes so far. `judged`: the drafts as last judged and their nats, without the bias."""
 
-    progress: Draft
+    draft: Draft
     index: int
     finish: Finish | None
     passes: int
@@ -58,6 +51,6 @@ def score(span: Span, nats: float, bias: float) -> float:
     return nats + bias * len(span) + LENGTH_WORTH * difference
 
 
-def lowest_entropy(drafts: Iterable[D]) -> D:
+def lowest_entropy(drafts: Iterable[Draft]) -> Draft:
     """The draft with the lowest mean entropy: it is ahead until the first seam is read."""
     return min(drafts, key=lambda draft: sum(draft.entropies) / len(draft.entropies))

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from dgls_engine.loop.judged_rows import TIE, doubted_together, seam_rows
-from dgls_engine.remote.rival import Found
 from dgls_engine.remote.wire import MOST_WANTED, Ask, Told
 from dgls_engine.text.canvas import Canvas
 
@@ -36,12 +35,13 @@ class Reading:
         }
 
 
-def seam(found: Found, hole: int, behind: Sequence[int]) -> Reading:
-    """Of a hole's tokens and those around it, while the noise `behind` stands behind it: see `loop.seam`."""
-    filled = found.filled
-    rows = seam_rows(found.rival.canvas, hole)
+def seam(canvas: Canvas, ids: Sequence[int], hole: int, behind: Sequence[int]) -> Reading:
+    """Of a hole's tokens and those around it, while the hole rows hold `ids` and the noise `behind` stands behind the
+    hole: see `loop.seam`."""
+    filled = canvas.filled(ids)
+    rows = seam_rows(canvas, hole)
     shown = list(filled)
-    end = found.rival.holes[hole].end
+    end = canvas.holes[hole].end
     for row, id in zip((row for row in rows if row >= end), behind, strict=False):
         shown[row] = id
     return Reading(shown, {row: filled[row] for row in rows})

@@ -12,6 +12,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from dgls_engine.loop.leads import Draft
 from dgls_engine.remote.wire import MOST_LIKELY, MOST_WANTED, Ask, Told
 from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.text.tokenizer import Tokenizer
@@ -72,38 +73,16 @@ class Rival:
             ids[hole.start] = chosen[hole.start][0]
         return replace(self, ids=tuple(ids), chosen=chosen)
 
-    def found(self, told: Told | None) -> Found:
-        """What stands in its holes; without an answer, if nothing was left to be denoised."""
+    def draft(self, told: Told | None) -> Draft:
+        """What stands in its holes; without an answer, if nothing was left to be denoised. A server tells no entropies.
+        A token's surprise stands in for it."""
         assert told is not None or not self.free, "somebody has to fill the hole"
         pairs = [self.chosen[row] if told is None else self._at(row, told) for row in self.rows]
-        return Found(self, [id for id, _ in pairs], [nats for _, nats in pairs])
+        nats = [nats for _, nats in pairs]
+        return Draft(self.number, [id for id, _ in pairs], [-each for each in nats], nats)
 
     def _at(self, row: int, told: Told) -> tuple[int, float]:
         return self.chosen.get(row, (told.ids[row], told.logprobs[row]))
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What stands in the hole rows of a rival, in order: a draft, and each token's log-probability in nats
-    (`loop.leads.Draft`)."""
-
-    rival: Rival
-    draft: list[int]
-    log_probabilities: list[float]
-
-    @property
-    def candidate(self) -> int:
-        return self.rival.number
-
-    @property
-    def entropies(self) -> list[float]:
-        """A server sends no entropies; the surprise of each token stands in for its entropy."""
-        return [-nats for nats in self.log_probabilities]
-
-    @property
-    def filled(self) -> list[int]:
-        """The whole canvas."""
-        return self.rival.canvas.filled(self.draft)
 
 
 def drawn(canvas: Canvas, seed: int, vocabulary: int, number: int = 0) -> Rival:

@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from dgls_engine.loop.leads import DROP_AT, KEEP, Lead, lowest_entropy, score
-from dgls_engine.remote.judging import Reading, seam
-from dgls_engine.remote.rival import Found, Rival
+from dgls_engine.loop.leads import DROP_AT, KEEP, Draft, Lead, lowest_entropy, score
+from dgls_engine.remote.judging import seam
+from dgls_engine.remote.rival import Rival
 from dgls_engine.remote.wire import Ask, Told
 from dgls_engine.text.reader import read
 from dgls_engine.text.tokenizer import Tokenizer
@@ -48,9 +48,10 @@ class Rivalry:
         whole: bool,
     ) -> None:
         self._asking, self._tokenizer, self._rivals = asking, tokenizer, list(rivals)
+        self._canvases = [rival.canvas for rival in rivals]
         self._hole, self._behind, self._bias, self._whole = hole, behind, bias, whole
         self._passes = 0
-        self._judged: list[tuple[Found, float]] = []
+        self._judged: list[tuple[Draft, float]] = []
 
     def run(self, steps: int) -> Iterator[Lead]:
         """The last lead has the winner; nothing at all if the deadline struck before the first answer."""
@@ -58,14 +59,14 @@ class Rivalry:
         if looked:
             self._drop(looked)
             yield self._lead(looked, min(DROP_AT, steps), None)
-        found = self._denoise(steps)
-        if len(found) == len(self._rivals):
-            in_time = len(found) == 1 or self._judge(found)
-            yield self._lead(found, steps, "stable" if in_time else "deadline")
-        elif found or looked:
-            yield self._lead(found or looked, steps, "deadline")
+        drafts = self._denoise(steps)
+        if len(drafts) == len(self._rivals):
+            in_time = len(drafts) == 1 or self._judge(drafts)
+            yield self._lead(drafts, steps, "stable" if in_time else "deadline")
+        elif drafts or looked:
+            yield self._lead(drafts or looked, steps, "deadline")
 
-    def _look(self, steps: int) -> list[Found]:
+    def _look(self, steps: int) -> list[Draft]:
         """A first draft of all, and the first tokens of healed holes chosen; nothing where it would decide nothing."""
         if len(self._rivals) <= KEEP and not any(rival.held for rival in self._rivals):
             return []
@@ -75,50 +76,51 @@ class Rivalry:
         if len(told) < len(asks):
             return []
         self._rivals = [rival.hold(one, self._tokenizer) for rival, one in zip(self._rivals, told, strict=True)]
-        return [rival.found(one) for rival, one in zip(self._rivals, told, strict=True)]
+        return [rival.draft(one) for rival, one in zip(self._rivals, told, strict=True)]
 
-    def _drop(self, looked: Sequence[Found]) -> None:
+    def _drop(self, looked: Sequence[Draft]) -> None:
         if len(looked) > KEEP and self._judge(looked):
             ahead = sorted(self._judged, key=lambda pair: self._score(*pair))[:KEEP]
-            self._rivals = [found.rival for found, _ in ahead]
+            rivals = {rival.number: rival for rival in self._rivals}
+            self._rivals = [rivals[draft.candidate] for draft, _ in ahead]
 
-    def _denoise(self, steps: int) -> list[Found]:
+    def _denoise(self, steps: int) -> list[Draft]:
         """Those that came back in time."""
         asks = {place: rival.ask(self._asking.prompt, steps) for place, rival in enumerate(self._rivals) if rival.free}
         told = dict(zip(asks, self._asking.all(list(asks.values())), strict=True))
         self._passes += steps if asks else 0
         return [
-            rival.found(told.get(place))
+            rival.draft(told.get(place))
             for place, rival in enumerate(self._rivals)
             if place not in asks or told[place] is not None
         ]
 
-    def _judge(self, found: Sequence[Found]) -> bool:
+    def _judge(self, drafts: Sequence[Draft]) -> bool:
         """Read the seam of them all; whether there was time."""
-        readings: list[Reading] = [seam(one, self._hole, self._behind) for one in found]
+        readings = [seam(self._canvases[draft.candidate], draft.ids, self._hole, self._behind) for draft in drafts]
         asks = [reading.asks(self._asking.prompt) for reading in readings]
         told = iter(self._asking.all([ask for own in asks for ask in own]))
         answers = [[next(told) for _ in own] for own in asks]
         self._passes += 1
         judged = []
-        for one, reading, own in zip(found, readings, answers, strict=True):
+        for draft, reading, own in zip(drafts, readings, answers, strict=True):
             there = [answer for answer in own if answer is not None]
             if len(there) < len(own):
                 return False
-            judged.append((one, -sum(reading.of(there).values())))
+            judged.append((draft, -sum(reading.of(there).values())))
         self._judged = judged
         return True
 
-    def _score(self, found: Found, nats: float) -> tuple[bool, float]:
+    def _score(self, draft: Draft, nats: float) -> tuple[bool, float]:
         """Low is good. A text that ends before its hole does was judged at another length than its own."""
-        span = found.rival.holes[self._hole]
-        start = sum(len(hole) for hole in found.rival.holes[: self._hole])
-        short = read(span, found.draft[start : start + len(span)], self._tokenizer).count < len(span)
+        holes = self._canvases[draft.candidate].holes
+        span, start = holes[self._hole], sum(len(hole) for hole in holes[: self._hole])
+        short = read(span, draft.ids[start : start + len(span)], self._tokenizer).count < len(span)
         return self._whole and short, score(span, nats, self._bias)
 
-    def _lead(self, found: Sequence[Found], steps: int, finish: Finish | None) -> Lead:
+    def _lead(self, drafts: Sequence[Draft], steps: int, finish: Finish | None) -> Lead:
         """The best by the seam if these were judged; otherwise the draft of lowest entropy."""
-        judged = [(one, nats) for one, nats in self._judged if any(one is other for other in found)]
-        by_seam = len(judged) == len(found)
-        ahead = min(judged, key=lambda pair: self._score(*pair))[0] if by_seam else lowest_entropy(found)
+        judged = [(draft, nats) for draft, nats in self._judged if any(draft is other for other in drafts)]
+        by_seam = len(judged) == len(drafts)
+        ahead = min(judged, key=lambda pair: self._score(*pair))[0] if by_seam else lowest_entropy(drafts)
         return Lead(ahead, steps, finish, self._passes, judged)

@@ -14,9 +14,9 @@ from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillReques
 from dgls_engine.errors import Cancelled, RequestTooLarge
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
-from dgls_engine.loop.denoise import Candidate, Progress, Survivors, denoise
+from dgls_engine.loop.denoise import Candidate, Survivors, denoise
 from dgls_engine.loop.judged_rows import AFTER
-from dgls_engine.loop.leads import KEEP, LENGTH_WORTH
+from dgls_engine.loop.leads import KEEP, LENGTH_WORTH, Draft
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.batches import stacked
@@ -67,9 +67,9 @@ def denoised(
     survivors: Survivors | None = None,
     closing: Sequence[int] = (),
     **limits: Any,
-) -> dict[int, list[Progress]]:
+) -> dict[int, list[Draft]]:
     """Every step of each length."""
-    found: dict[int, list[Progress]] = {length: [] for length in lengths}
+    found: dict[int, list[Draft]] = {length: [] for length in lengths}
     batches = denoise(
         limits.get("passes") or passes_for(loaded),
         [candidate(loaded, length, closing) for length in lengths],
@@ -89,7 +89,7 @@ def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel, closi
     together = denoised(loaded, LENGTHS, closing=closing)
     for length in LENGTHS:
         alone = denoised(loaded, [length], closing=closing)[length]
-        assert [step.draft for step in together[length]] == [step.draft for step in alone]
+        assert [step.ids for step in together[length]] == [step.ids for step in alone]
         assert [step.finish for step in together[length]] == [step.finish for step in alone]
         for one, other in zip(together[length], alone, strict=True):
             assert one.entropies == pytest.approx(other.entropies, abs=1e-3)
@@ -133,8 +133,8 @@ def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None
     whole = denoised(flat, LENGTHS)
     some = denoised(flat, LENGTHS, survivors=lambda steps: {1, 3})
     assert len(some[1]) == len(some[4]) == 1
-    assert [step.draft for step in some[3]] == [step.draft for step in whole[3]]
-    assert [step.draft for step in some[9]] == [step.draft for step in whole[9]]
+    assert [step.ids for step in some[3]] == [step.ids for step in whole[3]]
+    assert [step.ids for step in some[9]] == [step.ids for step in whole[9]]
 
 
 def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
@@ -161,7 +161,7 @@ def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
     monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_: [5.0, 3.0, 4.0, 3.5])
     for bias, length in ((0.0, 3), (-1.0, 9), (3.0, 1)):
         *_, last = contest(flat, LENGTHS, bias).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
-        assert len(last.progress.draft) == length
+        assert len(last.draft.ids) == length
         assert last.finish == "steps"
         assert last.passes == last.index + 1
         assert [nats for _, nats in last.judged] == [5.0, 3.0, 4.0, 3.5]
@@ -179,7 +179,7 @@ def test_another_length_than_the_expected_one_has_to_be_worth_it(
         monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_, lead=lead: [lead, 0.0])
         judged = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
         *_, last = judged.run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
-        assert len(last.progress.draft) == length
+        assert len(last.draft.ids) == length
 
 
 def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> None:
@@ -225,7 +225,7 @@ def test_it_is_over_when_all_that_still_ran_were_dropped(flat: LoadedModel, monk
     monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
     match = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
     *_, last = match.run(Schedule(8, 0.2, 0.6), Deadline(None), CancelToken())
-    assert (last.index, last.finish, len(last.progress.draft)) == (2, "stable", 1)
+    assert (last.index, last.finish, len(last.draft.ids)) == (2, "stable", 1)
 
 
 TWICE = (Pinned("def f(x):\n    re"), Hole(max_tokens=6), Pinned("\n    y = "), Hole(max_tokens=4), Pinned("\nx"))

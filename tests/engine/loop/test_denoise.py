@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from dgls_engine.loop.constraint import TOKEN_WORTH, Constraint, Rules, Vocabulary
-from dgls_engine.loop.denoise import Candidate, Progress, denoise
+from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.sampler import Sampler, accepted, entropy
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
@@ -38,7 +39,7 @@ def laid_out(loaded: LoadedModel, *segments: Hole | Pinned) -> Canvas:
     return lay_out(segments, loaded.tokenizer, loaded.profile, Pad().positions)
 
 
-def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "after-first") -> list[Progress]:
+def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "after-first") -> list[Draft]:
     encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill([1, 2, 30, 40])
     vocabulary = vocabulary_of(loaded)

@@ -8,25 +8,13 @@ from dataclasses import dataclass, field
 import pytest
 
 from dgls_engine.loop.infilling import Layout, Spent, infilling
-from dgls_engine.loop.leads import Lead
+from dgls_engine.loop.leads import Draft, Lead
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.length import Batch, Length, Pad
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Sketch
 from dgls_engine.types import Finish, Hole, Infill, Pinned, Revise, Timings
 from dgls_engine.weights.loader import LoadedModel
-
-
-@dataclass(frozen=True)
-class Draft:
-    candidate: int
-    draft: list[int]
-
-    @property
-    def entropies(self) -> list[float]:
-        return [0.0] * len(self.draft)
-
-    log_probabilities = entropies
 
 
 @dataclass
@@ -49,7 +37,8 @@ class ScriptedPort:
     def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
         lengths = [tuple(len(span) for span in canvas.holes) for canvas in canvases]
         self.turns.append(Turn(lengths, canvases[0].ids, hole))
-        winner = Draft(len(canvases) - 1, [self.token] * len(canvases[-1].rows))
+        rows = len(canvases[-1].rows)
+        winner = Draft(len(canvases) - 1, [self.token] * rows, [0.0] * rows, [0.0] * rows)
         yield Lead(winner, 1, None, 1, [])
         yield Lead(winner, 2, self.finish, 2, [])
 
