@@ -34,28 +34,33 @@ class TypedThrough:
 
 
 def rebase(suggestion: Suggestion, old: Document, new: Document) -> Suggestion | None:
-    """The rest of a suggestion made in `old`, if `new` differs from `old` only by its typed beginning; else None.
+    """The rest of a suggestion made in `old`, if `new` differs from `old` only by its typed beginning; else None."""
+    assert suggestion.version == old.version, "the suggestion was made in another version"
+    rest = untyped(suggestion.span, suggestion.new_text, old, new)
+    return replace(suggestion, version=new.version, span=rest[0], new_text=rest[1]) if rest else None
+
+
+def untyped(span: Span, text: str, old: Document, new: Document) -> tuple[Span, str] | None:
+    """What the user has yet to type of a `text` in place of `span` in `old`, and its place in `new`. None if `new`
+    differs from `old` by more than the typed beginning of the text, or if nothing is left.
 
     Brackets and quotes that the editor closed behind the typed text stay there, and the rest does not repeat them.
     """
-    assert suggestion.version == old.version, "the suggestion was made in another version"
     if new.uri != old.uri or new.language != old.language:
         return None
-    start = suggestion.span.start
     growth = len(new.text) - len(old.text)
-    if growth < 0 or not new.text.startswith(old.text[:start]) or not new.text.endswith(old.text[start:]):
+    if growth < 0 or not new.text.startswith(old.text[: span.start]) or not new.text.endswith(old.text[span.start :]):
         return None
-    inserted = new.text[start : start + growth]
-    typed = _common_prefix(inserted, suggestion.new_text)
-    rest, closers = suggestion.new_text[len(typed) :], inserted[len(typed) :]
+    inserted = new.text[span.start : span.start + growth]
+    typed = _common_prefix(inserted, text)
+    rest, closers = text[len(typed) :], inserted[len(typed) :]
     if not _CLOSERS.issuperset(closers) or not rest.endswith(closers) or (closers and not typed):
         return None
     rest = rest[: len(rest) - len(closers)]
     if not rest:
         return None
-    cursor = start + len(typed)
-    end = cursor if closers else suggestion.span.end + growth
-    return replace(suggestion, version=new.version, span=Span(cursor, end), new_text=rest)
+    cursor = span.start + len(typed)
+    return Span(cursor, cursor if closers else span.end + growth), rest
 
 
 def _common_prefix(left: str, right: str) -> str:

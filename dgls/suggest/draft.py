@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dgls.code.document import Document, Span
-from dgls.suggest.cache import rebase
+from dgls.suggest.cache import untyped
 from dgls.suggest.plan import Region
-from dgls.suggest.suggestion import Suggestion
 from dgls_engine.profile import Profile
 from dgls_engine.types import Infill, Step
 
@@ -31,11 +30,10 @@ class LastDraft:
 
     def rest(self, document: Document, region: Region) -> LastDraft | None:
         """The part not typed yet, for the hole of `region` planned in `document`; None if it does not fit there."""
-        whole = Suggestion(self.document.uri, self.document.version, self.span, self.text, confidence=None)
-        rest = rebase(whole, self.document, document)
-        if rest is None or rest.span != region.span:
+        rest = untyped(self.span, self.text, self.document, document)
+        if rest is None or rest[0] != region.span:
             return None
-        text = rest.new_text if region.stop is None else rest.new_text.split(region.stop, 1)[0]
+        text = rest[1] if region.stop is None else rest[1].split(region.stop, 1)[0]
         return LastDraft(document, region.span, text) if text.strip() else None
 
 

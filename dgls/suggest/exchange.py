@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import accumulate
 
 from dgls.code.document import Document
@@ -48,8 +47,7 @@ def suggestion_of(
     kept, confidence = sure_part(fill.pieces, calibration.keep_above) if fill.pieces else fill.text, fill.confidence
     if kept != fill.text:
         confidence = calibration.confidence(probability_of(fill.pieces, len(kept)))
-    suggestion = suggest(document, region, kept, syntax=syntax)
-    return suggestion if isinstance(suggestion, Rejection) else replace(suggestion, confidence=confidence)
+    return suggest(document, region, kept, confidence, syntax)
 
 
 def filled(document: Document, region: Region, text: str) -> str:
