@@ -23,7 +23,7 @@ from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.doubt import doubts
-from dgls_engine.loop.infilling import Layout, Spent, infilling
+from dgls_engine.loop.infilling import Layout, infilling
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.noise import noise_of
@@ -189,7 +189,7 @@ class _Competition:
         self.layout = Layout(engine._tokenizer, engine.profile, engine._length, *ends)
         self._started = engine._clock()
         self._prefill_seconds = 0.0
-        self._prompt_tokens, self._prefilled = 0, 0
+        self.prompt_tokens, self.prefilled_tokens = 0, 0
 
     def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
         noise, bias = self._engine._noise, self._engine.profile.calibration.length_bias
@@ -216,16 +216,15 @@ class _Competition:
         noise = self._engine._noise.hidden(len(drafts.canvas.ids), self._seed)
         return doubts(passes, drafts.canvas, drafts.positions, noise)
 
-    def spent(self) -> Spent:
+    def timings(self) -> Timings:
         denoising = self._engine._clock() - self._started - self._prefill_seconds
-        timings = Timings(self._prefill_seconds * 1000, denoising * 1000)
-        return Spent(timings, self._prompt_tokens, self._prefilled)
+        return Timings(self._prefill_seconds * 1000, denoising * 1000)
 
     def _behind_prompt(self, canvas: Canvas) -> Passes[Any]:
         """Passes over canvases like this one, behind the request's prompt."""
         started, reading = self._engine._clock(), self._engine._reading
-        self._prompt_tokens, computed = reading.read(self._context, canvas.spilled, self._cancel)
-        self._prefilled += computed
+        self.prompt_tokens, computed = reading.read(self._context, canvas.spilled, self._cancel)
+        self.prefilled_tokens += computed
         self._prefill_seconds += self._engine._clock() - started
         return self._engine._model.passes_after(reading.encoder.cache)
 

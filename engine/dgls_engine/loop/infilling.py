@@ -54,18 +54,14 @@ class Layout:
         return sketch(segments, self.tokenizer, self.profile, self.length, self.canvas_end, self.canvas_start)
 
 
-@dataclass(frozen=True, slots=True)
-class Spent:
-    """What a request cost: its time, the tokens of its prompt, and how many of them were computed."""
-
-    timings: Timings
-    prompt_tokens: int
-    prefilled_tokens: int
-
-
 class Port(Protocol):
     """The model, for one request. `compete` and `doubts` read the prompt that belongs to their canvases, and raise
-    `Cancelled` once the request is cancelled."""
+    `Cancelled` once the request is cancelled. `prompt_tokens` and `prefilled_tokens` are those of `Infill`."""
+
+    @property
+    def prompt_tokens(self) -> int: ...
+    @property
+    def prefilled_tokens(self) -> int: ...
 
     def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
         """Fill canvases that differ in the length of their hole number `hole`. At least one lead; the last one has a
@@ -76,7 +72,9 @@ class Port(Protocol):
         """How much the model doubts the tokens at `drafts.positions`, in nats, each in a pass of its own noise."""
         ...
 
-    def spent(self) -> Spent: ...
+    def timings(self) -> Timings:
+        """The time spent so far."""
+        ...
 
 
 def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterator[Step | Infill]:
@@ -119,14 +117,13 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
         filled |= {place: now[place] for place in settled}
         if len(filled) == len(holes):
             break
-    spent = port.spent()
     yield Infill(
         fills=tuple(filled[place] for place in holes),
         steps=steps,
         finish=lead.finish,
-        timings=spent.timings,
-        prompt_tokens=spent.prompt_tokens,
-        prefilled_tokens=spent.prefilled_tokens,
+        timings=port.timings(),
+        prompt_tokens=port.prompt_tokens,
+        prefilled_tokens=port.prefilled_tokens,
         canvas_tokens=len(canvases[lead.draft.candidate].ids),
         hole_tokens=len(lead.draft.ids),
         passes=passes,

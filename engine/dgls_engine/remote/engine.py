@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from dgls_engine.errors import EngineClosed, ServerUnfit, ServerUnreachable
-from dgls_engine.loop.infilling import Layout, Spent, infilling
+from dgls_engine.loop.infilling import Layout, infilling
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.stopping import deadline_of, schedule_of
@@ -189,6 +189,14 @@ class _Competition:
         self._asking, self._layout, self._vocabulary = asking, layout, vocabulary
         self._steps, self._seed, self._started = steps, seed, started
 
+    @property
+    def prompt_tokens(self) -> int:
+        return len(self._asking.prompt)
+
+    @property
+    def prefilled_tokens(self) -> int:
+        return self._asking.computed
+
     def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
         rivals = [drawn(canvas, self._seed, self._vocabulary, number) for number, canvas in enumerate(canvases)]
         behind = list(islice(noise(self._seed, self._vocabulary), AFTER))
@@ -210,9 +218,8 @@ class _Competition:
             nats |= judging.doubts(reading, [answer])
         return [nats[position] for position in drafts.positions]
 
-    def spent(self) -> Spent:
-        timings = Timings(0.0, (time.monotonic() - self._started) * 1000)
-        return Spent(timings, len(self._asking.prompt), self._asking.computed)
+    def timings(self) -> Timings:
+        return Timings(0.0, (time.monotonic() - self._started) * 1000)
 
 
 def _vocabulary(folder: Path, tokenizer: Tokenizer) -> int:

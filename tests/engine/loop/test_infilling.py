@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from dgls_engine.loop.infilling import Layout, Spent, infilling
+from dgls_engine.loop.infilling import Layout, infilling
 from dgls_engine.loop.leads import Draft, Lead
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.length import Batch, Length, Pad
@@ -33,6 +33,8 @@ class ScriptedPort:
     token: int
     finish: Finish = "stable"
     turns: list[Turn] = field(default_factory=list)
+    prompt_tokens: int = 0
+    prefilled_tokens: int = 0
 
     def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
         lengths = [tuple(len(span) for span in canvas.holes) for canvas in canvases]
@@ -45,8 +47,8 @@ class ScriptedPort:
     def doubts(self, drafts: Sketch) -> list[float]:
         return [0.0] * len(drafts.positions)
 
-    def spent(self) -> Spent:
-        return Spent(Timings(0.0, 0.0), 0, 0)
+    def timings(self) -> Timings:
+        return Timings(0.0, 0.0)
 
 
 FIRST, DRAFTED, SECOND = Hole(max_tokens=2), Hole(start=Revise("x", 1.0)), Hole(min_tokens=2, max_tokens=4)
