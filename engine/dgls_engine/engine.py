@@ -2,9 +2,9 @@
 
     request -> prompt -> encoder (keys and values kept) -> canvas -> denoise -> Step, Step, ..., Infill
 
-Turns requests into tokens and steps into text; everything in between lives in the modules it puts together. Not
-thread-safe: one thread opens an engine and makes all calls (`worker` is such a thread). All that outlives a
-request are the last prompt's tokens, keys and values, and those are right after every request, a cancelled one too.
+Combines the prompt, the loop and a family's model. Not thread-safe: one thread opens an engine and makes all calls
+(`worker` runs such a thread). Between requests it keeps only the last prompt's tokens, keys and values. These stay
+valid even after a cancelled request.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from dgls_engine.weights.loader import LoadedModel, load
 
 
 class Engine:
-    """An open model. `clock` gives seconds; deadlines and timings are read from it. `captured`: whether passes over
-    canvases are captured; None: where our kernels run. With a `prefill_ms` prompts are as long as can be
-    read in that time; what they hold then depends on the machine.
+    """An open model. `clock` gives seconds for deadlines and timings. `captured`: whether to capture passes over
+    canvases; None captures them if the Triton kernels run on the device. `prefill_ms` limits prompts to what the
+    machine reads in that time.
 
-    Where memory runs out, a request fails, and prompts are shorter from then on: `profile` and `info` say how long."""
+    If memory runs out, the request fails, and later prompts are shorter: `profile` and `info` have the new limit."""
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class Engine:
     ) -> Engine:
         """Load a model: "embedded", a local folder, or a hub name from the local cache.
 
-        `threads` is the number of CPU threads that torch computes with, in the whole process; None leaves it as it
-        is. `overrides` stand in for fields of the model's profile. `on_loading` is told how far it is.
-        Raises the errors of `errors`, and `EngineError` for overrides that make no profile.
+        `threads` sets torch's number of CPU threads for the whole process, unless it is None. `overrides` replace
+        fields of the model's profile. `on_loading` receives the progress. Raises the errors of `errors`, and
+        `EngineError` if the profile with the overrides is not valid.
         """
         if threads is not None:
             torch.set_num_threads(threads)
@@ -92,15 +92,15 @@ class Engine:
             with translate_memory_errors(where):
                 return cls(loaded, prefill_ms=prefill_ms)
         except Exception as error:
-            loaded = None  # or what was loaded by then would stay as long as the error is kept
+            loaded = None  # the error may be kept; it must not keep the loaded tensors
             reclaim(where, error)
             raise
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """Fill the request's holes: a `Step` for each denoising step, then one `Infill`.
 
-        Nothing happens before the first `next`. Raises `RequestTooLarge`, `EngineError` for limits that make no
-        sense, `EngineClosed`, `NotEnoughMemory`, and `Cancelled` at most one denoising step after `cancel` is set.
+        Nothing happens before the first `next`. Raises `RequestTooLarge`, `EngineError` for invalid limits,
+        `EngineClosed`, `NotEnoughMemory`, and `Cancelled` at most one denoising step after `cancel` is set.
         """
         deadline = deadline_of(request.limits, self._clock)
         schedule = schedule_of(request.limits, self.profile)
@@ -115,14 +115,14 @@ class Engine:
             raise self._relieved(loaded, error) from None
 
     def warm(self) -> Iterator[None]:
-        """Make ready for what is asked most, a part at each `next`: kernels are compiled, decoder passes captured."""
+        """Compile kernels and capture passes for the most frequent requests, one part at each `next`."""
         if self._loaded is None or not self._model.captures:
             return
         shapes = usual_shapes(self.profile, self._length, len(self._reading.canvas_end))
         if not self._reading.encoder.ids:
             for _ in self.infill(first_request()):
                 pass
-            self._reading.encoder.cache.crop(0)  # a cold prefill, however warm the engine
+            self._reading.encoder.cache.crop(0)  # the first request prefills as in a cold engine
             yield
         for batch, tokens in shapes:
             if self._loaded is None:
@@ -131,17 +131,17 @@ class Engine:
             yield
 
     def count(self, text: str) -> int:
-        """Tokens of a text by itself. May be called from any thread."""
+        """The number of tokens in `text`. Any thread may call it."""
         return len(self._tokenizer.encode(text))
 
     def close(self) -> None:
-        """Let go of the model's memory. Further requests raise `EngineClosed`; closing twice is fine."""
+        """Free the model's memory. Later requests raise `EngineClosed`. A second call does nothing."""
         if self._loaded is None:
             return
         device = self._loaded.device
         self._loaded = None
         del self._model, self._reading, self._vocabulary, self._noise
-        if device.type != "cpu":  # there it is given back at once, and looking for what is left takes its time
+        if device.type != "cpu":  # a CPU frees it at once, and the search for remaining tensors takes time
             release(device)
 
     def __enter__(self) -> Self:
@@ -158,12 +158,12 @@ class Engine:
         return self._loaded
 
     def _follow(self) -> None:
-        """Say how long prompts are now."""
+        """Copy the current limit of prompts to `profile` and `info`."""
         self.profile = self._reading.profile
         self.info = replace(self.info, profile=self.profile)
 
     def _relieved(self, loaded: LoadedModel, error: NotEnoughMemory) -> NotEnoughMemory:
-        """What to say of it, after all was let go of that can be made again."""
+        """Free all memory that can be filled again and shorten prompts. Returns the error to raise."""
         self._model.forget()
         less = self._reading.drop()
         self._follow()
@@ -173,8 +173,8 @@ class Engine:
 
 
 class _Competition:
-    """`loop.infilling.Port` for one request to an open model. Passes run behind the prompt, which is read anew for each
-    turn: it holds the text that the turn's canvases have no room for."""
+    """`loop.infilling.Port` for one request to an open model. Each turn reads the prompt again, because it may
+    contain the text that the turn's canvases have no room for."""
 
     def __init__(
         self, engine: Engine, request: InfillRequest, deadline: Deadline, schedule: Schedule, cancel: CancelToken
@@ -221,7 +221,7 @@ class _Competition:
         return Timings(self._prefill_seconds * 1000, denoising * 1000)
 
     def _behind_prompt(self, canvas: Canvas) -> Passes[Any]:
-        """Passes over canvases like this one, behind the request's prompt."""
+        """Prefill the prompt of `canvas`, and return passes over canvases behind it."""
         started, reading = self._engine._clock(), self._engine._reading
         self.prompt_tokens, computed = reading.read(self._context, canvas.spilled, self._cancel)
         self.prefilled_tokens += computed
@@ -230,6 +230,7 @@ class _Competition:
 
 
 def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
-    """A random stream for each length, so that which other lengths are tried changes nothing for it."""
+    """The seed of one length. It depends on that length only, so other lengths in the contest do not change its
+    result."""
     own = 0 if rivals == 1 else 1_000_003 * sum(map(len, canvas.holes))
     return seed + own

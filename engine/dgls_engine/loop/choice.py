@@ -1,9 +1,10 @@
-"""From the hole rows' hidden states to a step's drafts, and to what stands in the holes at the next step.
+"""From the hole rows' hidden states to a step's drafts, and to the ids in the holes at the next step.
 
-`Plain` is the reference: PyTorch operations, the draws in the order of transformers' sampler, so that without pins our
-loop gives its tokens one by one. `Fused` reads the head's output once and once more, by kernels that draw numbers of
-their own: other tokens, by the same probabilities. Either serves one batch of canvases, in which a canvas gets what
-it would get alone. Runs on the engine thread. Shapes: B canvases, R hole rows of all of them, D hidden, V vocabulary.
+`Plain` is the reference: it uses PyTorch operations and draws in the order of transformers' sampler, so without pins
+our loop gives the same tokens. `Fused` uses kernels that read the head's output only twice. They draw other random
+numbers, so they give other tokens with the same probabilities. Either serves one batch of canvases, and a canvas gets
+the same result as if it were alone. Runs on the engine thread. Shapes: B canvases, R hole rows of all of them, D
+hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -22,20 +23,20 @@ from dgls_engine.model.batches import sent
 from dgls_engine.model.passes import Head
 
 Report = tuple[list[int], list[float], list[float]]
-"""Of each hole row: the best token, the entropy in nats at the step's temperature, and the logarithm of the best
-token's probability at temperature 1."""
+"""For each hole row: the best token, the entropy in nats at the step's temperature, and the best token's
+log-probability at temperature 1."""
 
 
 class Choice(Protocol):
-    """One step's."""
+    """The choice of one step."""
 
     def report(self) -> Report:
-        """Waits for the device, once."""
+        """The step's report. Waits for the device."""
         ...
 
     def advance(self, on: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """What the canvases `on`, which ascend and are never none, hold at the next step: ids [R], and the signal
-        [R, D] of the head. To be called once at most."""
+        """The ids [R] in the holes of the canvases `on` at the next step, and the head's signal [R, D]. `on` is
+        ascending and not empty. Call this once at most."""
         ...
 
 
@@ -46,11 +47,12 @@ class Chooser(Protocol):
 
 
 Choosing = Callable[[Head, Sequence[Any], Sequence[Constraint]], Chooser]
-"""Makes the chooser of a batch: a sampler of its own kind and a constraint a canvas."""
+"""Makes the chooser of a batch from a sampler and a constraint for each canvas. The sampler's type depends on the
+chooser."""
 
 
 def choosing_on(device: torch.device) -> Choosing:
-    """The fastest there is."""
+    """The fastest chooser for the device."""
     return Fused if kernels.usable(device) else Plain
 
 
@@ -102,7 +104,7 @@ class _PlainChoice:
 
 
 class Fused:
-    """CUDA with Triton. All is under way before `report` waits for its part of it."""
+    """CUDA with Triton. `choose` queues all work on the device; `report` waits only for its part."""
 
     def __init__(
         self,
@@ -141,7 +143,7 @@ class Fused:
 
 
 class _Report:
-    """On its way to the host, behind what the device has to do for it and before what comes next."""
+    """A copy to the host, queued after the kernels that compute the report and before the following ones."""
 
     def __init__(self, values: Tensor) -> None:
         self._values = values.to("cpu", non_blocking=True)  # into pinned memory

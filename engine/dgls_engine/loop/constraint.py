@@ -1,9 +1,9 @@
-"""Which tokens may stand in which hole row: what the model wants is sampled, what cannot be text never is.
+"""Which tokens each hole row may hold.
 
-Special tokens never stand in a hole, PAD and what holds the hole's stop only where the length policy lets its text
-end early, and the first token of a healed hole begins with the freed bytes. Works on logits, so sampling, entropy,
-draft and self-conditioning all see it. A row's rules are plain values until the canvases that are denoised together
-are known (`Constraint`); then they go to the device, once for all of them (`Rules`). Runs on the engine thread. Shapes:
+A hole never holds special tokens. It holds PAD or a token with the hole's stop only where the length policy lets its
+text end early. The first token of a healed hole begins with the freed bytes. The rules change the logits, so sampling,
+entropy, draft and self-conditioning all follow them. `Constraint` has the rules of one canvas as plain values; `Rules`
+has those of a whole batch on the device. Runs on the engine thread. Shapes:
 H hole rows of a canvas, R of all canvases, V vocabulary, M sets of banned tokens.
 """
 
@@ -22,25 +22,25 @@ from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.tokenizer import Tokenizer
 
 TOKEN_WORTH = 12.0
-"""Nats by which another token must be likelier than the one that stood there at strength 0; none at strength 1."""
+"""The lead of the original token over others, in nats, at strength 0. It falls to 0 at strength 1."""
 
 
 class Vocabulary:
-    """The tokenizer's ids as a model's logits want them; made once per open model. `size` is V."""
+    """Sets of token ids, as masks for a model's logits. Made once per open model. `size` is V."""
 
     def __init__(self, tokenizer: Tokenizer, size: int, device: torch.device) -> None:
         self.size = size
         self._device = device
         self._tokenizer = tokenizer
         self._silent = torch.tensor([not tokenizer.token_bytes(id) for id in range(size)])
-        """Ids that stand for no text, PAD among them."""
+        """Ids without text, including PAD."""
         # Few seams cover most typing: line starts, a space, the first letters of names.
         self.banned = lru_cache(maxsize=64)(self._banned)
         self._holding = lru_cache(maxsize=8)(self._that_hold)
 
     def _banned(self, pad: bool, prefix: bytes = b"", stop: bytes = b"") -> Tensor:
-        """bool [V] on the device: ids that stand for no text (PAD may, if `pad`), do not begin with `prefix`, or have
-        `stop` in them."""
+        """bool [V] on the device: ids without text (except PAD if `pad`), ids that do not begin with `prefix`, and ids
+        that contain `stop`."""
         banned = self._silent.clone()
         banned[self._tokenizer.pad_id] = not pad
         if prefix:
@@ -56,8 +56,8 @@ class Vocabulary:
 
 @dataclass(frozen=True, slots=True)
 class Constraint:
-    """The rules of one canvas' hole rows, one of each a row: which tokens are banned [V], which one is favoured, and by
-    how many nats."""
+    """The rules for each hole row of one canvas: the `banned` tokens [V], the `favoured` token, and its lead in
+    nats."""
 
     banned: Sequence[Tensor]
     favoured: Sequence[int]
@@ -65,7 +65,7 @@ class Constraint:
 
     @classmethod
     def of(cls, canvas: Canvas, vocabulary: Vocabulary, pads: bool, stops: bool = True) -> Constraint:
-        """`pads`: whether PAD may end a hole's text; `stops`: whether its stop may."""
+        """The rules of `canvas`. `pads`: whether PAD may end a hole's text. `stops`: whether its stop may."""
         banned: list[Tensor] = []
         favoured: list[int] = []
         leads: list[float] = []
@@ -73,7 +73,7 @@ class Constraint:
             stop = b"" if hole.stop is None or stops else hole.stop.encode(errors="replace")
             for row in range(len(hole)):
                 pad = pads and row >= hole.min_tokens
-                # A healed first token may have to begin with the stop, which is no part of the text then.
+                # The freed bytes of a first token may contain the stop; they are not part of the text.
                 prefix, ending = (hole.freed, b"") if row == 0 and hole.freed else (b"", stop)
                 banned.append(vocabulary.banned(pad, prefix, ending))
             stood = len(hole.expected) == len(hole)
@@ -83,14 +83,14 @@ class Constraint:
 
     @classmethod
     def none(cls, rows: int, vocabulary: int, device: torch.device) -> Constraint:
-        """Anything may stand anywhere."""
+        """Rules that allow every token in every row."""
         return cls([torch.zeros(vocabulary, dtype=torch.bool, device=device)] * rows, [0] * rows, [0.0] * rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rows of all canvases together, on the device: the sets of `banned` tokens [M, V] bool, which of them is a
-    row's (`banned_by` [R]), its `favoured` token [R] int64 and that one's lead in nats (`leads` [R])."""
+    """The rules for the rows of all canvases, on the device: bool sets of `banned` tokens [M, V], the number of each
+    row's set (`banned_by` [R]), its `favoured` token [R] int64, and that token's lead in nats (`leads` [R])."""
 
     banned: Tensor
     banned_by: Tensor
@@ -112,6 +112,6 @@ class Rules:
         )
 
     def apply(self, logits: Tensor) -> Tensor:
-        """`logits` [R, V] float32 with the leads and, for what may not stand, minus infinity, in place."""
+        """Add the leads to `logits` [R, V] float32 and set banned tokens to minus infinity, in place."""
         logits.scatter_add_(1, self.favoured[:, None], self.leads[:, None])
         return logits.masked_fill_(self.banned[self.banned_by], -math.inf)

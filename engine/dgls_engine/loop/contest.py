@@ -1,7 +1,7 @@
-"""Several lengths of a hole compete: denoised in one batch, dropped where they are behind, judged at the seam.
+"""Several lengths of a hole compete: they are denoised in one batch, and the seam decides which are dropped and which
+wins.
 
-One candidate alone wins unopposed, and nothing is computed for it but its steps. Knows no text; runs on the engine
-thread, where one object serves one batch.
+A single candidate wins without being judged. Knows no text. Runs on the engine thread; one object serves one batch.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from dgls_engine.types import CancelToken, Finish
 
 
 class Contest:
-    """The candidates of one hole, which is number `hole` in each of their canvases.
+    """The candidates for hole number `hole` of a canvas.
 
-    `noise` [seam.AFTER] stands behind the hole when they are judged; each token of the hole adds `bias` nats.
+    While they are judged, `noise` [seam.AFTER] stands behind the hole. Each token of the hole adds `bias` nats.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Contest:
         self._index = self._passes = 0
 
     def run(self, schedule: Schedule, deadline: Deadline, cancel: CancelToken) -> Iterator[Lead]:
-        """A `Lead` a step; the last one has the winner. Raises `Cancelled` as `denoise` does."""
+        """A `Lead` for each step; the last lead has the winner. Raises `Cancelled` as `denoise` does."""
         began = deadline.now()
 
         def hurried() -> bool:
@@ -76,17 +76,17 @@ class Contest:
             yield Lead(self._ahead(), self._index, finish, self._passes, self._judged())
 
     def _finish(self, drafts: Sequence[Draft]) -> Finish | None:
-        """Why no candidate goes on after a step with these drafts, if so: the deadline if it struck one of them, else
-        what holds for the last."""
+        """Why the contest is over after a step with these drafts; None if it goes on. A deadline of one candidate ends
+        the contest."""
         left = [draft.finish for draft in drafts if draft.candidate in self._rivals]
         if not left:
-            return "stable"  # who was still running was dropped; the others had settled before
-        if "deadline" in left:  # whoever settled in the same step: there is no time for another turn
+            return "stable"  # all running candidates were dropped; the others had settled before
+        if "deadline" in left:  # even if others settled in the same step, there is no time for another turn
             return "deadline"
         return None if None in left else left[-1]
 
     def _judge(self, cancel: CancelToken) -> None:
-        """Read the seam of all that are left, in one pass."""
+        """Read the seam of all remaining candidates in one pass."""
         if cancel.cancelled:
             raise Cancelled
         self._passes += 1

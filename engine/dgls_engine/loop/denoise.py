@@ -1,11 +1,11 @@
-"""THE denoising loop: canvases and a way to run passes over them in, one `Draft` a step and candidate out.
+"""The one denoising loop: it takes canvases and passes, and yields a `Draft` of each candidate after each step.
 
-One step is one decoder pass over all candidates together: several canvases of one request, say with holes of
-different lengths, padded on the right where their lengths differ. Logits, softmax and entropy exist for the hole
-rows alone; pinned rows are never written. What a step leaves for the next is the family's own (`Carry`). How to sample,
-when to stop and which tokens may stand where are each candidate's own objects, what does it for all of them comes from
-`choosing`, and which candidates go on is asked of `survivors`, so there is no second loop. Knows no text. Runs on the
-engine thread; whoever iterates may stop at any time. Shapes: B candidates, C canvas, R hole rows of all, D hidden.
+One step is one decoder pass over all candidates: the canvases of one request, which may have holes of different lengths
+and are padded on the right. Only hole rows have logits, softmax and entropy; pinned rows are never written. The family
+decides what one step passes to the next (`Carry`). Each candidate brings its sampler, stop rule and constraint;
+`choosing` combines these for the batch, and `survivors` decides which candidates go on. Knows no text. Runs on the
+engine thread; the caller may stop iterating at any time. Shapes: B candidates, C canvas, R hole rows of all candidates,
+D hidden.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class StopRule(Protocol):
 
 class Noisy(Protocol):
     def noise(self, rows: int) -> Tensor:
-        """What so many undecided hole rows show at the first step [H]."""
+        """The ids [H] that `rows` undecided hole rows show at the first step."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A canvas and what it is denoised with, none of it shared with other candidates."""
+    """A canvas with the objects that denoise it. Candidates share none of them."""
 
     canvas: Canvas
     sampler: Noisy
@@ -52,7 +52,7 @@ class Candidate:
 
 
 Survivors = Callable[[Sequence[Draft]], Collection[int]]
-"""From the drafts of a step, which candidates are worth going on with."""
+"""Maps a step's drafts to the numbers of the candidates that may go on."""
 
 
 @torch.inference_mode()
@@ -68,8 +68,8 @@ def denoise(
 ) -> Iterator[list[Draft]]:
     """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
 
-    A deadline is kept by not starting a step that would take as long as the last one and end too late; one step is
-    always taken. Raises `Cancelled` before a pass once `cancel` is set; on a device of its own one may be under way.
+    No step starts that would miss the deadline if it took as long as the last one; the first step always runs. Raises
+    `Cancelled` before the next pass once `cancel` is set. On a GPU, a pass that was started runs to its end.
     """
     running = _Running(passes, candidates, choosing)
     for index in range(1, schedule.max_steps + 1):
@@ -95,8 +95,8 @@ def denoise(
 
 
 class _Running:
-    """The candidates that go on, by their `numbers`, side by side in one batch: `ids` [B, C], and what the last step
-    left (`Carry`). Their hole rows, R in all, follow one another."""
+    """One batch of the candidates that go on: their `numbers`, their ids [B, C], and the last step's `Carry`. Their
+    hole rows, R in total, follow one another."""
 
     def __init__(self, passes: Passes[Any], candidates: Sequence[Candidate], choosing: Choosing) -> None:
         self.numbers = list(range(len(candidates)))
@@ -121,14 +121,14 @@ class _Running:
         )
 
     def start(self, index: int, schedule: Schedule, deadline: Deadline) -> None:
-        """A step's pass, unless it is under way."""
+        """Start a step's pass, unless it has started already."""
         if self._choice is None:
             self.began = deadline.now()
             hidden = self._passes.run(self._ids, self._carry, self._lengths, self._rows)
             self._choice = self._chooser.choose(hidden, index, schedule.temperature(index))
 
     def drafts(self) -> list[Draft]:
-        """One a candidate, before it is known which of them go on. Waits for the pass."""
+        """The drafts of all candidates. Waits for the pass."""
         assert self._choice is not None
         ids, entropies, log_probabilities = self._choice.report()
         drafts = []
@@ -139,11 +139,11 @@ class _Running:
         return drafts
 
     def advance(self, numbers: Sequence[int]) -> None:
-        """To the next step, with these candidates alone."""
+        """Prepare the next step with these candidates alone."""
         assert self._choice is not None
         at = [self.numbers.index(number) for number in numbers]
         ids, signal = self._choice.advance(at)
-        self._choice = None  # what it holds takes as much memory as the next one
+        self._choice = None  # free its memory before the next choice needs as much
         if len(numbers) < len(self.numbers):
             self.numbers = list(numbers)
             self._arrange()

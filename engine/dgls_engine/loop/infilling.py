@@ -25,7 +25,7 @@ from dgls_engine.types import Fill, Hole, Infill, Pinned, Segment, Step, Timings
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How segments become canvases: `canvas_start` and `canvas_end` are the ids around the text of each."""
+    """Turns segments into canvases. Each canvas' text stands between the ids `canvas_start` and `canvas_end`."""
 
     tokenizer: Tokenizer
     profile: Profile
@@ -64,12 +64,13 @@ class Port(Protocol):
     def prefilled_tokens(self) -> int: ...
 
     def compete(self, canvases: Sequence[Canvas], readers: Sequence[Reader], hole: int) -> Iterator[Lead]:
-        """Fill canvases that differ in the length of their hole number `hole`. At least one lead; the last one has a
-        `finish`, and the winner."""
+        """Fill canvases that differ in the length of their hole number `hole`. Yields at least one lead; the last
+        one has a `finish` and the winner."""
         ...
 
     def doubts(self, drafts: Sketch) -> list[float]:
-        """How much the model doubts the tokens at `drafts.positions`, in nats, each in a pass of its own noise."""
+        """The model's doubt of each token at `drafts.positions`, in nats. A token is hidden by noise while it is
+        judged."""
         ...
 
     def timings(self) -> Timings:
@@ -78,13 +79,13 @@ class Port(Protocol):
 
 
 def infilling(segments: Sequence[Segment], layout: Layout, port: Port) -> Iterator[Step | Infill]:
-    """Fill the holes: a `Step` for each lead, then one `Infill`. Drafts to keep a part of are opened where the model
-    doubts them."""
+    """Fill the holes: a `Step` for each lead, then one `Infill`. If a hole keeps a part of its draft, only the tokens
+    that the model doubts most are filled."""
     if not any(isinstance(segment, Hole) and keeps(segment) for segment in segments):
         yield from _turns(segments, layout, port)
         return
     drafts = layout.sketch(segments)
-    redraft = drafts.opened(port.doubts(drafts), layout.length)
+    redraft = drafts.redraft(port.doubts(drafts), layout.length)
     for event in _turns(redraft.segments, layout, port, passes=1):
         yield replace(event, fills=redraft.fold(event.fills, layout.profile.calibration))
 
@@ -131,6 +132,6 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
 
 
 def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:
-    """The lengths that were judged last."""
+    """The contest's last judgement of each length."""
     fills = [(readers[draft.candidate].fills(draft.ids)[hole], nats) for draft, nats in lead.judged]
     return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)

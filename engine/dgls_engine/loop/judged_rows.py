@@ -11,17 +11,18 @@ from collections.abc import Sequence
 from dgls_engine.text.canvas import Canvas
 
 AFTER, BEFORE = 8, 4
-"""How many pinned tokens behind the hole and in front of it count."""
+"""The number of pinned tokens behind the hole and in front of it that are judged with it."""
 
 TURNS = 8
-"""Canvases of the pass that doubts a draft: each token's next neighbours on either side are clean when it is judged."""
+"""The number of canvases in the pass that judges a draft. Each hides every TURNS-th token, so the neighbours of a
+hidden token stay visible."""
 
 TIE = 1e-3
-"""What a nat of unlikelihood counts beside a nat of margin."""
+"""The weight of a nat of surprise relative to a nat of margin."""
 
 
 def seam_rows(canvas: Canvas, hole: int) -> list[int]:
-    """The positions of a hole, and of the pinned ones among its neighbours, ascending."""
+    """The positions of a hole and of its pinned neighbours, ascending."""
     span = canvas.holes[hole]
     others = {row for row in canvas.rows if not span.start <= row < span.end}
     near = range(max(0, span.start - BEFORE), min(len(canvas.ids), span.end + AFTER))
@@ -29,5 +30,5 @@ def seam_rows(canvas: Canvas, hole: int) -> list[int]:
 
 
 def doubted_together(rows: Sequence[int]) -> list[Sequence[int]]:
-    """The positions of a draft, ascending, in parts of which each is noise in a canvas of its own."""
+    """Split a draft's ascending positions into parts. Each part is noise in its own canvas."""
     return [part for turn in range(TURNS) if (part := rows[turn::TURNS])]

@@ -1,4 +1,4 @@
-"""The rule by which lengths of a hole compete, and what a contest tells after each of its steps.
+"""The rule by which lengths of a hole compete, and what a contest reports after each step.
 
 `loop.contest` and `remote.rivalry` run contests by this rule: one over an open model, one over a server. Plain values;
 imports no torch. Runs on the engine thread.
@@ -13,8 +13,8 @@ from dgls_engine.text.canvas import Span
 from dgls_engine.types import Finish
 
 DROP_AT, KEEP = 2, 4
-"""After this step the seam is read for the first time (it tells about as much as at the end), and only so many of the
-candidates go on."""
+"""After step DROP_AT the seam is read for the first time, and only the KEEP best candidates go on. The seam tells about
+as much then as at the end."""
 
 LENGTH_WORTH = 12.0
 """Score penalty, in nats, per token of length difference from the text that stood in the hole."""
@@ -22,8 +22,9 @@ LENGTH_WORTH = 12.0
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What stands in the hole rows of the canvas number `candidate`, from 0, of a contest: the ids, their entropies in
-    nats, and their log-probabilities at temperature 1. `finish`: why no step of this canvas follows, if so."""
+    """The hole rows of one canvas after a step: the ids, their entropies in nats, and their log-probabilities at
+    temperature 1. `candidate` is the number of the canvas in its contest, from 0. `finish` says why this canvas gets no
+    further step; None if it may get one."""
 
     candidate: int
     ids: list[int]
@@ -34,8 +35,9 @@ class Draft:
 
 @dataclass(frozen=True, slots=True)
 class Lead:
-    """The draft that is ahead after the step `index`; `finish` says why the contest is over, None while it goes on.
-    `passes`: forward passes so far. `judged`: the drafts as last judged and their nats, without the bias."""
+    """The draft that is ahead after the step `index`. `finish` says why the contest is over; None while it goes on.
+    `passes` counts the forward passes so far. `judged` has the drafts that were judged last and their nats, without the
+    bias."""
 
     draft: Draft
     index: int
@@ -45,8 +47,8 @@ class Lead:
 
 
 def score(span: Span, nats: float, bias: float) -> float:
-    """The score of a filled hole that surprises the model by `nats`; low is good. Each of its tokens adds `bias` nats.
-    Another length than the expected one has to be worth it."""
+    """The score of a filled hole whose seam surprises the model by `nats`; the lowest score wins. Each of its tokens
+    adds `bias` nats, and a length other than the expected one costs LENGTH_WORTH per token."""
     difference = abs(len(span) - len(span.expected)) if span.expected else 0
     return nats + bias * len(span) + LENGTH_WORTH * difference
 

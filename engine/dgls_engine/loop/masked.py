@@ -1,12 +1,12 @@
 """Mask diffusion: an undecided position shows one mask token; a position that is decided stays decided.
 
-A step decides the leftmost undecided position, and those behind it, in order, as long as each is likelier than a
-threshold: confidence-aware parallel decoding (Fast-dLLM, Wu et al., arXiv 2505.22618) held to the order of the text. A
-model that is sure of the next token only decides one token a step, as an autoregressive model does. A better one takes
-fewer steps. Positions behind a hole's end are never decided.
+A step decides the leftmost undecided position. It goes on to the right and decides each next position until one has a
+token that is less likely than a threshold. This is confidence-aware parallel decoding (Fast-dLLM, Wu et al., arXiv
+2505.22618), but from left to right. If only the next token is likely enough, a step decides one token, like an
+autoregressive model. Positions behind a hole's end are never decided.
 
-Chooses greedily: temperature and seed change nothing. Knows hole rows, no model; runs on the engine thread. Shapes: H
-hole rows of a canvas, R of all, D hidden, V vocabulary.
+Chooses greedily: temperature and seed change nothing. Knows hole rows and no model; runs on the engine thread. Shapes:
+H hole rows of one canvas, R hole rows of all canvases, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from dgls_engine.model.batches import sent
 from dgls_engine.model.passes import Head
 
 Counted = Callable[[Sequence[int]], Sequence[range]]
-"""Which rows of a draft count, in ranges: a hole's text and the token that ends it."""
+"""Maps a draft to the rows that count, one range for each hole: its text and the token that ends it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What a row was decided to hold: the token, and its entropy and log-probability at that step."""
+    """A row's token, with its entropy and log-probability at the step that decided it."""
 
     token: int
     entropy: float
@@ -38,15 +38,14 @@ class Decision:
 
 
 class Unmasker:
-    """The decided rows of one canvas. One step decides several rows as long as their tokens are likelier than
-    `threshold`."""
+    """The decided rows of one canvas. A step decides further rows while their tokens are likelier than `threshold`."""
 
     def __init__(self, mask: int, threshold: float, counted: Counted, device: torch.device) -> None:
         self._mask, self._threshold, self._counted, self._device = mask, threshold, counted, device
         self._decided: dict[int, Decision] = {}
 
     def noise(self, rows: int) -> Tensor:
-        """What `rows` undecided rows show [H]."""
+        """The ids [H] that `rows` undecided rows show: the mask."""
         return torch.full((rows,), self._mask, device=self._device)
 
     def decide(self, predicted: Sequence[Decision]) -> list[Decision]:
@@ -59,11 +58,11 @@ class Unmasker:
         return held
 
     def shown(self, rows: int) -> list[int]:
-        """What H = `rows` rows show at the next step: decided tokens, else the mask."""
+        """The ids that H = `rows` rows show at the next step: the decided token or the mask."""
         return [self._decided[row].token if row in self._decided else self._mask for row in range(rows)]
 
     def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
-        """A stop rule: whether all rows that count are decided."""
+        """Whether all rows that count are decided: a `denoise.StopRule`."""
         return not self._left(draft)
 
     def _left(self, draft: Sequence[int]) -> list[int]:
@@ -72,7 +71,7 @@ class Unmasker:
 
 
 class Greedy:
-    """A `choice.Chooser`: the likeliest token that the constraints allow."""
+    """A `choice.Chooser` that takes the likeliest token that the constraints allow."""
 
     def __init__(self, head: Head, unmaskers: Sequence[Unmasker], constraints: Sequence[Constraint]) -> None:
         self._head, self._unmaskers = head, unmaskers

@@ -1,4 +1,4 @@
-"""Which of a step's tokens are kept, and what stands in the other positions at the next step.
+"""Chooses which of a step's tokens are kept; the other positions become noise again.
 
 Entropy-bound unmasking (Ben-Hamu et al., arXiv 2505.24857) for uniform diffusion: noise is a random token, there is
 no mask token. Knows hole rows only, in canvas order: no pins, no text, no model. Runs on the engine thread.
@@ -24,7 +24,7 @@ class Sampler:
         return self._generator.initial_seed()
 
     def noise(self, rows: int) -> Tensor:
-        """Uniformly random ids [H]; the whole vocabulary, special tokens too, as the models were trained."""
+        """Uniformly random ids [H] from the whole vocabulary, including special tokens, as in training."""
         return torch.randint(self._vocabulary, (rows,), generator=self._generator, device=self._generator.device)
 
     def advance(self, probabilities: Tensor, entropies: Tensor) -> Tensor:
@@ -37,9 +37,10 @@ class Sampler:
 
 
 def accepted(entropies: Tensor, bound: float) -> Tensor:
-    """The k surest rows [H] such that the sum of their entropies less the largest of them is within `bound`.
+    """The k rows [H] of lowest entropy, with the largest k such that the sum of their entropies without the largest one
+    is at most `bound`.
 
-    That difference bounds the rows' mutual information (arXiv 2505.24857): tokens drawn apart then go together.
+    That sum bounds the rows' mutual information (arXiv 2505.24857), so their tokens can be drawn independently.
     """
     ascending, order = torch.sort(entropies)
     return torch.zeros_like(order, dtype=torch.bool).scatter(0, order, ascending.cumsum(0) - ascending <= bound)

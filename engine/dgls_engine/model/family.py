@@ -6,8 +6,9 @@
     family.finish(module, device)
     model = family.open(module, profile, specials)      # for the loop and the encoder
 
-A family is one folder of `model` and an entry in `model.families`. This module imports no torch, and neither does a
-family before `size` and `build`: `dgls doctor` and the remote client use that part. Runs on the thread that loads.
+A family is one folder of `model` and an entry in `model.families`. This module imports no torch. A family imports torch
+only in `size`, in `build` and later: `dgls doctor` and the remote client use the members before these without torch.
+Runs on the thread that loads.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ JUDGED_ROWS = 128
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """Bytes on the device: the weights by part, keys and values of the longest prompt, temporary tensors of a step."""
+    """Bytes on the device: the weights by part, the longest prompt's keys and values, and a step's temporary
+    tensors."""
 
     experts: int
     attention: int
@@ -55,7 +57,7 @@ class Size(Protocol):
 
     @property
     def values(self) -> int:
-        """The number of weights; tied ones count once."""
+        """The number of weights. Tied weights count once."""
         ...
 
     @property
@@ -64,13 +66,14 @@ class Size(Protocol):
         ...
 
     def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
-        """The memory with experts in `precision` and `plain_bytes` for other values. `fused`: with Triton kernels."""
+        """The memory if experts are in `precision` and every other value takes `plain_bytes`. `fused`: with Triton
+        kernels."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """The model `name` on the hub. `unused_bytes` are downloaded with it, but never read."""
+    """A model on the hub. Its download contains `unused_bytes` that are never read."""
 
     name: str
     size: Size
@@ -97,13 +100,13 @@ class OpenModel(Protocol[K]):
 
     @property
     def shifted(self) -> bool:
-        """Whether row i predicts token i + 1, so that a canvas must begin with a pinned token. If not, row i predicts
-        token i."""
+        """True: row i predicts token i + 1, so a canvas must begin with a pinned token. False: row i predicts token
+        i."""
         ...
 
     @property
     def captures(self) -> bool:
-        """Whether passes are captured for each shape, so that `prepare` saves time later."""
+        """Whether the model captures its passes for each shape. Then `prepare` saves the first request that time."""
         ...
 
     def new_prompt(self, capacity: int) -> K:
@@ -124,18 +127,18 @@ class OpenModel(Protocol[K]):
 
 
 class Causal(Protocol):
-    """The weights as an autoregressive model: it reads tokens once, from left to right."""
+    """The same weights as an autoregressive model, which reads each token once, from left to right."""
 
     @property
     def vocabulary(self) -> int: ...
 
     @property
     def parameters(self) -> int:
-        """The number of parameters that run."""
+        """The number of parameters that a pass uses."""
         ...
 
     def read(self, ids: Sequence[int]) -> Tensor:
-        """Read `ids` behind all tokens read before. Returns the logits [V], in float32, of the next token."""
+        """Read `ids`, which follow all tokens read before. Returns the next token's logits [V] in float32."""
         ...
 
 
@@ -168,7 +171,7 @@ class Family(Protocol):
         ...
 
     def size(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})) -> Size:
-        """The model's size. `shapes` as in `build`. A mistake in the config can raise any exception, as in `build`."""
+        """The model's size. `shapes` as in `build`. Like `build`, it can raise any exception if the config is wrong."""
         ...
 
     def build(self, config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
@@ -185,15 +188,15 @@ class Family(Protocol):
         ...
 
     def finish(self, module: nn.Module, device: torch.device) -> None:
-        """Compute the tensors that are not stored, after the loader has filled every slot."""
+        """Compute the tensors that are not stored. Called after the loader has filled every slot."""
         ...
 
     def open(
         self, module: nn.Module, profile: Profile, specials: Mapping[str, int], captured: bool | None = None
     ) -> OpenModel[Any]:
         """The open model. `specials`: the ids of special tokens by their spelling. `captured`: whether to capture
-        passes; None: if the Triton kernels run on the device. Raises `UnsupportedModel` if the profile or the tokenizer
-        lacks something that the family needs."""
+        passes; None captures them if the Triton kernels run on the device. Raises `UnsupportedModel` if the profile or
+        the tokenizer lacks something that the family needs."""
         ...
 
     def causal(self, module: nn.Module) -> Causal:

@@ -2,10 +2,10 @@
 
     opening or before (pinned)  |  hole  |  pinned  |  hole  |  after (pinned)  |  closing (pinned)
 
-Each segment is tokenised on its own. At a seam the last token in front of a hole is freed where longer tokens
-begin with the same bytes ("pri" where "print" exists): the hole then starts one token earlier, its first token is
-held to the freed bytes, and they are stripped from the hole's text. So the pinned text comes back byte for byte
-whatever stands in the hole. Plain values; knows no model. Runs on the engine thread.
+Each segment is tokenised separately. Token healing: if longer tokens begin with the bytes of the last token before a
+hole ("print" begins with "pri"), that token is freed. The hole then starts one token earlier, its first token must
+begin with the freed bytes, and these bytes are stripped from the hole's text. So the pinned text comes back byte for
+byte. Plain values; knows no model. Runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from dgls_engine.types import Context, Hole, Pinned, Resume, Segment
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A hole's place: canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
+    """A hole's canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
-    `min_tokens` positions hold no PAD; the text ends before `stop`. `expected` are the ids that stood there, which
-    others have to be better than by the wider a margin the smaller the `strength`. `resumed`: the canvas' ids stand
-    here at the first step, in place of noise.
+    The first `min_tokens` positions hold no PAD. The text ends before `stop`. `expected` are the ids of the text that
+    the hole replaces: another text must score better by a margin, which is larger for a smaller `strength`. `resumed`:
+    at the first step the hole holds the canvas' ids instead of noise.
     """
 
     start: int
@@ -46,8 +46,8 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Spilled:
-    """Pinned text that the canvas has no room for: of what stands `before` the holes the start, as ids; of what stands
-    `after` them the end, as text, because a prompt encodes it together with the text below."""
+    """Pinned text that the canvas has no room for. `before`: ids from the start of the text before the holes. `after`:
+    the end of the text after them, as text, because a prompt encodes it together with the text below."""
 
     before: tuple[int, ...] = ()
     after: str = ""
@@ -55,7 +55,7 @@ class Spilled:
 
 @dataclass(frozen=True, slots=True)
 class Canvas:
-    """The token ids (in a hole: its draft, or PAD) and the holes in ascending order. All other positions are pinned."""
+    """The token ids and the holes in ascending order. A hole's ids are its draft or PAD. Other positions are pinned."""
 
     ids: tuple[int, ...]
     holes: tuple[Span, ...]
@@ -67,7 +67,7 @@ class Canvas:
         return [row for hole in self.holes for row in range(hole.start, hole.end)]
 
     def blank(self) -> Canvas:
-        """The same canvas with noise alone in its holes at the first step."""
+        """The same canvas, but its holes start from noise."""
         return replace(self, holes=tuple(replace(hole, resumed=False) for hole in self.holes))
 
     @property
@@ -87,7 +87,7 @@ class Canvas:
         return [self.ids[row] for row in self.rows] if all(hole.resumed for hole in self.holes) else None
 
     def filled(self, draft: Sequence[int]) -> list[int]:
-        """All ids with those of `draft` in the hole positions."""
+        """All ids, with `draft` in the hole positions."""
         ids = list(self.ids)
         for row, id in zip(self.rows, draft, strict=True):
             ids[row] = id
@@ -99,10 +99,10 @@ _LINE_END = re.compile(r"(?<=\S)\n")
 
 
 def lead_in(context: Context, segments: Sequence[Segment]) -> tuple[Context, tuple[Segment, ...]]:
-    """The request with the last lines of `above` in front of its segments: for models whose canvas must begin with a
-    pinned token. `lay_out` spills what the canvas has no room for, so the prompt shows it all the same.
+    """Move the last lines of `above` into the segments, for models whose canvas must begin with a pinned token. If the
+    canvas has no room for them, `lay_out` spills them, and the prompt shows them.
 
-    The cut stands between a line's last letter and its line break, where no token in GPT-2's manner crosses it.
+    The cut is between a line's last letter and its line break: no token of a GPT-2 tokenizer crosses this place.
     """
     breaks = [match.start() for match in _LINE_END.finditer(context.above)]
     cut = breaks[-_LEAD_LINES] if len(breaks) >= _LEAD_LINES else 0
@@ -119,12 +119,12 @@ def lay_out(
 ) -> Canvas:
     """The canvas of `segments`.
 
-    `positions` is the length policy's. `opening` stands before the first hole where no code does, in canvases that must
-    begin with a pinned token. `closing` are the tokens by which a finished answer ends, if any; behind them PAD fills
-    the canvas up to the next of `model.widths`, as in a finished answer that leaves room.
+    `positions` comes from the length policy. If no code stands before the first hole, the canvas begins with `opening`.
+    `closing` are the tokens that end a finished answer, if any; behind them PAD fills the canvas up to the next of
+    `model.widths`, as it does behind a shorter answer.
 
-    The outer pinned texts are cut to the profile's budgets, on the far side from the holes. Raises `RequestTooLarge`
-    if the holes and what is pinned between them do not fit.
+    The outer pinned texts are cut to the profile's budgets, at the end that is far from the holes. Raises
+    `RequestTooLarge` if the holes and the pinned text between them do not fit.
     """
     texts, holes = _alternating(segments)
     seams = [_seam(text, tokenizer, hole.healed) for text, hole in zip(texts[:-1], holes, strict=True)]
@@ -162,7 +162,7 @@ def lay_out(
 
 
 def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Opened]]:
-    """n holes and the n + 1 pinned texts around them, neighbouring texts joined and absent ones empty."""
+    """The n holes and the n + 1 texts around them. Neighbouring pinned texts are joined; a missing text is empty."""
     texts: list[str] = [""]
     holes: list[Opened] = []
     for segment in segments:
@@ -175,8 +175,8 @@ def _alternating(segments: Sequence[Segment]) -> tuple[list[str], list[Opened]]:
 
 
 def _seam(text: str, tokenizer: Tokenizer, healed: bool) -> tuple[list[int], bytes]:
-    """The ids of a text in front of a hole, and the bytes at its end that the hole's first token begins with: those
-    of the last token if longer tokens begin so."""
+    """The ids of a text before a hole, and its freed bytes: those of its last token, if longer tokens begin with
+    them."""
     if not healed:
         return tokenizer.encode(text), b""
     ids, freed = tokenizer.encode_before(text)
@@ -187,12 +187,12 @@ def _seam(text: str, tokenizer: Tokenizer, healed: bool) -> tuple[list[int], byt
 
 
 def _joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | None:
-    """The tokens of a text in a hole, the first of which begins with the freed bytes."""
+    """The tokens of a text in a hole. The first token begins with the freed bytes."""
     if text is None:
         return None
     try:
         joined = tokenizer.encode(freed.decode() + text)
-    except UnicodeDecodeError:  # the freed token holds part of a character
+    except UnicodeDecodeError:  # the freed bytes end within a character
         joined = []
     if not freed or (joined and tokenizer.token_bytes(joined[0]).startswith(freed)):
         return joined

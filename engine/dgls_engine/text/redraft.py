@@ -1,11 +1,11 @@
-"""A draft to change a little becomes pinned text and small holes; what these are filled with becomes one text again.
+"""Splits a text to revise into pinned text and small holes, and joins the fills to one text again.
 
     Hole(start=Revise("total = coutn + 1", 0.2))  ->    Pinned("total = ")  Hole  Pinned(" + 1")    ->    one answer
 
-The most doubted tokens are opened (`loop.doubt`), the others pinned, so that all else of the engine sees ordinary
-segments. Strength does not change the order of doubt, so a higher strength opens a superset of the tokens.
-Borders are those of tokens, and of whole characters: tokens that share one are opened together. Knows tokens' bytes
-and the policy's lengths, no tensors. Runs on the engine thread.
+The tokens that the model doubts most (`loop.doubt`) are opened, the others are pinned. The rest of the engine sees
+ordinary segments. Strength does not change the order of doubt, so a higher strength opens a superset of the tokens.
+Tokens that share a character are opened together. Knows tokens' bytes and the policy's lengths, no tensors. Runs on the
+engine thread.
 """
 
 from __future__ import annotations
@@ -30,22 +30,23 @@ SLACK, SLACK_RUNS = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Redraft:
-    """Segments without drafts to keep, and of each of the request's holes its `parts`, in text order: the pieces of a
-    kept text, or the number of a hole among `segments`."""
+    """Segments in which the request's drafts are split. `parts` tells for each of the request's holes how to join it
+    again: in text order, the pieces of a kept text, or the number of a hole among `segments`."""
 
     segments: tuple[Segment, ...]
     parts: tuple[tuple[tuple[str, ...] | int, ...], ...]
 
     def fold(self, fills: Sequence[Fill], calibration: Calibration) -> tuple[Fill, ...]:
-        """A fill for each of the request's holes, from those for the holes of `segments`."""
+        """Join the fills of the holes in `segments` to one fill for each of the request's holes."""
         return tuple(_joined(parts, fills, calibration) for parts in self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """The request's segments and a canvas in which its drafts stand in their holes, for the model to doubt them.
+    """The request's segments, and a canvas whose holes hold the drafts, so that the model can judge their tokens.
 
-    `atoms` are each hole's draft in the smallest parts that have whole characters; none of a hole without one to keep.
+    `atoms` splits each hole's draft into the smallest parts that have whole characters. It is empty for a hole without
+    a draft to keep.
     """
 
     segments: tuple[Segment, ...]
@@ -54,11 +55,11 @@ class Sketch:
 
     @property
     def positions(self) -> list[int]:
-        """Where in the canvas the tokens of the drafts stand, ascending."""
+        """The canvas positions of the drafts' tokens, ascending."""
         return [position for own in self.atoms for atom in own for position in atom.positions]
 
-    def opened(self, nats: Sequence[float], length: Length) -> Redraft:
-        """The segments to fill instead of the drafts. `nats` are the doubts of the tokens at `positions`."""
+    def redraft(self, nats: Sequence[float], length: Length) -> Redraft:
+        """Open the most doubted tokens. `nats` are the doubts of the tokens at `positions`."""
         doubt = dict(zip(self.positions, nats, strict=True))
         holes = _holes(self.segments)
         runs = [_runs(atoms, _strength(hole), doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
@@ -86,14 +87,14 @@ class Sketch:
 
 @dataclass(frozen=True, slots=True)
 class _Atom:
-    """A part of a draft that is opened or kept as a whole: a token, or those that share a character."""
+    """The smallest part of a draft that is opened or kept: a token, or the tokens that share a character."""
 
     text: str
     positions: range
 
 
 def keeps(hole: Hole) -> bool:
-    """Whether a part of a hole's draft comes back as it is; there must be something to keep."""
+    """Whether the hole has a text and keeps a part of it."""
     return isinstance(hole.start, Revise) and bool(hole.start.text) and hole.start.strength < 1.0
 
 
@@ -105,7 +106,7 @@ def sketch(
     closing: Sequence[int],
     opening: Sequence[int] = (),
 ) -> Sketch:
-    """For a request that keeps a part of a draft. Raises `RequestTooLarge`, as `lay_out` does."""
+    """The sketch of a request that keeps a part of a draft. Raises `RequestTooLarge`, as `lay_out` does."""
 
     def positions(hole: Hole, drafted: int | None) -> int:
         return drafted if drafted is not None and keeps(hole) else length.positions(hole, drafted)
@@ -140,7 +141,7 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
 
 
 def _runs(atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float]) -> list[tuple[bool, list[_Atom]]]:
-    """The draft in turns of kept and opened atoms (True), the most doubted ones opened."""
+    """The draft as runs: neighbouring atoms that are all opened (True: the most doubted) or all kept (False)."""
     order = sorted(range(len(atoms)), key=lambda index: (-_most([atoms[index]], doubt), index))
     chosen = set(order[: max(1, round(strength * len(atoms)))])
     turns = groupby(range(len(atoms)), key=chosen.__contains__)
@@ -148,7 +149,7 @@ def _runs(atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float]) -
 
 
 def _worst(runs: Sequence[tuple[bool, list[_Atom]]], doubt: Mapping[int, float]) -> list[list[_Atom]]:
-    """The opened runs, those first that hold the most doubted tokens."""
+    """The opened runs, sorted by their most doubted token."""
     return sorted((run for opens, run in runs if opens), key=lambda run: -_most(run, doubt))
 
 
@@ -157,8 +158,8 @@ def _most(run: Sequence[_Atom], doubt: Mapping[int, float]) -> float:
 
 
 def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first: bool) -> Hole:
-    """A hole for an opened run. Its text ends before the draft's stop, unless the run itself goes across it. In front
-    of a draft the text may be cut anywhere; within, at a token's border.
+    """A hole in place of an opened run. It has the stop of `hole`, unless the run itself contains that stop. Only the
+    `first` run can be healed: the text before a draft may end within a token, but a run ends at a token's border.
     """
     text = "".join(atom.text for atom in run)
     tokens = sum(len(atom.positions) for atom in run)
@@ -169,7 +170,7 @@ def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first
 
 
 def _joined(parts: tuple[tuple[str, ...] | int, ...], fills: Sequence[Fill], calibration: Calibration) -> Fill:
-    """Kept text is certain: it has no part in the probability."""
+    """The fill of one of the request's holes. Kept text counts as certain, so it does not change the probability."""
     if len(parts) == 1 and isinstance(parts[0], int):
         return fills[parts[0]]
     pieces: list[Piece] = []

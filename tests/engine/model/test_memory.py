@@ -84,7 +84,7 @@ def test_footprint_experts_match_packed_bytes(name: Any) -> None:
 
 @pytest.mark.parametrize("tokens", [10, 100])
 def test_prompt_bytes_match_buffers(flat: LoadedModel, tokens: int) -> None:
-    """With a window of 16, and the slack and the chunk of a GPU."""
+    """With a window of 16, and the spare rows and the chunk of a GPU."""
     cache = Encoder(prompt_factory(flat.model, memory.CHUNK), tokens).cache
     held = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers)
     assert prompt_bytes(anatomy(flat.model.config), 4, tokens) == held

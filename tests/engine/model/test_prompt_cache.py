@@ -13,7 +13,7 @@ from dgls_engine.prompt.encoder import Encoder, shared_prefix
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
 
-CHUNK, SLACK, CAPACITY = 6, 4, 90
+CHUNK, SPARE_ROWS, CAPACITY = 6, 4, 90
 
 
 def addresses(cache: PromptCache) -> list[int]:
@@ -24,15 +24,15 @@ def addresses(cache: PromptCache) -> list[int]:
 @pytest.mark.parametrize("seed", range(6))
 def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, seed: int) -> None:
     chance = random.Random(seed)
-    warm = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY)
+    warm = Encoder(prompt_factory(flat.model, CHUNK, SPARE_ROWS), CAPACITY)
     initial_addresses = addresses(warm.cache)
     ids: list[int] = []
     for _ in range(12):
-        before, shared = ids, chance.choice([0, len(ids), *(max(0, len(ids) - back) for back in range(2 * SLACK))])
+        before, shared = ids, chance.choice([0, len(ids), *(max(0, len(ids) - back) for back in range(2 * SPARE_ROWS))])
         ids = (ids[:shared] + [chance.randrange(3, 400) for _ in range(chance.randrange(1, 25))])[:CAPACITY]
         shared = shared_prefix(before, ids)
         reused = len(ids) - warm.prefill(ids)
-        assert reused == shared or (reused == 0 and shared < len(before) - SLACK)
+        assert reused == shared or (reused == 0 and shared < len(before) - SPARE_ROWS)
         cold = Encoder(prompt_factory(flat.model, CAPACITY), CAPACITY)
         cold.prefill(ids)
         for layer, expected in zip(warm.cache.seen().layers, cold.cache.seen().layers, strict=True):
@@ -42,7 +42,7 @@ def test_prompt_cache_after_any_prompts_matches_cold_prefill(flat: LoadedModel, 
 
 
 def test_bounds_match_visible_rows(flat: LoadedModel) -> None:
-    encoder = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY)
+    encoder = Encoder(prompt_factory(flat.model, CHUNK, SPARE_ROWS), CAPACITY)
     for tokens in (1, SLIDING_WINDOW - 1, SLIDING_WINDOW, 40, 38, 90):
         encoder.prefill([*range(3, 3 + tokens)])
         kinds = flat.model.config.text_config.layer_types
@@ -53,14 +53,14 @@ def test_bounds_match_visible_rows(flat: LoadedModel) -> None:
 
 
 def test_sliding_layers_hold_window_slack_and_chunk(flat: LoadedModel) -> None:
-    cache = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY).cache
+    cache = Encoder(prompt_factory(flat.model, CHUNK, SPARE_ROWS), CAPACITY).cache
     rows = {layer.keys.shape[-2] for layer in cache.layers}
-    assert rows == {CAPACITY, SLIDING_WINDOW - 1 + SLACK + CHUNK}
+    assert rows == {CAPACITY, SLIDING_WINDOW - 1 + SPARE_ROWS + CHUNK}
 
 
 def test_prefill_out_of_memory_during_move_empties_cache(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory runs out after one sliding layer was moved and before the other."""
-    encoder = Encoder(prompt_factory(flat.model, CHUNK, SLACK), CAPACITY)
+    encoder = Encoder(prompt_factory(flat.model, CHUNK, SPARE_ROWS), CAPACITY)
     prompt = [*range(3, 3 + CAPACITY)]
     encoder.prefill(prompt[:24])
     with monkeypatch.context() as patched:

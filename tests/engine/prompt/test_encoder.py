@@ -111,12 +111,12 @@ def test_prefill_failure_inside_chunk_keeps_earlier_tokens(
     torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, PROMPT), atol=1e-4, rtol=0)
 
 
-@pytest.mark.parametrize("slack", [0, 1, 9])
-def test_law_6_change_within_slack_reuses_prefix(loaded: LoadedModel, slack: int) -> None:
+@pytest.mark.parametrize("spare_rows", [0, 1, 9])
+def test_law_6_change_within_spare_rows_reuses_prefix(loaded: LoadedModel, spare_rows: int) -> None:
     """Sliding layers drop rows chunk by chunk, so the number of rows beyond the window depends on the chunks."""
-    encoder = Encoder(prompt_factory(loaded.model, CHUNK, slack))
+    encoder = Encoder(prompt_factory(loaded.model, CHUNK, spare_rows))
     encoder.prefill(PROMPT)
-    for kept in range(len(PROMPT) - slack, len(PROMPT) + 1):
+    for kept in range(len(PROMPT) - spare_rows, len(PROMPT) + 1):
         changed = [*PROMPT[:kept], 9, 8, 7]
         assert encoder.prefill(changed) == len(changed) - kept
         torch.testing.assert_close(seen_logits(loaded, encoder), cold_logits(loaded, changed), atol=1e-4, rtol=0)

@@ -86,13 +86,13 @@ def as_kept(redraft: Redraft, hole: int = 0) -> re.Pattern[str]:
 def redrafts(monkeypatch: pytest.MonkeyPatch) -> list[Redraft]:
     """What became of the drafts of every request."""
     seen: list[Redraft] = []
-    original = Sketch.opened
+    original = Sketch.redraft
 
     def recorded(self: Sketch, nats: Sequence[float], length: Length) -> Redraft:
         seen.append(original(self, nats, length))
         return seen[-1]
 
-    monkeypatch.setattr(Sketch, "opened", recorded)
+    monkeypatch.setattr(Sketch, "redraft", recorded)
     return seen
 
 
@@ -106,7 +106,7 @@ def test_what_a_lower_strength_opens_a_higher_one_opens_too(
     for strength in sorted(strengths):
         own = sketched(roomy(flat), AROUND[0], Hole(start=Revise(draft, strength)), AROUND[1])
         nats = nats or [chance.random() for _ in own.positions]
-        sets.append(opened(own.opened(nats, Pad()), draft))
+        sets.append(opened(own.redraft(nats, Pad()), draft))
     assert sets[0] <= sets[1]
     assert sets[0]
 
@@ -120,7 +120,7 @@ def test_the_share_is_that_of_the_most_doubted_tokens(flat: LoadedModel) -> None
         worst = sorted(range(len(tokens)), key=lambda at: (-nats[at], at))[: max(1, round(strength * len(tokens)))]
         starts = [sum(map(len, whole[:at])) for at in range(len(tokens))]
         wanted = {place for at in worst for place in range(starts[at], starts[at] + len(whole[at]))}
-        assert opened(own.opened(nats, Pad()), DRAFT) == wanted
+        assert opened(own.redraft(nats, Pad()), DRAFT) == wanted
 
 
 def test_strength_is_monotone_with_the_models_own_doubts(loaded: LoadedModel, redrafts: list[Redraft]) -> None:
@@ -148,8 +148,8 @@ def test_what_is_kept_comes_back_byte_for_byte(
     )
     with pytest.MonkeyPatch.context() as patch:
         seen: list[Redraft] = []
-        original = Sketch.opened
-        patch.setattr(Sketch, "opened", lambda *given: seen.append(original(*given)) or seen[-1])
+        original = Sketch.redraft
+        patch.setattr(Sketch, "redraft", lambda *given: seen.append(original(*given)) or seen[-1])
         steps, infill = run(engine, ask(AROUND[0], *segments, AROUND[1], max_steps=2))
     (redraft,) = seen
     for texts in ([draft.text for draft in steps[0].fills], infill.texts):
@@ -232,7 +232,7 @@ def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, tried: 
 
 def test_the_most_doubted_runs_have_slack(flat: LoadedModel) -> None:
     own = sketched(flat, Pinned("x"), Hole(start=Revise(DRAFT, 0.5)), Pinned("\n"))
-    redraft = own.opened([float(number * (number % 2)) for number in range(len(own.positions))], Pad())
+    redraft = own.redraft([float(number * (number % 2)) for number in range(len(own.positions))], Pad())
     holes = [segment for segment in redraft.segments if isinstance(segment, Hole)]
     assert len(holes) > SLACK_RUNS
     assert [hole.slack for hole in holes] == [0] * (len(holes) - SLACK_RUNS) + [SLACK] * SLACK_RUNS

@@ -15,9 +15,9 @@ from dgls_engine.model.family import JUDGED_ROWS, Footprint
 PACKED = ("fp8", "int4")
 """Formats that store the experts' weights in fewer bits (`model.packing`)."""
 
-SLACK, CHUNK = 256, 512
-"""SLACK: rows that a sliding layer keeps beyond its window, so that the prompt can rewind. CHUNK: tokens that a GPU
-encodes together (`prompt.encoder`)."""
+SPARE_ROWS, CHUNK = 256, 512
+"""SPARE_ROWS: rows that a sliding layer keeps beyond its window, so that the prompt can rewind. CHUNK: tokens that a
+GPU encodes together (`prompt.encoder`)."""
 
 _GROUP = 64
 """The number of 4-bit weights that share a scale."""
@@ -125,8 +125,8 @@ PUBLISHED = Anatomy(
 
 
 def prompt_bytes(anatomy: Anatomy, plain_bytes: int, tokens: int) -> int:
-    """Bytes of a prompt's keys and values. A sliding layer has rows for its window, for SLACK and for a CHUNK."""
-    sliding_rows = min(tokens, anatomy.window - 1 + SLACK + CHUNK)
+    """Bytes of a prompt's keys and values. A sliding layer has rows for its window, for SPARE_ROWS and for a CHUNK."""
+    sliding_rows = min(tokens, anatomy.window - 1 + SPARE_ROWS + CHUNK)
     values = (
         2 * layer.key_heads * layer.head_dim * (sliding_rows if layer.sliding else tokens) for layer in anatomy.layers
     )

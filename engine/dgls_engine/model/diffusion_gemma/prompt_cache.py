@@ -1,11 +1,11 @@
 """The prompt's keys and values, in buffers with fixed addresses, so that a captured decoder pass can read them.
 
-Full layers hold the whole prompt. Sliding layers hold their window and `slack` more tokens: the prompt can be cropped
-by that much without computation. A larger crop needs the whole prompt to be encoded again, not only the missing rows: a
-row of a sliding layer depends on a window of rows in the layer below, and so on, so the layers together reach
-`layers * window` tokens back, further than any prompt is long. To hold every row would take 205 KB for each token
-(25 sliding layers of 8 heads x 256, bfloat16) in addition to the full layers' 20 KB: 1.85 GB at 8k tokens. Window,
-slack 256 and a chunk of 512 (367 MB) and the full layers (168 MB) take 0.54 GB.
+Full layers hold the whole prompt. Sliding layers hold their window and `spare_rows` more tokens, so the prompt can be
+cropped by that many tokens without computation. A larger crop needs the whole prompt to be encoded again, not only the
+missing rows: a row of a sliding layer depends on a window of rows in the layer below, and so on, so the layers together
+reach `layers * window` tokens back, further than any prompt is long. To hold every row would take 205 KB for each token
+(25 sliding layers of 8 heads x 256, bfloat16) in addition to the full layers' 20 KB: 1.85 GB at 8k tokens. Window, 256
+spare rows and a chunk of 512 (367 MB) and the full layers (168 MB) take 0.54 GB.
 
 Knows layers and rows; neither token ids nor when they change (`prompt.encoder` knows). Runs on the engine thread.
 """
@@ -21,7 +21,7 @@ from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.decoder import FULL, SLIDING, AttentionMasks, encoder_masks
-from dgls_engine.model.diffusion_gemma.memory import CHUNK, SLACK
+from dgls_engine.model.diffusion_gemma.memory import CHUNK, SPARE_ROWS
 
 if TYPE_CHECKING:
     from transformers.models.diffusion_gemma import DiffusionGemmaForBlockDiffusion
@@ -94,30 +94,30 @@ class KeptLayer:
 
 
 def prompt_factory(
-    model: DiffusionGemmaForBlockDiffusion, chunk: int | None = None, slack: int = SLACK
+    model: DiffusionGemmaForBlockDiffusion, chunk: int | None = None, spare_rows: int = SPARE_ROWS
 ) -> Callable[[int], PromptCache]:
-    """A function that makes prompt caches of a given capacity. The last `slack` tokens of a prompt can change without a
-    new prefill of the whole prompt: these are the lines next to the region, which change when it moves.
+    """A function that makes prompt caches of a given capacity. The last `spare_rows` tokens of a prompt can change
+    without a new prefill of the whole prompt: these are the lines next to the region, which change when it moves.
 
-    A full-size model reads nearly all its experts for each chunk, so chunks are long on a GPU. But a chunk takes no
-    longer than about one denoising step, so that a cancel takes effect soon.
+    A full-size model reads nearly all its experts for each chunk, so chunks are long on a GPU. But a chunk takes about
+    as long as one denoising step at most, so that a cancel takes effect soon.
     """
     tokens = chunk or (CHUNK if model.device.type == "cuda" else 256)
-    return lambda capacity: PromptCache(model, capacity, slack=slack, chunk=tokens)
+    return lambda capacity: PromptCache(model, capacity, spare_rows=spare_rows, chunk=tokens)
 
 
 class PromptCache:
     """Room for `capacity` prompt tokens; at most `chunk` of them are written at a time."""
 
     @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
-    def __init__(self, model: DiffusionGemmaForBlockDiffusion, capacity: int, *, slack: int, chunk: int) -> None:
+    def __init__(self, model: DiffusionGemmaForBlockDiffusion, capacity: int, *, spare_rows: int, chunk: int) -> None:
         text, like = model.model.decoder.text_config, model.model.decoder.embed_tokens.weight
         reach = text.sliding_window - 1
         self.capacity, self.chunk = capacity, chunk
-        self._model, self._slack, self._window = model, slack, text.sliding_window
+        self._model, self._spare_rows, self._window = model, spare_rows, text.sliding_window
         self._kinds = {
             FULL: Rows(capacity, capacity, like.device),
-            SLIDING: Rows(min(capacity, reach + slack + chunk), reach, like.device),
+            SLIDING: Rows(min(capacity, reach + spare_rows + chunk), reach, like.device),
         }
         self.layers: Sequence[KeptLayer] = [
             KeptLayer(self._kinds[kind], layer.num_key_value_heads, layer.head_dim, like)
@@ -146,7 +146,7 @@ class PromptCache:
         assert self.tokens + count <= self.capacity
         sliding, tokens = self._kinds[SLIDING], self.tokens
         if sliding.end + count > sliding.size:
-            self._move_to_front(max(0, tokens - sliding.reach - self._slack))
+            self._move_to_front(max(0, tokens - sliding.reach - self._spare_rows))
         masks = encoder_masks(tokens, tokens + count, self._window, sliding.bounds.device)
         band = masks[SLIDING]
         assert band is not None
@@ -172,7 +172,7 @@ class PromptCache:
 
     def grown(self, capacity: int) -> PromptCache:
         """A copy of this prompt with room for `capacity` tokens, in new buffers."""
-        other = PromptCache(self._model, capacity, slack=self._slack, chunk=self.chunk)
+        other = PromptCache(self._model, capacity, spare_rows=self._spare_rows, chunk=self.chunk)
         for new, old in zip(other.layers, self.layers, strict=True):
             new.copy(old)
         for kind, rows in self._kinds.items():
