@@ -1,9 +1,10 @@
-"""From a cursor to the region the engine fills, or the reason to stay quiet.
+"""From a cursor to the region around it, or the reason to stay quiet.
 
-    above | before |span| after | below        before, after: pinned in the canvas; above, below: the prompt
+    above | before |span| after | below        before, span, after: the region, in the canvas; above, below: the prompt
 
-For any text and offset, the five parts join to the document. Lines and indentation decide. The tree, if there is one,
-tells strings and comments from code, and arguments from bodies. Pure; runs on any thread.
+The fill replaces `span`; `before` and `after` are pinned. For any text and offset, the five parts join to the document.
+Lines and indentation decide. The tree, if there is one, tells strings and comments from code, and arguments from
+bodies. Pure; runs on any thread.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Budget:
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """What to fill (`span`) and the code around it. `span` has offsets in the document of `version`, and starts at the
-    cursor.
+    """A region of the document of `version`: the text `before` and `after` the `span` to fill, which starts at the
+    cursor. `above` and `below` are the rest of the document.
 
     `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
     before the first `stop`, unless that is None, and has at most `max_lines` lines.

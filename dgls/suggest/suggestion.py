@@ -54,7 +54,7 @@ def suggest(
     confidence: float | None = None,
     syntax: Syntax | None = None,
 ) -> Suggestion | Rejection:
-    """The edit that puts the text `infill` into `region`, which was planned in this `document`.
+    """The edit that puts the text `infill` into the span of `region`, which was planned in this `document`.
 
     `syntax` is the tree around the region. With it, an edit is rejected if it breaks code that parsed before.
     """

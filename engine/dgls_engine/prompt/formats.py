@@ -197,6 +197,7 @@ class ChatPrompt:
         return [*opens, *ids, *closes] if ids else []
 
 
+# The chat prompt calls the hole a region, because a model does not know our terms.
 _INSTRUCTION = (
     "A region in the middle of a file is missing. You are shown the text below it and the text above it. Reply with "
     "exactly the text of the region, from its first character to its last, with its indentation: no explanation, no "
