@@ -126,7 +126,7 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
     """Carry out the task, report the result, and return the exit code."""
     model = unloaded(options.model)
     if task.instruction and not model.profile.takes_instructions:
-        raise UnusableOptions(f"the model {options.model!r} takes no instructions; {_taking_instructions()}")
+        raise UnusableOptions(f"the model {model.name!r} takes no instructions; {_taking_instructions()}")
     seed = _random_seed(options.check) if options.seed is None else options.seed
     started = time.perf_counter()
     with PassageFiller(options.model, options.dtype, Limits(options.steps), seed) as filler:

@@ -65,7 +65,8 @@ def _engine(parser: argparse.ArgumentParser) -> None:
 
 
 def _model(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
-    parser.add_argument("--model", default="embedded", metavar="M", help="embedded, a folder, or a fetched model")
+    models = "small, embedded, a folder or a fetched model (default auto: small if it was fetched, else embedded)"
+    parser.add_argument("--model", default="auto", metavar="M", help=models)
     numbers = f"format of the weights: {', '.join(DTYPES)} (default auto)"
     parser.add_argument("--dtype", choices=DTYPES, default="auto", metavar="D", help=numbers)
 

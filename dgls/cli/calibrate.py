@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from dgls.cli.models import chosen
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import cut
@@ -58,9 +59,10 @@ class Result:
 
 
 def run(options: Namespace) -> int:
-    folder = read_checkpoint(locate(options.model)).folder
+    model = chosen(options.model)
+    folder = read_checkpoint(locate(model)).folder
     if options.reset:
-        return _reset(options.model, folder)
+        return _reset(model, folder)
     source = Path(options.source)
     cases = cut(source, options.seed, options.holes, KINDS, exclude=trained_on(folder))
     if len(cases) < LEAST_FILLS:
@@ -68,7 +70,7 @@ def run(options: Namespace) -> int:
     tokenizer = Tokenizer(folder / "tokenizer.json")
     from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
 
-    with Engine.open(options.model, dtype=options.dtype) as engine:
+    with Engine.open(model, dtype=options.dtype) as engine:
         # --ship compares with the shipped calibration, even if a calibration of the user's is in use.
         replaced = read_profile(folder).calibration if options.ship else engine.profile.calibration
         fills = _filled(engine, cases, lambda text: len(tokenizer.encode(text)), Conditions(options.seed))
@@ -78,7 +80,7 @@ def run(options: Namespace) -> int:
     for remark in remarks(result):
         console.print(remark, soft_wrap=True)
     stored = None if options.dry_run else _store(result.calibration, folder, options.ship)
-    _tell(console, stored, options, folder)
+    _tell(console, stored, options.ship, model, folder)
     if options.json:
         print(json.dumps(as_json(result, stored)))
     return 0
@@ -164,7 +166,7 @@ def _store(calibration: Calibration, folder: Path, ship: bool) -> Path:
     return saved_calibration.ship(calibration, folder) if ship else saved_calibration.save(calibration, folder)
 
 
-def _tell(console: Console, stored: Path | None, options: Namespace, folder: Path) -> None:
+def _tell(console: Console, stored: Path | None, ship: bool, model: str, folder: Path) -> None:
     def say(text: str) -> None:
         console.print(text, markup=False, soft_wrap=True)
 
@@ -172,10 +174,10 @@ def _tell(console: Console, stored: Path | None, options: Namespace, folder: Pat
         say("Nothing was stored.")
         return
     say(f"Stored in {stored}; the model uses it from its next load on.")
-    if not options.ship:
-        say(f"`dgls calibrate --reset --model {options.model}` undoes it.")
+    if not ship:
+        say(f"`dgls calibrate --reset --model {model}` undoes it.")
     elif saved_calibration.path_of(folder).exists():
-        say(f"Your own calibration still overrides it; `dgls calibrate --reset --model {options.model}` removes yours.")
+        say(f"Your own calibration still overrides it; `dgls calibrate --reset --model {model}` removes yours.")
 
 
 def _reset(model: str, folder: Path) -> int:

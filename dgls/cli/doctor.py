@@ -22,6 +22,7 @@ from dgls_engine.calibration import Calibration
 from dgls_engine.errors import EngineError, NotEnoughMemory, UnsupportedModel
 from dgls_engine.model.families import LARGE
 from dgls_engine.model.family import Footprint, Size
+from dgls_engine.weights.auto import EMBEDDED, fallback_advice, resolved
 from dgls_engine.weights.checkpoint import Checkpoint, read_checkpoint
 from dgls_engine.weights.hub import Installed, installed, locate
 from dgls_engine.weights.profiles import read_profile
@@ -104,14 +105,14 @@ def _devices() -> Iterator[Finding]:
 
 
 def _models() -> Iterator[Finding]:
-    chosen = Settings().model
+    chosen, fallback = resolved(Settings().model), fallback_advice(Settings().model)
     try:
         checkpoint = read_checkpoint(locate(chosen))
         profile, fitted = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
         details, advice = _fit(checkpoint, profile.max_prompt_tokens)
         state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
-        yield Finding("model", state, advice, details=details)
+        yield Finding("model", state, advice or fallback, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, fitted))
     except EngineError as error:
         yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
@@ -126,7 +127,8 @@ def _models() -> Iterator[Finding]:
 
 
 def _cached(model: Installed) -> Finding:
-    state = f"{model.name}, {size(model.bytes)}, in the local cache"
+    where = "part of dgls" if model.name == EMBEDDED else "in the local cache"
+    state = f"{model.name}, {size(model.bytes)}, {where}"
     if model.problem is not None:
         return Finding("model", state, model.problem)
     try:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from dgls.cli.models import chosen
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import CUT_KINDS, cut
@@ -53,7 +54,7 @@ def run(options: Namespace) -> int:
     page = _page(options.report)
     kinds = _kinds(options.kinds)
     overrides = _overrides(options)
-    folder = read_checkpoint(locate(options.model)).folder
+    folder = read_checkpoint(locate(chosen(options.model))).folder
     source, cases = _cases(options, kinds, folder)
     if any(case.program is not None for case in cases):
         sandbox.containment()  # raises if programs cannot run here

@@ -6,6 +6,7 @@ Never imports torch, so commands report mistakes at once, not after the seconds 
 
 from __future__ import annotations
 
+import sys
 from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,17 +19,19 @@ from dgls.errors import DglsError
 from dgls_engine.model.families import LARGE
 from dgls_engine.profile import Profile
 from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.weights.auto import EMBEDDED, fallback_advice, resolved
 from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.expert_cache import Entry, entries, sweep
-from dgls_engine.weights.hub import EMBEDDED, PullPlan, installed, large_requirements, locate, pull
+from dgls_engine.weights.hub import PullPlan, installed, large_requirements, locate, pull
 from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.small import PACKAGE, SMALL, WHEEL_BYTES, pull_small
 
 
 @dataclass(frozen=True, slots=True)
 class UnloadedModel:
-    """A model's files, read without its weights. `count` counts its tokens."""
+    """A model's files, read without its weights. `name` is never `auto`. `count` counts its tokens."""
 
+    name: str
     folder: Path
     profile: Profile
     count: CountTokens
@@ -36,10 +39,18 @@ class UnloadedModel:
 
 def unloaded(name: str) -> UnloadedModel:
     """Raises the engine's errors for a model that is missing or cannot be used."""
+    name = chosen(name)
     folder = read_checkpoint(locate(name)).folder
     profile = read_profile(folder)
     tokenizer = Tokenizer(folder / "tokenizer.json")
-    return UnloadedModel(folder, profile, lambda text: len(tokenizer.encode(text)))
+    return UnloadedModel(name, folder, profile, lambda text: len(tokenizer.encode(text)))
+
+
+def chosen(name: str) -> str:
+    """The model that `name` means here. If `auto` means the embedded one, says on standard error how to get `small`."""
+    if (advice := fallback_advice(name)) is not None:
+        print(advice, file=sys.stderr)
+    return resolved(name)
 
 
 def run(options: Namespace) -> int:
@@ -60,6 +71,10 @@ def size(count: int) -> str:
 
 def _list(console: Console) -> None:
     models = installed()
+    if all(model.name != SMALL for model in models):
+        console.print(SMALL, style="bold")
+        console.print(f"  not fetched; {size(WHEEL_BYTES)} to download, runs on any CPU; the default once it is here")
+        console.print(f"  `dgls models pull {SMALL}` fetches it")
     for model in models:
         console.print(model.name, style="bold", markup=False)
         console.print(
@@ -68,15 +83,11 @@ def _list(console: Console) -> None:
         if model.problem is not None:
             console.print(f"  cannot be used: {model.problem}", style="red", markup=False)
         elif model.name == EMBEDDED:
-            console.print("  comes with dgls, for trying it out; runs on any CPU", markup=False)
+            console.print("  comes with dgls; tiny and seldom right, for tests", markup=False)
         elif model.name == SMALL:
-            console.print("  runs on any CPU", markup=False)
+            console.print("  the default; runs on any CPU", markup=False)
     if all(model.name != EMBEDDED for model in models):
         console.print(f"{EMBEDDED}: missing from this installation; reinstall dgls", style="red", markup=False)
-    if all(model.name != SMALL for model in models):
-        console.print(SMALL, style="bold")
-        console.print(f"  not fetched; {size(WHEEL_BYTES)} to download, runs on any CPU")
-        console.print(f"  `dgls models pull {SMALL}` fetches it")
     if all(model.name != LARGE.name for model in models):
         console.print(LARGE.name, style="bold", markup=False)
         console.print(f"  not fetched; {large_requirements()}", markup=False)
@@ -144,7 +155,7 @@ def _pull_small(options: Namespace, console: Console) -> int:
     if folder is None:
         console.print("Nothing was fetched.")
         return 1
-    console.print(f"{SMALL} is in {folder}; use it with `--model {SMALL}`", markup=False)
+    console.print(f"{SMALL} is in {folder}; all commands and editors use it by default", markup=False)
     return 0
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from dgls.server.settings import Settings
 from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError, NotEnoughMemory
 from dgls_engine.profile import Health, ModelInfo
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
+from dgls_engine.weights.auto import fallback_advice, resolved
 from dgls_engine.worker import EngineLike, Worker
 
 OpenEngine = Callable[[Settings, Loading], EngineLike]
@@ -57,7 +58,8 @@ class Host:
         self.warners: list[Callable[[str], None]] = []
         self._open_engine = open_engine
         self._changed = changed
-        self._settings = Settings()
+        self._fallback_advice: str | None = None
+        self._settings = self._resolve(Settings())
         self._worker: Worker | None = None
         self._load = _Load()
         self._waiting: list[asyncio.Future[None]] = []
@@ -78,6 +80,11 @@ class Host:
     def info(self) -> ModelInfo | None:
         """The open or last opened model; None before the first model is open."""
         return self._worker.info if self._worker is not None else None
+
+    @property
+    def fallback_advice(self) -> str | None:
+        """How to get the small model, if the embedded one was opened because the small one is missing."""
+        return self._fallback_advice if self._worker is not None else None
 
     def status(self, working: bool) -> Status:
         """`working`: requests are running."""
@@ -100,7 +107,8 @@ class Host:
         return self._worker or self._begin(replaced=None)
 
     def configure(self, settings: Settings) -> None:
-        """Replace an open model if the settings choose another one."""
+        """Replace an open model if the settings choose another one, or if `auto` means another one by now."""
+        settings = self._resolve(settings)
         before, self._settings = self._settings, settings
         if self._worker is not None and _model_settings(before) != _model_settings(settings):
             self._begin(replaced=self._worker)
@@ -190,6 +198,11 @@ class Host:
         worker.unload_after(_idle_seconds(settings))
         self.tell()
         return worker
+
+    def _resolve(self, settings: Settings) -> Settings:
+        """The settings with the name of a model in place of `auto`."""
+        self._fallback_advice = None if settings.engine.url else fallback_advice(settings.model)
+        return replace(settings, model=resolved(settings.model))
 
     def _note_shortage(self, message: str, invoked: bool) -> None:
         warned, self._warned, self._shortage = self._warned, True, message

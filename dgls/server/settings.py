@@ -62,7 +62,7 @@ _GLOBS = Takes(
     lambda value: isinstance(value, (list, tuple)) and all(map(_is_glob, value)),
 )
 _MODEL = Takes(
-    '"embedded", a folder or the name of a model in the local cache',
+    '"auto", "small", "embedded", a folder or the name of a model in the local cache',
     lambda v: isinstance(v, str) and v != "",
 )
 _DEVICE = Takes(
@@ -127,13 +127,14 @@ class ContextSettings:
 class Settings:
     """Everything that a user can set.
 
+    - `model`: "auto": the small model if it is on this machine, else the embedded one
     - `threads`: CPU threads of the model; 0: all cores but one, which stays free for the editor
     - `idle_minutes`: after so long without a request the model is unloaded from the GPU; 0: never
     - `exclude`: files that the model never sees, and that get no automatic suggestions
     - `completion`: suggestions in the editor's completion menu; "auto": for editors without inline completion
     """
 
-    model: Annotated[str, _MODEL] = "embedded"
+    model: Annotated[str, _MODEL] = "auto"
     device: Annotated[str, _DEVICE] = "auto"
     dtype: Annotated[str, _one_of(*DTYPES)] = "auto"
     threads: Annotated[int, _whole(0, 256)] = 0

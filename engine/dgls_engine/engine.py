@@ -70,7 +70,7 @@ class Engine:
     @classmethod
     def open(
         cls,
-        model: str | Path = "embedded",
+        model: str | Path = "auto",
         device: str = "auto",
         dtype: str = "auto",
         threads: int | None = None,
@@ -78,7 +78,7 @@ class Engine:
         on_loading: Loading | None = None,
         prefill_ms: float | None = None,
     ) -> Engine:
-        """Load a model: "embedded", a local folder, or a hub name from the local cache.
+        """Load a model: "auto", "small", "embedded", a local folder, or a hub name from the local cache.
 
         `threads` sets torch's number of CPU threads for the whole process, unless it is None. `overrides` replace
         fields of the model's profile. `on_loading` receives the progress. Raises the errors of `errors`, and

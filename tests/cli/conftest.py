@@ -34,11 +34,20 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return speak_ascii(raw_checkpoint(tmp_path_factory.mktemp("model"), sharpness=60, canvas_length=96))
 
 
+TAKE_A_MODEL = {"infill", "fill", "rewrite", "eval", "calibrate"}
+"""The commands with the option --model."""
+
+
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str]) -> Run:
+    """Runs a command, on the embedded model unless its arguments name another."""
+
     def run(*arguments: object) -> Completed:
+        words = [str(argument) for argument in arguments]
+        if TAKE_A_MODEL.intersection(words[:1]) and "--model" not in words:
+            words += ["--model", "embedded"]
         try:
-            code = cli.run([str(argument) for argument in arguments])
+            code = cli.run(words)
         except SystemExit as end:
             code = int(str(end.code))
         captured = capsys.readouterr()

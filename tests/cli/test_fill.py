@@ -144,7 +144,21 @@ def test_fill_path_with_colons_is_found(run: Run, sums: Path, engine: ScriptedEn
 def test_fill_all_with_embedded_model_changes_only_stubs(sums: Path) -> None:
     """Checks only that the other lines stay: the model's text may change."""
     done = subprocess.run(
-        [sys.executable, "-m", "dgls", "fill", str(sums), "--all", "--seed", "1", "--steps", "4", "--apply"],
+        [
+            sys.executable,
+            "-m",
+            "dgls",
+            "fill",
+            str(sums),
+            "--all",
+            "--seed",
+            "1",
+            "--steps",
+            "4",
+            "--apply",
+            "--model",
+            "embedded",
+        ],
         capture_output=True,
         text=True,
         check=True,

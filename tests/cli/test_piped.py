@@ -75,7 +75,21 @@ def test_rewrite_unusable_standard_input_exits_2(
 def test_rewrite_in_pipe_with_embedded_model_changes_only_lines() -> None:
     """Checks only that the other lines stay: the model's text may change."""
     done = subprocess.run(
-        [sys.executable, "-m", "dgls", "rewrite", "-:2-3", "--language", "python", "--seed", "1", "--steps", "4"],
+        [
+            sys.executable,
+            "-m",
+            "dgls",
+            "rewrite",
+            "-:2-3",
+            "--language",
+            "python",
+            "--seed",
+            "1",
+            "--steps",
+            "4",
+            "--model",
+            "embedded",
+        ],
         input=SUMS.encode(),
         capture_output=True,
         check=True,

@@ -14,6 +14,7 @@ from lsprotocol import types
 from lsprotocol.converters import get_converter
 from pytest_lsp import LanguageClient, make_test_lsp_client
 
+from dgls.server.settings import own_options
 from tests.e2e.wire import PATIENCE, REPO, environment, fake_command
 
 CLIENTS = sorted((REPO / "fixtures" / "clients").glob("init-*.json"))
@@ -59,6 +60,7 @@ async def state(client: LanguageClient, wanted: str) -> None:
 def recorded(path: Path) -> types.InitializeParams:
     params: dict[str, Any] = json.loads(path.read_text())
     params["processId"] = None
+    params["initializationOptions"] = {"model": "embedded", **own_options(params.get("initializationOptions"))}
     return get_converter().structure(params, types.InitializeParams)
 
 

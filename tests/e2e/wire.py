@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from dgls.server.settings import own_options
 from dgls.server.transport import Frames
 
 REPO = Path(__file__).resolve().parents[2]
@@ -100,8 +101,11 @@ class Wire:
         await self.until(lambda: self.statuses()[-1:] == [state])
 
     async def initialize(self, params: Message | None = None) -> Message:
+        """The model is the embedded one, unless the options or the settings name another."""
         capabilities = {"workspace": {"configuration": True}, "window": {"workDoneProgress": True}}
         given = {"processId": None, "rootUri": None, "capabilities": capabilities, **(params or {})}
+        options = own_options(given.get("initializationOptions"))
+        given["initializationOptions"] = {"model": "embedded", **options}
         result: Message = await self.request("initialize", given)
         self.notify("initialized", {})
         return result

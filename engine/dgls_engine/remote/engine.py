@@ -39,6 +39,7 @@ from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Sketch
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Step, Timings
+from dgls_engine.weights.auto import resolved
 from dgls_engine.weights.checkpoint import require_family
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.profiles import read_profile
@@ -77,10 +78,11 @@ class RemoteEngine:
         self._adopt(self._own)
 
     @classmethod
-    def open(cls, address: Address, model: str | Path = "embedded", patience: Patience | None = None) -> RemoteEngine:
+    def open(cls, address: Address, model: str | Path = "auto", patience: Patience | None = None) -> RemoteEngine:
         """Read the model's folder and ask the server whether it can serve it. Raises the errors of `errors`;
         that the server can't be reached is none of them, but shows in `info`."""
-        engine = cls(address, locate(str(model)), str(model), patience or Patience())
+        name = resolved(str(model))
+        engine = cls(address, locate(name), name, patience or Patience())
         try:
             engine._greet(CancelToken(), time.monotonic() + engine._patience.absence)
         except ServerUnreachable:

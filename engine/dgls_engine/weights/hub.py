@@ -17,10 +17,10 @@ from typing import Any, Protocol
 from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
 from dgls_engine.model.families import LARGE
 from dgls_engine.profile import read_json
+from dgls_engine.weights.auto import EMBEDDED, resolved
 from dgls_engine.weights.checkpoint import read_checkpoint, require_family
 from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
 
-EMBEDDED = "embedded"
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _PULLED = (".safetensors", ".json", ".jinja")
 
@@ -94,10 +94,12 @@ def embedded_folder() -> Path:
 
 
 def locate(name: str) -> Path:
-    """The folder of a model: `embedded`, `small`, a local folder, or a hub name in the local cache. Never downloads.
+    """The folder of a model: `auto`, `small`, `embedded`, a local folder, or a hub name in the local cache. Never
+    downloads.
 
     Raises `ModelNotFound`; its message says what to do.
     """
+    name = resolved(name)
     if name == EMBEDDED:
         if embedded_folder().is_dir():
             return embedded_folder()
@@ -131,10 +133,11 @@ def locate(name: str) -> Path:
 
 
 def installed() -> list[Installed]:
-    """The embedded model, the small model, and the models of known families in the local cache."""
-    models = [_inspect(EMBEDDED, embedded_folder())] if embedded_folder().is_dir() else []
-    if (small := small_folder()) is not None:
-        models.append(_inspect(SMALL, small))
+    """The small model, the embedded model, and the models of known families in the local cache."""
+    small = small_folder()
+    models = [] if small is None else [_inspect(SMALL, small)]
+    if embedded_folder().is_dir():
+        models.append(_inspect(EMBEDDED, embedded_folder()))
     for name in _cached_names():
         try:
             folder = locate(name)

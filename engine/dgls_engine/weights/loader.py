@@ -1,6 +1,6 @@
 """Loads a model by name into memory and checks that each weight is used.
 
-    load("embedded" | folder | hub name) -> LoadedModel
+    load("auto" | "small" | "embedded" | folder | hub name) -> LoadedModel
 
 `hub.locate` finds the folder of a name; loading never downloads. `checkpoint` reads the headers of its files; they must
 match the model's list of weights. `streaming` then moves the tensors one by one to the device.
@@ -28,6 +28,7 @@ from dgls_engine.model.slots import Slot, slots
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Loading
+from dgls_engine.weights.auto import resolved
 from dgls_engine.weights.checkpoint import Checkpoint, listed, read_checkpoint
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.packed_layers import kept_experts
@@ -60,11 +61,12 @@ class LoadedModel:
 
 
 def load(
-    model: str | Path = "embedded", device: str = "auto", dtype: str = "auto", on_loading: Loading | None = None
+    model: str | Path = "auto", device: str = "auto", dtype: str = "auto", on_loading: Loading | None = None
 ) -> LoadedModel:
     """Load a model by name. Raises the errors of `errors`. Checks the free memory before it allocates any."""
     start = time.perf_counter()
-    checkpoint = read_checkpoint(locate(str(model)))
+    name = resolved(str(model))
+    checkpoint = read_checkpoint(locate(name))
     tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
     use(target := pick_device(device))
@@ -81,7 +83,7 @@ def load(
     with translate_memory_errors(target), _kept(checkpoint, stored, precision, target) as kept:
         weight_bytes = fill(checkpoint.family, module, source, precision, target, kept, meter.filled)
     info = ModelInfo(
-        name=str(model),
+        name=name,
         parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
         weight_bytes=weight_bytes,
         device=str(target),

@@ -188,7 +188,7 @@ def test_pull_small_makes_a_model_that_fills_a_hole(fetched: list[Path]) -> None
     folder = pull_small(lambda: True)
     assert folder is not None
     assert folder == small_folder() == locate("small")
-    assert [model.name for model in installed()] == ["embedded", "small"]
+    assert [model.name for model in installed()] == ["small", "embedded"]
     assert not fetched[0].exists(), "what was fetched is dropped"
     with Engine.open("small", "cpu") as engine:
         *_, infill = engine.infill(InfillRequest(Context(), [Pinned("def "), Hole(max_tokens=4), Pinned("\n")]))
