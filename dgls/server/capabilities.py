@@ -13,6 +13,7 @@ class Client:
     """The capabilities that the client declared. `folders` are the URIs of its workspace folders.
 
     - `menu_only`: it shows suggestions in the completion menu or not at all
+    - `offers_choices`: it shows a message with buttons and does not stop the user for an answer
     - `configuration`, `progress`: the server may request settings and show progress bars
     - `drafts`, `suggested`: it wants `dgls/draft` and `dgls/suggested`
     - `actions`: it takes code actions, not only commands; `resolves_actions`: it gets their edit when one is chosen;
@@ -23,6 +24,7 @@ class Client:
 
     encoding: PositionEncoding = "utf-16"
     menu_only: bool = False
+    offers_choices: bool = False
     configuration: bool = False
     progress: bool = False
     drafts: bool = False

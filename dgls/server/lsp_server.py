@@ -23,6 +23,7 @@ from dgls.server.features import (
     configuration,
     inline_completion,
     lifecycle,
+    small_model,
     status,
     text_sync,
 )
@@ -56,7 +57,7 @@ class Server(LanguageServer):
         self.session = session
         self.conversation.experimental = EXPERIMENTAL
         lifecycle.register(self, session, on_client=lambda: completion.register(self, session))
-        for feature in (text_sync, configuration, status, inline_completion, code_action, command):
+        for feature in (text_sync, configuration, status, small_model, inline_completion, code_action, command):
             feature.register(self, session)
 
     @property

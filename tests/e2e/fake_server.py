@@ -9,14 +9,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
-from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory
+from dgls_engine.errors import Cancelled, EngineError, ModelNotFound, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import (
     Blank,
@@ -31,6 +31,7 @@ from dgls_engine.types import (
     Step,
     Timings,
 )
+from dgls_engine.weights import small
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,8 @@ class Script:
 
     `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own. A hole
     with a draft is filled with that, with what `corrected` says put right. `instructed` models take instructions.
-    `exhausted` are how many requests run out of memory, the first ones.
+    `exhausted` are how many requests run out of memory, the first ones. `pull_fails` is why the small model cannot be
+    fetched; without it a pull leaves an empty model behind.
     """
 
     texts: list[str] = field(default_factory=lambda: ["filled"])
@@ -55,6 +57,7 @@ class Script:
     loads: list[int] = field(default_factory=list)
     fails: str = ""
     exhausted: int = 0
+    pull_fails: str = ""
     chatty: bool = False
     journal: str = ""
 
@@ -164,6 +167,17 @@ def main() -> int:
             raise ModelNotFound(script.fails)
         return FakeEngine(script, settings)
 
+    def pull_small(confirm: Callable[[], bool]) -> Path:
+        assert confirm()
+        script.note(event="pull")
+        if script.pull_fails:
+            raise EngineError(script.pull_fails)
+        folder = small._target()
+        folder.mkdir(parents=True)
+        (folder / "config.json").write_text("{}")
+        return folder
+
+    small.pull_small = pull_small
     return serve(int(sys.argv[3]) if "--tcp" in sys.argv else None, open_engine)
 
 

@@ -18,6 +18,9 @@ CLOSE_SECONDS = 0.2
 MENU_ONLY = frozenset({"Eglot", "helix"})
 """Names of clients without inline completion. Others show it without declaring it, such as Emacs' lsp-mode."""
 
+MODAL = frozenset({"Neovim", "helix", "emacs", "Eglot"})
+"""Names of clients that show the choices of a message as a prompt, and no code until it is answered."""
+
 _TAG = types.CodeActionTag.LlmGenerated
 
 
@@ -52,6 +55,7 @@ def _client(params: types.InitializeParams) -> Client:
     return Client(
         encoding=types.PositionEncodingKind(encoding).value,
         menu_only=_name(params) in MENU_ONLY and (text is None or text.inline_completion is None),
+        offers_choices=_name(params) not in MODAL and bool(window and window.show_message),
         configuration=bool(workspace and workspace.configuration),
         progress=bool(window and window.work_done_progress),
         drafts=_wants("draft", capabilities.experimental),
