@@ -30,7 +30,7 @@ EDITORS: dict[str, tuple[Encoding, bool, bool, bool]] = {
 SCRIPT: dict[str, Any] = {"texts": ["return sum(a)"], "corrected": {"+": "-"}}
 
 
-def test_all_recorded_clients_are_tested() -> None:
+def test_code_actions_every_recorded_client_is_tested() -> None:
     assert sorted(path.stem.split("-", 1)[1] for path in CLIENTS) == sorted(
         next(path.stem.split("-", 1)[1] for path in CLIENTS if name in path.stem) for name in EDITORS
     )

@@ -74,7 +74,7 @@ def ask(
     return asyncio.ensure_future(client.text_document_inline_completion_async(params))
 
 
-def test_all_recorded_clients_are_tested() -> None:
+def test_editors_every_recorded_client_is_tested() -> None:
     assert {path.stem for path in CLIENTS} == set(ENCODINGS)
 
 

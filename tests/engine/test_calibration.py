@@ -47,7 +47,9 @@ def test_confidence_without_points_is_absent() -> None:
 @given(
     st.lists(SHARES, unique=True, min_size=1, max_size=20), st.lists(SHARES, min_size=20, max_size=20), SHARES, SHARES
 )
-def test_surer_is_never_less_confident(raws: list[float], shares: list[float], one: float, other: float) -> None:
+def test_confidence_never_falls_with_probability(
+    raws: list[float], shares: list[float], one: float, other: float
+) -> None:
     calibration = Calibration(tuple(zip(sorted(raws), sorted(shares), strict=False)))
     low, high = (calibration.confidence(raw) for raw in sorted((one, other)))
     assert low is not None
@@ -56,7 +58,7 @@ def test_surer_is_never_less_confident(raws: list[float], shares: list[float], o
     assert high <= 1.0 + 1e-12
 
 
-def test_it_comes_back_from_json_as_it_was() -> None:
+def test_calibration_saved_as_json_reads_back_equal() -> None:
     assert Calibration.from_json(json.loads(json.dumps(OWN.as_json()))) == OWN
     assert Calibration.from_json({}) == Calibration()
 
@@ -79,12 +81,12 @@ def test_it_comes_back_from_json_as_it_was() -> None:
         ({"length_bias": float("inf")}, "finite"),
     ],
 )
-def test_what_is_no_calibration_is_told(value: object, words: str) -> None:
+def test_calibration_from_invalid_values_raises(value: object, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Calibration.from_json(value)
 
 
-def test_an_own_calibration_lies_over_the_shipped_one_until_it_is_removed(model: Path) -> None:
+def test_saved_calibration_overrides_shipped_until_removed(model: Path) -> None:
     def in_use() -> Calibration:
         with Engine.open(model, "cpu") as engine:
             assert engine.info.profile == engine.profile
@@ -100,14 +102,14 @@ def test_an_own_calibration_lies_over_the_shipped_one_until_it_is_removed(model:
     assert in_use() == shipped
 
 
-def test_shipping_changes_nothing_else_of_the_profile(model: Path) -> None:
+def test_shipped_calibration_keeps_other_profile_fields(model: Path) -> None:
     before = read_json(model / INFILL_FILE)
     ship(OWN, model)
     assert read_json(model / INFILL_FILE) == before | {"calibration": json.loads(json.dumps(OWN.as_json()))}
     assert read_profile(model).calibration == OWN
 
 
-def test_other_weights_or_another_way_to_run_them_do_not_inherit_it(model: Path) -> None:
+def test_saved_calibration_of_other_weights_or_settings_is_not_used(model: Path) -> None:
     save(OWN, model)
     infill = read_json(model / INFILL_FILE)
     (model / INFILL_FILE).write_text(json.dumps(infill | {"max_steps": 7}))
@@ -121,7 +123,7 @@ def test_other_weights_or_another_way_to_run_them_do_not_inherit_it(model: Path)
     assert own_calibration(model) is None
 
 
-def test_a_copy_of_the_model_is_the_same_model(model: Path, tmp_path: Path) -> None:
+def test_saved_calibration_applies_to_copied_model(model: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     for path in model.iterdir():
@@ -129,7 +131,7 @@ def test_a_copy_of_the_model_is_the_same_model(model: Path, tmp_path: Path) -> N
     assert fingerprint(elsewhere) == fingerprint(model)
 
 
-def test_a_model_of_the_hub_is_called_by_its_name(tmp_path: Path, configuration: Path) -> None:
+def test_saved_calibration_of_hub_model_has_its_name(tmp_path: Path, configuration: Path) -> None:
     snapshot = tmp_path / "models--google--some" / "snapshots" / "0123abc"
     snapshot.mkdir(parents=True)
     assert path_of(snapshot).parent == configuration
@@ -137,7 +139,7 @@ def test_a_model_of_the_hub_is_called_by_its_name(tmp_path: Path, configuration:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[1]", b'{"show_above": 2}', b"\xff\xfe"])
-def test_a_broken_file_is_told_of_and_counts_as_none(
+def test_saved_calibration_broken_file_is_reported_and_ignored(
     model: Path, content: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     save(OWN, model).write_bytes(content)

@@ -66,7 +66,7 @@ class FakeCuda:
             raise RuntimeError("operation not permitted when stream is capturing")
 
 
-def test_a_pass_that_waits_is_never_begun_to_be_captured(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capture_pass_that_syncs_raises_and_restores_device(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
     with pytest.raises(RuntimeError, match="synchronizing"):
         CudaGraphs(torch.device("cuda"))(cuda.wait)
@@ -76,7 +76,7 @@ def test_a_pass_that_waits_is_never_begun_to_be_captured(monkeypatch: pytest.Mon
     cuda.device_stream.wait_stream.assert_called_once_with(cuda.side)
 
 
-def test_a_capture_that_fails_leaves_the_stream_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_capture_that_fails_restores_stream(monkeypatch: pytest.MonkeyPatch) -> None:
     cuda = FakeCuda(monkeypatch)
 
     def work() -> None:
@@ -92,7 +92,7 @@ def test_a_capture_that_fails_leaves_the_stream_as_it_was(monkeypatch: pytest.Mo
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("policy", ["pad", "batch"])
-def test_a_step_waits_for_the_device_at_its_report_alone(tmp_path: Path, policy: HolePolicy) -> None:
+def test_step_syncs_only_at_its_report(tmp_path: Path, policy: HolePolicy) -> None:
     loaded = load(raw_checkpoint(tmp_path), "cuda")
     engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
     asked = InfillRequest(Context(), (Pinned("x = "), Hole(max_tokens=4), Pinned("\n")), Limits(max_steps=9))
@@ -108,7 +108,7 @@ def test_a_step_waits_for_the_device_at_its_report_alone(tmp_path: Path, policy:
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
 @pytest.mark.parametrize("policy", ["pad", "batch"])
-def test_laws_2_4_and_6_hold_on_a_gpu(tmp_path: Path, caplog: pytest.LogCaptureFixture, policy: HolePolicy) -> None:
+def test_laws_2_4_and_6_on_gpu_hold(tmp_path: Path, caplog: pytest.LogCaptureFixture, policy: HolePolicy) -> None:
     """With all that an engine takes there: captured passes, our kernels, and a pass that is under way."""
     loaded = load(raw_checkpoint(tmp_path, sharpness=60.0), "cuda")
     loaded = replace(loaded, profile=replace(loaded.profile, hole_policy=policy))

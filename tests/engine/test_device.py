@@ -20,7 +20,7 @@ from tests.engine.checkpoints import raw_checkpoint
 CPU = torch.device("cpu")
 
 
-def test_the_devices_here_have_memory() -> None:
+def test_memory_of_present_devices_is_positive() -> None:
     for name in devices.available_devices():
         device = devices.pick_device(name)
         assert devices.free_memory(device) > 0
@@ -31,14 +31,14 @@ def test_the_devices_here_have_memory() -> None:
 @pytest.mark.parametrize(
     ("limit", "free"), [("1000", 1000 - 700 + 300 + 50), ("max", 2**63)], ids=["a limit", "no limit"]
 )
-def test_a_containers_cached_file_pages_count_as_free(tmp_path: Path, limit: str, free: int) -> None:
+def test_memory_in_container_counts_cached_pages_as_free(tmp_path: Path, limit: str, free: int) -> None:
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     (tmp_path / "memory.current").write_text("700\n")
     (tmp_path / "memory.stat").write_text("anon 350\nfile 350\ninactive_file 300\nactive_file 50\n")
     assert devices._cgroup_free(tmp_path) == free
 
 
-def test_the_second_of_two_gpus_becomes_the_threads_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pick_device_second_gpu_becomes_current(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Triton launches a kernel on the current one, whose memory its tensors then are not in."""
     used: list[torch.device] = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -51,7 +51,7 @@ def test_the_second_of_two_gpus_becomes_the_threads_own(tmp_path: Path, monkeypa
     assert used == [torch.device("cuda:1")]
 
 
-def test_without_a_container_nothing_is_limited(tmp_path: Path) -> None:
+def test_memory_outside_container_has_no_limit(tmp_path: Path) -> None:
     assert devices._cgroup_free(tmp_path) == 2**63
 
 
@@ -64,17 +64,17 @@ def test_without_a_container_nothing_is_limited(tmp_path: Path) -> None:
         RuntimeError("[enforce fail at alloc_cpu.cpp:124] . DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_exhaustion_is_told_whoever_notices_it(error: RuntimeError) -> None:
+def test_translate_any_memory_error_raises_not_enough_memory(error: RuntimeError) -> None:
     with pytest.raises(NotEnoughMemory, match="ran out of memory"), devices.translate_memory_errors(CPU):
         raise error
 
 
-def test_another_failure_stays_what_it_is() -> None:
+def test_translate_other_error_keeps_it() -> None:
     with pytest.raises(RuntimeError, match="a bug"), devices.translate_memory_errors(CPU):
         raise RuntimeError("a bug")
 
 
-def test_what_a_failed_allocation_left_is_given_back_though_its_error_is_kept() -> None:
+def test_reclaim_after_failed_allocation_frees_while_error_is_kept() -> None:
     left: list[weakref.ref[torch.Tensor]] = []
 
     def allocate() -> None:
@@ -89,7 +89,7 @@ def test_what_a_failed_allocation_left_is_given_back_though_its_error_is_kept() 
     assert left[0]() is None
 
 
-def test_it_is_told_what_other_processes_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_translate_on_gpu_reports_memory_of_other_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 24 GB 5 are free; we have 3, of which 1 is not in use."""
     gpu = torch.device("cuda")
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (5 * 10**9, 24 * 10**9))
@@ -102,12 +102,12 @@ def test_it_is_told_what_other_processes_hold(monkeypatch: pytest.MonkeyPatch) -
     assert "other processes" not in devices.shortage(gpu)
 
 
-def test_nobody_else_holds_a_cpus_memory() -> None:
+def test_translate_on_cpu_reports_no_other_processes() -> None:
     assert devices.held_by_others(CPU) == 0
     assert "other processes" not in devices.shortage(CPU)
 
 
-def test_memory_that_runs_out_while_filling_is_told(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_infill_out_of_memory_raises_not_enough_memory(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = InfillRequest(Context(), [Hole(max_tokens=3)])
 
     def exhausted(*_: Any) -> None:

@@ -39,7 +39,7 @@ def test_steps_ascend_and_the_last_draft_is_the_answer(engine: Engine) -> None:
             assert len(draft.pieces) <= 6
 
 
-def test_the_infill_says_what_was_computed(loaded: LoadedModel, engine: Engine) -> None:
+def test_infill_reports_computed_tokens(loaded: LoadedModel, engine: Engine) -> None:
     _, infill = run(engine, ask(Pinned("x = "), HOLE, Pinned("\n"), max_steps=3))
     assert infill.prompt_tokens == infill.prefilled_tokens == len(loaded.tokenizer.encode("import path\n")) + 2
     assert (infill.steps, infill.finish, infill.hole_tokens) == (3, "steps", 6)
@@ -48,14 +48,14 @@ def test_the_infill_says_what_was_computed(loaded: LoadedModel, engine: Engine) 
     assert infill.timings.denoise_ms > 0
 
 
-def test_confidence_tells_a_sure_model_from_an_unsure_one(flat: LoadedModel, peaked: LoadedModel) -> None:
+def test_infill_sure_model_has_higher_probability(flat: LoadedModel, peaked: LoadedModel) -> None:
     asked = ask(Pinned("x = "), HOLE, Pinned("\n"))
     unsure, sure = (run(Engine(model), asked)[1].fills[0].probability for model in (flat, peaked))
     assert 0.0 <= unsure < 0.1
     assert 0.5 < sure <= 1.0
 
 
-def test_a_stop_ends_the_text(engine: Engine) -> None:
+def test_infill_stop_ends_text(engine: Engine) -> None:
     texts = [run(engine, ask(Pinned("x = "), HOLE, Pinned("\n"), seed=seed))[1].texts[0] for seed in range(3)]
     stop = texts[0][len(texts[0]) // 2]
     for seed, whole in enumerate(texts):
@@ -66,19 +66,19 @@ def test_a_stop_ends_the_text(engine: Engine) -> None:
             assert cut.texts[0] == whole.partition(stop)[0]
 
 
-def test_a_fixed_policy_fills_every_position(flat: LoadedModel) -> None:
+def test_infill_fixed_policy_fills_every_position(flat: LoadedModel) -> None:
     engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="fixed")))
     steps, _ = run(engine, ask(Pinned("x = "), HOLE, Pinned("\n")))
     assert all(len(draft.pieces) == 6 for step in steps for draft in step.fills)
 
 
-def test_a_chat_models_canvas_is_its_full_length(chat: LoadedModel) -> None:
+def test_infill_chat_model_canvas_has_full_length(chat: LoadedModel) -> None:
     steps, infill = run(Engine(chat), ask(Pinned("def f(x):\n    ret"), HOLE, Pinned("\n"), max_steps=2))
     assert infill.canvas_tokens == chat.profile.canvas_tokens
     assert all(1 <= len(step.fills[0].pieces) <= 6 for step in steps)
 
 
-def test_empty_segments_and_an_empty_file_work(engine: Engine) -> None:
+def test_infill_empty_segments_or_file_returns(engine: Engine) -> None:
     for segments in ([HOLE], [Pinned(""), HOLE, Pinned("")], [HOLE, HOLE]):
         infill = run(engine, InfillRequest(Context(), segments, Limits(max_steps=2)))[1]
         assert infill.prompt_tokens == 2
@@ -86,7 +86,7 @@ def test_empty_segments_and_an_empty_file_work(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 2**63, 2**80])
-def test_any_number_is_a_seed(engine: Engine, seed: int) -> None:
+def test_infill_accepts_any_seed(engine: Engine, seed: int) -> None:
     assert run(engine, ask(HOLE, seed=seed, max_steps=1)) is not None
 
 
@@ -98,14 +98,14 @@ def test_any_number_is_a_seed(engine: Engine, seed: int) -> None:
         (ask(HOLE, deadline_ms=-5), EngineError, "not -5"),
     ],
 )
-def test_requests_that_make_no_sense_are_told(
+def test_infill_invalid_request_raises(
     engine: Engine, asked: InfillRequest, error: type[EngineError], says: str
 ) -> None:
     with pytest.raises(error, match=says):
         next(engine.infill(asked))
 
 
-def test_a_closed_engine_says_so(fresh: Callable[[], Engine]) -> None:
+def test_infill_on_closed_engine_raises(fresh: Callable[[], Engine]) -> None:
     with fresh() as engine:
         run(engine, ask(HOLE, max_steps=1))
     engine.close()
@@ -113,7 +113,7 @@ def test_a_closed_engine_says_so(fresh: Callable[[], Engine]) -> None:
         next(engine.infill(ask(HOLE)))
 
 
-def test_open_reads_a_folder_and_sets_the_threads(chat_folder: Path) -> None:
+def test_open_folder_with_threads_sets_them(chat_folder: Path) -> None:
     before = torch.get_num_threads()
     try:
         with Engine.open(str(chat_folder), device="cpu", threads=1) as engine:
@@ -124,7 +124,7 @@ def test_open_reads_a_folder_and_sets_the_threads(chat_folder: Path) -> None:
         torch.set_num_threads(before)
 
 
-def test_importing_the_package_loads_neither_torch_nor_transformers() -> None:
+def test_import_package_loads_neither_torch_nor_transformers() -> None:
     check = (
         "import sys, dgls_engine, dgls_engine.worker, dgls_engine.errors; "
         "assert not {'torch', 'transformers'} & set(sys.modules)"

@@ -56,7 +56,7 @@ class Fails:
 @pytest.mark.parametrize("captured", [False, True], ids=["eager", "captured"])
 @pytest.mark.parametrize("calls", [0, 2], ids=["at once", "amid"])
 @pytest.mark.parametrize("place", ["encode", "decode"])
-def test_prompts_are_shorter_after_memory_ran_out_and_nothing_else_is_left_of_it(
+def test_infill_out_of_memory_shortens_prompts_and_frees_memory(
     roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch, place: str, calls: int, captured: bool
 ) -> None:
     engine = Engine(roomy, captured=captured)
@@ -74,7 +74,9 @@ def test_prompts_are_shorter_after_memory_ran_out_and_nothing_else_is_left_of_it
     assert isinstance(failed.value, NotEnoughMemory)
 
 
-def test_it_shrinks_to_a_floor_and_goes_on_failing_softly(roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_infill_out_of_memory_repeatedly_shrinks_prompt_to_floor(
+    roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = Engine(roomy)
     for tokens in (1024, 512, 512, 512):
         shorter = engine.profile.max_prompt_tokens > tokens
@@ -86,7 +88,7 @@ def test_it_shrinks_to_a_floor_and_goes_on_failing_softly(roomy: LoadedModel, mo
     assert answer(engine, asked()).prompt_tokens <= 512
 
 
-def test_what_was_held_is_given_back_though_the_error_is_kept(
+def test_infill_out_of_memory_frees_tensors_while_error_is_kept(
     roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = Engine(roomy)
@@ -103,9 +105,7 @@ def test_what_was_held_is_given_back_though_the_error_is_kept(
     assert failed.value.__traceback__ is not None
 
 
-def test_memory_that_runs_out_once_the_weights_are_there_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_out_of_memory_after_weights_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: Any) -> None:
         raise OUT
 
@@ -116,7 +116,7 @@ def test_memory_that_runs_out_once_the_weights_are_there_is_told(
 
 @pytest.mark.parametrize("error", [OUT, BrokenCheckpoint("a file is cut"), RuntimeError("a bug")])
 @pytest.mark.parametrize("place", ["amid the weights", "behind them"])
-def test_what_was_loaded_before_opening_failed_is_given_back_though_the_error_is_kept(
+def test_open_that_fails_frees_weights_while_error_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
 ) -> None:
     held: list[weakref.ref[Any]] = []
@@ -158,7 +158,7 @@ class Slow:
         return self.now
 
 
-def test_prompts_are_as_long_as_can_be_read_in_time(roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefill_with_time_limit_shortens_prompts(roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Slow(0.8, monkeypatch)
     engine = Engine(roomy, clock, prefill_ms=1000)
     assert answer(engine, asked(0)).prompt_tokens > MOST // 2
@@ -174,7 +174,7 @@ def test_prompts_are_as_long_as_can_be_read_in_time(roomy: LoadedModel, monkeypa
     assert answer(engine, asked(5)).prompt_tokens > MOST // 2
 
 
-def test_who_types_too_fast_for_a_slow_machine_gets_shorter_prompts_too(
+def test_prefill_cancelled_each_time_still_shortens_prompts(
     roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Slow(10.0, monkeypatch)
@@ -194,16 +194,14 @@ def test_who_types_too_fast_for_a_slow_machine_gets_shorter_prompts_too(
     assert answer(engine, asked(2)).prompt_tokens <= 512
 
 
-def test_without_a_time_prompts_stay_whole_however_long_they_take(
-    roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_prefill_without_time_limit_keeps_prompts_whole(roomy: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(roomy, Slow(50.0, monkeypatch))
     assert all(answer(engine, asked(number)).prompt_tokens > MOST // 2 for number in range(4))
 
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA GPU")
-def test_a_closed_engine_leaves_nothing_on_the_gpu(tmp_path: Path) -> None:
+def test_close_on_gpu_frees_all_memory(tmp_path: Path) -> None:
     folder, before = raw_checkpoint(tmp_path), torch.cuda.memory_allocated()
     engine = Engine.open(folder, "cuda")
     answer(engine, asked())

@@ -28,12 +28,12 @@ def checkpoint(folder: Path, template: bool = True, **files: object) -> Path:
     return folder
 
 
-def test_a_profile_comes_back_as_it_was_saved(tmp_path: Path) -> None:
+def test_profile_saved_and_read_is_equal(tmp_path: Path) -> None:
     PROFILE.save(checkpoint(tmp_path, template=False))
     assert read_profile(tmp_path) == PROFILE
 
 
-def test_without_our_file_a_chat_model_gets_its_own_generation_values(tmp_path: Path) -> None:
+def test_read_chat_model_without_infill_json_uses_generation_config(tmp_path: Path) -> None:
     generation = {"max_denoising_steps": 32, "sampler_config": {"entropy_bound": 0.3}, "t_min": 0.2, "t_max": 0.9}
     profile = read_profile(checkpoint(tmp_path, generation_config=generation))
     assert (profile.prompt_format, profile.hole_policy, profile.canvas_tokens) == ("chat", "batch", 256)
@@ -41,28 +41,28 @@ def test_without_our_file_a_chat_model_gets_its_own_generation_values(tmp_path: 
     assert (profile.stability_threshold, profile.confidence_threshold) == (1, 0.005)
 
 
-def test_a_line_to_suggest_fits_half_of_a_long_canvas(tmp_path: Path) -> None:
+def test_defaults_long_canvas_line_fits_half_of_it(tmp_path: Path) -> None:
     profile = read_profile(checkpoint(tmp_path))
     assert profile.before_tokens + InlineCompletionSettings().max_tokens + profile.after_tokens + 1 == 128
     assert 128 in WIDTHS
 
 
-def test_our_file_wins_over_the_generation_config(tmp_path: Path) -> None:
+def test_read_infill_json_overrides_generation_config(tmp_path: Path) -> None:
     profile = read_profile(checkpoint(tmp_path, generation_config={"t_min": 0.1}, infill={"t_min": 0.2}))
     assert profile.t_min == 0.2
 
 
-def test_prompt_and_canvas_fit_the_models_positions(tmp_path: Path) -> None:
+def test_defaults_prompt_and_canvas_fit_model_positions(tmp_path: Path) -> None:
     config = {**KIND, "canvas_length": 64, "text_config": {"max_position_embeddings": 512}}
     assert read_profile(checkpoint(tmp_path, config=config)).max_prompt_tokens == 512 - 64
 
 
-def test_a_template_in_the_tokenizers_config_counts(tmp_path: Path) -> None:
+def test_read_template_in_tokenizer_config_is_used(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, template=False, tokenizer_config={"chat_template": "{{ messages }}"})
     assert read_profile(folder).prompt_format == "chat"
 
 
-def test_a_model_without_template_and_profile_is_refused(tmp_path: Path) -> None:
+def test_read_model_without_template_and_profile_raises(tmp_path: Path) -> None:
     with pytest.raises(UnsupportedModel, match="neither a chat template nor"):
         read_profile(checkpoint(tmp_path, template=False))
 
@@ -81,16 +81,16 @@ def test_a_model_without_template_and_profile_is_refused(tmp_path: Path) -> None
         ([], "does not hold a JSON object"),
     ],
 )
-def test_a_wrong_value_is_named(tmp_path: Path, infill: object, words: str) -> None:
+def test_read_wrong_value_raises_with_its_name(tmp_path: Path, infill: object, words: str) -> None:
     with pytest.raises(BrokenCheckpoint, match=words):
         read_profile(checkpoint(tmp_path, infill=infill))
 
 
-def test_a_config_without_canvas_is_broken(tmp_path: Path) -> None:
+def test_read_config_without_canvas_raises(tmp_path: Path) -> None:
     with pytest.raises(BrokenCheckpoint, match="canvas_length"):
         read_profile(checkpoint(tmp_path, config=KIND))
 
 
-def test_a_profile_cannot_be_made_wrong() -> None:
+def test_profile_with_invalid_fields_raises() -> None:
     with pytest.raises(ValueError, match="not negative"):
         replace(PROFILE, after_tokens=-1)

@@ -47,7 +47,7 @@ def asked(engine: Engine, tokens: int) -> Infill:
     return infill
 
 
-def test_the_usual_shapes_are_few_and_the_lengths_of_a_line_come_first() -> None:
+def test_usual_shapes_are_few_and_start_with_line_lengths() -> None:
     shapes = list(usual_shapes(profile(), Batch(), closing=1))
     assert shapes[0] == (len(Batch().tries(Hole(max_tokens=LINE))), 96 + 64 + LINE + 1)
     assert {count for count, _ in shapes} >= {1, KEEP}
@@ -59,9 +59,7 @@ def test_the_usual_shapes_are_few_and_the_lengths_of_a_line_come_first() -> None
 
 
 @pytest.mark.parametrize("policy", ["pad", "batch"])
-def test_a_keystroke_captures_nothing_once_the_engine_is_warm(
-    flat: LoadedModel, shapes: list[Shape], policy: HolePolicy
-) -> None:
+def test_infill_on_warm_engine_captures_nothing(flat: LoadedModel, shapes: list[Shape], policy: HolePolicy) -> None:
     own = replace(flat.profile, hole_policy=policy, canvas_tokens=120, before_tokens=50, after_tokens=30)
     engine = Engine(replace(flat, profile=own), captured=True)
     for _ in engine.warm():
@@ -74,7 +72,7 @@ def test_a_keystroke_captures_nothing_once_the_engine_is_warm(
     assert len(shapes) == warmed
 
 
-def test_warming_changes_no_answer_and_may_be_left_at_any_time(flat: LoadedModel) -> None:
+def test_warm_left_at_any_part_changes_no_answer(flat: LoadedModel) -> None:
     """Not by rounding either: the prompt is prefilled in the same chunks."""
     expected = asked(Engine(flat, captured=True), 6)
     for parts in range(3):
@@ -85,14 +83,14 @@ def test_warming_changes_no_answer_and_may_be_left_at_any_time(flat: LoadedModel
         assert (found.fills, found.steps) == (expected.fills, expected.steps)
 
 
-def test_warming_keeps_the_prompt_that_is_held(flat: LoadedModel) -> None:
+def test_warm_with_a_prompt_keeps_it(flat: LoadedModel) -> None:
     engine = Engine(flat, captured=True)
     asked(engine, 6)
     list(engine.warm())
     assert asked(engine, 6).prefilled_tokens == 0
 
 
-def test_a_closed_engine_has_nothing_to_warm(flat: LoadedModel) -> None:
+def test_warm_closed_engine_yields_nothing(flat: LoadedModel) -> None:
     engine = Engine(flat, captured=True)
     warming = engine.warm()
     next(warming)
@@ -100,5 +98,5 @@ def test_a_closed_engine_has_nothing_to_warm(flat: LoadedModel) -> None:
     assert list(warming) == list(engine.warm()) == []
 
 
-def test_an_eager_engine_has_nothing_to_warm(flat: LoadedModel) -> None:
+def test_warm_eager_engine_yields_nothing(flat: LoadedModel) -> None:
     assert list(Engine(flat).warm()) == []

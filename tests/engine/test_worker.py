@@ -78,7 +78,7 @@ def outcome(future: Future[Infill]) -> BaseException | None:
     return future.exception(timeout=WAIT)
 
 
-def test_request_made_while_the_model_loads_waits_for_it(
+def test_submit_during_load_waits_for_model(
     engine: ScriptedEngine,
 ) -> None:
     loaded = threading.Event()
@@ -97,7 +97,7 @@ def test_request_made_while_the_model_loads_waits_for_it(
     assert worker.close(WAIT)
 
 
-def test_states_are_told_in_order(engine: ScriptedEngine) -> None:
+def test_on_state_receives_states_in_order(engine: ScriptedEngine) -> None:
     states: list[str] = []
     worker = Worker(lambda: engine, lambda worker: states.append(worker.state))
     engine.go.set()
@@ -106,7 +106,7 @@ def test_states_are_told_in_order(engine: ScriptedEngine) -> None:
     assert states == ["ready", "closed"]
 
 
-def test_error_of_opening_reaches_earlier_and_later_requests() -> None:
+def test_open_that_raises_fails_earlier_and_later_requests() -> None:
     may_fail = threading.Event()
 
     def fail() -> EngineLike:
@@ -124,7 +124,7 @@ def test_error_of_opening_reaches_earlier_and_later_requests() -> None:
     assert isinstance(worker.error, ModelNotFound)
 
 
-def test_queued_request_is_dropped_by_a_newer_one_of_its_key(worker: Worker, engine: ScriptedEngine) -> None:
+def test_submit_same_key_drops_queued_request(worker: Worker, engine: ScriptedEngine) -> None:
     first = worker.submit(request("first"), CancelToken(), key="other")
     assert engine.stepping.wait(WAIT)
     older = worker.submit(request("older"), CancelToken(), key="doc")
@@ -136,7 +136,7 @@ def test_queued_request_is_dropped_by_a_newer_one_of_its_key(worker: Worker, eng
     assert engine.served == ["first", "newer"]
 
 
-def test_running_request_is_cancelled_by_a_newer_one_of_its_key(worker: Worker, engine: ScriptedEngine) -> None:
+def test_submit_same_key_cancels_running_request(worker: Worker, engine: ScriptedEngine) -> None:
     older = worker.submit(request("older"), CancelToken(), key="doc")
     assert engine.stepping.wait(WAIT)
     newer = worker.submit(request("newer"), CancelToken(), key="doc")
@@ -145,7 +145,7 @@ def test_running_request_is_cancelled_by_a_newer_one_of_its_key(worker: Worker, 
     assert newer.result(WAIT).texts == ("newer",)
 
 
-def test_other_keys_leave_a_running_request_alone(worker: Worker, engine: ScriptedEngine) -> None:
+def test_submit_other_key_leaves_running_request_alone(worker: Worker, engine: ScriptedEngine) -> None:
     one = worker.submit(request("one"), CancelToken(), key="one")
     assert engine.stepping.wait(WAIT)
     two = worker.submit(request("two"), CancelToken(), key="two")
@@ -153,7 +153,7 @@ def test_other_keys_leave_a_running_request_alone(worker: Worker, engine: Script
     assert (one.result(WAIT).texts, two.result(WAIT).texts) == (("one",), ("two",))
 
 
-def test_cancel_of_a_running_request_ends_it(worker: Worker, engine: ScriptedEngine) -> None:
+def test_cancel_running_request_ends_it(worker: Worker, engine: ScriptedEngine) -> None:
     cancel = CancelToken()
     future = worker.submit(request("a"), cancel, key="a")
     assert engine.stepping.wait(WAIT)
@@ -161,7 +161,7 @@ def test_cancel_of_a_running_request_ends_it(worker: Worker, engine: ScriptedEng
     assert isinstance(outcome(future), Cancelled)
 
 
-def test_cancelled_queued_request_never_reaches_the_engine(worker: Worker, engine: ScriptedEngine) -> None:
+def test_cancel_queued_request_never_reaches_engine(worker: Worker, engine: ScriptedEngine) -> None:
     cancel = CancelToken()
     worker.submit(request("first"), CancelToken(), key="first")
     assert engine.stepping.wait(WAIT)
@@ -175,7 +175,7 @@ def test_cancelled_queued_request_never_reaches_the_engine(worker: Worker, engin
     assert engine.served == ["first", "last"]
 
 
-def test_settled_request_is_not_running_any_more(worker: Worker, engine: ScriptedEngine) -> None:
+def test_submit_from_done_callback_does_not_cancel_settled_request(worker: Worker, engine: ScriptedEngine) -> None:
     """Several candidates share a key and a cancel token, and each is submitted as soon as the one before is there."""
     engine.go.set()
     cancel = CancelToken()
@@ -195,20 +195,20 @@ def test_settled_request_is_not_running_any_more(worker: Worker, engine: Scripte
     assert [future.result(WAIT).texts for future in done] == [("a",)] * 20
 
 
-def test_steps_are_passed_on(worker: Worker, engine: ScriptedEngine) -> None:
+def test_on_step_receives_steps(worker: Worker, engine: ScriptedEngine) -> None:
     steps: list[Step] = []
     engine.go.set()
     worker.submit(request("a"), CancelToken(), key="a", on_step=steps.append).result(WAIT)
     assert [step.index for step in steps] == [1, 2, 3]
 
 
-def test_failing_request_leaves_the_worker_alive(worker: Worker, engine: ScriptedEngine) -> None:
+def test_infill_that_raises_leaves_worker_running(worker: Worker, engine: ScriptedEngine) -> None:
     engine.go.set()
     assert isinstance(outcome(worker.submit(request("broken"), CancelToken(), key="a")), RuntimeError)
     assert worker.submit(request("fine"), CancelToken(), key="a").result(WAIT).texts == ("fine",)
 
 
-def test_close_cancels_the_running_drops_the_queued_and_refuses_the_rest(
+def test_close_cancels_running_and_fails_queued_and_later_requests(
     engine: ScriptedEngine,
 ) -> None:
     worker = Worker(lambda: engine)
@@ -223,7 +223,7 @@ def test_close_cancels_the_running_drops_the_queued_and_refuses_the_rest(
     assert engine.closed_on == "dgls-engine"
 
 
-def test_close_during_a_load_returns_in_time_and_the_engine_is_closed_after_it(
+def test_close_during_load_returns_in_time_and_closes_engine_later(
     engine: ScriptedEngine,
 ) -> None:
     loading, loaded = threading.Event(), threading.Event()
@@ -259,7 +259,7 @@ def settle_from_many_threads(worker: Worker, count: int) -> list[Future[Infill]]
     return futures
 
 
-def test_every_future_settles_under_contention(worker: Worker, engine: ScriptedEngine) -> None:
+def test_submit_from_many_threads_settles_every_future(worker: Worker, engine: ScriptedEngine) -> None:
     engine.go.set()
     futures = settle_from_many_threads(worker, 50)
     outcomes = [outcome(future) for future in futures]
@@ -268,7 +268,7 @@ def test_every_future_settles_under_contention(worker: Worker, engine: ScriptedE
     assert outcomes.count(None) >= 1
 
 
-def test_importing_the_worker_loads_no_torch() -> None:
+def test_import_worker_loads_no_torch() -> None:
     heavy = ("torch", "transformers", "numpy")
     code = f"import sys, dgls_engine.worker; print([name for name in {heavy} if name in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -34,7 +34,7 @@ SECRET = "sk-0123456789"
         "http://[::1]:8000",
     ],
 )
-def test_taken(url: str) -> None:
+def test_address_valid_is_accepted(url: str) -> None:
     assert refusal(url) is None
 
 
@@ -57,25 +57,23 @@ def test_taken(url: str) -> None:
         "https://gpu.example/\nHost: other",
     ],
 )
-def test_refused(url: str) -> None:
+def test_address_invalid_raises(url: str) -> None:
     assert refusal(url)
 
 
-def test_paths_are_put_behind_what_comes_before_v1() -> None:
+def test_address_with_path_keeps_prefix_before_v1() -> None:
     assert Address("https://gpu.example/team/v1/").base == "https://gpu.example/team"
     assert Address("https://gpu.example:8000").host == "gpu.example:8000"
 
 
-def test_key_from_a_variable(scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_in_variable_is_sent(scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted.keys = {SECRET}
     monkeypatch.setenv("TEAM_KEY", SECRET)
     run(connect(scripted, key_variable="TEAM_KEY"), request())
     assert {seen.headers["authorization"] for seen in scripted.seen} == {f"Bearer {SECRET}"}
 
 
-def test_key_from_a_command_that_is_asked_again_when_it_expired(
-    scripted: FakeVllm, connect: OpenRemote, tmp_path: Path
-) -> None:
+def test_key_expired_runs_command_again(scripted: FakeVllm, connect: OpenRemote, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text("first")
     scripted.keys = {"first"}
@@ -95,7 +93,7 @@ def asking_for_a_key(folder: Path, seconds: float = 0.0) -> tuple[str, ...]:
     return (sys.executable, "-c", code + f"print(open({str(folder / 'key')!r}).read())")
 
 
-def test_an_expired_key_is_fetched_once_for_all_canvases(
+def test_key_expired_for_several_canvases_runs_command_once(
     serve: Callable[[LoadedModel], FakeVllm], connect: OpenRemote, chat: LoadedModel, tmp_path: Path
 ) -> None:
     server, key = serve(chat), tmp_path / "key"
@@ -109,9 +107,7 @@ def test_an_expired_key_is_fetched_once_for_all_canvases(
     assert (tmp_path / "runs").read_text() == ".."
 
 
-def test_a_key_that_takes_long_is_asked_for_once_while_one_types(
-    scripted: FakeVllm, connect: OpenRemote, tmp_path: Path
-) -> None:
+def test_key_slow_command_runs_once_while_typing(scripted: FakeVllm, connect: OpenRemote, tmp_path: Path) -> None:
     """The command may ask for a passphrase: not at each keystroke anew."""
     (tmp_path / "key").write_text("slow")
     engine = connect(scripted)
@@ -128,14 +124,14 @@ def test_a_key_that_takes_long_is_asked_for_once_while_one_types(
 
 
 @pytest.mark.parametrize("names", [{"ALL_PROXY": "socks5://127.0.0.1:9"}, {"SSL_CERT_FILE": "/no/such/file"}])
-def test_a_proxy_or_certificates_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
+def test_open_unusable_proxy_or_certificates_raises(monkeypatch: pytest.MonkeyPatch, names: dict[str, str]) -> None:
     for name, value in names.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ServerUnfit, match="the proxy or the certificates"):
         RemoteEngine.open(Address("https://gpu.invalid"), "embedded", HASTY)
 
 
-def test_a_key_that_a_gateway_quotes_is_not_told(
+def test_error_of_gateway_quoting_key_hides_it(
     scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAM_KEY", SECRET)
@@ -158,7 +154,7 @@ def test_a_key_that_a_gateway_quotes_is_not_told(
         ({"key_command": (sys.executable, "-c", "")}, "printed nothing"),
     ],
 )
-def test_no_key_says_what_to_do_and_never_the_key(
+def test_key_missing_error_says_what_to_do(
     scripted: FakeVllm,
     connect: OpenRemote,
     monkeypatch: pytest.MonkeyPatch,
@@ -176,7 +172,7 @@ def test_no_key_says_what_to_do_and_never_the_key(
         assert SECRET.replace("-", "_") not in told
 
 
-def test_a_key_is_not_taken_elsewhere(scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_redirect_does_not_send_key(scripted: FakeVllm, connect: OpenRemote, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that sends us on gets no further."""
     monkeypatch.setenv("TEAM_KEY", SECRET)
     scripted.faults.extend(["307 http://127.0.0.1:9"] * 3)

@@ -65,7 +65,7 @@ def validate() -> Validate:
     return refused
 
 
-def test_the_probe_is_refused_for_what_it_shows(validate: Validate) -> None:
+def test_vllm_refuses_probe_for_its_pins(validate: Validate) -> None:
     said = validate(probe("m", CANVAS, 0)["vllm_xargs"])
     assert said is not None
     assert refused_for_pins(said)
@@ -76,7 +76,9 @@ def test_the_probe_is_refused_for_what_it_shows(validate: Validate) -> None:
     assert not refused_for_pins(wider)
 
 
-def test_what_we_send_is_taken(validate: Validate, scripted: FakeVllm, connect: OpenRemote, chat: LoadedModel) -> None:
+def test_vllm_accepts_our_requests(
+    validate: Validate, scripted: FakeVllm, connect: OpenRemote, chat: LoadedModel
+) -> None:
     run(connect(scripted), request("def read(path):\n    return na"))
     assert len(scripted.denoised) == 2
     for seen in scripted.denoised:
@@ -99,7 +101,7 @@ WRONG: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("extra", [*WRONG, {"diffusion_seed_canvas": [1] * CANVAS, "diffusion_pinned": [0]}])
-def test_our_server_refuses_what_vllm_refuses(validate: Validate, extra: dict[str, Any]) -> None:
+def test_scripted_server_refuses_what_vllm_refuses(validate: Validate, extra: dict[str, Any]) -> None:
     theirs, ours = validate(extra), refusal(extra, CANVAS, VOCABULARY)
     assert (theirs is None) == (ours is None)
     assert theirs is None or theirs.removesuffix(" (parameter=extra_args)") == ours

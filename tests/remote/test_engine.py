@@ -41,7 +41,7 @@ def asked(hole: Hole, seed: int = 0, **limits: int) -> InfillRequest:
     return InfillRequest(Context(path="a.py"), segments, Limits(**limits), seed)
 
 
-def test_lengths_compete(serve: Serve, connect: OpenRemote, chat: LoadedModel) -> None:
+def test_infill_several_lengths_keeps_best(serve: Serve, connect: OpenRemote, chat: LoadedModel) -> None:
     server = serve(chat)
     engine = connect(server, chat.folder)
     steps, infill = run(engine, asked(Opened(max_tokens=12, healed=False), max_steps=5))
@@ -56,14 +56,14 @@ def test_lengths_compete(serve: Serve, connect: OpenRemote, chat: LoadedModel) -
     assert infill.passes == DROP_AT + 1 + 5 + 1
 
 
-def test_the_page_tells_how_many_requests_a_suggestion_takes() -> None:
+def test_remote_page_counts_requests_of_a_suggestion() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "remote.md").read_text(encoding="utf-8")
     requests = {most: 2 * (len(ladder(Hole(max_tokens=most))) + KEEP) for most in (48, 16)}
     assert f"takes {requests[48]} requests" in page
     assert f"16 tokens, {requests[16]} requests" in page
 
 
-def test_several_holes(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
+def test_infill_several_holes_fills_all(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
     segments = [Pinned("def add(one, two):\n    return on"), Hole(max_tokens=8, stop="\n"), Pinned("\n\n\ndef sub(")]
     segments += [Hole(max_tokens=8, stop=")"), Pinned("):\n    return 1\n")]
     _, infill = run(connect(serve(embedded)), InfillRequest(Context(), segments, Limits(max_steps=8)))
@@ -72,7 +72,7 @@ def test_several_holes(serve: Serve, connect: OpenRemote, embedded: LoadedModel)
     assert ["".join(piece.text for piece in fill.pieces) for fill in infill.fills] == list(infill.texts)
 
 
-def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
+def test_infill_refined_draft_keeps_undoubted_text(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
     server = serve(embedded)
     draft = "total = sum(values) / len(values)"
     hole = Opened(start=Revise(draft, 0.2), healed=False)
@@ -83,7 +83,7 @@ def test_refined_drafts_keep_the_rest(serve: Serve, connect: OpenRemote, embedde
     assert shared >= 4
 
 
-def test_a_hole_that_resumes_starts_from_its_draft_and_others_from_noise(embedded: LoadedModel) -> None:
+def test_infill_resume_starts_from_draft_and_blank_from_noise(embedded: LoadedModel) -> None:
     warm = Opened(max_tokens=8, start=Resume("return path"), healed=False)
     cold = replace(warm, start=Revise("return path", 1.0))
     before = Pinned("def read(path):\n    ")
@@ -108,7 +108,7 @@ def told(server: FakeVllm, asks: Sequence[Ask], prompt: Sequence[int]) -> list[T
 
 
 @pytest.mark.parametrize("length", [3, 40])
-def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, length: int) -> None:
+def test_seam_and_doubts_equal_local_engine(embedded: LoadedModel, length: int) -> None:
     """Not near: the same, but for the self-conditioning of pins, which the local engine leaves out here, too."""
     prompt = [1, 2, *embedded.tokenizer.encode("import os\n")]
     encoder = Encoder(prompt_factory(embedded.model))
@@ -138,7 +138,7 @@ def test_seam_and_doubts_are_those_of_the_local_engine(embedded: LoadedModel, le
     assert [found[row] for row in rows] == pytest.approx(theirs_too, abs=1e-3)
 
 
-def test_steps_never_exceed_what_was_asked_for(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
+def test_infill_steps_stay_within_max_steps(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
     server = serve(flat)
     _, infill = run(connect(server, flat.folder), request("def read(path):\n    return na", max_steps=1))
     assert {seen.body["vllm_xargs"]["diffusion_max_steps"] for seen in server.denoised} == {1}

@@ -20,7 +20,7 @@ from tests.remote.requests import request, run
 
 
 @pytest.mark.parametrize("fault", ["drop", "half", "garbage", "short", "500", "503", "429 0.05", "502"])
-def test_one_wrong_answer_is_asked_for_again(scripted: FakeVllm, connect: OpenRemote, fault: str) -> None:
+def test_infill_after_one_wrong_answer_retries(scripted: FakeVllm, connect: OpenRemote, fault: str) -> None:
     engine = connect(scripted)
     scripted.faults.append(fault)
     assert run(engine, request())[1].texts[0].startswith("name")
@@ -37,7 +37,9 @@ def test_one_wrong_answer_is_asked_for_again(scripted: FakeVllm, connect: OpenRe
         ("500", "answers 500: busy"),
     ],
 )
-def test_wrong_answers_end_after_three_tries(scripted: FakeVllm, connect: OpenRemote, fault: str, said: str) -> None:
+def test_infill_after_three_wrong_answers_raises(
+    scripted: FakeVllm, connect: OpenRemote, fault: str, said: str
+) -> None:
     engine = connect(scripted)
     scripted.faults.extend([fault] * 4)
     with pytest.raises(ServerUnreachable, match=said):
@@ -45,7 +47,7 @@ def test_wrong_answers_end_after_three_tries(scripted: FakeVllm, connect: OpenRe
     assert len(scripted.denoised) == 3
 
 
-def test_retry_after_is_heeded(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_waits_for_retry_after(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine = connect(scripted)
     scripted.faults.append("429 0.4")
     began = time.monotonic()
@@ -58,7 +60,7 @@ def test_retry_after_is_heeded(scripted: FakeVllm, connect: OpenRemote) -> None:
     assert time.monotonic() - began < 1
 
 
-def test_a_server_that_hangs(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_hanging_server_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine = connect(scripted)
     scripted.faults.append("hang")
     began = time.monotonic()
@@ -70,7 +72,7 @@ def test_a_server_that_hangs(scripted: FakeVllm, connect: OpenRemote) -> None:
     assert engine.info.health == ""
 
 
-def test_a_slow_server_is_not_asked_anew_what_it_is(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_slow_server_repeats_no_handshake(scripted: FakeVllm, connect: OpenRemote) -> None:
     """It would have more to do the less it can."""
     engine = connect(scripted)
     scripted.faults.append("hang")
@@ -81,7 +83,7 @@ def test_a_slow_server_is_not_asked_anew_what_it_is(scripted: FakeVllm, connect:
     assert len(scripted.seen) == before + 1
 
 
-def test_a_server_that_hangs_when_the_editor_starts() -> None:
+def test_open_hanging_server_returns() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = Address(f"http://127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
@@ -90,7 +92,7 @@ def test_a_server_that_hangs_when_the_editor_starts() -> None:
             assert engine.info.health == "not answering"
 
 
-def test_a_server_that_comes_back_with_another_model(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_restarted_server_with_other_model_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine = connect(scripted)
     scripted.names = ("other/name",)
     with pytest.raises(ServerUnfit, match="does not exist"):
@@ -100,7 +102,7 @@ def test_a_server_that_comes_back_with_another_model(scripted: FakeVllm, connect
     assert engine.info.health == ""
 
 
-def test_what_the_server_refuses_is_told_at_once(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_rejected_request_raises_at_once(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine = connect(scripted)
     scripted.canvas_length = 8
     with pytest.raises(ServerUnfit, match="refuses the request: diffusion_canvas_length must be"):
@@ -108,7 +110,7 @@ def test_what_the_server_refuses_is_told_at_once(scripted: FakeVllm, connect: Op
     assert len(scripted.denoised) == 1
 
 
-def test_kill_and_restart_in_the_middle_of_a_request(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_server_restarted_during_request_recovers(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine, model = connect(scripted), scripted.denoiser
     assert isinstance(model, Scripted)
     model.seconds = 0.5
@@ -128,14 +130,14 @@ def test_kill_and_restart_in_the_middle_of_a_request(scripted: FakeVllm, connect
     assert len(scripted.denoised) == 2
 
 
-def test_a_server_that_stays_dead(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_dead_server_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine = connect(scripted)
     scripted.stop()
     with pytest.raises(ServerUnreachable, match=r"can't be reached .*; try again later"):
         run(engine, request())
 
 
-def test_a_deadline_that_strikes_between_two_tries(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_deadline_between_tries_ends_request(scripted: FakeVllm, connect: OpenRemote) -> None:
     """What was tried is told: that nothing came in time says little of a server that is down."""
     engine = connect(scripted)
     scripted.stop()
@@ -148,7 +150,7 @@ def test_a_deadline_that_strikes_between_two_tries(scripted: FakeVllm, connect: 
         run(engine, request(deadline_ms=100))
 
 
-def test_cancel_closes_the_stream_and_ends_the_work(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_cancel_closes_stream_and_ends_server_work(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine, model, cancel = connect(scripted), scripted.denoiser, CancelToken()
     assert isinstance(model, Scripted)
     model.seconds = 5.0
@@ -163,7 +165,7 @@ def test_cancel_closes_the_stream_and_ends_the_work(scripted: FakeVllm, connect:
     assert scripted.denoised[-1].aborted
 
 
-def test_cancel_while_it_waits_for_a_server_that_is_away(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_cancel_while_waiting_for_server_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine, cancel = connect(scripted), CancelToken()
     scripted.stop()
     threading.Timer(0.1, cancel.cancel).start()
@@ -173,7 +175,7 @@ def test_cancel_while_it_waits_for_a_server_that_is_away(scripted: FakeVllm, con
     assert time.monotonic() - began < 0.5
 
 
-def test_closed_and_senseless(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_closed_engine_or_invalid_request_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine = connect(scripted)
     with pytest.raises(EngineError, match="at least 1 step"):
         run(engine, request(max_steps=0))

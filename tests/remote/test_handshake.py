@@ -18,20 +18,20 @@ from tests.remote.fake_vllm import FakeVllm
 from tests.remote.requests import request, run
 
 
-def test_what_people_see_of_it(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_info_of_remote_engine_names_server(scripted: FakeVllm, connect: OpenRemote) -> None:
     info = connect(scripted).info
     assert info.device == f"vLLM at 127.0.0.1:{scripted.port}"
     assert (info.device_name, info.weight_bytes, info.on_gpu) == ("vLLM 0.33.0", 0, False)
 
 
-def test_a_server_that_cannot_pin_is_refused(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_open_server_without_pins_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     scripted.pins, scripted.version = False, "0.31.2"
     with pytest.raises(ServerUnfit, match=r"\(vLLM 0\.31\.2\) can't pin: .* needs vLLM 0\.33 or later"):
         connect(scripted)
     assert scripted.denoised == []
 
 
-def test_a_server_that_is_swapped_for_one_that_cannot_pin(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_infill_server_swapped_for_one_without_pins_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     """Behind one address an older one may answer for a while."""
     engine = connect(scripted)
     scripted.faults.append("unpinned")
@@ -39,13 +39,13 @@ def test_a_server_that_is_swapped_for_one_that_cannot_pin(scripted: FakeVllm, co
         run(engine, request("import os\n" * 10 + "value = "))
 
 
-def test_canvas_too_narrow(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_open_server_with_narrow_canvas_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     scripted.canvas_length = 64
     with pytest.raises(ServerUnfit, match="fewer than the 96 tokens"):
         connect(scripted)
 
 
-def test_another_vocabulary(
+def test_open_server_with_other_vocabulary_raises(
     serve: Callable[[LoadedModel], FakeVllm], flat: LoadedModel, chat: LoadedModel, connect: OpenRemote
 ) -> None:
     server = serve(chat)
@@ -54,7 +54,7 @@ def test_another_vocabulary(
         connect(server, flat.folder)
 
 
-def test_which_model(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_open_picks_served_model_or_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     scripted.names = ("one", "two")
     with pytest.raises(ServerUnfit, match=r"2 models \(one, two\): name one in dgls\.engine\.servedModel"):
         connect(scripted)
@@ -68,7 +68,7 @@ def test_which_model(scripted: FakeVllm, connect: OpenRemote) -> None:
     assert {seen.body["model"] for seen in scripted.denoised} == {"two"}
 
 
-def test_prompts_fit_what_the_server_takes(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_open_limits_prompts_to_server_length(scripted: FakeVllm, connect: OpenRemote) -> None:
     scripted.max_model_len = 96 + 50
     assert connect(scripted).info.profile.max_prompt_tokens == 50
     scripted.max_model_len = 96
@@ -76,7 +76,7 @@ def test_prompts_fit_what_the_server_takes(scripted: FakeVllm, connect: OpenRemo
         connect(scripted)
 
 
-def test_the_settings_choose_it(scripted: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_engine_with_url_opens_remote(scripted: FakeVllm, monkeypatch: pytest.MonkeyPatch) -> None:
     scripted.keys = {"right"}
     monkeypatch.setenv("TEAM_KEY", "right")
     settings = Settings(engine=EngineSettings(f"{scripted.url}/v1", api_key_variable="TEAM_KEY"))
@@ -86,13 +86,13 @@ def test_the_settings_choose_it(scripted: FakeVllm, monkeypatch: pytest.MonkeyPa
     engine.close()
 
 
-def test_no_weights_are_needed(scripted: FakeVllm, connect: OpenRemote, tmp_path: Path) -> None:
+def test_open_without_weights_succeeds(scripted: FakeVllm, connect: OpenRemote, tmp_path: Path) -> None:
     for path in embedded_folder().glob("*.json"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert run(connect(scripted, tmp_path), request())[1].texts[0].startswith("name")
 
 
-def test_a_server_that_is_away_when_the_editor_starts(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_open_absent_server_reports_health(scripted: FakeVllm, connect: OpenRemote) -> None:
     scripted.stop()
     engine = connect(scripted)
     assert engine.info.health == "not answering"

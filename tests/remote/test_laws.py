@@ -26,12 +26,14 @@ TABLE = dict(re.findall(r"^\| (\d) [^|]*\| ([^|]+?) \|", PAGE, re.MULTILINE))
 Serve = Callable[[LoadedModel], FakeVllm]
 
 
-def test_the_table_has_all_laws() -> None:
+def test_table_of_laws_has_all_laws() -> None:
     assert sorted(TABLE) == list("12345678")
     assert set(TABLE.values()) <= {"holds", "in part", "can't"}
 
 
-def test_1_pinned(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
+def test_law_1_on_server_keeps_pinned_tokens_as_table_says(
+    serve: Serve, connect: OpenRemote, flat: LoadedModel
+) -> None:
     server = serve(flat)
     segments = [
         Pinned("def read(path):"),
@@ -51,13 +53,15 @@ def test_1_pinned(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
     assert TABLE["1"] == "holds"
 
 
-def test_2_seeds(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
+def test_law_2_on_server_same_seed_as_table_says(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
     engine = connect(serve(flat), flat.folder)
     texts = {run(engine, request(seed=3, max_steps=4))[1].texts for _ in range(3)}
     assert TABLE["2"] == ("holds" if len(texts) == 1 else "can't")
 
 
-def test_3_generate(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
+def test_law_3_on_server_equals_local_engine_as_table_says(
+    serve: Serve, connect: OpenRemote, flat: LoadedModel
+) -> None:
     """The local engine gives what `generate` gives (tests/engine/test_laws.py), so that may stand for it."""
     asked = InfillRequest(Context(above="import path\n"), [Opened(min_tokens=12, max_tokens=12, healed=False)], seed=1)
     *_, local = Engine(flat).infill(asked)
@@ -65,7 +69,9 @@ def test_3_generate(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> Non
     assert TABLE["3"] == ("holds" if remote.texts == local.texts else "can't")  # type: ignore[union-attr]
 
 
-def test_4_cancel(serve: Serve, connect: OpenRemote, flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_law_4_on_server_cancel_as_table_says(
+    serve: Serve, connect: OpenRemote, flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     server = serve(flat)
     engine, model = connect(server, flat.folder), server.denoiser
     assert isinstance(model, Modelled)
@@ -91,7 +97,9 @@ def test_4_cancel(serve: Serve, connect: OpenRemote, flat: LoadedModel, monkeypa
     assert TABLE["4"] == "holds"
 
 
-def test_5_holes_only(serve: Serve, connect: OpenRemote, embedded: LoadedModel) -> None:
+def test_law_5_on_server_stop_reads_more_than_holes_as_table_says(
+    serve: Serve, connect: OpenRemote, embedded: LoadedModel
+) -> None:
     """A canvas is given up as settled while its hole, by itself, is not."""
     server = serve(embedded)
     model = server.denoiser
@@ -105,7 +113,7 @@ def test_5_holes_only(serve: Serve, connect: OpenRemote, embedded: LoadedModel) 
     assert TABLE["5"] == ("can't" if any(early) else "holds")
 
 
-def test_6_encoder(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
+def test_law_6_on_server_prefill_as_table_says(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None:
     server = serve(flat)
     engine = connect(server, flat.folder)
     run(engine, request("def read(path):\n    return ", max_steps=1))
@@ -115,7 +123,7 @@ def test_6_encoder(serve: Serve, connect: OpenRemote, flat: LoadedModel) -> None
     assert TABLE["6"] == ("can't" if typed.prefilled_tokens == typed.prompt_tokens else "holds")
 
 
-def test_7_deadline(scripted: FakeVllm, connect: OpenRemote) -> None:
+def test_law_7_on_server_deadline_as_table_says(scripted: FakeVllm, connect: OpenRemote) -> None:
     engine, model = connect(scripted), scripted.denoiser
     assert isinstance(model, Scripted)
     model.seconds = 0.4
@@ -130,7 +138,7 @@ def test_7_deadline(scripted: FakeVllm, connect: OpenRemote) -> None:
 
 
 @pytest.mark.parametrize("typed", ["pri", "fi", "é", "self.na", "    ", "'\N{SNOWMAN}"])
-def test_8_bytes(serve: Serve, connect: OpenRemote, flat: LoadedModel, typed: str) -> None:
+def test_law_8_on_server_bytes_as_table_says(serve: Serve, connect: OpenRemote, flat: LoadedModel, typed: str) -> None:
     server = serve(flat)
     engine = connect(server, flat.folder)
     _, infill = run(engine, request(f"def read(path):\n{typed}", max_steps=3))

@@ -18,7 +18,7 @@ from tests.remote.fake_vllm import FakeVllm
 EDITORS, KEYSTROKES = 16, 12
 
 
-def test_sixteen_editors(scripted: FakeVllm) -> None:
+def test_sixteen_editors_on_one_server_all_get_answers(scripted: FakeVllm) -> None:
     model = scripted.denoiser
     assert isinstance(model, Scripted)
     model.seconds = 0.03

@@ -47,7 +47,7 @@ def chooser(loaded: LoadedModel) -> tuple[Plain, Tensor]:
     return Plain(SoftCappedHead(loaded.model), samplers, own), hidden
 
 
-def test_rules_of_several_canvases_are_those_of_each(flat: LoadedModel) -> None:
+def test_rules_of_several_canvases_equal_those_of_each(flat: LoadedModel) -> None:
     own, size = constraints(flat)
     logits = torch.randn(sum(len(one.leads) for one in own), size, generator=torch.Generator().manual_seed(1))
     alone = [
@@ -58,14 +58,14 @@ def test_rules_of_several_canvases_are_those_of_each(flat: LoadedModel) -> None:
     assert len(Rules.of(own).banned) < len(logits), "rows with the same rules share a set"
 
 
-def test_without_rules_logits_stay_as_they_are() -> None:
+def test_rules_empty_keep_logits() -> None:
     logits = torch.randn(3, 40)
     rules = Rules.of([Constraint.none(3, 40, torch.device("cpu"))])
     assert torch.equal(rules.apply(logits.clone()), logits)
 
 
 @torch.inference_mode()
-def test_a_report_is_that_of_the_definitions(loaded: LoadedModel) -> None:
+def test_report_equals_definitions(loaded: LoadedModel) -> None:
     plain, hidden = chooser(loaded)
     logits = Rules.of(constraints(loaded)[0]).apply(decoder.logits(loaded.model, hidden))
     drafts, entropies, log_probabilities = plain.choose(hidden, 1, TEMPERATURE).report()
@@ -76,7 +76,7 @@ def test_a_report_is_that_of_the_definitions(loaded: LoadedModel) -> None:
 
 
 @torch.inference_mode()
-def test_a_report_is_read_in_one_copy(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_report_takes_one_copy(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each copy waits for a GPU."""
     copies: list[torch.Size] = []
     original: Callable[[Tensor], Any] = Tensor.tolist
@@ -90,7 +90,7 @@ def test_a_report_is_read_in_one_copy(flat: LoadedModel, monkeypatch: pytest.Mon
 
 
 @torch.inference_mode()
-def test_who_drops_out_changes_nothing_for_the_others(flat: LoadedModel) -> None:
+def test_advance_with_dropped_canvases_keeps_results_of_others(flat: LoadedModel) -> None:
     (plain, hidden), (again, _) = chooser(flat), chooser(flat)
     sizes = [len(one.leads) for one in constraints(flat)[0]]
     whole = plain.choose(hidden, 1, TEMPERATURE).advance([0, 1, 2])

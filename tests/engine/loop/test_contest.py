@@ -85,7 +85,7 @@ def denoised(
 
 
 @pytest.mark.parametrize("closing", [(), (2,)], ids=["padded", "full canvas"])
-def test_each_length_is_denoised_as_it_would_be_alone(loaded: LoadedModel, closing: tuple[int, ...]) -> None:
+def test_contest_each_length_equals_that_length_alone(loaded: LoadedModel, closing: tuple[int, ...]) -> None:
     together = denoised(loaded, LENGTHS, closing=closing)
     for length in LENGTHS:
         alone = denoised(loaded, [length], closing=closing)[length]
@@ -103,7 +103,7 @@ def ahead(passes: Eager) -> Eager:
 
 
 @pytest.mark.parametrize("kept", [{0, 1, 2, 3}, {1, 3}], ids=["all go on", "some do"])
-def test_a_pass_that_is_under_way_early_changes_nothing(loaded: LoadedModel, kept: set[int]) -> None:
+def test_contest_pass_started_early_changes_nothing(loaded: LoadedModel, kept: set[int]) -> None:
     early, late = (
         denoised(loaded, LENGTHS, survivors=lambda steps: kept, passes=passes)
         for passes in (ahead(passes_for(loaded)), passes_for(loaded))
@@ -111,14 +111,14 @@ def test_a_pass_that_is_under_way_early_changes_nothing(loaded: LoadedModel, kep
     assert early == late
 
 
-def test_no_pass_is_under_way_behind_the_last_step(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contest_last_step_starts_no_pass(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = batch_sizes(monkeypatch)
     for deadline, steps in ((Deadline(None), 8), (Deadline(0.0), 1)):
         sizes.clear()
         assert len(denoised(flat, [4], passes=ahead(passes_for(flat)), deadline=deadline)[4]) == len(sizes) == steps
 
 
-def test_cancel_lets_no_more_than_the_pass_under_way_go_on(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_during_a_pass_starts_no_other(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, cancel = batch_sizes(monkeypatch), CancelToken()
     rivals = Contest(ahead(passes_for(flat)), [candidate(flat, 3), candidate(flat, 4)], 0, NOISE, 0.0)
     running = rivals.run(Schedule(8, 0.2, 0.6), Deadline(None), cancel)
@@ -129,7 +129,7 @@ def test_cancel_lets_no_more_than_the_pass_under_way_go_on(flat: LoadedModel, mo
     assert len(sizes) == 2
 
 
-def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None:
+def test_contest_dropping_candidates_keeps_results_of_others(flat: LoadedModel) -> None:
     whole = denoised(flat, LENGTHS)
     some = denoised(flat, LENGTHS, survivors=lambda steps: {1, 3})
     assert len(some[1]) == len(some[4]) == 1
@@ -137,7 +137,7 @@ def test_dropping_some_changes_nothing_for_the_others(flat: LoadedModel) -> None
     assert [step.ids for step in some[9]] == [step.ids for step in whole[9]]
 
 
-def test_a_shorter_canvas_does_not_see_its_padding(loaded: LoadedModel) -> None:
+def test_pass_shorter_canvas_does_not_see_padding(loaded: LoadedModel) -> None:
     """Its hidden states are those of a pass of its own, sliding layers behind a long prompt included."""
     passes, model, lengths = passes_for(loaded), loaded.model, (4, 20, 31)
     ids = stacked([range(3, 3 + size) for size in lengths], loaded.device)
@@ -155,9 +155,7 @@ def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> C
     return Contest(passes_for(loaded), candidates, 0, NOISE, bias)
 
 
-def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
-    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_contest_least_surprising_wins_with_bias_per_token(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_: [5.0, 3.0, 4.0, 3.5])
     for bias, length in ((0.0, 3), (-1.0, 9), (3.0, 1)):
         *_, last = contest(flat, LENGTHS, bias).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
@@ -167,9 +165,7 @@ def test_the_least_surprising_wins_and_the_bias_counts_its_tokens(
         assert [nats for _, nats in last.judged] == [5.0, 3.0, 4.0, 3.5]
 
 
-def test_another_length_than_the_expected_one_has_to_be_worth_it(
-    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_score_unexpected_length_adds_penalty(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     candidates = []
     for length in (2, 3):
         rival = candidate(flat, length)
@@ -182,19 +178,19 @@ def test_another_length_than_the_expected_one_has_to_be_worth_it(
         assert len(last.draft.ids) == length
 
 
-def test_one_candidate_wins_unopposed_without_a_pass_more(flat: LoadedModel) -> None:
+def test_contest_one_candidate_wins_without_judging(flat: LoadedModel) -> None:
     *_, last = contest(flat, [4]).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
     assert (last.index, last.passes, last.judged) == (4, 4, [])
 
 
-def test_deadline_is_told_of_though_one_settled_as_it_struck(flat: LoadedModel) -> None:
+def test_contest_deadline_while_one_settles_finishes_by_deadline(flat: LoadedModel) -> None:
     settled = replace(candidate(flat, 9), stop=StableAndSure(0, float("inf")))
     rivals = Contest(passes_for(flat), [candidate(flat, 3), settled], 0, NOISE, 0.0)
     [only] = rivals.run(Schedule(4, 0.2, 0.6), Deadline(0.0), CancelToken())
     assert only.finish == "deadline"
 
 
-def test_few_go_on_after_the_first_steps(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contest_after_first_steps_keeps_few(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes = batch_sizes(monkeypatch)
     lengths = range(1, KEEP + 5)
     list(contest(flat, lengths).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken()))
@@ -215,7 +211,7 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-def test_it_is_over_when_all_that_still_ran_were_dropped(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_contest_all_running_dropped_finishes_stable(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The six shortest settle at once, the others never and are behind."""
     lengths = range(1, KEEP + 3)
     candidates = [
@@ -246,7 +242,7 @@ def run(engine: Engine, asked: InfillRequest) -> tuple[list[Step], Infill]:
     return steps, infill  # type: ignore[return-value]
 
 
-def test_several_holes_are_filled_in_turn(searching: Callable[[], Engine]) -> None:
+def test_infill_several_holes_fills_them_in_turn(searching: Callable[[], Engine]) -> None:
     steps, infill = run(searching(), ask(max_steps=4))
     assert [step.index for step in steps] == list(range(1, infill.steps + 1))
     assert tuple(draft.text for draft in steps[-1].fills) == infill.texts
@@ -260,13 +256,13 @@ def test_several_holes_are_filled_in_turn(searching: Callable[[], Engine]) -> No
     assert settled[-1] == settled[-2] == infill.texts[0]
 
 
-def test_the_same_seed_gives_the_same_text(searching: Callable[[], Engine]) -> None:
+def test_infill_same_seed_gives_same_text(searching: Callable[[], Engine]) -> None:
     one, other = run(searching(), ask()), run(searching(), ask())
     assert one[0] == other[0]
     assert one[1].texts == other[1].texts
 
 
-def test_a_stop_never_stands_in_a_hole_whose_length_is_tried(searching: Callable[[], Engine]) -> None:
+def test_infill_tried_length_never_contains_stop(searching: Callable[[], Engine]) -> None:
     hole = Hole(max_tokens=6, stop="e")
     for seed in range(3):
         _, infill = run(searching(), ask(Pinned("x = "), hole, Pinned("\n"), seed=seed, max_steps=3))
@@ -274,13 +270,13 @@ def test_a_stop_never_stands_in_a_hole_whose_length_is_tried(searching: Callable
         assert infill.hole_tokens == len(infill.fills[0].pieces)
 
 
-def test_a_stop_that_was_typed_already_can_be_healed(searching: Callable[[], Engine]) -> None:
+def test_infill_typed_stop_can_be_healed(searching: Callable[[], Engine]) -> None:
     """The token in front of the hole is freed, and what must stand in its place begins with the stop."""
     infill = run(searching(), ask(Pinned("return"), Hole(max_tokens=2, stop="return"), Pinned("\n"), max_steps=2))[1]
     assert 0.0 <= infill.fills[0].probability <= 1.0
 
 
-def test_pinned_text_stays_in_every_candidate(
+def test_infill_every_candidate_keeps_pinned_text(
     loaded: LoadedModel, searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []
@@ -294,7 +290,7 @@ def test_pinned_text_stays_in_every_candidate(
         assert " ".join(map(str, after)) in " ".join(map(str, ids))
 
 
-def test_cancel_takes_effect_before_the_lengths_are_judged(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_before_judging_raises(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, cancel = batch_sizes(monkeypatch), CancelToken()
     running = contest(flat, LENGTHS).run(Schedule(2, 0.2, 0.6), Deadline(None), cancel)
     next(running)
@@ -311,7 +307,7 @@ def test_cancel_takes_effect_before_the_lengths_are_judged(flat: LoadedModel, mo
 
 
 @pytest.mark.parametrize("step", [1, 3])
-def test_cancel_takes_effect_before_the_next_pass(
+def test_cancel_between_passes_raises(
     searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     sizes, cancel = batch_sizes(monkeypatch), CancelToken()
@@ -325,7 +321,7 @@ def test_cancel_takes_effect_before_the_next_pass(
     assert len(sizes) == taken
 
 
-def test_a_deadline_leaves_no_time_to_judge_or_for_another_turn(
+def test_infill_past_deadline_skips_judging_and_later_turns(
     loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes = batch_sizes(monkeypatch)
@@ -335,7 +331,7 @@ def test_a_deadline_leaves_no_time_to_judge_or_for_another_turn(
     assert infill.texts == tuple(draft.text for draft in steps[-1].fills)
 
 
-def test_lengths_that_do_not_fit_are_not_tried(flat: LoadedModel) -> None:
+def test_canvases_too_long_lengths_are_not_tried(flat: LoadedModel) -> None:
     engine = Engine(replace(flat, profile=replace(flat.profile, hole_policy="batch")))
     infill = run(engine, ask(Hole(max_tokens=400), max_steps=1))[1]
     assert infill.canvas_tokens <= flat.profile.canvas_tokens
@@ -343,7 +339,7 @@ def test_lengths_that_do_not_fit_are_not_tried(flat: LoadedModel) -> None:
         run(engine, ask(Hole(min_tokens=300, max_tokens=400)))
 
 
-def test_a_draft_at_full_strength_tells_a_length_and_nothing_else(loaded: LoadedModel) -> None:
+def test_infill_revise_at_full_strength_uses_only_length(loaded: LoadedModel) -> None:
     """How an evaluation gives the true length away: two answers of one length are filled alike, the seam healed."""
     engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="fixed")))
     found = []

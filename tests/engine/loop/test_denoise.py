@@ -59,50 +59,50 @@ def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "afte
     return [step for (step,) in progress]
 
 
-def test_the_temperature_falls_as_in_transformers() -> None:
+def test_temperature_by_step_equals_transformers() -> None:
     schedule = Schedule(max_steps=4, t_min=0.4, t_max=0.8)
     assert [schedule.temperature(index) for index in (1, 2, 3, 4)] == pytest.approx([0.8, 0.7, 0.6, 0.5])
 
 
-def test_tokens_are_accepted_while_their_entropies_less_the_largest_stay_within_the_bound() -> None:
+def test_accepted_rows_keep_entropy_sum_within_bound() -> None:
     entropies = torch.tensor([0.5, 0.04, 0.03, 2.0, 0.05])
     assert accepted(entropies, 0.1).tolist() == [False, True, True, False, True]
     assert accepted(entropies, 0.0).tolist() == [False, False, True, False, False]
     assert accepted(entropies, 10.0).all()
 
 
-def test_entropy_is_that_of_the_definition_and_knows_zero() -> None:
+def test_entropy_with_zero_probabilities_equals_definition() -> None:
     probabilities = torch.tensor([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0]])
     assert entropy(probabilities).tolist() == pytest.approx([0.0, math.log(2)])
 
 
 @pytest.mark.parametrize("stability", [0, 1, 2])
-def test_stable_means_equal_to_as_many_steps_before(stability: int) -> None:
+def test_settled_after_enough_equal_steps(stability: int) -> None:
     rule = StableAndSure(stability, 0.1)
     sure = [0.01, 0.01]
     answers = [rule.settled(draft, sure) for draft in ([1, 2], [1, 3], [1, 3], [1, 3])]
     assert answers == {0: [True] * 4, 1: [False, False, True, True], 2: [False, False, False, True]}[stability]
 
 
-def test_a_stable_draft_must_be_sure_too() -> None:
+def test_settled_stable_but_unsure_draft_is_not() -> None:
     rule = StableAndSure(1, 0.1)
     assert [rule.settled([1], [nats]) for nats in (0.01, 0.1, 0.09)] == [False, False, True]
 
 
-def test_rows_behind_the_end_need_not_settle() -> None:
+def test_settled_ignores_rows_behind_the_end() -> None:
     rule = StableAndSure(1, 0.1, counted=lambda draft: [range(0, 2)])
     assert not rule.settled([1, 2, 7], [0.01, 0.01, 5.0])
     assert rule.settled([1, 2, 8], [0.01, 0.01, 5.0])
 
 
-def test_a_text_that_grows_shorter_is_not_stable() -> None:
+def test_settled_shrinking_text_is_not() -> None:
     ends = iter([2, 1])
     rule = StableAndSure(1, 0.1, counted=lambda draft: [range(0, next(ends))])
     assert not rule.settled([1, 2], [0.0, 0.0])
     assert not rule.settled([1, 2], [0.0, 0.0])
 
 
-def test_a_deadline_strikes_before_a_step_that_would_miss_it() -> None:
+def test_deadline_strikes_before_a_step_that_would_miss_it() -> None:
     now = [5.0]
     deadline = Deadline(1.0, clock=lambda: now[0])
     assert [deadline.strikes_within(seconds) for seconds in (0.5, 1.0, 1.1)] == [False, False, True]
@@ -111,7 +111,7 @@ def test_a_deadline_strikes_before_a_step_that_would_miss_it() -> None:
     assert not Deadline(None).strikes_within(math.inf)
 
 
-def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: LoadedModel) -> None:
+def test_constraint_bans_ids_without_text_and_bounds_first_token(flat: LoadedModel) -> None:
     canvas = laid_out(flat, Pinned("pri"), Hole(min_tokens=2, max_tokens=4), Pinned("\n"), Hole(max_tokens=2))
     vocabulary = vocabulary_of(flat)
     allowed = rules_of(canvas, vocabulary, pads=True).apply(torch.zeros(6, vocabulary.size)).isfinite()
@@ -124,7 +124,7 @@ def test_the_constraint_bans_what_is_no_text_and_holds_the_first_token(flat: Loa
     assert not unpadded[:, pad].any()
 
 
-def test_what_stood_in_a_hole_has_a_lead_at_its_own_length(flat: LoadedModel) -> None:
+def test_constraint_expected_text_leads_at_its_own_length(flat: LoadedModel) -> None:
     vocabulary, expected = vocabulary_of(flat), flat.tokenizer.encode("value(")
     segments = (
         Pinned("Q"),
@@ -140,7 +140,7 @@ def test_what_stood_in_a_hole_has_a_lead_at_its_own_length(flat: LoadedModel) ->
 
 
 @pytest.mark.parametrize("pinned_signal", get_args(PinnedSignal))
-def test_pinned_rows_feed_their_own_embedding_from_a_step_on_or_never(
+def test_signal_pinned_rows_feed_own_embedding_by_setting(
     flat: LoadedModel, monkeypatch: pytest.MonkeyPatch, pinned_signal: PinnedSignal
 ) -> None:
     canvas = laid_out(flat, Pinned("def f"), Hole(max_tokens=4), Pinned("\n"))

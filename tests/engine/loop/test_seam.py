@@ -18,7 +18,7 @@ from dgls_engine.weights.loader import LoadedModel
 from tests.engine.loop.test_contest import LENGTHS, NOISE, canvas_of, passes_for
 
 
-def test_the_seam_is_the_hole_and_its_nearest_pinned_neighbours(flat: LoadedModel) -> None:
+def test_seam_rows_are_hole_and_nearest_pinned_neighbours(flat: LoadedModel) -> None:
     segments = [Pinned("a = b\n"), Hole(3, 3), Pinned(","), Hole(2, 2), Pinned("\n" + "value = 1\n" * 5)]
     canvas = lay_out(segments, flat.tokenizer, flat.profile, Batch().positions)
     first, second = canvas.holes
@@ -29,7 +29,7 @@ def test_the_seam_is_the_hole_and_its_nearest_pinned_neighbours(flat: LoadedMode
     assert min(rows) >= first.start - 4
 
 
-def test_batched_surprises_are_those_of_one_canvas_at_a_time(loaded: LoadedModel) -> None:
+def test_surprises_batched_equal_single_canvases(loaded: LoadedModel) -> None:
     canvases = [canvas_of(loaded, length) for length in LENGTHS]
     drafts = [list(range(10, 10 + length)) for length in LENGTHS]
     passes = passes_for(loaded)
@@ -39,7 +39,7 @@ def test_batched_surprises_are_those_of_one_canvas_at_a_time(loaded: LoadedModel
 
 
 @pytest.mark.parametrize("signal", ["always", "never"])
-def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedModel, signal: PinnedSignal) -> None:
+def test_surprises_hide_text_behind_hole(loaded: LoadedModel, signal: PinnedSignal) -> None:
     """The slow way: one canvas, logits for every row, and neither the tokens nor their signal seen."""
     canvas, passes = canvas_of(loaded, 3), passes_for(loaded, pinned_signal=signal)
     ids = torch.tensor(canvas.filled([10, 11, 12]))
@@ -58,7 +58,7 @@ def test_what_stands_behind_the_hole_is_noise_while_it_is_scored(loaded: LoadedM
     assert found == pytest.approx(expected, rel=1e-4)
 
 
-def test_tokens_judged_a_few_at_a_time_are_judged_alike(peaked: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_surprises_in_small_parts_equal_whole(peaked: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = torch.Generator().manual_seed(0)
     hidden, ids = torch.randn(11, 32, generator=generator), torch.arange(11)
     with torch.inference_mode():

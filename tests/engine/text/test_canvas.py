@@ -25,7 +25,7 @@ def pinned_text(loaded: LoadedModel, canvas: Canvas, start: int, end: int) -> st
     return loaded.tokenizer.decode(canvas.ids[start:end])
 
 
-def test_the_partial_word_is_freed(flat: LoadedModel) -> None:
+def test_lay_out_partial_word_before_hole_frees_last_token(flat: LoadedModel) -> None:
     canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Hole(max_tokens=6), Pinned("\n")])
     (hole,) = canvas.holes
     assert (hole.freed, len(hole)) == (b"pri", 6)
@@ -34,20 +34,20 @@ def test_the_partial_word_is_freed(flat: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize("before", ["", "def f(Q"])
-def test_nothing_is_freed_where_nothing_could_follow(flat: LoadedModel, before: str) -> None:
+def test_lay_out_token_without_extension_frees_nothing(flat: LoadedModel, before: str) -> None:
     """Before an empty text, and behind a token that no other token extends."""
     (hole,) = canvas_of(flat, [Pinned(before), Hole(max_tokens=4)]).holes
     assert (hole.freed, hole.start) == (b"", len(flat.tokenizer.encode(before)))
 
 
-def test_a_hole_at_a_tokens_border_frees_nothing(flat: LoadedModel) -> None:
+def test_lay_out_unhealed_hole_frees_nothing(flat: LoadedModel) -> None:
     canvas = canvas_of(flat, [Pinned("def f():\n    pri"), Opened(max_tokens=6, healed=False), Pinned("\n")])
     (hole,) = canvas.holes
     assert (hole.freed, len(hole)) == (b"", 6)
     assert pinned_text(flat, canvas, 0, hole.start) == "def f():\n    pri"
 
 
-def test_each_hole_heals_its_own_seam(flat: LoadedModel) -> None:
+def test_lay_out_several_holes_frees_a_token_before_each(flat: LoadedModel) -> None:
     segments = [
         Pinned("pri"),
         Hole(max_tokens=3),
@@ -63,12 +63,12 @@ def test_each_hole_heals_its_own_seam(flat: LoadedModel) -> None:
     assert pinned_text(flat, canvas, first.end, second.start) == "(x)\n"
 
 
-def test_neighbouring_pinned_segments_are_one_text(flat: LoadedModel) -> None:
+def test_lay_out_neighbouring_pinned_segments_joins_them(flat: LoadedModel) -> None:
     (hole,) = canvas_of(flat, [Pinned("pr"), Pinned("i"), Pinned(""), Hole(max_tokens=3)]).holes
     assert hole.freed == b"pri"
 
 
-def test_the_outer_texts_keep_what_is_next_to_the_holes(flat: LoadedModel) -> None:
+def test_lay_out_long_outer_texts_keeps_ends_near_holes(flat: LoadedModel) -> None:
     lines = [f"value{index} = 1\n" for index in range(40)]
     canvas = canvas_of(flat, [Pinned("".join(lines)), Hole(max_tokens=8), Pinned("".join(lines))])
     (hole,) = canvas.holes
@@ -79,7 +79,7 @@ def test_the_outer_texts_keep_what_is_next_to_the_holes(flat: LoadedModel) -> No
     assert "".join(lines).startswith(pinned_text(flat, canvas, hole.end, len(canvas.ids)))
 
 
-def test_large_holes_take_their_room_from_both_sides(flat: LoadedModel) -> None:
+def test_lay_out_large_holes_shorten_both_outer_texts(flat: LoadedModel) -> None:
     text = "value = 1\n" * 20
     canvas = canvas_of(flat, [Pinned(text), Hole(max_tokens=38), Pinned(text)])
     (hole,) = canvas.holes
@@ -88,7 +88,7 @@ def test_large_holes_take_their_room_from_both_sides(flat: LoadedModel) -> None:
     assert 0 < len(canvas.ids) - hole.end < flat.profile.after_tokens
 
 
-def test_the_text_between_holes_is_never_cut(flat: LoadedModel) -> None:
+def test_lay_out_long_text_between_holes_raises(flat: LoadedModel) -> None:
     between = "value = 1\n" * 20
     with pytest.raises(RequestTooLarge, match=f"holds {flat.profile.canvas_tokens}: ask for fewer holes"):
         canvas_of(flat, [Hole(max_tokens=4), Pinned(between), Hole(max_tokens=4)])
@@ -97,7 +97,7 @@ def test_the_text_between_holes_is_never_cut(flat: LoadedModel) -> None:
 
 
 @pytest.mark.parametrize(("canvas_tokens", "width"), [(40, 40), (64, 64), (200, 64), (256, 64)])
-def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, canvas_tokens: int, width: int) -> None:
+def test_lay_out_with_closing_pads_to_next_width(flat: LoadedModel, canvas_tokens: int, width: int) -> None:
     segments = [Pinned("x = "), Hole(max_tokens=4), Pinned("\n")]
     canvas = canvas_of(flat, segments, closing=(2,), canvas_tokens=canvas_tokens, before_tokens=9, after_tokens=9)
     behind = list(canvas.ids[canvas.holes[0].end + 1 :])
@@ -107,7 +107,7 @@ def test_a_closing_is_followed_by_padding_to_the_next_width(flat: LoadedModel, c
     assert canvas.pinned.count(False) == 4
 
 
-def test_a_draft_stands_in_the_hole_with_slack_behind_it(flat: LoadedModel) -> None:
+def test_lay_out_draft_fills_start_of_hole(flat: LoadedModel) -> None:
     segments = [Pinned("    pri"), Hole(max_tokens=9, start=Revise("nt(value)", 1.0)), Pinned("\n")]
     canvas = canvas_of(flat, segments)
     (hole,) = canvas.holes
@@ -117,7 +117,7 @@ def test_a_draft_stands_in_the_hole_with_slack_behind_it(flat: LoadedModel) -> N
     assert ids[-1] == flat.tokenizer.pad_id
 
 
-def test_a_draft_that_cannot_be_joined_starts_with_the_freed_token(flat: LoadedModel) -> None:
+def test_lay_out_draft_not_joined_to_freed_bytes_starts_with_freed_token(flat: LoadedModel) -> None:
     """ "x" + "\\n" are two tokens with or without the seam, and half a character cannot be joined at all."""
     for before, draft in (("imp", "\n = 1"), ("im", "")):
         canvas = canvas_of(flat, [Pinned(before), Hole(max_tokens=9, start=Revise(draft, 1.0))])
@@ -126,13 +126,13 @@ def test_a_draft_that_cannot_be_joined_starts_with_the_freed_token(flat: LoadedM
         assert flat.tokenizer.decode(canvas.ids[hole.start : hole.end]) == before + draft
 
 
-def test_a_draft_always_fits_its_hole(flat: LoadedModel) -> None:
+def test_lay_out_long_draft_enlarges_hole(flat: LoadedModel) -> None:
     draft = "value = 1\n"
     (hole,) = canvas_of(flat, [Hole(max_tokens=2, start=Revise(draft, 1.0))]).holes
     assert len(hole) == len(flat.tokenizer.encode(draft))
 
 
-def test_how_long_a_hole_is_by_policy() -> None:
+def test_positions_by_policy_gives_hole_length() -> None:
     hole = Hole(min_tokens=3, max_tokens=10)
     assert [Pad().positions(hole, drafted) for drafted in (None, 2, 12)] == [10, 10, 12]
     assert [Fixed().positions(hole, drafted) for drafted in (None, 2, 12)] == [10, 3, 12]

@@ -98,7 +98,7 @@ def redrafts(monkeypatch: pytest.MonkeyPatch) -> list[Redraft]:
 
 @given(draft=TEXTS, strengths=st.tuples(STRENGTHS, STRENGTHS), chance=st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None)
-def test_what_a_lower_strength_opens_a_higher_one_opens_too(
+def test_redraft_higher_strength_opens_superset(
     flat: LoadedModel, draft: str, strengths: tuple[float, float], chance: Any
 ) -> None:
     """Every character is either kept or opened, none in two, and at least one is opened."""
@@ -111,7 +111,7 @@ def test_what_a_lower_strength_opens_a_higher_one_opens_too(
     assert sets[0]
 
 
-def test_the_share_is_that_of_the_most_doubted_tokens(flat: LoadedModel) -> None:
+def test_redraft_strength_opens_share_of_most_doubted_tokens(flat: LoadedModel) -> None:
     tokens = flat.tokenizer.encode(DRAFT)
     whole = [flat.tokenizer.decode([token]) for token in tokens]
     nats = [float(number % 5) for number in range(len(tokens))]
@@ -123,7 +123,7 @@ def test_the_share_is_that_of_the_most_doubted_tokens(flat: LoadedModel) -> None
         assert opened(own.redraft(nats, Pad()), DRAFT) == wanted
 
 
-def test_strength_is_monotone_with_the_models_own_doubts(loaded: LoadedModel, redrafts: list[Redraft]) -> None:
+def test_redraft_with_model_doubts_higher_strength_opens_superset(loaded: LoadedModel, redrafts: list[Redraft]) -> None:
     engine = Engine(loaded)
     for strength in (0.1, 0.15, 0.35, 0.5, 0.7, 0.99):
         run(engine, drafted(DRAFT, strength))
@@ -135,7 +135,7 @@ def test_strength_is_monotone_with_the_models_own_doubts(loaded: LoadedModel, re
 @pytest.mark.parametrize("name", ["flat", "peaked", "chat"])
 @given(draft=TEXTS, strength=STRENGTHS, between=st.sampled_from(["", " ", "\n    "]))
 @settings(max_examples=25, deadline=None)
-def test_what_is_kept_comes_back_byte_for_byte(
+def test_redraft_kept_text_comes_back_byte_for_byte(
     request: pytest.FixtureRequest, name: str, draft: str, strength: float, between: str
 ) -> None:
     """Whatever the draft and however much of it is opened; in every step, and beside other holes."""
@@ -189,7 +189,7 @@ def test_law_2_same_seed_same_text(fresh: Callable[[], Engine]) -> None:
     assert run(fresh(), asked)[1].texts == run(fresh(), asked)[1].texts
 
 
-def test_a_steps_pieces_are_its_text_and_what_is_kept_is_certain(engine: Engine, redrafts: list[Redraft]) -> None:
+def test_fold_step_joins_pieces_and_kept_text_is_certain(engine: Engine, redrafts: list[Redraft]) -> None:
     steps, infill = run(engine, drafted(DRAFT, 0.3))
     for draft in [step.fills[0] for step in steps]:
         assert "".join(piece.text for piece in draft.pieces) == draft.text
@@ -201,7 +201,7 @@ def test_a_steps_pieces_are_its_text_and_what_is_kept_is_certain(engine: Engine,
 
 
 @pytest.mark.parametrize("policy", get_args(HolePolicy))
-def test_drafted_and_other_holes_together_under_every_policy(
+def test_infill_drafted_and_blank_holes_fills_both_under_every_policy(
     peaked: LoadedModel, redrafts: list[Redraft], policy: HolePolicy
 ) -> None:
     whole = Hole(max_tokens=3)
@@ -220,7 +220,7 @@ def test_drafted_and_other_holes_together_under_every_policy(
 
 
 @pytest.mark.parametrize(("policy", "tried"), [("pad", [3, 4]), ("batch", [2, 3, 4]), ("fixed", [3])])
-def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, tried: list[int]) -> None:
+def test_around_opened_run_allows_about_its_length(policy: HolePolicy, tried: list[int]) -> None:
     length = length_policy(policy)
     hole = Opened(*length.around(3, 1), expected="abc", slack=1)
     assert [length.positions(own, None) for own in length.tries(hole)] == tried
@@ -230,7 +230,7 @@ def test_an_opened_run_may_have_about_its_own_length(policy: HolePolicy, tried: 
     assert len(length.tries(Opened(*length.around(3, 0), expected="abc"))) == 1, "no turn without slack"
 
 
-def test_the_most_doubted_runs_have_slack(flat: LoadedModel) -> None:
+def test_redraft_several_runs_gives_slack_to_most_doubted(flat: LoadedModel) -> None:
     own = sketched(flat, Pinned("x"), Hole(start=Revise(DRAFT, 0.5)), Pinned("\n"))
     redraft = own.redraft([float(number * (number % 2)) for number in range(len(own.positions))], Pad())
     holes = [segment for segment in redraft.segments if isinstance(segment, Hole)]
@@ -240,9 +240,7 @@ def test_the_most_doubted_runs_have_slack(flat: LoadedModel) -> None:
     assert [hole.healed for hole in holes] == [at_the_start] + [False] * (len(holes) - 1)
 
 
-def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
-    flat: LoadedModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_infill_run_with_slack_can_grow_and_shrink(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the longer one surprises less; and where PAD is likelier than all else."""
     engine = Engine(flat)
     monkeypatch.setattr(
@@ -262,25 +260,25 @@ def test_a_missing_token_can_appear_and_a_superfluous_one_vanish(
     assert len(shorter.texts[0]) < len(DRAFT)
 
 
-def test_a_draft_that_just_fits_is_tried_at_its_own_length_alone(flat: LoadedModel) -> None:
+def test_infill_draft_that_just_fits_tries_only_its_length(flat: LoadedModel) -> None:
     long = " ".join(["value"] * 24)
     infill = run(Engine(flat), ask(Hole(start=Revise(long, 0.1)), max_steps=1))[1]
     assert len(flat.tokenizer.encode(long)) + SLACK > flat.profile.canvas_tokens - 1
     assert infill.canvas_tokens <= flat.profile.canvas_tokens
 
 
-def test_a_draft_that_does_not_fit_is_refused(engine: Engine) -> None:
+def test_infill_draft_too_long_for_canvas_raises(engine: Engine) -> None:
     with pytest.raises(RequestTooLarge, match="ask for fewer holes"):
         run(engine, drafted(DRAFT * 40, 0.2))
 
 
-def test_an_empty_draft_is_none(fresh: Callable[[], Engine]) -> None:
+def test_infill_empty_draft_starts_blank(fresh: Callable[[], Engine]) -> None:
     hole = Hole(max_tokens=4)
     empty, none = (run(fresh(), ask(AROUND[0], own, AROUND[1])) for own in (replace(hole, start=Revise("", 0.3)), hole))
     assert empty[1].texts == none[1].texts
 
 
-def test_a_stop_in_the_draft_does_not_cut_it(engine: Engine, redrafts: list[Redraft]) -> None:
+def test_infill_stop_inside_draft_does_not_cut_it(engine: Engine, redrafts: list[Redraft]) -> None:
     lines = "value = 1\n    return value\n"
     text = run(engine, drafted(lines, 0.2, stop="\n"))[1].texts[0]
     assert as_kept(redrafts[0]).fullmatch(text)
@@ -288,7 +286,7 @@ def test_a_stop_in_the_draft_does_not_cut_it(engine: Engine, redrafts: list[Redr
     assert text.count("\n") >= kept.count("\n") > 0
 
 
-def test_a_stop_holds_where_the_draft_has_none(loaded: LoadedModel, redrafts: list[Redraft]) -> None:
+def test_infill_stop_not_in_draft_ends_the_fill(loaded: LoadedModel, redrafts: list[Redraft]) -> None:
     for seed in range(4):
         asked = replace(drafted(DRAFT, 0.7, stop="a"), seed=seed)
         run(Engine(loaded), asked)
@@ -297,7 +295,7 @@ def test_a_stop_holds_where_the_draft_has_none(loaded: LoadedModel, redrafts: li
             assert hole.stop == (None if "a" in (hole.expected or "") else "a")
 
 
-def test_cancel_takes_effect_around_the_pass_that_doubts(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_around_doubt_pass_raises(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, cancel = drafted(DRAFT, 0.3), CancelToken()
     run(engine, asked)
     passes: list[int] = []
@@ -315,15 +313,13 @@ def test_cancel_takes_effect_around_the_pass_that_doubts(engine: Engine, monkeyp
         assert len(passes) == taken
 
 
-def test_a_deadline_leaves_one_step(loaded: LoadedModel) -> None:
+def test_infill_draft_past_deadline_takes_one_step(loaded: LoadedModel) -> None:
     steps, infill = run(Engine(loaded), ask(AROUND[0], Hole(start=Revise(DRAFT, 0.3)), AROUND[1], deadline_ms=0))
     assert (len(steps), infill.steps, infill.passes, infill.finish) == (1, 1, 2, "deadline")
 
 
 @pytest.mark.parametrize("pinned_signal", get_args(PinnedSignal))
-def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
-    peaked: LoadedModel, pinned_signal: PinnedSignal
-) -> None:
+def test_doubts_hide_each_token_but_not_its_neighbours(peaked: LoadedModel, pinned_signal: PinnedSignal) -> None:
     """The slow way: a pass a token. One token in `TURNS` is noise together with it, the other hole all the time."""
     own = sketched(peaked, AROUND[0], Hole(start=Revise(DRAFT * 3, 0.3)), Pinned("\n"), Hole(max_tokens=3))
     canvas, rows = own.canvas, own.positions
@@ -354,7 +350,7 @@ def test_each_token_is_doubted_where_it_is_noise_and_its_neighbours_are_not(
 
 
 @pytest.mark.parametrize("policy", [Pad(), Fixed(), Batch()], ids=lambda policy: type(policy).__name__)
-def test_only_the_drafts_own_length_is_taken_to_doubt_it(flat: LoadedModel, policy: Length) -> None:
+def test_sketch_draft_lays_out_its_own_length_only(flat: LoadedModel, policy: Length) -> None:
     own = sketched(flat, AROUND[0], Hole(max_tokens=30, start=Revise(DRAFT, 0.3)), AROUND[1], length=policy)
     assert flat.tokenizer.decode(own.canvas.ids[position] for position in own.positions).endswith(DRAFT)
     assert len(own.positions) < 20

@@ -1,4 +1,4 @@
-"""A hole that goes on from a draft: what it starts from, how soon it ends, and that nothing else changes."""
+"""A hole that resumes a draft: its first pass, its stop rule, and the other holes, which stay as they are."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_resume_from_an_empty_text_raises() -> None:
         Resume("")
 
 
-def test_a_draft_counts_as_the_step_before_the_first() -> None:
+def test_settled_draft_counts_as_a_step() -> None:
     assert StableAndSure(1, 0.1, resumed=[1, 2]).settled([1, 2], [0.01, 0.01])
     assert not StableAndSure(1, 0.1, resumed=[1, 2]).settled([1, 3], [0.01, 0.01])
     assert not StableAndSure(1, 0.1, resumed=[1, 2]).settled([1, 2], [0.5, 0.01])
@@ -44,24 +44,24 @@ def test_a_draft_counts_as_the_step_before_the_first() -> None:
     assert [twice.settled([1, 2], [0.01, 0.01]) for _ in range(2)] == [False, True]
 
 
-def test_of_a_draft_only_what_counts_has_to_stay() -> None:
+def test_settled_draft_ignores_uncounted_rows() -> None:
     rule = StableAndSure(1, 0.1, counted=lambda draft: [range(0, 1)], resumed=[1, 2])
     assert rule.settled([1, 9], [0.01, 5.0])
 
 
-def test_under_pad_what_the_draft_leaves_of_its_hole_is_padding(flat: LoadedModel) -> None:
+def test_lay_out_resume_under_pad_pads_after_draft(flat: LoadedModel) -> None:
     canvas = laid_out(flat, resuming("nt(path)"), Pad())
     (hole,) = canvas.holes
-    own = list(canvas.ids[hole.start : hole.end])
+    hole_ids = list(canvas.ids[hole.start : hole.end])
     assert hole.freed == b"pri"
     assert len(hole) == 8
-    spelled = b"".join(flat.tokenizer.token_bytes(token) for token in own)
+    spelled = b"".join(flat.tokenizer.token_bytes(token) for token in hole_ids)
     assert spelled == b"print(path)"
-    assert own[-1] == flat.tokenizer.pad_id
-    assert canvas.draft == own
+    assert hole_ids[-1] == flat.tokenizer.pad_id
+    assert canvas.draft == hole_ids
 
 
-def test_under_batch_it_keeps_its_length(flat: LoadedModel) -> None:
+def test_lay_out_resume_under_batch_keeps_draft_length(flat: LoadedModel) -> None:
     segments = resuming("nt(path)")
     assert isinstance(segments[1], Hole)
     assert len(Batch().tries(segments[1])) == 1
@@ -69,7 +69,7 @@ def test_under_batch_it_keeps_its_length(flat: LoadedModel) -> None:
     assert len(hole) < 8
 
 
-def test_one_hole_that_starts_anew_and_the_others_do_not_count_as_a_draft(flat: LoadedModel) -> None:
+def test_draft_with_one_blank_hole_is_none(flat: LoadedModel) -> None:
     assert laid_out(flat, [*resuming("nt(path)"), Hole(max_tokens=2)], Pad()).draft is None
 
 
@@ -94,7 +94,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Tensor, Tensor | None]
 
 
 @pytest.mark.parametrize("signal", get_args(PinnedSignal))
-def test_the_first_pass_sees_the_draft_and_takes_it_for_a_step_s(
+def test_resume_first_pass_shows_draft_as_a_steps_result(
     flat: LoadedModel, passes: list[tuple[Tensor, Tensor | None]], signal: PinnedSignal
 ) -> None:
     segments = resuming("nt(path)")
@@ -111,7 +111,7 @@ def test_the_first_pass_sees_the_draft_and_takes_it_for_a_step_s(
     assert torch.equal(soft, expected)
 
 
-def test_other_holes_start_from_their_noise(flat: LoadedModel, passes: list[tuple[Tensor, Tensor | None]]) -> None:
+def test_resume_with_blank_hole_keeps_its_noise(flat: LoadedModel, passes: list[tuple[Tensor, Tensor | None]]) -> None:
     segments = [*resuming("nt(path)"), Hole(max_tokens=3)]
     anew = [*resuming("nt(path)"), Hole(max_tokens=3)]
     assert isinstance(anew[1], Hole)
@@ -128,24 +128,24 @@ def test_other_holes_start_from_their_noise(flat: LoadedModel, passes: list[tupl
     assert not soft[other.start : other.end].any()
 
 
-def test_what_a_draft_says_may_change(flat: LoadedModel) -> None:
+def test_resume_draft_can_change(flat: LoadedModel) -> None:
     assert run(Engine(flat), resuming("nt(path)")).texts != ("nt(path)",)
 
 
-def test_the_same_request_gives_the_same_text(fresh: Callable[[], Engine]) -> None:
+def test_resume_same_request_gives_same_text(fresh: Callable[[], Engine]) -> None:
     first, again = (run(fresh(), resuming("nt(path)")) for _ in range(2))
     assert (first.fills, first.steps) == (again.fills, again.steps)
 
 
-def test_a_fill_that_settled_is_seen_again_in_a_step_or_two() -> None:
-    """By a model that was trained: random ones spell texts in ways in which they are not tokenised."""
+def test_resume_settled_fill_settles_in_two_steps() -> None:
+    """On a trained model: a random model writes texts as other tokens than the tokenizer does."""
     with Engine.open("embedded", "cpu") as engine:
         before = ["def read(path):\n    with ", "import os\n\nclass Reader:\n    def __init__", "for index, value in "]
         hole, tail = Hole(max_tokens=16, stop="\n"), Pinned("\n")
         settled = [run(engine, [Pinned(text), hole, tail]) for text in before]
-        resumed = [replace(hole, start=Resume(own.texts[0])) for own in settled]
+        resumed = [replace(hole, start=Resume(infill.texts[0])) for infill in settled]
         pairs = zip(before, resumed, strict=True)
-        again = [run(engine, [Pinned(text), own, tail], seed=99) for text, own in pairs]
-    assert {own.finish for own in settled} == {"stable"}
-    assert [own.texts for own in again] == [own.texts for own in settled]
-    assert all(own.steps <= 2 < cold.steps for own, cold in zip(again, settled, strict=True))
+        again = [run(engine, [Pinned(text), start, tail], seed=99) for text, start in pairs]
+    assert {infill.finish for infill in settled} == {"stable"}
+    assert [infill.texts for infill in again] == [infill.texts for infill in settled]
+    assert all(warm.steps <= 2 < cold.steps for warm, cold in zip(again, settled, strict=True))
