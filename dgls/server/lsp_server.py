@@ -38,11 +38,11 @@ from dgls_engine.worker import EngineLike
 logger = logging.getLogger(__name__)
 
 CLOSE_SECONDS = 0.5
-"""How long the engine thread may take to end before the process ends without it."""
+"""The process waits this long for the engine thread to end, and then ends without it."""
 
 PREFILL_MS = 1000
-"""How long a model may take to read a full prompt. Suggestions have 1,500 ms by default. The rest is for a dozen
-denoising steps, which take a 26B model 6 to 17 ms each on fast memory and a few times as long on slow memory."""
+"""The time limit for reading a full prompt. A suggestion has 1,500 ms by default. The remaining 500 ms suffice for a
+dozen denoising steps: a 26B model takes 6 to 17 ms for each on fast memory, a few times as long on slow memory."""
 
 
 EXPERIMENTAL = {"dgls": {"strengths": [{"name": name, "strength": strength} for name, strength in STRENGTHS.items()]}}
@@ -65,7 +65,7 @@ class Server(LanguageServer):
         return cast(Protocol, self.protocol)
 
     def report_server_error(self, error: Exception, source: type[PyglsError] | type[JsonRpcException]) -> None:
-        """Log errors: requests carry theirs in the reply, and pygls would show all of them to the user."""
+        """Log the error. A request's error is also in its reply; pygls would show every error to the user."""
         logger.error("%s: %s", source.__name__, error)
 
 
@@ -98,7 +98,7 @@ def _open_remote(settings: Settings) -> EngineLike:
 
 
 def build(open_engine: OpenEngine = open_engine) -> Server:
-    """A server for one client, not connected yet."""
+    """A server for one client, which is not connected yet."""
     return Server(Session(open_engine))
 
 
@@ -106,7 +106,7 @@ def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoRe
     """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), then end the process.
 
     Raises `DglsError` if the port is taken or the client does not speak LSP. The process ends without the interpreter's
-    teardown: torch takes a second or two for it, and an engine thread that loads a model can't be stopped.
+    teardown, which takes torch a second or two and cannot stop an engine thread that is loading a model.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:

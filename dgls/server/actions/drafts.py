@@ -1,6 +1,6 @@
 """`dgls/draft`: the model's current draft, for editors that show the denoising in place.
 
-At most 20 a second, and a last one with `done`, however the action ended.
+Sends at most 20 drafts a second, and at the end of the action, for whatever reason, a last one with `done`.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from dgls_engine.types import Fill, Step
 
 DRAFT = "dgls/draft"
 PAUSE_SECONDS = 0.055
-"""Between two drafts. With the last one, which is sent at once, there are never more than 20 in a second."""
+"""The pause between two drafts. The last draft is sent at once; even with it, a second has at most 20."""
 
 Notify = Callable[[str, dict[str, Any]], None]
 
 
 class Drafts:
-    """The drafts of one request. `step` may be called from any thread, everything else on the loop."""
+    """Sends the drafts of one request. `step` may be called from any thread, the other methods only on the loop."""
 
     def __init__(self, notify: Notify, request: str, document: Document, encoding: PositionEncoding) -> None:
         self._notify = notify
@@ -69,5 +69,6 @@ def _certain(text: str) -> list[dict[str, Any]]:
 
 
 def _tokens(fill: Fill) -> list[dict[str, Any]]:
-    """Certainty is exp(-entropy): 1 if the model is certain, 1/k if it wavers between k tokens."""
+    """A fill's tokens. Their certainty is exp(-entropy): 1 if the model is certain, 1/k if it wavers between k
+    tokens."""
     return [{"text": piece.text, "certainty": round(exp(-piece.entropy), 3)} for piece in fill.pieces]

@@ -1,7 +1,7 @@
 """Runs a task's job for a session: sends each passage to the engine and returns the outcome.
 
-Planning and checking a job may parse a whole file, so both run on a thread of the loop's pool. The engine has its own
-thread. The job knows neither. Knows no LSP; a `Watcher` follows the progress.
+A job may parse a whole file to plan and to check, so it runs on a thread of the loop's pool. The job itself knows
+neither threads nor the engine. Knows no LSP; a `Watcher` follows the progress.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Watcher(Protocol):
 async def run_job(
     session: Session, task: Task, document: Document, cancel: CancelToken, watcher: Watcher
 ) -> tuple[Outcome, list[Span]]:
-    """The outcome, and the spans of the document that were to be filled: nothing else may change.
+    """Returns the outcome, and the document's spans that the action may change.
 
     Raises `NothingToDo`, the engine's errors and `Cancelled`.
     """
@@ -53,7 +53,8 @@ async def run_job(
 
 
 def _advance(job: Job, infill: Infill | None) -> Passage | Outcome:
-    """A future can't hold the StopIteration that a generator ends with."""
+    """Run the job up to its next passage or its outcome. Returns the outcome, because a future cannot hold
+    StopIteration."""
     try:
         return next(job) if infill is None else job.send(infill)
     except StopIteration as stopped:

@@ -1,6 +1,6 @@
-"""Decodes what a client requests: the data of a code action, and the parameters of the commands.
+"""Decodes a client's requests: the data of a code action and the parameters of commands.
 
-Unusable input raises `BadParameters` with a message that says what to send. Pure.
+Raises `BadParameters` for unusable input, with a message that says what to send. Pure.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _MOST_CHARACTERS = 2**31 - 1  # in a line, LSP's limit
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """A task on one version of a document. `request` names it in drafts; the client or the server chose the name.
+    """A task on one version of a document. `request` is its name in drafts, chosen by the client or the server.
 
-    `opening` tells apart documents that were opened one after another with the same URI and version. None: the document
-    that is open when the work begins.
+    `opening` is from `Session.openings`: a document that was closed and opened again can have the same version. None
+    means the document that is open when the work begins.
     """
 
     request: str
@@ -63,7 +63,7 @@ class Rewriting:
     request: str = ""
 
     def requests(self, document: Document, encoding: PositionEncoding) -> list[ActionRequest]:
-        """One for each candidate."""
+        """One request for each candidate."""
         start, end = document.offset(self.range.start, encoding), document.offset(self.range.end, encoding)
         if self.version == document.version:  # any other version is refused later, with its own message
             self._check(document, start, end)
@@ -140,7 +140,8 @@ def filling_from(arguments: object) -> Filling:
 
 
 def _check_position(what: str, document: Document, position: Position) -> None:
-    """A character past the line's end means the end, as LSP says. The line after the last one means the text's end."""
+    """Raise `BadParameters` if the position is not in the document. As in LSP, a character past a line's end means that
+    end; the line after the last one means the end of the text."""
     if not (0 <= position.line <= document.line_count and 0 <= position.character <= _MOST_CHARACTERS):
         place = f"line {position.line}, character {position.character}"
         raise BadParameters(f"{what} is not in the document: {place} of {document.line_count} lines")

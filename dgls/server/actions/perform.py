@@ -42,7 +42,7 @@ async def perform(
     requests: Sequence[ActionRequest],
     token: types.ProgressToken | None = None,
 ) -> list[Proposal]:
-    """The distinct proposals, at least one. `requests` are the candidates of one request of the client.
+    """Returns the distinct proposals, at least one. `requests` has one entry for each candidate that the client wants.
 
     `token`: the client's progress token. Raises `StaleDocument`, `NothingToDo`, the engine's errors and `Cancelled`.
     """
@@ -55,7 +55,7 @@ async def perform(
             for request in requests:
                 watch.next_candidate()
                 proposal = await _propose(session, request.task, document, cancel, watch)
-                if cancel.cancelled:  # too late for the engine to notice
+                if cancel.cancelled:  # the engine may have ended before it saw the cancel
                     raise Cancelled("The action was cancelled.")
                 replacements = proposal.replacements
                 if replacements and replacements not in [other.replacements for other in proposals]:
@@ -76,7 +76,7 @@ async def perform(
 
 
 async def report_errors(server: LanguageServer, action: Coroutine[Any, Any, T]) -> T | None:
-    """The action's result. If it fails the user gets a message that says why, and the result is None."""
+    """The action's result. If the action fails, a message tells the user why, and the result is None."""
     try:
         return await action
     except Cancelled:  # by a newer request or by the server's end: no message

@@ -16,7 +16,8 @@ AFTER_SECONDS = 0.5
 
 
 class Progress:
-    """`token`: the client's own, if it sent one: then the bar appears at once. `supported`: the client shows bars."""
+    """`token` is the client's own token, if it sent one; then the bar appears at once. `supported`: the client can show
+    bars."""
 
     def __init__(self, server: LanguageServer, title: str, token: types.ProgressToken | None, supported: bool) -> None:
         self._bars = server.work_done_progress
@@ -33,7 +34,7 @@ class Progress:
             self._showing = asyncio.create_task(self._show())
 
     def report(self, percent: int | None, message: str) -> None:
-        """The bar never goes back. `percent` is None if it is not known."""
+        """Advance the bar; it never moves back. `percent` is None if it is not known."""
         self._highest = max(self._highest, percent or 0)
         self._percent = None if percent is None else self._highest
         self._message = message

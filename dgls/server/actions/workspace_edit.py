@@ -19,7 +19,7 @@ BROKEN = "The result does not parse, though the file did."
 class Proposal:
     """The checked, minimal result of `task` on `document`.
 
-    `breaks`: the document parsed, and the result does not. `large`: the user should confirm it.
+    `breaks`: the document parses without the edit, but not with it. `large`: the user should confirm the edit.
     """
 
     task: Task

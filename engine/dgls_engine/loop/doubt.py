@@ -1,9 +1,9 @@
-"""How much the model doubts each token of a text that stands in a canvas: what to change of a draft first.
+"""Computes how much the model doubts each token of a draft, so that the most doubted tokens are changed first.
 
-A token that the model sees it mostly copies, so each is judged where it is noise and its neighbours stand as they are:
-one pass over `TURNS` canvases, every one of them with another part of the tokens noised. A token's doubt is the
-margin, in nats, by which the model would rather have another one; among those it would choose itself, how unlikely
-they are. On held-out lines with one wrong token that one is among the most doubted third in 9 cases of 10
+The model mostly copies visible tokens, so noise hides each token while it is judged, and its neighbours stay visible:
+one pass over `TURNS` canvases, each with another part of the tokens hidden. A token's doubt is the margin, in nats, by
+which the model prefers another token. Between tokens that the model itself prefers, the less likely one is doubted
+more. In held-out lines with one wrong token, this token is among the most doubted third in 9 of 10 cases
 (docs/experiments/drafts.md). Knows no text; runs on the engine thread. Shapes: C canvas, D hidden, R judged rows, V
 vocabulary.
 """
@@ -26,9 +26,9 @@ from dgls_engine.text.canvas import Canvas
 
 @torch.inference_mode()
 def doubts(passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tensor) -> list[float]:
-    """Doubt of the token at each of the positions `rows`, ascending, in a canvas with its drafts in place.
+    """The doubt of the token at each of the ascending positions `rows`, in a canvas with its drafts in place.
 
-    `noise` [C] are the ids that stand where a token is judged, and in hole rows that are not to be judged.
+    The ids `noise` [C] hide the tokens that are judged, and fill hole rows that are not judged.
     """
     device = noise.device
     unseen = sorted(set(canvas.rows).difference(rows))

@@ -1,4 +1,4 @@
-"""How likely a model finds given tokens. Knows tensors, no text. Runs on the engine thread.
+"""Computes the likelihood of given tokens. Knows tensors, no text. Runs on the engine thread.
 
 Shapes: R judged rows, D hidden, V vocabulary.
 """
@@ -13,9 +13,9 @@ from dgls_engine.model.passes import Head
 
 
 def likelihoods(head: Head, hidden: Tensor, ids: Tensor) -> tuple[Tensor, Tensor]:
-    """Log-probabilities [R] of tokens `ids` [R] and of the likeliest ones, given hidden states [R, D].
+    """Log-probabilities [R] of the tokens `ids` [R] and of the likeliest tokens, from hidden states [R, D].
 
-    A few rows at a time: with a vocabulary of 262,144 the 460 rows in which 17 lengths are judged would take 1.2 GB.
+    Computes a few rows at a time: with a vocabulary of 262,144, the 460 rows that judge 17 lengths would take 1.2 GB.
     """
     parts = []
     for some, tokens in zip(torch.split(hidden, JUDGED_ROWS), torch.split(ids, JUDGED_ROWS), strict=True):

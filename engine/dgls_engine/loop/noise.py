@@ -1,4 +1,4 @@
-"""What undecided positions show, and how steps decide them: uniform diffusion or mask diffusion.
+"""Chooses between uniform and mask diffusion: what undecided positions show, and how steps decide them.
 
     noise = noise_of(model, profile, device)        # by the model's family
     noise.candidate(canvas, constraint, reader, seed)
@@ -30,7 +30,7 @@ class Noise(Protocol):
     def choosing(self) -> Choosing: ...
 
     def hidden(self, rows: int, seed: int) -> Tensor:
-        """Ids [rows] that stand where tokens are not to be seen."""
+        """Ids [rows] that hide tokens from the model."""
         ...
 
     def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate: ...
@@ -57,7 +57,7 @@ class Uniform:
 
 
 class Masks:
-    """Noise is the token `mask`. Holes that resume start blank: a decided token could not change any more."""
+    """Noise is the token `mask`. Holes that resume start blank: a decided token could never change."""
 
     choosing: Choosing = Greedy
 

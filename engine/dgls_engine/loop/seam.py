@@ -1,10 +1,10 @@
-"""How much a filled canvas surprises the model: the score by which a hole's length is chosen.
+"""Computes how much a filled canvas surprises the model. This score decides the length of a hole.
 
-A wrong length shows at the seam, in the pinned code after the hole, more than inside it. One pass over the filled
-canvas reads the negative log-likelihood of the hole's tokens and of their nearest pinned neighbours; their sum is the
-score. In that pass the neighbours behind the hole are noise, the same for all canvases: the model copies tokens that it
-sees, so hide them to get its own estimate (docs/experiments/lengths.md). Knows no text and no policy; runs on the
-engine thread. Shapes: C canvas, D hidden, V vocabulary.
+A wrong length surprises the model more in the pinned code after the hole than inside the hole. One pass over the filled
+canvas gives the negative log-likelihood of the hole's tokens and of their nearest pinned neighbours; their sum is the
+score. In that pass noise, the same for all canvases, hides the neighbours behind the hole: the model copies visible
+tokens, so they must be hidden to get its own estimate (docs/experiments/lengths.md). Knows no text and no policy; runs
+on the engine thread. Shapes: C canvas, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from dgls_engine.text.canvas import Canvas
 def surprises(
     passes: Passes[Any], canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int, noise: Tensor
 ) -> list[float]:
-    """Nats, one a canvas: the sum over the tokens of its hole number `hole` and those around it, once all its hole
-    rows hold their draft. `noise` [AFTER] are the ids that stand behind the hole. All canvases in one pass."""
+    """One score in nats for each canvas with its draft in place: the sum over the tokens of hole number `hole` and its
+    pinned neighbours. The ids `noise` [AFTER] hide the text behind the hole. Takes one pass for all canvases."""
     device = noise.device
     filled = stacked([canvas.filled(draft) for canvas, draft in zip(canvases, drafts, strict=True)], device)
     rows = [seam_rows(canvas, hole) for canvas in canvases]

@@ -1,4 +1,4 @@
-"""When to stop denoising: the drafts are stable and the model is sure of them, or a limit of the request is reached.
+"""Decides when to stop denoising: the drafts are stable and the model is sure of them, or the request is at a limit.
 
 Only hole positions count: the pinned positions' entropy is zero and would only dilute the mean. Plain
 numbers, no tensors. One object serves one request, on the engine thread.
@@ -18,12 +18,12 @@ from dgls_engine.types import Limits
 
 
 class StableAndSure:
-    """Stops when the draft equalled those of the `stability` steps before and mean entropy is under `confidence`.
+    """Stops when the draft equals those of the `stability` steps before and its mean entropy is below `confidence`.
 
-    The rule of transformers' `StableAndConfidentStoppingCriteria`, but over what counts of a draft: what stands
-    behind a hole's end (its first PAD, its stop) never reaches the user, so it need not settle. `counted` names
-    those rows, in ranges; without it all rows count. `resumed` is a draft from before the first step, if there is one:
-    a step that says the same again, and is sure of it, is the last.
+    This is the rule of transformers' `StableAndConfidentStoppingCriteria`, limited to the rows that count: tokens
+    behind a hole's end (its first PAD, its stop) never reach the user, so they need not settle. `counted` gives the
+    rows that count, in ranges; without it all rows count. `resumed` is the draft that the holes start from, if any. It
+    counts as a step, so a first step that confirms it can be the last.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class StableAndSure:
             self._recent.append(self._tokens(resumed))
 
     def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
-        """Takes one step's ids and entropies (nats) of the hole rows."""
+        """Whether to stop after a step with these ids and entropies (nats) of the hole rows."""
         tokens = self._tokens(draft)
         stable = len(self._recent) == self._recent.maxlen and all(earlier == tokens for earlier in self._recent)
         self._recent.append(tokens)
@@ -51,7 +51,7 @@ class StableAndSure:
 
 
 class Deadline:
-    """`seconds` from its making, by `clock`; None: never."""
+    """A deadline `seconds` after the object is made, measured by `clock`. None: no deadline."""
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.perf_counter) -> None:
         self.now = clock
@@ -63,7 +63,7 @@ class Deadline:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """Linear temperature: `t_max` at the first step, falling towards `t_min`. Steps ascend from 1 to `max_steps`."""
+    """The temperature falls linearly from `t_max` at step 1 towards `t_min` at step `max_steps`."""
 
     max_steps: int
     t_min: float
@@ -75,14 +75,14 @@ class Schedule:
 
 
 def deadline_of(limits: Limits, clock: Callable[[], float]) -> Deadline:
-    """Raises `EngineError` for a deadline in the past."""
+    """The deadline of a request. Raises `EngineError` if it is in the past."""
     if limits.deadline_ms is not None and limits.deadline_ms < 0:
         raise EngineError(f"a deadline is a number of milliseconds from now, not {limits.deadline_ms}")
     return Deadline(None if limits.deadline_ms is None else limits.deadline_ms / 1000, clock)
 
 
 def schedule_of(limits: Limits, profile: Profile) -> Schedule:
-    """Raises `EngineError` where no step would be taken."""
+    """The schedule of a request. Raises `EngineError` if the limits allow no step."""
     steps = profile.max_steps if limits.max_steps is None else limits.max_steps
     if steps < 1:
         raise EngineError(f"denoising takes at least 1 step, not {steps}")

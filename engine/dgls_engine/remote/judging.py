@@ -1,7 +1,7 @@
-"""What a model thinks of tokens that stand in a canvas, read off in single passes: the seam, and doubts of a draft.
+"""Judges tokens in a canvas with single passes on a server: the seam of a hole, and the doubts of a draft.
 
-The same readings as `loop.seam` and `loop.doubt`, made of the log-probabilities that a server gives back. A pass
-whose tokens are more than one request may ask for is split into several. Pure; knows token ids and positions.
+Computes the same values as `loop.seam` and `loop.doubt`, from the log-probabilities that a server returns. A pass that
+needs more tokens than one request may ask for is split into several. Pure; knows token ids and positions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dgls_engine.text.canvas import Canvas
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A pass over `shown`, of which the log-probabilities of the `wanted` ids at their positions are read."""
+    """A pass over `shown` that reads the log-probabilities of the `wanted` ids at their positions."""
 
     shown: Sequence[int]
     wanted: Mapping[int, int]
@@ -28,7 +28,7 @@ class Reading:
         return [Ask(prompt, self.shown, (), 1, end, part) for part in parts]
 
     def of(self, told: Sequence[Told]) -> dict[int, float]:
-        """By position."""
+        """The values by position."""
         return {
             position: next(one.others[position][id] for one in told if id in one.others[position])
             for position, id in self.wanted.items()
@@ -36,8 +36,8 @@ class Reading:
 
 
 def seam(canvas: Canvas, ids: Sequence[int], hole: int, behind: Sequence[int]) -> Reading:
-    """Of a hole's tokens and those around it, while the hole rows hold `ids` and the noise `behind` stands behind the
-    hole: see `loop.seam`."""
+    """Reads a hole's tokens and their neighbours, with `ids` in the hole rows and the noise `behind` after the hole:
+    see `loop.seam`."""
     filled = canvas.filled(ids)
     rows = seam_rows(canvas, hole)
     shown = list(filled)
@@ -48,7 +48,7 @@ def seam(canvas: Canvas, ids: Sequence[int], hole: int, behind: Sequence[int]) -
 
 
 def doubted(canvas: Canvas, rows: Sequence[int], noise: Iterator[int]) -> list[Reading]:
-    """Of the tokens at `rows`, each in a canvas in which it is noise and its neighbours stand: see `loop.doubt`."""
+    """Reads the tokens at `rows`, each hidden by noise while its neighbours stay visible: see `loop.doubt`."""
     ids = list(canvas.ids)
     instead = [next(noise) for _ in ids]
     judged = set(rows)
@@ -63,5 +63,5 @@ def doubted(canvas: Canvas, rows: Sequence[int], noise: Iterator[int]) -> list[R
 
 
 def doubts(reading: Reading, told: Sequence[Told]) -> dict[int, float]:
-    """By position: the margin by which the model would rather have another token."""
+    """Maps each position to the margin by which the model prefers another token."""
     return {row: told[0].logprobs[row] - own - TIE * own for row, own in reading.of(told).items()}

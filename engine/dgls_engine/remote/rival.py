@@ -1,7 +1,7 @@
-"""One canvas on its way to a server and back: plain ids, noise in its holes, and what stands in them afterwards.
+"""One canvas for a server: the ids to send, with noise in the holes, and the draft that comes back.
 
-The server lets any token stand in a hole. So the first token of a healed hole, which has to begin with the freed
-bytes, is chosen here among those that do, by the probabilities of a first look, and pinned. Knows tokens' bytes; runs
+The server puts no constraint on the tokens in a hole. The first token of a healed hole must begin with the freed bytes,
+so it is chosen here, by the probabilities of a first look, and then pinned. Knows tokens' bytes; runs
 on the engine thread.
 """
 
@@ -20,8 +20,8 @@ from dgls_engine.text.tokenizer import Tokenizer
 
 @dataclass(frozen=True, slots=True)
 class Rival:
-    """`ids` are what the canvas begins with. `chosen`: the first tokens that were decided, by position, with their
-    log-probability among those that may stand there. `number` is the canvas' in its contest."""
+    """`ids` are the canvas at the start. `chosen` maps positions to the first tokens that were chosen there, with their
+    log-probability among the allowed tokens. `number` is the canvas' number in its contest."""
 
     canvas: Canvas
     ids: tuple[int, ...]
@@ -39,7 +39,7 @@ class Rival:
 
     @property
     def free(self) -> list[int]:
-        """Those of them that are still to be denoised."""
+        """The holes' positions that are not chosen yet, ascending."""
         return [row for row in self.rows if row not in self.chosen]
 
     @property
@@ -49,15 +49,15 @@ class Rival:
 
     @property
     def held(self) -> list[Span]:
-        """The holes whose first token is still to be chosen."""
+        """The holes whose first token is not chosen yet."""
         return [hole for hole in self.holes if hole.freed and hole.start not in self.chosen]
 
     def ask(self, prompt: Sequence[int], steps: int) -> Ask:
-        """To denoise it."""
+        """The request that denoises this canvas."""
         return Ask(prompt, self.ids, self.pinned, steps, self.rows[-1] + 1)
 
     def look(self, prompt: Sequence[int], steps: int, tokenizer: Tokenizer) -> Ask:
-        """To choose the first tokens: the log-probabilities of all that may stand there if those are few enough."""
+        """The request for the log-probabilities of the allowed first tokens, if these are few enough."""
         may = sorted({id for hole in self.held for id in tokenizer.extending(hole.freed)})
         asked = self.ask(prompt, steps)
         if not may:
@@ -65,7 +65,7 @@ class Rival:
         return replace(asked, wanted=may) if len(may) <= MOST_WANTED else replace(asked, likely=MOST_LIKELY)
 
     def hold(self, told: Told, tokenizer: Tokenizer) -> Rival:
-        """With the first tokens chosen by such a look."""
+        """This rival with the first tokens that the answer to such a look makes likeliest."""
         chosen, ids = dict(self.chosen), list(self.ids)
         for hole in self.held:
             seen = {**told.others[hole.start], told.ids[hole.start]: told.logprobs[hole.start]}
@@ -74,8 +74,8 @@ class Rival:
         return replace(self, ids=tuple(ids), chosen=chosen)
 
     def draft(self, told: Told | None) -> Draft:
-        """What stands in its holes; without an answer, if nothing was left to be denoised. A server tells no entropies.
-        A token's surprise stands in for it."""
+        """The draft in the holes. There is no answer if nothing had to be denoised. A server sends no entropies, so
+        each token's surprise stands in for its entropy."""
         assert told is not None or not self.free, "somebody has to fill the hole"
         pairs = [self.chosen[row] if told is None else self._at(row, told) for row in self.rows]
         nats = [nats for _, nats in pairs]
@@ -86,8 +86,8 @@ class Rival:
 
 
 def drawn(canvas: Canvas, seed: int, vocabulary: int, number: int = 0) -> Rival:
-    """A canvas with noise in its holes, but for what goes on from a draft. Each length has a stream of its own: others
-    that are tried change nothing."""
+    """A rival with noise in its holes, except in holes that resume a draft. Each length has its own random stream, so
+    other lengths in the contest do not change it."""
     ids = list(canvas.ids)
     rows = [(row, hole.resumed) for hole in canvas.holes for row in range(hole.start, hole.end)]
     for (row, resumed), id in zip(rows, noise(seed + 1_000_003 * len(rows), vocabulary), strict=False):
@@ -96,14 +96,14 @@ def drawn(canvas: Canvas, seed: int, vocabulary: int, number: int = 0) -> Rival:
 
 
 def noise(seed: int, vocabulary: int) -> Iterator[int]:
-    """Uniformly random ids, as the models were trained on."""
+    """Uniformly random ids, as in training."""
     stream = random.Random(seed)
     while True:
         yield stream.randrange(vocabulary)
 
 
 def _likeliest(seen: Mapping[int, float], freed: bytes, tokenizer: Tokenizer) -> tuple[int, float]:
-    """Of the tokens that begin with the freed bytes; the one that stood there if none of them is among the seen."""
+    """The likeliest of the seen tokens that begin with the freed bytes, or the freed token if there is none."""
     may = {id: nats for id, nats in seen.items() if tokenizer.token_bytes(id).startswith(freed)}
     if not may:
         return next(id for id in tokenizer.extending(freed) if tokenizer.token_bytes(id) == freed), 0.0

@@ -1,10 +1,11 @@
-"""Several lengths of a hole compete on a server: all at once, dropped where they are behind, judged at the seam.
+"""Several lengths of a hole compete on a server: they are denoised together, and the seam decides which is kept.
 
     look (a few steps)  ->  judge, drop  ->  denoise what is left, from the start  ->  judge
 
-The server keeps nothing between two requests, so unlike `loop.contest` a second request begins anew. The look is
-made only where it decides something: which lengths go on, or how a healed hole begins. Its draft is the answer if the
-deadline strikes before there is a better one. Knows canvases and `Asking`, no HTTP; runs on the engine thread.
+Unlike `loop.contest`, a second request starts from noise again, because the server keeps nothing between two requests.
+The look runs only if it decides something: which lengths go on, or the first token of a healed hole. If the deadline
+passes before there is a better draft, the look's draft is the answer. Knows canvases and `Asking`, no HTTP; runs on the
+engine thread.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ from dgls_engine.types import Finish
 
 
 class Asking(Protocol):
-    """The way to the server, for one request."""
+    """Sends passes to the server, for one request."""
 
     @property
     def prompt(self) -> Sequence[int]: ...
 
     def all(self, asks: Sequence[Ask]) -> list[Told | None]:
-        """All answers, in order; None for those that the deadline cut off. Raises `Cancelled` and the server's
+        """The answers in order; None for an answer that missed the deadline. Raises `Cancelled` and the server's
         errors."""
         ...
 
@@ -54,7 +55,7 @@ class Rivalry:
         self._judged: list[tuple[Draft, float]] = []
 
     def run(self, steps: int) -> Iterator[Lead]:
-        """The last lead has the winner; nothing at all if the deadline struck before the first answer."""
+        """Yields leads; the last one has the winner. Yields nothing if the deadline passes before the first answer."""
         looked = self._look(min(DROP_AT, steps))
         if looked:
             self._drop(looked)
@@ -67,7 +68,8 @@ class Rivalry:
             yield self._lead(drafts or looked, steps, "deadline")
 
     def _look(self, steps: int) -> list[Draft]:
-        """A first draft of all, and the first tokens of healed holes chosen; nothing where it would decide nothing."""
+        """Get a first draft of each rival and choose the first tokens of healed holes. Skipped if it decides
+        nothing."""
         if len(self._rivals) <= KEEP and not any(rival.held for rival in self._rivals):
             return []
         asks = [rival.look(self._asking.prompt, steps, self._tokenizer) for rival in self._rivals]
@@ -85,7 +87,7 @@ class Rivalry:
             self._rivals = [rivals[draft.candidate] for draft, _ in ahead]
 
     def _denoise(self, steps: int) -> list[Draft]:
-        """Those that came back in time."""
+        """The drafts that came back in time."""
         asks = {place: rival.ask(self._asking.prompt, steps) for place, rival in enumerate(self._rivals) if rival.free}
         told = dict(zip(asks, self._asking.all(list(asks.values())), strict=True))
         self._passes += steps if asks else 0
@@ -96,7 +98,7 @@ class Rivalry:
         ]
 
     def _judge(self, drafts: Sequence[Draft]) -> bool:
-        """Read the seam of them all; whether there was time."""
+        """Read the seam of all drafts. Returns whether there was time."""
         readings = [seam(self._canvases[draft.candidate], draft.ids, self._hole, self._behind) for draft in drafts]
         asks = [reading.asks(self._asking.prompt) for reading in readings]
         told = iter(self._asking.all([ask for own in asks for ask in own]))
@@ -112,7 +114,7 @@ class Rivalry:
         return True
 
     def _score(self, draft: Draft, nats: float) -> tuple[bool, float]:
-        """Low is good. A text that ends before its hole does was judged at another length than its own."""
+        """The score; the lowest wins. A text that ends before its hole does was judged at a wrong length."""
         holes = self._canvases[draft.candidate].holes
         span, start = holes[self._hole], sum(len(hole) for hole in holes[: self._hole])
         short = read(span, draft.ids[start : start + len(span)], self._tokenizer).count < len(span)
