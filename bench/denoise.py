@@ -24,7 +24,7 @@ from transformers.models.diffusion_gemma.generation_diffusion_gemma import Entro
 from transformers.models.gemma4.configuration_gemma4 import Gemma4VisionConfig
 
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.denoise import Rival, denoise
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.diffusion_gemma import decoder
@@ -89,7 +89,7 @@ def ours(model: DiffusionGemmaForBlockDiffusion, encoder: Encoder[PromptCache], 
     progress = denoise(
         Eager(model, encoder.cache.seen(), PROMPT),
         [
-            Candidate(
+            Rival(
                 Canvas(tuple(ids.tolist()), (Span(start, start + HOLE),)),
                 Sampler(VOCABULARY, 0.1, torch.Generator().manual_seed(0)),
                 StableAndSure(1, UNREACHED),

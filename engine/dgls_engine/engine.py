@@ -195,8 +195,8 @@ class _Competition:
         noise, bias = self._engine._noise, self._engine.profile.calibration.length_bias
         length, vocabulary = self._engine._length, self._engine._vocabulary
         passes = self._behind_prompt(canvases[0])
-        candidates = [
-            noise.candidate(
+        rivals = [
+            noise.rival(
                 canvas,
                 Constraint.of(canvas, vocabulary, length.pads, length.stops),
                 reader,
@@ -204,7 +204,7 @@ class _Competition:
             )
             for canvas, reader in zip(canvases, readers, strict=True)
         ]
-        contest = Contest(passes, candidates, hole, noise.hidden(AFTER, self._seed), bias, noise.choosing)
+        contest = Contest(passes, rivals, hole, noise.hidden(AFTER, self._seed), bias, noise.choosing)
         yield from contest.run(self._schedule, self._deadline, self._cancel)
         if self._cancel.cancelled:
             raise Cancelled
@@ -229,8 +229,8 @@ class _Competition:
         return self._engine._model.passes_after(reading.encoder.cache)
 
 
-def _seed(seed: int, canvas: Canvas, rivals: int) -> int:
+def _seed(seed: int, canvas: Canvas, competing: int) -> int:
     """The seed of one length. It depends on that length only, so other lengths in the contest do not change its
     result."""
-    own = 0 if rivals == 1 else 1_000_003 * sum(map(len, canvas.holes))
+    own = 0 if competing == 1 else 1_000_003 * sum(map(len, canvas.holes))
     return seed + own

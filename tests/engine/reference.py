@@ -9,7 +9,7 @@ from torch import Tensor
 from transformers.models.diffusion_gemma.generation_diffusion_gemma import EntropyBoundSamplerConfig
 
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.denoise import Rival, denoise
 from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
@@ -73,7 +73,7 @@ def ours(
     length = loaded.profile.canvas_tokens
     canvas = Canvas((0,) * length, (Span(0, length),))
     vocabulary = loaded.model.config.text_config.vocab_size
-    candidate = Candidate(
+    rival = Rival(
         canvas,
         Sampler(vocabulary, setting["bound"], torch.Generator().manual_seed(seed)),
         StableAndSure(setting["stability"], setting["confidence"]),
@@ -82,7 +82,7 @@ def ours(
     eager = Eager(loaded.model, encoder.cache.seen(), len(prompt))
     steps = denoise(
         Captured(loaded.model, length).passes_after(encoder.cache) if captured else eager,
-        [candidate],
+        [rival],
         schedule=Schedule(setting["steps"], *setting["t"]),
         deadline=Deadline(None),
         cancel=CancelToken(),

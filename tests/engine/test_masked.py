@@ -155,7 +155,7 @@ def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Draft]:
     noise = Masks(mask_of(loaded), loaded.profile, loaded.device)
     steps = denoise(
         model.passes_after(encoder.cache),
-        [noise.candidate(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0)],
+        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0)],
         schedule=Schedule(rows, 1.0, 1.0),
         deadline=Deadline(None),
         cancel=CancelToken(),

@@ -19,7 +19,7 @@ from dgls_engine import Engine, Hole, Infill, InfillRequest, Limits, Pinned
 from dgls_engine.device import no_waits
 from dgls_engine.loop.choice import Fused, Plain
 from dgls_engine.loop.constraint import Constraint, Vocabulary
-from dgls_engine.loop.denoise import Candidate, Survivors, denoise
+from dgls_engine.loop.denoise import Rival, Survivors, denoise
 from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
@@ -39,7 +39,7 @@ __all__ = ["flat", "loaded", "peaked"]
 TEMPERATURE = 0.6
 
 
-def candidates_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Candidate]:
+def rivals_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Rival]:
     vocabulary = Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
     made = []
     for length in lengths:
@@ -51,7 +51,7 @@ def candidates_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Candidate
             Batch().positions,
         )
         made.append(
-            Candidate(
+            Rival(
                 canvas,
                 Sampler(vocabulary.size, 0.5, torch.Generator(loaded.device).manual_seed(length)),
                 StableAndSure(1, 0.05),
@@ -63,8 +63,8 @@ def candidates_of(loaded: LoadedModel, lengths: Sequence[int]) -> list[Candidate
 
 def choosers(loaded: LoadedModel, lengths: Sequence[int]) -> tuple[Plain, Fused, Tensor]:
     """The plain and the fused choosing, and hidden states for them."""
-    candidates = candidates_of(loaded, lengths)
-    own = [one.sampler for one in candidates], [one.constraint for one in candidates]
+    rivals = rivals_of(loaded, lengths)
+    own = [one.sampler for one in rivals], [one.constraint for one in rivals]
     width = loaded.model.config.text_config.hidden_size
     hidden = torch.randn(sum(lengths), width, generator=torch.Generator().manual_seed(2))
     head = SoftCappedHead(loaded.model)
@@ -82,7 +82,7 @@ def test_fused_report_matches_plain(loaded: LoadedModel) -> None:
 
 @torch.inference_mode()
 @pytest.mark.parametrize("on", [[0], [1, 2], [0, 1, 2]])
-def test_fused_kept_candidates_get_own_signal(flat: LoadedModel, on: list[int]) -> None:
+def test_fused_kept_rivals_get_own_signal(flat: LoadedModel, on: list[int]) -> None:
     """The signal matches the plain path. The draws differ, so only the number of kept tokens is compared."""
     lengths = [2, 5, 1]
     plain, fused, hidden = choosers(flat, lengths)
@@ -99,7 +99,7 @@ def denoised(loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors |
     found: dict[int, list[Draft]] = {length: [] for length in lengths}
     for steps in denoise(
         Eager(loaded.model, encoder.cache.seen(), 20),
-        candidates_of(loaded, lengths),
+        rivals_of(loaded, lengths),
         schedule=Schedule(4, 0.2, 0.6),
         deadline=Deadline(None),
         cancel=CancelToken(),
@@ -107,7 +107,7 @@ def denoised(loaded: LoadedModel, lengths: Sequence[int], survivors: Survivors |
         choosing=Fused,
     ):
         for step in steps:
-            found[lengths[step.candidate]].append(step)
+            found[lengths[step.rival]].append(step)
     return found
 
 

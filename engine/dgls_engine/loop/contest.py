@@ -1,7 +1,7 @@
 """Several lengths of a hole compete: they are denoised in one batch, and the seam decides which are dropped and which
 wins.
 
-A single candidate wins without being judged. Knows no text. Runs on the engine thread; one object serves one batch.
+A single rival wins without being judged. Knows no text. Runs on the engine thread; one object serves one batch.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choosing, Plain
-from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.denoise import Rival, denoise
 from dgls_engine.loop.leads import DROP_AT, KEEP, Draft, Lead, lowest_entropy, score
 from dgls_engine.loop.seam import surprises
 from dgls_engine.loop.stopping import Deadline, Schedule
@@ -22,7 +22,7 @@ from dgls_engine.types import CancelToken, Finish
 
 
 class Contest:
-    """The candidates for hole number `hole` of a canvas.
+    """The rivals for hole number `hole` of a canvas.
 
     While they are judged, `noise` [seam.AFTER] stands behind the hole. Each token of the hole adds `bias` nats.
     """
@@ -30,16 +30,16 @@ class Contest:
     def __init__(
         self,
         passes: Passes[Any],
-        candidates: Sequence[Candidate],
+        rivals: Sequence[Rival],
         hole: int,
         noise: Tensor,
         bias: float,
         choosing: Choosing = Plain,
     ) -> None:
-        self._decoding, self._candidates = passes, candidates
+        self._decoding, self._rivals = passes, rivals
         self._hole, self._noise, self._bias = hole, noise, bias
         self._choosing = choosing
-        self._rivals: dict[int, Draft] = {}
+        self._drafts: dict[int, Draft] = {}
         self._nats: dict[int, float] = {}
         self._index = self._passes = 0
 
@@ -54,16 +54,16 @@ class Contest:
         def survivors(drafts: Sequence[Draft]) -> Collection[int]:
             self._index += 1
             self._passes += 1
-            self._rivals |= {draft.candidate: draft for draft in drafts}
-            if self._index == DROP_AT and len(self._rivals) > KEEP and not hurried():
+            self._drafts |= {draft.rival: draft for draft in drafts}
+            if self._index == DROP_AT and len(self._drafts) > KEEP and not hurried():
                 self._judge(cancel)
-                kept = sorted(self._rivals, key=self._score)[:KEEP]
-                self._rivals = {number: self._rivals[number] for number in kept}
-            return self._rivals.keys()
+                kept = sorted(self._drafts, key=self._score)[:KEEP]
+                self._drafts = {number: self._drafts[number] for number in kept}
+            return self._drafts.keys()
 
         for drafts in denoise(
             self._decoding,
-            self._candidates,
+            self._rivals,
             schedule=schedule,
             deadline=deadline,
             cancel=cancel,
@@ -71,38 +71,38 @@ class Contest:
             choosing=self._choosing,
         ):
             finish = self._finish(drafts)
-            if finish is not None and len(self._rivals) > 1 and finish != "deadline" and not hurried():
+            if finish is not None and len(self._drafts) > 1 and finish != "deadline" and not hurried():
                 self._judge(cancel)
             yield Lead(self._ahead(), self._index, finish, self._passes, self._judged())
 
     def _finish(self, drafts: Sequence[Draft]) -> Finish | None:
-        """Why the contest is over after a step with these drafts; None if it goes on. A deadline of one candidate ends
+        """Why the contest is over after a step with these drafts; None if it goes on. A deadline of one rival ends
         the contest."""
-        left = [draft.finish for draft in drafts if draft.candidate in self._rivals]
+        left = [draft.finish for draft in drafts if draft.rival in self._drafts]
         if not left:
-            return "stable"  # all running candidates were dropped; the others had settled before
+            return "stable"  # all running rivals were dropped; the others had settled before
         if "deadline" in left:  # even if others settled in the same step, there is no time for another turn
             return "deadline"
         return None if None in left else left[-1]
 
     def _judge(self, cancel: CancelToken) -> None:
-        """Read the seam of all remaining candidates in one pass."""
+        """Read the seam of all remaining rivals in one pass."""
         if cancel.cancelled:
             raise Cancelled
         self._passes += 1
-        canvases = [self._candidates[number].canvas for number in self._rivals]
-        drafts = [draft.ids for draft in self._rivals.values()]
+        canvases = [self._rivals[number].canvas for number in self._drafts]
+        drafts = [draft.ids for draft in self._drafts.values()]
         nats = surprises(self._decoding, canvases, drafts, self._hole, self._noise)
-        self._nats = dict(zip(self._rivals, nats, strict=True))
+        self._nats = dict(zip(self._drafts, nats, strict=True))
 
     def _judged(self) -> list[tuple[Draft, float]]:
-        return [(draft, self._nats[number]) for number, draft in self._rivals.items() if number in self._nats]
+        return [(draft, self._nats[number]) for number, draft in self._drafts.items() if number in self._nats]
 
     def _score(self, number: int) -> float:
-        return score(self._candidates[number].canvas.holes[self._hole], self._nats[number], self._bias)
+        return score(self._rivals[number].canvas.holes[self._hole], self._nats[number], self._bias)
 
     def _ahead(self) -> Draft:
         """The best by the seam as last read; before the first reading, the draft of lowest entropy."""
         if self._nats:
-            return self._rivals[min(self._rivals, key=self._score)]
-        return lowest_entropy(self._rivals.values())
+            return self._drafts[min(self._drafts, key=self._score)]
+        return lowest_entropy(self._drafts.values())

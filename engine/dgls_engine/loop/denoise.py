@@ -1,10 +1,10 @@
-"""The one denoising loop: it takes canvases and passes, and yields a `Draft` of each candidate after each step.
+"""The one denoising loop: it takes canvases and passes, and yields a `Draft` of each rival after each step.
 
-One step is one decoder pass over all candidates: the canvases of one request, which may have holes of different lengths
+One step is one decoder pass over all rivals: the canvases of one request, which may have holes of different lengths
 and are padded on the right. Only hole rows have logits, softmax and entropy; pinned rows are never written. The family
-decides what one step passes to the next (`Carry`). Each candidate brings its sampler, stop rule and constraint;
-`choosing` combines these for the batch, and `survivors` decides which candidates go on. Knows no text. Runs on the
-engine thread; the caller may stop iterating at any time. Shapes: B candidates, C canvas, R hole rows of all candidates,
+decides what one step passes to the next (`Carry`). Each rival brings its sampler, stop rule and constraint;
+`choosing` combines these for the batch, and `survivors` decides which rivals go on. Knows no text. Runs on the
+engine thread; the caller may stop iterating at any time. Shapes: B rivals, C canvas, R hole rows of all rivals,
 D hidden.
 """
 
@@ -42,8 +42,8 @@ class Noisy(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A canvas with the objects that denoise it. Candidates share none of them."""
+class Rival:
+    """A canvas with the objects that denoise it. Rivals share none of them."""
 
     canvas: Canvas
     sampler: Noisy
@@ -52,13 +52,13 @@ class Candidate:
 
 
 Survivors = Callable[[Sequence[Draft]], Collection[int]]
-"""Maps a step's drafts to the numbers of the candidates that may go on."""
+"""Maps a step's drafts to the numbers of the rivals that may go on."""
 
 
 @torch.inference_mode()
 def denoise(
     passes: Passes[Any],
-    candidates: Sequence[Candidate],
+    rivals: Sequence[Rival],
     *,
     schedule: Schedule,
     deadline: Deadline,
@@ -66,12 +66,12 @@ def denoise(
     survivors: Survivors | None = None,
     choosing: Choosing = Plain,
 ) -> Iterator[list[Draft]]:
-    """Denoise until every candidate is settled or dropped, the steps are spent or `deadline` would be missed.
+    """Denoise until every rival is settled or dropped, the steps are spent or `deadline` would be missed.
 
     No step starts that would miss the deadline if it took as long as the last one; the first step always runs. Raises
     `Cancelled` before the next pass once `cancel` is set. On a GPU, a pass that was started runs to its end.
     """
-    running = _Running(passes, candidates, choosing)
+    running = _Running(passes, rivals, choosing)
     for index in range(1, schedule.max_steps + 1):
         if cancel.cancelled:
             raise Cancelled
@@ -81,7 +81,7 @@ def denoise(
             drafts = [replace(draft, finish=draft.finish or "steps") for draft in drafts]
         elif deadline.strikes_within(deadline.now() - running.began):
             drafts = [replace(draft, finish=draft.finish or "deadline") for draft in drafts]
-        on = [draft.candidate for draft in drafts if draft.finish is None]
+        on = [draft.rival for draft in drafts if draft.finish is None]
         if survivors is not None:
             kept = survivors(drafts)
             on = [number for number in on if number in kept]
@@ -95,23 +95,23 @@ def denoise(
 
 
 class _Running:
-    """One batch of the candidates that go on: their `numbers`, their ids [B, C], and the last step's `Carry`. Their
+    """One batch of the rivals that go on: their `numbers`, their ids [B, C], and the last step's `Carry`. Their
     hole rows, R in total, follow one another."""
 
-    def __init__(self, passes: Passes[Any], candidates: Sequence[Candidate], choosing: Choosing) -> None:
-        self.numbers = list(range(len(candidates)))
-        self._passes, self._candidates, self._choosing = passes, candidates, choosing
+    def __init__(self, passes: Passes[Any], rivals: Sequence[Rival], choosing: Choosing) -> None:
+        self.numbers = list(range(len(rivals)))
+        self._passes, self._rivals, self._choosing = passes, rivals, choosing
         device = passes.device
         self._arrange()
-        self._ids = stacked([own.canvas.ids for own in candidates], device)
-        noise = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in candidates])
-        drafted = sent(torch.tensor([row for own in candidates for row in own.canvas.resumed]), device)
+        self._ids = stacked([own.canvas.ids for own in rivals], device)
+        noise = torch.cat([own.sampler.noise(len(own.constraint.leads)) for own in rivals])
+        drafted = sent(torch.tensor([row for own in rivals for row in own.canvas.resumed]), device)
         self._ids[self._rows] = torch.where(drafted, self._ids[self._rows], noise)
         self._choice: Choice | None = None
         self._carry: Carry = passes.start(self._ids, self._rows, drafted)
 
     def _arrange(self) -> None:
-        running = [self._candidates[number] for number in self.numbers]
+        running = [self._rivals[number] for number in self.numbers]
         rows = [own.canvas.rows for own in running]
         self._lengths = [len(own.canvas.ids) for own in running]
         self._parts = list(starmap(slice, pairwise(accumulate(map(len, rows), initial=0))))
@@ -128,18 +128,18 @@ class _Running:
             self._choice = self._chooser.choose(hidden, index, schedule.temperature(index))
 
     def drafts(self) -> list[Draft]:
-        """The drafts of all candidates. Waits for the pass."""
+        """The drafts of all rivals. Waits for the pass."""
         assert self._choice is not None
         ids, entropies, log_probabilities = self._choice.report()
         drafts = []
         for number, rows in zip(self.numbers, self._parts, strict=True):
             draft = Draft(number, ids[rows], entropies[rows], log_probabilities[rows])
-            settled = self._candidates[number].stop.settled(draft.ids, draft.entropies)
+            settled = self._rivals[number].stop.settled(draft.ids, draft.entropies)
             drafts.append(replace(draft, finish="stable") if settled else draft)
         return drafts
 
     def advance(self, numbers: Sequence[int]) -> None:
-        """Prepare the next step with these candidates alone."""
+        """Prepare the next step with these rivals alone."""
         assert self._choice is not None
         at = [self.numbers.index(number) for number in numbers]
         ids, signal = self._choice.advance(at)

@@ -106,7 +106,7 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
         lead: Lead | None = None
         for lead in port.compete(canvases, readers, contested):
             draft, entropies = lead.draft, lead.draft.entropies
-            reader = readers[draft.candidate]
+            reader = readers[draft.rival]
             fills = reader.answers(draft.ids, draft.log_probabilities, entropies, layout.profile.calibration)
             now = filled | dict(zip(places, fills, strict=True))
             yield Step(steps + lead.index, tuple(now[place] for place in holes), sum(entropies) / len(entropies))
@@ -125,7 +125,7 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
         timings=port.timings(),
         prompt_tokens=port.prompt_tokens,
         prefilled_tokens=port.prefilled_tokens,
-        canvas_tokens=len(canvases[lead.draft.candidate].ids),
+        canvas_tokens=len(canvases[lead.draft.rival].ids),
         hole_tokens=len(lead.draft.ids),
         passes=passes,
     )
@@ -133,5 +133,5 @@ def _turns(segments: Sequence[Segment], layout: Layout, port: Port, passes: int 
 
 def _trials(lead: Lead, readers: Sequence[Reader], hole: int) -> tuple[Trial, ...]:
     """The contest's last judgement of each length."""
-    fills = [(readers[draft.candidate].fills(draft.ids)[hole], nats) for draft, nats in lead.judged]
+    fills = [(readers[draft.rival].fills(draft.ids)[hole], nats) for draft, nats in lead.judged]
     return tuple(Trial(fill.text, fill.count, nats) for fill, nats in fills)

@@ -13,7 +13,7 @@ from dgls_engine.text.canvas import Span
 from dgls_engine.types import Finish
 
 DROP_AT, KEEP = 2, 4
-"""After step DROP_AT the seam is read for the first time, and only the KEEP best candidates go on. The seam tells about
+"""After step DROP_AT the seam is read for the first time, and only the KEEP best rivals go on. The seam tells about
 as much then as at the end."""
 
 LENGTH_WORTH = 12.0
@@ -23,10 +23,10 @@ LENGTH_WORTH = 12.0
 @dataclass(frozen=True, slots=True)
 class Draft:
     """The hole rows of one canvas after a step: the ids, their entropies in nats, and their log-probabilities at
-    temperature 1. `candidate` is the number of the canvas in its contest, from 0. `finish` says why this canvas gets no
+    temperature 1. `rival` is the number of the canvas in its contest, from 0. `finish` says why this canvas gets no
     further step; None if it may get one."""
 
-    candidate: int
+    rival: int
     ids: list[int]
     entropies: list[float]
     log_probabilities: list[float]

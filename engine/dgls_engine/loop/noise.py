@@ -1,7 +1,7 @@
 """Chooses between uniform and mask diffusion: what undecided positions show, and how steps decide them.
 
     noise = noise_of(model, profile, device)        # by the model's family
-    noise.candidate(canvas, constraint, reader, seed)
+    noise.rival(canvas, constraint, reader, seed)
 
 Runs on the engine thread.
 """
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from dgls_engine.loop.choice import Choosing, choosing_on
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.denoise import Candidate
+from dgls_engine.loop.denoise import Rival
 from dgls_engine.loop.masked import Greedy, Unmasker
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.stopping import StableAndSure
@@ -33,7 +33,7 @@ class Noise(Protocol):
         """Ids [rows] that hide tokens from the model."""
         ...
 
-    def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate: ...
+    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival: ...
 
 
 class Uniform:
@@ -46,10 +46,10 @@ class Uniform:
     def hidden(self, rows: int, seed: int) -> Tensor:
         return self._sampler(seed).noise(rows)
 
-    def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate:
+    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival:
         profile = self._profile
         stop = StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft)
-        return Candidate(canvas, self._sampler(seed), stop, constraint)
+        return Rival(canvas, self._sampler(seed), stop, constraint)
 
     def _sampler(self, seed: int) -> Sampler:
         generator = torch.Generator(self._device).manual_seed(seed % 2**63)
@@ -67,9 +67,9 @@ class Masks:
     def hidden(self, rows: int, seed: int) -> Tensor:
         return torch.full((rows,), self._mask, device=self._device)
 
-    def candidate(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Candidate:
+    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival:
         unmasker = Unmasker(self._mask, self._profile.unmask_threshold, reader.counted, self._device)
-        return Candidate(canvas.blank(), unmasker, unmasker, constraint)
+        return Rival(canvas.blank(), unmasker, unmasker, constraint)
 
 
 def noise_of(model: OpenModel[Any], profile: Profile, device: torch.device) -> Noise:

@@ -84,7 +84,7 @@ class Rivalry:
         if len(looked) > KEEP and self._judge(looked):
             ahead = sorted(self._judged, key=lambda pair: self._score(*pair))[:KEEP]
             rivals = {rival.number: rival for rival in self._rivals}
-            self._rivals = [rivals[draft.candidate] for draft, _ in ahead]
+            self._rivals = [rivals[draft.rival] for draft, _ in ahead]
 
     def _denoise(self, steps: int) -> list[Draft]:
         """The drafts that came back in time."""
@@ -99,7 +99,7 @@ class Rivalry:
 
     def _judge(self, drafts: Sequence[Draft]) -> bool:
         """Read the seam of all drafts. Returns whether there was time."""
-        readings = [seam(self._canvases[draft.candidate], draft.ids, self._hole, self._behind) for draft in drafts]
+        readings = [seam(self._canvases[draft.rival], draft.ids, self._hole, self._behind) for draft in drafts]
         asks = [reading.asks(self._asking.prompt) for reading in readings]
         told = iter(self._asking.all([ask for own in asks for ask in own]))
         answers = [[next(told) for _ in own] for own in asks]
@@ -115,7 +115,7 @@ class Rivalry:
 
     def _score(self, draft: Draft, nats: float) -> tuple[bool, float]:
         """The score; the lowest wins. A text that ends before its hole does was judged at a wrong length."""
-        holes = self._canvases[draft.candidate].holes
+        holes = self._canvases[draft.rival].holes
         span, start = holes[self._hole], sum(len(hole) for hole in holes[: self._hole])
         short = read(span, draft.ids[start : start + len(span)], self._tokenizer).count < len(span)
         return self._whole and short, score(span, nats, self._bias)

@@ -14,7 +14,7 @@ from dgls_engine import CancelToken, Context, Engine, Hole, Infill, InfillReques
 from dgls_engine.errors import Cancelled, RequestTooLarge
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
-from dgls_engine.loop.denoise import Candidate, Survivors, denoise
+from dgls_engine.loop.denoise import Rival, Survivors, denoise
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import KEEP, LENGTH_WORTH, Draft
 from dgls_engine.loop.sampler import Sampler
@@ -50,10 +50,10 @@ def canvas_of(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> 
     return lay_out(segments, loaded.tokenizer, loaded.profile, Batch().positions, closing)
 
 
-def candidate(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Candidate:
+def rival_of(loaded: LoadedModel, length: int, closing: Sequence[int] = ()) -> Rival:
     canvas = canvas_of(loaded, length, closing)
     vocabulary = Vocabulary(loaded.tokenizer, loaded.model.config.text_config.vocab_size, loaded.device)
-    return Candidate(
+    return Rival(
         canvas,
         Sampler(vocabulary.size, 0.5, torch.Generator().manual_seed(length)),
         StableAndSure(1, 0.05),
@@ -72,7 +72,7 @@ def denoised(
     found: dict[int, list[Draft]] = {length: [] for length in lengths}
     batches = denoise(
         limits.get("passes") or passes_for(loaded),
-        [candidate(loaded, length, closing) for length in lengths],
+        [rival_of(loaded, length, closing) for length in lengths],
         schedule=Schedule(8, 0.2, 0.6),
         deadline=limits.get("deadline", Deadline(None)),
         cancel=CancelToken(),
@@ -80,7 +80,7 @@ def denoised(
     )
     for steps in batches:
         for step in steps:
-            found[lengths[step.candidate]].append(step)
+            found[lengths[step.rival]].append(step)
     return found
 
 
@@ -120,7 +120,7 @@ def test_contest_last_step_starts_no_pass(flat: LoadedModel, monkeypatch: pytest
 
 def test_cancel_during_a_pass_starts_no_other(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, cancel = batch_sizes(monkeypatch), CancelToken()
-    rivals = Contest(ahead(passes_for(flat)), [candidate(flat, 3), candidate(flat, 4)], 0, NOISE, 0.0)
+    rivals = Contest(ahead(passes_for(flat)), [rival_of(flat, 3), rival_of(flat, 4)], 0, NOISE, 0.0)
     running = rivals.run(Schedule(8, 0.2, 0.6), Deadline(None), cancel)
     next(running)
     cancel.cancel()
@@ -129,7 +129,7 @@ def test_cancel_during_a_pass_starts_no_other(flat: LoadedModel, monkeypatch: py
     assert len(sizes) == 2
 
 
-def test_contest_dropping_candidates_keeps_results_of_others(flat: LoadedModel) -> None:
+def test_contest_dropping_rivals_keeps_results_of_others(flat: LoadedModel) -> None:
     whole = denoised(flat, LENGTHS)
     some = denoised(flat, LENGTHS, survivors=lambda steps: {1, 3})
     assert len(some[1]) == len(some[4]) == 1
@@ -151,8 +151,8 @@ def test_pass_shorter_canvas_does_not_see_padding(loaded: LoadedModel) -> None:
 
 
 def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> Contest:
-    candidates = [candidate(loaded, length) for length in lengths]
-    return Contest(passes_for(loaded), candidates, 0, NOISE, bias)
+    rivals = [rival_of(loaded, length) for length in lengths]
+    return Contest(passes_for(loaded), rivals, 0, NOISE, bias)
 
 
 def test_contest_least_surprising_wins_with_bias_per_token(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,26 +166,26 @@ def test_contest_least_surprising_wins_with_bias_per_token(flat: LoadedModel, mo
 
 
 def test_score_unexpected_length_adds_penalty(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    candidates = []
+    rivals = []
     for length in (2, 3):
-        rival = candidate(flat, length)
+        rival = rival_of(flat, length)
         (hole,) = rival.canvas.holes
-        candidates.append(replace(rival, canvas=replace(rival.canvas, holes=(replace(hole, expected=(7, 8)),))))
+        rivals.append(replace(rival, canvas=replace(rival.canvas, holes=(replace(hole, expected=(7, 8)),))))
     for lead, length in ((LENGTH_WORTH - 0.1, 2), (LENGTH_WORTH + 0.1, 3)):
         monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_, lead=lead: [lead, 0.0])
-        judged = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
+        judged = Contest(passes_for(flat), rivals, 0, NOISE, 0.0)
         *_, last = judged.run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
         assert len(last.draft.ids) == length
 
 
-def test_contest_one_candidate_wins_without_judging(flat: LoadedModel) -> None:
+def test_contest_one_rival_wins_without_judging(flat: LoadedModel) -> None:
     *_, last = contest(flat, [4]).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
     assert (last.index, last.passes, last.judged) == (4, 4, [])
 
 
 def test_contest_deadline_while_one_settles_finishes_by_deadline(flat: LoadedModel) -> None:
-    settled = replace(candidate(flat, 9), stop=StableAndSure(0, float("inf")))
-    rivals = Contest(passes_for(flat), [candidate(flat, 3), settled], 0, NOISE, 0.0)
+    settled = replace(rival_of(flat, 9), stop=StableAndSure(0, float("inf")))
+    rivals = Contest(passes_for(flat), [rival_of(flat, 3), settled], 0, NOISE, 0.0)
     [only] = rivals.run(Schedule(4, 0.2, 0.6), Deadline(0.0), CancelToken())
     assert only.finish == "deadline"
 
@@ -214,12 +214,12 @@ def batch_sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 def test_contest_all_running_dropped_finishes_stable(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """The six shortest settle at once, the others never and are behind."""
     lengths = range(1, KEEP + 3)
-    candidates = [
+    rivals = [
         replace(own, stop=StableAndSure(0, 1e9) if place < KEEP else own.stop)
-        for place, own in enumerate(candidate(flat, length) for length in lengths)
+        for place, own in enumerate(rival_of(flat, length) for length in lengths)
     ]
     monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
-    match = Contest(passes_for(flat), candidates, 0, NOISE, 0.0)
+    match = Contest(passes_for(flat), rivals, 0, NOISE, 0.0)
     *_, last = match.run(Schedule(8, 0.2, 0.6), Deadline(None), CancelToken())
     assert (last.index, last.finish, len(last.draft.ids)) == (2, "stable", 1)
 
@@ -276,7 +276,7 @@ def test_infill_typed_stop_can_be_healed(searching: Callable[[], Engine]) -> Non
     assert 0.0 <= infill.fills[0].probability <= 1.0
 
 
-def test_infill_every_candidate_keeps_pinned_text(
+def test_infill_every_rival_keeps_pinned_text(
     loaded: LoadedModel, searching: Callable[[], Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[Tensor] = []

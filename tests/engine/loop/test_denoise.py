@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from dgls_engine.loop.constraint import TOKEN_WORTH, Constraint, Rules, Vocabulary
-from dgls_engine.loop.denoise import Candidate, denoise
+from dgls_engine.loop.denoise import Rival, denoise
 from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.sampler import Sampler, accepted, entropy
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
@@ -43,7 +43,7 @@ def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "afte
     encoder = Encoder(prompt_factory(loaded.model))
     encoder.prefill([1, 2, 30, 40])
     vocabulary = vocabulary_of(loaded)
-    candidate = Candidate(
+    rival = Rival(
         canvas,
         Sampler(vocabulary.size, 0.1, torch.Generator().manual_seed(0)),
         StableAndSure(1, 0.0),
@@ -51,7 +51,7 @@ def run(loaded: LoadedModel, canvas: Canvas, pinned_signal: PinnedSignal = "afte
     )
     progress = denoise(
         Eager(loaded.model, encoder.cache.seen(), 4, pinned_signal),
-        [candidate],
+        [rival],
         schedule=Schedule(4, 0.4, 0.8),
         deadline=Deadline(None),
         cancel=CancelToken(),

@@ -9,8 +9,8 @@ into parts, one for each program, because there may be few rows; then one progra
 
 Two random numbers draw a row's token: the first chooses a part by the parts' sums, the second a token of that part.
 This is as exact as adding Gumbel noise to each logit, and much cheaper: 262,144 random numbers for each row would take
-several times as long as reading the row. The numbers are from Philox, with the candidate's seed, the row's place in the
-candidate, and the step, so they do not depend on the other canvases of the batch.
+several times as long as reading the row. The numbers are from Philox, with the rival's seed, the row's place in the
+rival, and the step, so they do not depend on the other canvases of the batch.
 
 Knows tensors only. Runs on the engine thread. Shapes: R rows, V vocabulary, M sets of banned tokens, P parts of a
 row, B canvases.
