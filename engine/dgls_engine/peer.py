@@ -1,10 +1,10 @@
 """The peer: an autoregressive model with the embedded model's size, training tokens and tokenizer, for comparison.
 
 It has the interface of `Engine`. It runs the same modules causally: the encoder with its tied head is a language model
-with a KV cache. It sees what the denoiser sees (the same prompt, the same pinned code, the freed bytes that the hole's
-first token must start with), in the layout that `next_token` trained it with. It is sampled greedily, fills one hole,
-ignores drafts, and keeps nothing between requests. Its self-conditioning weights are stored, but neither run nor
-counted.
+with a KV cache. It sees the same text as the denoiser: the prompt, the pinned code, and the freed bytes that the hole's
+first token must start with. `dgls_training.next_token` trained it on this layout. It samples greedily, fills one hole,
+ignores drafts, and keeps nothing between requests. Its self-conditioning weights are stored, but it does not run or
+count them.
 
 `is_peer(folder)` is true for the exported folder of a peer; `Peer.open(folder, ...)` has the parameters of
 `Engine.open`. Not thread-safe.
@@ -41,11 +41,11 @@ END = "<|end|>"
 """The special token that separates the given code from the hole's text."""
 
 PEER_FILE = "peer.json"
-"""This file is in the folder of a peer and in no other model's folder."""
+"""The file that marks the folder of a peer."""
 
 
 def is_peer(folder: str | Path) -> bool:
-    """Whether `folder` holds an exported peer. `Peer.open` opens it, `Engine.open` does not."""
+    """Whether `folder` has an exported peer, for `Peer.open` rather than `Engine.open`."""
     return (Path(folder) / PEER_FILE).is_file()
 
 
@@ -74,7 +74,7 @@ class Markers:
         return [self.above, *above, *before, self.below, *after, *below, self.middle]
 
     def plain(self, prompt: Sequence[int], text: Sequence[int]) -> list[int]:
-        """The ids of code without a hole: the text above a canvas, and the canvas' text."""
+        """The ids of code without a hole: the text above the canvas, then the canvas' text."""
         return [self.above, *self._parts(prompt)[1], *text]
 
     def _parts(self, prompt: Sequence[int]) -> tuple[list[int], list[int]]:

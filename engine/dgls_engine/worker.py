@@ -144,7 +144,7 @@ class Worker:
             if not error:
                 self._queue.append(job)
                 self._changed.notify()
-        # A future calls its listeners when it gets a result: settle it outside the lock.
+        # A future calls its listeners when it gets a result, so settle it outside the lock.
         if error:
             job.fail(error)
         for dropped in older:
@@ -198,7 +198,7 @@ class Worker:
         self._enter("closed")
 
     def _wanted(self) -> bool:
-        """Wait until an engine has to be opened; the first time it returns at once. False if the worker is closing."""
+        """Wait until an engine has to be opened; at first that is at once. False if the worker is closing."""
         with self._changed:
             before = self._state
             while not self._closing and self._state != "loading" and not self._queue:
@@ -297,7 +297,7 @@ def _warmed(warming: Iterator[None]) -> Iterator[None] | None:
 
 
 def _close(engine: EngineLike) -> None:
-    """Close `engine` and only log errors: if the thread ended here, requests would wait for ever."""
+    """Close `engine` and log any error: an error must not end the thread, or requests would wait for ever."""
     try:
         engine.close()
     except Exception:

@@ -36,8 +36,8 @@ class Encoder(Generic[K]):
 
     @property
     def cache(self) -> K:
-        """The keys and values. `drop`, and a prompt that does not fit, replace this object: code that keeps addresses
-        of its buffers must check that it is still the same."""
+        """The keys and values. `drop` and a prompt that does not fit replace this object, so code that keeps the
+        addresses of its buffers must check that it is still the same object."""
         if self._cache is None:
             self._cache = self._new_prompt(self._capacity)
         return self._cache
@@ -66,7 +66,7 @@ class Encoder(Generic[K]):
 
 
 def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """The number of tokens at the start of two prompts that are the same."""
+    """The number of equal tokens at the start of two prompts."""
     for index, (left, right) in enumerate(zip(one, other, strict=False)):
         if left != right:
             return index

@@ -8,10 +8,10 @@ The profile names one of three formats:
 
 `plain` also shows the pinned text that the canvas has no room for; the canvas continues where the prompt ends.
 
-All formats show the text below first. Users mostly change the text above the canvas and near it, so the tokens in front
-of a change, and their keys and values, stay valid. For the same reason `chat` shows snippets of other files first,
-because they change least, and the code to rewrite last, with the instruction. `raw` and `plain` show snippets and code
-to rewrite at the start of the text above, as if it were code of the same file.
+The keys and values of all tokens before a change stay valid, so text that changes often comes late in the prompt. All
+formats show the text below first, because users mostly change the text above, near the canvas. `chat` shows snippets of
+other files first and the code to rewrite last, with the instruction. `raw` and `plain` show both at the start of the
+text above, as if they were code of the same file.
 
 The user's text is always encoded as plain text, so nothing in it can end a turn or start another one. Knows tokens, no
 tensors; runs on the engine thread.
@@ -35,7 +35,7 @@ BELOW, ABOVE = "<|below|>", "<|above|>"
 """The special tokens of the `raw` format."""
 
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
-"""The tokens around a thought, unless the tokenizer's config names others."""
+"""The tokens around a thought. The tokenizer's config may name others."""
 
 _SNIPPETS = 4
 """Snippets get at most 1/_SNIPPETS of the budget; the file's text gets the rest."""
@@ -51,8 +51,8 @@ _NOTHING = Spilled()
 
 
 class Prompt(Protocol):
-    """A model's prompt format. `canvas_end`: the ids behind the canvas' text, in front of the padding. `canvas_start`:
-    the ids in the first row of a canvas that has no pinned text there. `takes_spilled`: whether the prompt shows the
+    """A model's prompt format. `canvas_end`: the ids between the canvas' text and its padding. `canvas_start`: the
+    first ids of a canvas that has no pinned text before its first hole. `takes_spilled`: whether the prompt shows the
     pinned text that the canvas has no room for."""
 
     takes_spilled: bool
@@ -178,7 +178,7 @@ class ChatPrompt:
         return ids
 
     def _tagged(self, opens: str, text: str, closes: str, room: int) -> list[int]:
-        """The text between its tags, at most `room` tokens. A text that is too long is cut, and a note says so."""
+        """The text between its tags, in at most `room` tokens. A text that is too long is cut and ends with a note."""
         head, tail, cut = (self._tokenizer.encode(part) for part in (opens, closes, _CUT))
         text_room = room - len(head) - len(tail)
         if text_room < len(cut):

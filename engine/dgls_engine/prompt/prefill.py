@@ -45,17 +45,17 @@ class Reading:
 
     @property
     def canvas_start(self) -> tuple[int, ...]:
-        """The ids in the first row of a canvas that has no pinned text there; empty for models that need none."""
+        """The first ids of a canvas without pinned text before its first hole; empty if the model needs none."""
         return self._prompt.canvas_start if self._model.shifted else ()
 
     @property
     def canvas_end(self) -> tuple[int, ...]:
-        """The ids behind the canvas' text, in front of the padding."""
+        """The ids between the canvas' text and its padding."""
         return self._prompt.canvas_end
 
     def read(self, context: Context, spilled: Spilled, cancel: CancelToken) -> tuple[int, int]:
-        """Prefill the prompt of this context; it includes `spilled` if the format shows that. Returns (tokens of the
-        prompt, tokens computed)."""
+        """Prefill the prompt of this context, with `spilled` if the format shows it. Returns the numbers of tokens in
+        the prompt and of tokens computed."""
         ids = self._encode(context, spilled if self._prompt.takes_spilled else Spilled())
         started, previous_ids = self._clock(), self.encoder.ids
         try:
@@ -85,11 +85,12 @@ class Reading:
     def _use(self, profile: Profile) -> None:
         self._profile = profile
         self._prompt = open_prompt(self._loaded.tokenizer, profile, self._loaded.folder)
-        # While the user types inside the region the context stays the same; to encode 4,096 tokens took 37 ms (CPU).
+        # While the user types inside the region the context stays the same. Encoding 4,096 tokens takes 37 ms on a CPU.
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
     def _new_encoder(self) -> Encoder[Any]:
-        """An encoder with room for the longest prompt: larger buffers later would invalidate captured graphs."""
+        """An encoder with room for the longest prompt, because larger buffers later would invalidate captured
+        graphs."""
         return Encoder(self._model.new_prompt, capacity=max(_LEAST, self._profile.max_prompt_tokens))
 
     def _measure(self, tokens: int, started: float) -> None:

@@ -56,9 +56,9 @@ class Reader:
     ) -> list[Fill]:
         """A fill for each hole, from the log-probabilities (temperature 1) and entropies of all rows.
 
-        A fill's probability is the product of its tokens' probabilities. The product leaves out the token that ends the
-        text, unless the text is empty: several end tokens mean the same and share their probability. On held-out holes
-        the product separates right from wrong fills better than the mean or the minimum does.
+        A fill's probability is the product of its tokens' probabilities. The token that ends the text counts only if
+        the text is empty, because several end tokens mean the same and share their probability. On held-out holes the
+        product separates right from wrong fills better than the mean or the minimum.
         """
         answers = []
         for fill, rows in zip(self.fills(draft), self.counted(draft), strict=True):
