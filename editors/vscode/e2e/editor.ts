@@ -21,6 +21,7 @@ type Settings = Record<string, unknown>;
 
 const PATIENCE_MS = 60_000;
 const QUIET: Settings = {
+  'dgls.model': 'embedded', // the cases name it, and no server offers to fetch another
   'editor.minimap.enabled': false,
   'extensions.autoCheckUpdates': false,
   'extensions.autoUpdate': false,

@@ -64,7 +64,7 @@ class Editor:
         config = {
             "cmd": command,
             "cmd_env": {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
-            "settings": {"dgls": settings or {}},
+            "settings": {"dgls": {"model": "embedded", **(settings or {})}},
         }
         init = folder / "config" / "nvim" / "init.lua"
         init.write_text(
