@@ -15,7 +15,7 @@ help:  ## list the targets
 
 setup: $(VENV)/.contributor  ## make .venv/bin/dgls, with ruff, mypy, lint-imports and pytest beside it
 
-demo: $(VENV)/.runtime  ## watch the embedded model fill the holes of three files
+demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five files
 	@$(BIN)/python -P -m dgls demo
 
 test: $(VENV)/.contributor  ## run the tests

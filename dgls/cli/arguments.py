@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
     _infill(commands.add_parser("infill", help="fill the code at a place in a file"))
     _fill(commands.add_parser("fill", help="write the bodies of functions that are stubs"))
     _rewrite(commands.add_parser("rewrite", help="rewrite lines of a file, or change them a little"))
-    _demo(commands.add_parser("demo", help="show how the holes of three example files are filled"))
+    _demo(commands.add_parser("demo", help="show how the model fills a line of each function in five files"))
     _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
     _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
     commands.add_parser("doctor", help="check what works on this machine, and say what to do about the rest")

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from dgls.code.languages import language_of
 from dgls.errors import UnusableSource
 from dgls.evaluation.cases.case import Case
 
@@ -47,17 +48,19 @@ class MarkedSource:
 def fixture_cases(examples: Iterable[MarkedSource], folder: Path = FOLDER) -> list[Case]:
     """Each hole of the examples, with the other holes filled by their author's text; then the cases of `folder`, if it
     exists."""
-    return [*(case for example in examples for case in _marked(example)), *_answered(folder)]
+    return [*(case for example in examples for case in marked_cases(example)), *_answered(folder)]
 
 
-def _marked(source: MarkedSource) -> Iterator[Case]:
+def marked_cases(source: MarkedSource) -> Iterator[Case]:
+    """Each hole of a source, with the other holes filled by their author's text."""
     text = source.filled(source.authored)
+    language = language_of("", source.name).id
     end = 0
     for number, (pinned, authored) in enumerate(zip(source.pinned, source.authored, strict=False), 1):
         start = end + len(pinned)
         end = start + len(authored)
         name = f"fixture/{source.name}/{number}"
-        yield Case(name, "fixture", source.name, "python", text[:start], authored, text[end:], "examples")
+        yield Case(name, "fixture", source.name, language, text[:start], authored, text[end:], "examples")
 
 
 def _answered(folder: Path) -> Iterator[Case]:
