@@ -1,9 +1,8 @@
 """The model's last draft of a hole, from which the hole of the next keystroke starts.
 
-If the user typed the beginning of the draft, the rest of it takes the place of noise. Otherwise the hole starts from
-noise. To start from a draft that the text contradicts, or that the model was unsure of, saves steps too, but makes
-worse fills (`bench/warm.py`). Pure, except that the engine's thread sets the draft of a `Drafting` while the event loop
-reads it.
+If the user typed the beginning of the draft, the hole starts from the rest of it. Otherwise the hole starts from noise:
+a draft that contradicts the typed text, or of which the model was unsure, also saves steps, but makes fills worse
+(`bench/warm.py`). Pure, except that the engine thread sets the draft of a `Drafting` while the event loop reads it.
 """
 
 from __future__ import annotations
@@ -17,7 +16,8 @@ from dgls_engine.profile import Profile
 from dgls_engine.types import Infill, Step
 
 SURE = 2.0
-"""A draft of a fill that is cut short is kept up to this many times the mean entropy at which a fill ends."""
+"""The draft of an unfinished fill is kept if its mean entropy is at most this many times the entropy at which a fill
+ends."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class LastDraft:
     text: str
 
     def rest(self, document: Document, region: Region) -> LastDraft | None:
-        """The part not typed yet, for the hole of `region` planned in `document`; None if it does not fit there."""
+        """The part that is not typed yet, for the hole of `region` in `document`. None if it does not fit there."""
         rest = untyped(self.span, self.text, self.document, document)
         if rest is None or rest[0] != region.span:
             return None

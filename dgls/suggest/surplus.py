@@ -16,8 +16,9 @@ _FOLLOWING = 8  # lines after the hole that a fill is compared with
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The code around a hole: its line, `left` and `right`, as far as it is in the canvas, and the nearest lines that
-    are not blank. `levels` are the indentations of the line above and of the lines that enclose it."""
+    """The code around a hole: the part of its line on the `left` and on the `right` that is in the canvas, and the
+    nearest lines that are not blank. `levels` are the indentations of the line above and of the lines that enclose
+    it."""
 
     language: Language
     unit: str
@@ -74,11 +75,11 @@ def without_following_lines(fill: str, site: Site) -> str:
 
 
 def without_closers(fill: str, region: Region, site: Site) -> str:
-    """The fill up to the first closing bracket that the code after the hole has already.
+    """The fill up to the first closing bracket that the code after the hole already has.
 
     A fill may close brackets that are open before the hole and that nothing after it closes. If there is code on the
-    right, the line alone counts. Else the canvas does, if it closes as many brackets after the hole as are open before:
-    if the numbers differ, its borders cut brackets apart and tell nothing.
+    right, only that line is compared. Otherwise the whole canvas is compared, if it closes as many brackets after the
+    hole as are open before it. If the numbers differ, the canvas' borders separate pairs of brackets.
     """
     if site.right.strip():
         waiting = [site.right[at] for at in balance(site.right, site.language).closers]

@@ -176,7 +176,7 @@ def test_cancel_queued_request_never_reaches_engine(worker: Worker, engine: Scri
 
 
 def test_submit_from_done_callback_does_not_cancel_settled_request(worker: Worker, engine: ScriptedEngine) -> None:
-    """Several candidates share a key and a cancel token, and each is submitted as soon as the one before is there."""
+    """Several candidates share a key and a cancel token. Each is submitted as soon as the one before has its result."""
     engine.go.set()
     cancel = CancelToken()
     done: list[Future[Infill]] = []
