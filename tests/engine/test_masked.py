@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from dgls_engine.errors import Cancelled, UnsupportedModel
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.denoise import denoise
 from dgls_engine.loop.leads import Draft
+from dgls_engine.loop.masked import LOOKAHEAD
 from dgls_engine.loop.noise import Masks
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.masked.passes import MaskedPasses
@@ -94,23 +95,23 @@ def test_law_2_any_seed_gives_the_same_text(fresh: Callable[[], Engine]) -> None
 
 
 def decided_from_the_left(
-    predict: Callable[[Tensor], Tensor], rows: int, mask: int, threshold: float
+    predict: Callable[[Tensor], Tensor], slots: Tensor, mask: int, threshold: float
 ) -> Iterator[list[int]]:
-    """The slow reference: a step's tokens, decided ones kept, until all are decided."""
-    slots = torch.full((rows,), mask)
+    """The slow reference: the slots after each step, until all are decided."""
     while (slots == mask).any():
         sure, best = predict(slots).max(-1)
-        shown = torch.where(slots == mask, best, slots)
         place = int((slots == mask).nonzero()[0])
         slots[place] = best[place]
-        while (place := place + 1) < rows and sure[place] > threshold:
+        for place in (slots == mask).nonzero().flatten().tolist():
+            if sure[place] <= threshold:
+                break
             slots[place] = best[place]
-        yield shown.tolist()
+        yield slots.tolist()
 
 
-def stock(loaded: LoadedModel, prompt: list[int], rows: int, threshold: float) -> list[list[int]]:
-    """transformers' own modules: the plain model reads the prompt, one with the adapter folded into its weights the
-    canvas, under a mask of four dimensions."""
+def stock(loaded: LoadedModel, prompt: list[int], slots: list[int], threshold: float) -> list[list[int]]:
+    """The slots after each step by transformers' own modules: the plain model reads the prompt, one with the adapter
+    folded into its weights the canvas, under a mask of four dimensions."""
     folder, mask = loaded.folder, mask_of(loaded)
     base: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", local_files_only=True)
     adapted: Any = AutoModelForCausalLM.from_pretrained(folder, attn_implementation="eager", local_files_only=True)
@@ -130,7 +131,8 @@ def stock(loaded: LoadedModel, prompt: list[int], rows: int, threshold: float) -
         sight[:, : len(prompt) - 1] = 0.0
         for row in range(len(ids)):
             for key in range(len(ids)):
-                if key == row or ids[key] != mask:
+                adjacent = key > row and mask not in ids[row : key + 1].tolist()
+                if key == row or (ids[key] != mask and not adjacent):
                     sight[row, len(prompt) - 1 + key] = 0.0
         positions = torch.arange(len(prompt) - 1, len(prompt) - 1 + len(ids))[None]
         out = adapted(
@@ -140,14 +142,19 @@ def stock(loaded: LoadedModel, prompt: list[int], rows: int, threshold: float) -
         logits[:, mask] = -torch.inf
         return logits.softmax(-1)
 
-    return list(decided_from_the_left(predict, rows, mask, threshold))
+    return list(decided_from_the_left(predict, torch.tensor(slots), mask, threshold))
 
 
-def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Draft]:
+def ours(loaded: LoadedModel, prompt: list[int], slots: list[int]) -> list[Draft]:
     model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
     encoder: Encoder[Any] = Encoder(model.new_prompt)
     encoder.prefill(prompt[:-1])
-    canvas = Canvas((prompt[-1], *[0] * rows), (Span(1, rows + 1),))
+    undecided = [slot == mask_of(loaded) for slot in slots]
+    runs = [(open, len(list(run))) for open, run in groupby(undecided)]
+    ends = list(accumulate((length for _, length in runs), initial=1))[1:]
+    holes = tuple(Span(end - length, end) for (open, length), end in zip(runs, ends, strict=True) if open)
+    canvas = Canvas((prompt[-1], *slots), holes)
+    rows = len(canvas.rows)
     reader = Reader(canvas.holes, loaded.tokenizer)
     reader.counted = lambda draft: [range(rows)]  # type: ignore[method-assign]  # no PAD and no stop ends this one
     banned = torch.zeros(model.vocabulary, dtype=torch.bool)
@@ -166,12 +173,16 @@ def ours(loaded: LoadedModel, prompt: list[int], rows: int) -> list[Draft]:
 
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("tokens", [2, 40])
-def test_law_3_every_draft_is_that_of_stock_modules(loaded: LoadedModel, seed: int, tokens: int) -> None:
+@pytest.mark.parametrize("layout", ["?????????", "?????...", "..???.????."])
+def test_law_3_every_draft_is_that_of_stock_modules(loaded: LoadedModel, seed: int, tokens: int, layout: str) -> None:
+    """`layout`: undecided slots and pinned ones."""
     generator = torch.Generator().manual_seed(seed)
-    prompt = torch.randint(3, 400, (tokens,), generator=generator).tolist()
-    expected = stock(loaded, prompt, 9, loaded.profile.unmask_threshold)
-    progress = ours(loaded, prompt, 9)
-    assert [step.ids for step in progress] == expected
+    prompt, pinned = (torch.randint(3, 400, (count,), generator=generator).tolist() for count in (tokens, len(layout)))
+    slots = [mask_of(loaded) if slot == "?" else token for slot, token in zip(layout, pinned, strict=True)]
+    expected = stock(loaded, prompt, slots, loaded.profile.unmask_threshold)
+    progress = ours(loaded, prompt, slots)
+    holes = [row for row, slot in enumerate(layout) if slot == "?"]
+    assert [step.ids for step in progress] == [[step[row] for row in holes] for step in expected]
     assert progress[-1].finish in ("stable", "steps")
 
 
@@ -180,7 +191,7 @@ def test_law_3_without_adapter_and_threshold_it_is_the_autoregressive_model(tmp_
     prompt = list(range(3, 40))
     base: Any = AutoModelForCausalLM.from_pretrained(loaded.folder, local_files_only=True)
     told = base.generate(torch.tensor([prompt]), max_new_tokens=9, do_sample=False, eos_token_id=None)
-    assert ours(loaded, prompt, 9)[-1].ids == told[0, len(prompt) :].tolist()
+    assert ours(loaded, prompt, [mask_of(loaded)] * 9)[-1].ids == told[0, len(prompt) :].tolist()
 
 
 def test_law_4_cancel_takes_effect_before_the_next_pass(
@@ -199,8 +210,9 @@ def test_law_4_cancel_takes_effect_before_the_next_pass(
 def test_law_5_logits_are_computed_for_hole_rows_only(loaded: LoadedModel, engine: Engine) -> None:
     with inputs_of(loaded.model.lm_head) as rows:
         steps, infill = run(engine, request())
-    assert [len(hidden) for hidden in rows] == [infill.hole_tokens] * len(steps)
-    assert infill.hole_tokens == 13 < infill.canvas_tokens
+    assert len(rows) == len(steps)
+    assert all(0 < len(hidden) <= LOOKAHEAD for hidden in rows)
+    assert LOOKAHEAD < infill.hole_tokens == 13 < infill.canvas_tokens
 
 
 def test_law_6_typing_computes_only_what_was_typed(loaded: LoadedModel, engine: Engine) -> None:
@@ -306,4 +318,5 @@ def test_load_adapter_without_its_other_half_raises(tmp_path: Path) -> None:
 
 
 def test_size_counts_every_value(loaded: LoadedModel) -> None:
-    assert loaded.info.parameters == sum(weight.numel() for weight in dict(loaded.model.named_parameters()).values())
+    files = loaded.folder.glob("*.safetensors")
+    assert loaded.info.parameters == sum(tensor.numel() for file in files for tensor in load_file(file).values())

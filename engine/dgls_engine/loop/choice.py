@@ -19,7 +19,7 @@ from torch import Tensor
 from dgls_engine.loop.constraint import Constraint, Rules
 from dgls_engine.loop.sampler import Sampler, entropy
 from dgls_engine.model import kernels
-from dgls_engine.model.batches import sent
+from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.passes import Head
 
 Report = tuple[list[int], list[float], list[float]]
@@ -41,8 +41,12 @@ class Choice(Protocol):
 
 
 class Chooser(Protocol):
+    def reads(self, rows: Places) -> Places:
+        """Which of the hole rows [R] the next step reads [r]."""
+        ...
+
     def choose(self, hidden: Tensor, step: int, temperature: float) -> Choice:
-        """From hidden states [R, D] of the hole rows."""
+        """From hidden states [r, D] of the rows that it reads."""
         ...
 
 
@@ -68,6 +72,9 @@ class Plain:
         self._head, self._samplers = head, samplers
         self._sizes = [len(own.leads) for own in constraints]
         self._rules = Rules.of(constraints)
+
+    def reads(self, rows: Places) -> Places:
+        return rows
 
     def choose(self, hidden: Tensor, step: int, temperature: float) -> Choice:
         logits = self._rules.apply(self._head.logits(hidden))
@@ -131,6 +138,9 @@ class Fused:
             sent(torch.tensor(places, dtype=torch.int32), device),
             sent(torch.tensor(starts, dtype=torch.int32), device),
         )
+
+    def reads(self, rows: Places) -> Places:
+        return rows
 
     def choose(self, hidden: Tensor, step: int, temperature: float) -> Choice:
         logits, cap = self._head.raw(hidden), self._head.cap

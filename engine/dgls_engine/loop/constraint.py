@@ -111,6 +111,10 @@ class Rules:
             sent(torch.tensor([nats for own in constraints for nats in own.leads]), device),
         )
 
+    def rows(self, index: Tensor) -> Rules:
+        """The rules of the rows `index` [r] alone."""
+        return Rules(self.banned, self.banned_by[index], self.favoured[index], self.leads[index])
+
     def apply(self, logits: Tensor) -> Tensor:
         """Add the leads to `logits` [R, V] float32 and set banned tokens to minus infinity, in place."""
         logits.scatter_add_(1, self.favoured[:, None], self.leads[:, None])

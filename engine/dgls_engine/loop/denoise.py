@@ -124,7 +124,8 @@ class _Running:
         """Start a step's pass, unless it has started already."""
         if self._choice is None:
             self.began = deadline.now()
-            hidden = self._passes.run(self._ids, self._carry, self._lengths, self._rows)
+            rows = self._chooser.reads(self._rows)
+            hidden = self._passes.run(self._ids, self._carry, self._lengths, rows)
             self._choice = self._chooser.choose(hidden, index, schedule.temperature(index))
 
     def drafts(self) -> list[Draft]:

@@ -5,15 +5,18 @@ token that is less likely than a threshold. This is confidence-aware parallel de
 2505.22618), but from left to right. If only the next token is likely enough, a step decides one token, like an
 autoregressive model. Positions behind a hole's end are never decided.
 
+A step reads only the next `LOOKAHEAD` undecided positions. A draft holds the decided tokens, and the mask elsewhere.
+
 Chooses greedily: temperature and seed change nothing. Knows hole rows and no model; runs on the engine thread. Shapes:
-H hole rows of one canvas, R hole rows of all canvases, D hidden, V vocabulary.
+H hole rows of one canvas, R hole rows of all canvases, r rows that a step reads, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -21,8 +24,11 @@ from torch import Tensor
 from dgls_engine.loop.choice import Report
 from dgls_engine.loop.constraint import Constraint, Rules
 from dgls_engine.loop.sampler import entropy
-from dgls_engine.model.batches import sent
+from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.passes import Head
+
+LOOKAHEAD = 6
+"""A step decides one to two tokens on average, and costs more with each row that it reads."""
 
 Counted = Callable[[Sequence[int]], Sequence[range]]
 """Maps a draft to the rows that count, one range for each hole: its text and the token that ends it."""
@@ -38,36 +44,45 @@ class Decision:
 
 
 class Unmasker:
-    """The decided rows of one canvas. A step decides further rows while their tokens are likelier than `threshold`."""
+    """The decided rows of one canvas with `rows` hole rows. A step decides further rows while their tokens are likelier
+    than `threshold`."""
 
-    def __init__(self, mask: int, threshold: float, counted: Counted, device: torch.device) -> None:
-        self._mask, self._threshold, self._counted, self._device = mask, threshold, counted, device
+    def __init__(self, rows: int, mask: int, threshold: float, counted: Counted, device: torch.device) -> None:
+        self._rows, self.mask, self._threshold = rows, mask, threshold
+        self._counted, self._device = counted, device
         self._decided: dict[int, Decision] = {}
 
     def noise(self, rows: int) -> Tensor:
         """The ids [H] that `rows` undecided rows show: the mask."""
-        return torch.full((rows,), self._mask, device=self._device)
+        return torch.full((rows,), self.mask, device=self._device)
 
-    def decide(self, predicted: Sequence[Decision]) -> list[Decision]:
-        """Decide rows by a step's predictions for all H rows. Returns each row's decision, or its prediction."""
-        held = [self._decided.get(row, prediction) for row, prediction in enumerate(predicted)]
-        for place, row in enumerate(self._left([decision.token for decision in held])):
-            if place > 0 and math.exp(held[row].log_probability) <= self._threshold:
+    @property
+    def reading(self) -> list[int]:
+        """The rows whose predictions the next step reads, ascending."""
+        return self._left()[:LOOKAHEAD]
+
+    def decide(self, predicted: Mapping[int, Decision]) -> None:
+        """Decide rows by a step's predictions, which ascend."""
+        for place, (row, prediction) in enumerate(predicted.items()):
+            if place > 0 and (math.exp(prediction.log_probability) <= self._threshold or row not in self._left()):
                 break
-            self._decided[row] = held[row]
-        return held
+            self._decided[row] = prediction
 
-    def shown(self, rows: int) -> list[int]:
-        """The ids that H = `rows` rows show at the next step: the decided token or the mask."""
-        return [self._decided[row].token if row in self._decided else self._mask for row in range(rows)]
+    def held(self, undecided: Decision) -> list[Decision]:
+        """What each row holds."""
+        return [self._decided.get(row, undecided) for row in range(self._rows)]
+
+    def shown(self) -> list[int]:
+        """The ids that the rows show at the next step: the decided token or the mask."""
+        return [self._decided[row].token if row in self._decided else self.mask for row in range(self._rows)]
 
     def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
         """Whether all rows that count are decided: a `denoise.StopRule`."""
-        return not self._left(draft)
+        return not self._left()
 
-    def _left(self, draft: Sequence[int]) -> list[int]:
+    def _left(self) -> list[int]:
         """The undecided rows that count, ascending."""
-        return [row for rows in self._counted(draft) for row in rows if row not in self._decided]
+        return [row for rows in self._counted(self.shown()) for row in rows if row not in self._decided]
 
 
 class Greedy:
@@ -75,29 +90,39 @@ class Greedy:
 
     def __init__(self, head: Head, unmaskers: Sequence[Unmasker], constraints: Sequence[Constraint]) -> None:
         self._head, self._unmaskers = head, unmaskers
-        self._sizes = [len(each.leads) for each in constraints]
+        self._starts = list(accumulate((len(each.leads) for each in constraints), initial=0))
         self._rules = Rules.of(constraints)
 
+    def reads(self, rows: Places) -> Places:
+        canvas, position = rows
+        self._reading = [each.reading for each in self._unmaskers]
+        together = [start + row for start, own in zip(self._starts, self._reading, strict=False) for row in own]
+        self._index = sent(torch.tensor(together), canvas.device)
+        return canvas[self._index], position[self._index]
+
     def choose(self, hidden: Tensor, step: int, temperature: float) -> _GreedyChoice:
-        likely = self._rules.apply(self._head.logits(hidden)).log_softmax(-1)
-        log_probabilities, best = likely.max(-1)
-        ids = best.float()  # exact: ids stay under 2 ** 24
-        measured = torch.stack([ids, entropy(likely.exp()), log_probabilities])
-        return _GreedyChoice(measured, self._unmaskers, self._sizes)
+        likely = self._rules.rows(self._index).apply(self._head.logits(hidden)).log_softmax(-1)
+        best_likely, best = likely.max(-1)
+        measured = torch.stack([best.float(), entropy(likely.exp()), best_likely])  # exact: ids stay under 2 ** 24
+        return _GreedyChoice(measured, self._unmaskers, self._reading, likely.shape[-1])
 
 
 class _GreedyChoice:
-    def __init__(self, measured: Tensor, unmaskers: Sequence[Unmasker], sizes: list[int]) -> None:
-        self._measured, self._unmaskers, self._sizes = measured, unmaskers, sizes
+    def __init__(
+        self, measured: Tensor, unmaskers: Sequence[Unmasker], reading: Sequence[Sequence[int]], vocabulary: int
+    ) -> None:
+        self._measured, self._unmaskers, self._reading = measured, unmaskers, reading
+        self._uniform = math.log(vocabulary)
 
     def report(self) -> Report:
         best, entropies, log_probabilities = self._measured.tolist()
-        predicted = list(map(Decision, map(int, best), entropies, log_probabilities))
+        predictions = map(Decision, map(int, best), entropies, log_probabilities)
         held: list[Decision] = []
-        for unmasker, size in zip(self._unmaskers, self._sizes, strict=True):
-            held += unmasker.decide(predicted[len(held) : len(held) + size])
+        for unmasker, rows in zip(self._unmaskers, self._reading, strict=True):
+            unmasker.decide({row: next(predictions) for row in rows})
+            held += unmasker.held(Decision(unmasker.mask, self._uniform, -self._uniform))
         return [row.token for row in held], [row.entropy for row in held], [row.log_probability for row in held]
 
     def advance(self, on: Sequence[int]) -> tuple[Tensor, None]:
-        ids = [id for number in on for id in self._unmaskers[number].shown(self._sizes[number])]
+        ids = [id for number in on for id in self._unmaskers[number].shown()]
         return sent(torch.tensor(ids), self._measured.device), None

@@ -68,7 +68,8 @@ class Masks:
         return torch.full((rows,), self._mask, device=self._device)
 
     def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival:
-        unmasker = Unmasker(self._mask, self._profile.unmask_threshold, reader.counted, self._device)
+        rows, threshold = len(canvas.rows), self._profile.unmask_threshold
+        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device)
         return Rival(canvas.blank(), unmasker, unmasker, constraint)
 
 

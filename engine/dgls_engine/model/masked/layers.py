@@ -1,13 +1,15 @@
 """The prompt's keys and values, and the forward pass of prompt tokens and canvas rows through the layers.
 
-The buffers have room for a canvas behind the prompt: a pass over one canvas writes its keys there, without a copy. The
-next pass overwrites them, because only prompt tokens count as held. Knows rows, neither masks nor adapters; runs on the
-engine thread. Shapes: B canvases, n rows, D hidden.
+The buffers have room for a canvas behind the prompt. A pass writes the keys and values of the rows that it computes,
+and attends to all rows; its mask says which of them count. One canvas uses the prompt's own buffers: only prompt tokens
+count as held, so the next canvas overwrites the last one. Several canvases get copies of the prompt.
+
+Knows rows, neither masks nor adapters; runs on the engine thread. Shapes: B canvases, n rows, D hidden.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -18,22 +20,68 @@ CHUNK = 256
 """The number of prompt tokens that are read together. A cancel takes effect between two chunks."""
 
 
-class KeptLayer:
-    """`keys` and `values` [1, heads, rows, dim] of one layer."""
+class Buffers:
+    """`keys` and `values` [B, heads, rows, dim] of each layer."""
 
-    def __init__(self, prompt: CausalPrompt, heads: int, rows: int, width: int, like: Tensor) -> None:
-        self._prompt = prompt
-        self.keys, self.values = (like.new_zeros(1, heads, rows, width) for _ in range(2))
+    def __init__(self, model: Any, states: Sequence[tuple[Tensor, Tensor]]) -> None:
+        self._model, self._states = model, states
+        self._batch = torch.arange(len(states[0][0]), device=model.device)[:, None]
+        self._layers = Cache(layers=list[Any](_Layer(self._write, *layer) for layer in states))
+
+    @classmethod
+    @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
+    def empty(cls, model: Any, rows: int) -> Buffers:
+        config, like = model.config, model.model.embed_tokens.weight
+        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+        shape = 1, config.num_key_value_heads, rows, width
+        return cls(model, [(like.new_zeros(shape), like.new_zeros(shape)) for _ in model.model.layers])
+
+    @property
+    def batch(self) -> int:
+        return len(self._batch)
+
+    def copied(self, batch: Tensor, rows: int | None = None) -> Buffers:
+        """The canvases `batch` [b] in buffers of their own, with the first `rows` of each (None: all)."""
+        return Buffers(self._model, [(keys[batch, :, :rows], values[batch, :, :rows]) for keys, values in self._states])
+
+    def copy_from(self, other: Buffers, rows: int) -> None:
+        for target, source in zip(self._states, other._states, strict=True):
+            for new, old in zip(target, source, strict=True):
+                new[:, :, :rows] = old[:, :, :rows]
+
+    def through(self, embedded: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+        """Hidden states [B, n, D], before the last norm, of the rows at `positions` [B, n]. `mask`, bool [B or 1, 1, n,
+        end], is True where a row sees a key."""
+        body = self._model.model
+        self._positions, self._end = positions, mask.shape[-1]
+        rotary = body.rotary_emb(embedded, positions)
+        hidden = embedded
+        for layer in body.layers:
+            hidden = layer(
+                hidden,
+                attention_mask=mask,
+                position_embeddings=rotary,
+                position_ids=positions,
+                past_key_values=self._layers,
+                use_cache=True,
+            )
+        return hidden
+
+    def _write(self, held: Tensor, states: Tensor) -> Tensor:
+        """Write the states [B, heads, n, dim] of the pass' rows. Returns all states that a row can see."""
+        held[self._batch, :, self._positions] = states.transpose(1, 2)
+        return held[:, :, : self._end]
+
+
+class _Layer:
+    """One layer of transformers' cache: its attention calls `update` with the states of a pass, and attends to what
+    `update` returns."""
+
+    def __init__(self, write: Callable[[Tensor, Tensor], Tensor], keys: Tensor, values: Tensor) -> None:
+        self._write, self._keys, self._values = write, keys, values
 
     def update(self, keys: Tensor, values: Tensor, *rest: object, **named: object) -> tuple[Tensor, Tensor]:
-        """transformers' attention passes the states [B, heads, n, dim] of rows behind the prompt, and attends to the
-        returned ones."""
-        start, end = self._prompt.tokens, self._prompt.tokens + keys.shape[-2]
-        if len(keys) > 1:
-            prompt = (states[..., :start, :].expand(len(keys), -1, -1, -1) for states in (self.keys, self.values))
-            return tuple(torch.cat(pair, dim=-2) for pair in zip(prompt, (keys, values), strict=True))  # type: ignore[return-value]
-        self.keys[..., start:end, :], self.values[..., start:end, :] = keys, values
-        return self.keys[..., :end, :], self.values[..., :end, :]
+        return self._write(self._keys, keys), self._write(self._values, values)
 
 
 class CausalPrompt:
@@ -41,17 +89,10 @@ class CausalPrompt:
 
     chunk = CHUNK
 
-    @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
     def __init__(self, model: Any, capacity: int, canvas: int) -> None:
-        config = model.config
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         self.capacity, self.tokens = capacity, 0
         self._model, self._canvas = model, canvas
-        self._layers = [
-            KeptLayer(self, config.num_key_value_heads, capacity + canvas, width, model.model.embed_tokens.weight)
-            for _ in model.model.layers
-        ]
-        self._states = Cache(layers=list[Any](self._layers))
+        self._buffers = Buffers.empty(model, capacity + canvas)
 
     def crop(self, length: int) -> int:
         assert length <= self.tokens
@@ -67,33 +108,20 @@ class CausalPrompt:
     def read(self, ids: Sequence[int]) -> Tensor:
         """Hidden states [n, D], before the last norm, of tokens behind the prompt. `tokens` does not count them yet."""
         row = torch.tensor([list(ids)], device=self._model.device)
-        start, count = self.tokens, len(ids)
-        keys = torch.arange(start + count, device=row.device)
-        causal = keys <= keys[start:, None]
-        return self.through(self._model.model.embed_tokens(row), causal[None, None])[0]
+        keys = torch.arange(self.tokens + len(ids), device=row.device)
+        positions = keys[self.tokens :]
+        causal = keys <= positions[:, None]
+        return self._buffers.through(self._model.model.embed_tokens(row), positions[None], causal[None, None])[0]
 
-    def through(self, embedded: Tensor, mask: Tensor) -> Tensor:
-        """Hidden states [B, n, D], before the last norm, of rows behind the prompt. `mask`, bool [B or 1, 1, n,
-        tokens + n], is True where a row sees a key."""
-        body = self._model.model
-        positions = torch.arange(self.tokens, self.tokens + embedded.shape[1], device=embedded.device)[None]
-        rotary = body.rotary_emb(embedded, positions)
-        hidden = embedded
-        for layer in body.layers:
-            hidden = layer(
-                hidden,
-                attention_mask=mask,
-                position_embeddings=rotary,
-                position_ids=positions,
-                past_key_values=self._states,
-                use_cache=True,
-            )
-        return hidden
+    def canvases(self, count: int) -> Buffers:
+        """Buffers that hold the prompt, with room for a canvas: its own for one canvas, else copies."""
+        if count == 1:
+            return self._buffers
+        same = torch.zeros(count, dtype=torch.long, device=self._model.device)
+        return self._buffers.copied(same, self.tokens + self._canvas)
 
     def grown(self, capacity: int) -> CausalPrompt:
         other = CausalPrompt(self._model, capacity, self._canvas)
-        for new, old in zip(other._layers, self._layers, strict=True):
-            for target, source in ((new.keys, old.keys), (new.values, old.values)):
-                target[..., : self.tokens, :] = source[..., : self.tokens, :]
+        other._buffers.copy_from(self._buffers, self.tokens)
         other.tokens = self.tokens
         return other

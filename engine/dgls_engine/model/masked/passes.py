@@ -1,9 +1,13 @@
 """Passes over canvases of a masked model: its `model.passes.Passes` and its `family.OpenModel`.
 
-A canvas row sees the prompt, itself, and every decided row of its canvas on both sides. A row with the mask token is
-undecided, and no other row sees it. Row i predicts token i + 1, as in the autoregressive model, so a canvas begins with
-a pinned token. Knows tensors, no text; runs on the engine thread. Shapes: B canvases, C canvas, R rows of all canvases,
-D hidden, V vocabulary.
+A row with the mask token is undecided, and no other row sees it. An undecided row sees the prompt, itself, and all
+decided rows of its canvas. A decided row sees the same, except decided rows to its right with no undecided row between
+them. If no pinned row follows a hole, the decided rows are computed once, as in an autoregressive model. Otherwise the
+row that predicts the hole's next token sees what stands behind the hole.
+
+Row i predicts token i + 1, as in the autoregressive model, so a canvas begins with a pinned token. A pass computes the
+rows that it reads and those that are new. Knows tensors, no text; runs on the engine thread. Shapes: B canvases, C
+canvas, n computed rows of a canvas, R rows to read of all canvases, D hidden, V vocabulary.
 """
 
 from __future__ import annotations
@@ -15,7 +19,8 @@ import torch
 from torch import Tensor
 
 from dgls_engine.model.batches import Places, sent
-from dgls_engine.model.masked.layers import CausalPrompt
+from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
+from dgls_engine.model.masked.layers import Buffers, CausalPrompt
 from dgls_engine.model.masked.skeleton import MASK_ROW
 
 
@@ -46,13 +51,18 @@ class PlainHead:
         return None
 
 
-class Nothing:
-    """An empty `model.passes.Carry`: a step changes only the canvases' ids."""
+class CanvasStates:
+    """A `model.passes.Carry`: the keys and values of canvas rows. Those of the first `final[b]` rows of canvas b are
+    computed and never change."""
 
-    def kept(self, batch: Tensor, width: int) -> Nothing:
-        return self
+    def __init__(self, buffers: Buffers, final: Sequence[int]) -> None:
+        self.buffers = buffers
+        self.final = final
 
-    def next(self, rows: Places, signal: Tensor | None) -> Nothing:
+    def kept(self, batch: Tensor, width: int) -> CanvasStates:
+        return CanvasStates(self.buffers.copied(batch), [self.final[number] for number in batch.tolist()])
+
+    def next(self, rows: Places, signal: Tensor | None) -> CanvasStates:
         return self
 
 
@@ -65,30 +75,63 @@ class MaskedPasses:
         self.device: torch.device = model.device
         self.asynchronous = model.device.type == "cuda"
 
-    def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> Nothing:
-        return Nothing()
+    def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> CanvasStates:
+        return CanvasStates(self._prompt.canvases(len(ids)), [0] * len(ids))
 
-    def judging(self, ids: Tensor, unseen: Places) -> Nothing:
-        return Nothing()
+    def judging(self, ids: Tensor, unseen: Places) -> CanvasStates:
+        return CanvasStates(self._prompt.canvases(len(ids)), [0] * len(ids))
 
-    def run(self, ids: Tensor, carry: Nothing, lengths: Sequence[int], rows: Places) -> Tensor:
+    def run(self, ids: Tensor, carry: CanvasStates, lengths: Sequence[int], rows: Places) -> Tensor:
         undecided = ids == self._mask
-        embedded = self._model.model.embed_tokens(ids)
-        if (mask_embedding := getattr(self._model.model, MASK_ROW, None)) is not None:
-            embedded = torch.where(undecided[..., None], mask_embedding.to(embedded.dtype), embedded)
-        with self._model.switch.turned_on():
-            hidden = self._prompt.through(embedded, self._attention_mask(undecided, lengths))
         canvas, position = rows
-        normed: Tensor = self._model.model.norm(hidden[canvas, position - 1])
+        read: list[set[int]] = [set() for _ in lengths]
+        for number, row in zip(canvas.tolist(), (position - 1).tolist(), strict=True):
+            read[number].add(row)
+        masks = [row[:length] for row, length in zip(undecided.tolist(), lengths, strict=True)]
+        computed = [sorted(_stale(*each)) for each in zip(masks, carry.final, read, strict=True)]
+        at = sent(torch.tensor(_padded(computed)), self.device)
+        embedded = self._model.model.embed_tokens(ids.gather(1, at))
+        if (mask_embedding := getattr(self._model.model, MASK_ROW, None)) is not None:
+            masked = undecided.gather(1, at)[..., None]
+            embedded = torch.where(masked, mask_embedding.to(embedded.dtype), embedded)
+        with self._model.switch.turned_on():
+            mask = self._attention_mask(undecided, lengths, at)
+            hidden = carry.buffers.through(embedded, self._prompt.tokens + at, mask)
+        carry.final = list(map(_final, masks))
+        place = [
+            computed[number].index(row) for number, row in zip(canvas.tolist(), (position - 1).tolist(), strict=True)
+        ]
+        normed: Tensor = self._model.model.norm(hidden[canvas, sent(torch.tensor(place), self.device)])
         return normed
 
-    def _attention_mask(self, undecided: Tensor, lengths: Sequence[int]) -> Tensor:
-        """bool [B, 1, C, prompt + C], True where a row sees a key."""
+    def _attention_mask(self, undecided: Tensor, lengths: Sequence[int], at: Tensor) -> Tensor:
+        """bool [B, 1, n, prompt + C], True where a row of `at` [B, n] sees a key."""
         batch, width = undecided.shape
-        position = torch.arange(width, device=undecided.device)
-        inside = position < sent(torch.tensor(lengths), undecided.device)[:, None]
-        seen = (inside & ~undecided)[:, None, :] | torch.eye(width, dtype=torch.bool, device=undecided.device)
-        return torch.cat([seen.new_ones(batch, width, self._prompt.tokens), seen], dim=-1)[:, None]
+        keys = torch.arange(width, device=undecided.device)
+        inside = keys < sent(torch.tensor(lengths), undecided.device)[:, None]
+        group = undecided.cumsum(-1)  # decided rows between the same undecided ones are in one group
+        elsewhere = undecided.gather(1, at)[..., None] | (group.gather(1, at)[..., None] < group[:, None])
+        decided = (inside & ~undecided)[:, None]
+        seen = decided & ((keys <= at[..., None]) | elsewhere) | (keys == at[..., None])
+        return torch.cat([seen.new_ones(batch, at.shape[1], self._prompt.tokens), seen], dim=-1)[:, None]
+
+
+def _final(undecided: Sequence[bool]) -> int:
+    """The number of rows at the start of a canvas whose states never change: if all decided rows stand in front of the
+    first undecided one, each of them sees only decided rows to its left."""
+    end = undecided.index(True) if True in undecided else len(undecided)
+    return end if all(undecided[end:]) else 0
+
+
+def _stale(undecided: Sequence[bool], final: int, read: set[int]) -> set[int]:
+    """The rows that a pass computes: those to read, and those that others see and that are not final."""
+    return read | {row for row in range(final, len(undecided)) if not undecided[row]}
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> list[list[int]]:
+    """Rows of equal length; the last row is repeated, and its states are written again."""
+    most = max(map(len, rows))
+    return [[*own, *[own[-1]] * (most - len(own))] for own in rows]
 
 
 class OpenMasked:
@@ -126,7 +169,7 @@ class CausalBase:
     @property
     def parameters(self) -> int:
         named = self._model.named_parameters()
-        return sum(weight.numel() for name, weight in named if "lora_" not in name and MASK_ROW not in name)
+        return sum(weight.numel() for name, weight in named if not name.endswith((CANVAS_WEIGHT, MASK_ROW)))
 
     def read(self, ids: Sequence[int]) -> Tensor:
         end = self._prompt.tokens + len(ids)

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from dgls_engine.model.family import JUDGED_ROWS, Footprint
-from dgls_engine.model.masked.adapter import adapt
+from dgls_engine.model.masked.adapter import adapt, fold, folded_values
 from dgls_engine.model.slots import slots
 
 MASK_ROW = "mask_embedding"
@@ -53,17 +53,20 @@ def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> n
 
 
 def finish(model: Any, device: torch.device) -> None:
-    """Compute the rotary frequencies, in float32 as in transformers."""
+    """Compute the rotary frequencies, in float32 as in transformers, and fold the adapter."""
+    fold(model)
     model.model.rotary_emb = type(model.model.rotary_emb)(model.config).to(device)
 
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A `family.Size`. `key_values`: the number of keys and values that the cache holds for each prompt token."""
+    """A `family.Size`. `folded`: values that a folded adapter takes in addition. `key_values`: the number of keys and
+    values that the cache holds for each prompt token."""
 
     attention: int
     feed_forward: int
     embedding: int
+    folded: int
     key_values: int
     vocabulary: int
     widest: int
@@ -81,7 +84,9 @@ class Dense:
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         key_values = 2 * config.num_hidden_layers * config.num_key_value_heads * width
         widest = 4 * config.hidden_size + 3 * config.intermediate_size
-        return cls(**parts, key_values=key_values, vocabulary=config.vocab_size, widest=widest)
+        return cls(
+            **parts, folded=folded_values(model), key_values=key_values, vocabulary=config.vocab_size, widest=widest
+        )
 
     @property
     def values(self) -> int:
@@ -95,7 +100,7 @@ class Dense:
         return Footprint(
             experts=0,
             attention=self.attention * plain_bytes,
-            dense=self.feed_forward * plain_bytes,
+            dense=(self.feed_forward + self.folded) * plain_bytes,
             embedding=self.embedding * plain_bytes,
             prompt=self.key_values * prompt_tokens * plain_bytes,
             step=self.vocabulary * JUDGED_ROWS * _LOGIT_BYTES + _ROWS * self.widest * plain_bytes,
