@@ -7,6 +7,10 @@ VSCODE := editors/vscode
 HATCHLING := .cache/hatchling
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
+# Fetches the small model, unless it is here. Fails without a network; the tiny model serves then.
+FETCH := $(BIN)/python -P -c 'from dgls_engine.weights.small import small_folder; exit(small_folder() is None)' || \
+    $(BIN)/python -P -m dgls models pull small --yes
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test check bench kernels vscode e2e e2e-vscode e2e-nvim clean
 
@@ -14,8 +18,10 @@ help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(VENV)/.contributor  ## make .venv/bin/dgls, with ruff, mypy, lint-imports and pytest beside it
+	@$(FETCH) || echo "The tiny built-in model answers until \`$(BIN)/dgls models pull small\` fetches the small one (93 MB)."
 
 demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five files
+	@$(FETCH) || true
 	@$(BIN)/python -P -m dgls demo
 
 test: $(VENV)/.contributor  ## run the tests

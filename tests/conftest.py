@@ -23,9 +23,11 @@ settings.load_profile("dgls")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_own_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """A developer's own calibration and models would change what is suggested; child processes inherit this, too."""
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str | None]:
+    """A developer's own calibration and models would change what is suggested, so tests and their child processes get
+    empty folders. Yields the developer's XDG_CACHE_HOME, for the tests of a model that was fetched (`tests/small`)."""
+    before = os.environ.get("XDG_CACHE_HOME")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("configuration")))
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        yield
+        yield before
