@@ -31,7 +31,8 @@ from dgls.code.window import after_end, before_start, estimate_tokens
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case
 from dgls.evaluation.cases.fixtures import MarkedSource, marked_cases
-from dgls_engine import Context, Engine, Fill, Hole, Infill, InfillRequest, Piece, Pinned, Step
+from dgls_engine import Context, Engine, Fill, Hole, Infill, InfillRequest, Piece, Pinned, Segment, Step
+from dgls_engine.device import spare_threads
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.weights.auto import AUTO
 
@@ -79,7 +80,7 @@ def run(options: Namespace) -> int:
     animated = console.is_terminal and not console.is_dumb_terminal and picture is None
     model = chosen(AUTO)
     with console.status("Loading the model ...") if animated else nullcontext():
-        engine = Engine.open(model)
+        engine = Engine.open(model, threads=spare_threads())
     with engine:
         played = [hole for source in examples() for hole in play(engine, source, console, animated)]
         console.print(_totals(played, engine.info))
@@ -136,7 +137,8 @@ def _request(case: Case, profile: Profile) -> InfillRequest:
     first, last = len(case.prefix), len(case.prefix) + len(case.answer)
     start = before_start(document, first, language, profile.around_tokens[0], estimate_tokens)
     end = after_end(document, last, language, profile.around_tokens[1], estimate_tokens)
-    segments = [Pinned(text[start:first]), Hole(max_tokens=HOLE_TOKENS, stop="\n"), Pinned(text[last:end])]
+    hole = Hole(max_tokens=HOLE_TOKENS, stop="\n")
+    segments: list[Segment] = [Pinned(text[start:first]), hole, Pinned(text[last:end])]
     return InfillRequest(Context(case.path, case.language, text[:start], text[end:]), segments, seed=SEED)
 
 

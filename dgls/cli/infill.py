@@ -129,8 +129,9 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     limits = Limits(options.steps, DEADLINE_MS if options.seed is None else None)
     request = request_of(region, Path(document.uri).name, document.language, limits, seed)
     from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
+    from dgls_engine.device import spare_threads
 
-    with Engine.open(options.model, dtype=options.dtype) as engine:
+    with Engine.open(options.model, dtype=options.dtype, threads=spare_threads()) as engine:
         loaded = time.perf_counter()
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)

@@ -81,8 +81,10 @@ class PassageFiller:
             self._live = self._open.enter_context(Live(self._spinner, console=console, transient=True))
         started = time.perf_counter()
         from dgls_engine import Engine  # imports torch; mistakes in the arguments are reported before
+        from dgls_engine.device import spare_threads
 
-        self._engine = self._open.enter_context(Engine.open(self._model, dtype=self._dtype))
+        engine = Engine.open(self._model, dtype=self._dtype, threads=spare_threads())
+        self._engine = self._open.enter_context(engine)
         self.spent.load_ms = (time.perf_counter() - started) * 1000
         self.spent.model, self.spent.device = self._engine.info.name, self._engine.info.device
         return self._engine

@@ -77,12 +77,10 @@ def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
     """
     if settings.engine.url:
         return _open_remote(settings)
-    import psutil
-
     from dgls_engine import Engine
+    from dgls_engine.device import spare_threads
 
-    cores: int = psutil.cpu_count(logical=False) or 1
-    threads = settings.threads or max(1, cores - 1)
+    threads = settings.threads or spare_threads()
     return Engine.open(
         settings.model, settings.device, settings.dtype, threads, on_loading=on_loading, prefill_ms=PREFILL_MS
     )

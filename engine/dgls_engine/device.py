@@ -51,6 +51,12 @@ def use(device: torch.device) -> None:
         torch.cuda.set_device(device)
 
 
+def spare_threads() -> int:
+    """CPU threads that leave a core to the rest of the machine. Where no core is free, torch's threads wait for each
+    other at every operation, and a step takes several times as long as on one thread."""
+    return max(1, (psutil.cpu_count(logical=False) or 1) - 1)
+
+
 def available_devices() -> list[str]:
     """The device types of this machine, the fastest first; the CPU is always the last."""
     gpus = ["cuda"] if torch.cuda.is_available() else []

@@ -39,7 +39,7 @@ class ScriptedEngine:
     closed: bool = False
     info: Any = field(default_factory=lambda: SimpleNamespace(name="scripted", device="nowhere"))
 
-    def open(self, model: str, dtype: str) -> Self:
+    def open(self, model: str, dtype: str, threads: int) -> Self:
         self.opened.append(model)
         self.dtypes.append(dtype)
         return self
