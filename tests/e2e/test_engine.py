@@ -52,7 +52,7 @@ async def test_serve_on_a_random_checkpoint_answers(checkpoint: Path) -> None:
         assert b"Traceback" not in server.stderr
 
 
-async def test_serve_by_default_answers_with_the_embedded_model() -> None:
+async def test_serve_on_the_embedded_model_answers() -> None:
     async with serving(SERVER) as server:
         wire = server.wire
         wire.settings = {"threads": 1, "inlineCompletion": {"candidates": 1, "deadlineMs": 20_000}}
