@@ -27,6 +27,8 @@ def main() -> NoReturn:
     if not sys.flags.ignore_environment and _exposed(allowed):
         _restart(allowed)
     _clear_variables(allowed)  # for the processes that this one starts
+    # torch's idle threads spin by default. Where other programs use the cores, a step then takes 40 times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from dgls.cli import main as run
 
     run()

@@ -24,7 +24,6 @@ from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.doubt import doubts
 from dgls_engine.loop.infilling import Layout, infilling
-from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.noise import noise_of
 from dgls_engine.loop.stopping import Deadline, Schedule, deadline_of, schedule_of
@@ -65,7 +64,7 @@ class Engine:
         self._model: OpenModel[Any] = loaded.family.open(loaded.model, loaded.profile, specials, captured)
         self._reading = Reading(loaded, self._model, clock, prefill_ms)
         self._vocabulary = Vocabulary(loaded.tokenizer, self._model.vocabulary, loaded.device)
-        self._noise = noise_of(self._model, loaded.profile, loaded.device)
+        self._noise = noise_of(self._model, loaded.profile, loaded.tokenizer, loaded.device)
 
     @classmethod
     def open(
@@ -200,11 +199,12 @@ class _Competition:
                 canvas,
                 Constraint.of(canvas, vocabulary, length.pads, length.stops),
                 reader,
-                _seed(self._seed, canvas, len(canvases)),
+                _seed(self._seed, canvas, len(canvases)) + number,
+                drawn=canvas in canvases[:number],
             )
-            for canvas, reader in zip(canvases, readers, strict=True)
+            for number, (canvas, reader) in enumerate(zip(canvases, readers, strict=True))
         ]
-        contest = Contest(passes, rivals, hole, noise.hidden(AFTER, self._seed), bias, noise.choosing)
+        contest = Contest(passes, rivals, hole, noise.judge(self._seed), bias, noise.choosing)
         yield from contest.run(self._schedule, self._deadline, self._cancel)
         if self._cancel.cancelled:
             raise Cancelled

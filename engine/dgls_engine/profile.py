@@ -14,7 +14,7 @@ from dgls_engine.calibration import Calibration
 from dgls_engine.errors import BrokenCheckpoint
 
 PromptFormat = Literal["raw", "chat", "plain"]
-HolePolicy = Literal["pad", "batch", "fixed"]
+HolePolicy = Literal["pad", "batch", "fixed", "draws"]
 Health = Literal["", "not answering", "refusing"]
 """How a server that runs the model is; empty if it is well, and for a model in this process."""
 

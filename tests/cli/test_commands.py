@@ -122,6 +122,7 @@ def test_doctor_large_model_lists_precisions_that_fit(run: Run, monkeypatch: pyt
 
 def test_doctor_without_gpu_names_precision_that_fits(run: Run, monkeypatch: pytest.MonkeyPatch, model: Path) -> None:
     """On a CPU `auto` takes bfloat16."""
+    monkeypatch.setattr("dgls_engine.weights.precision._TINY", 0)
     monkeypatch.setattr("dgls_engine.weights.precision._SMALL", 0)
     needed = described(json.loads((model / "config.json").read_text())).footprint("fp8", 2, 64, fused=False).total
     monkeypatch.setattr(dgls.cli.doctor, "installed", lambda: [Installed("some/model", model, 10, 5, None)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
 from dgls_engine.errors import Cancelled, UnsupportedModel
 from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.continuation import AFTER, Continuation
 from dgls_engine.loop.denoise import denoise
 from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.masked import LOOKAHEAD
@@ -23,7 +25,7 @@ from dgls_engine.loop.noise import Masks
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.masked.passes import MaskedPasses
 from dgls_engine.prompt.encoder import Encoder
-from dgls_engine.text.canvas import Canvas, Span
+from dgls_engine.text.canvas import Canvas, Span, Spilled
 from dgls_engine.text.reader import Reader
 from dgls_engine.types import Resume, Revise
 from dgls_engine.weights.loader import LoadedModel, load
@@ -159,10 +161,10 @@ def ours(loaded: LoadedModel, prompt: list[int], slots: list[int]) -> list[Draft
     reader.counted = lambda draft: [range(rows)]  # type: ignore[method-assign]  # no PAD and no stop ends this one
     banned = torch.zeros(model.vocabulary, dtype=torch.bool)
     banned[mask_of(loaded)] = True
-    noise = Masks(mask_of(loaded), loaded.profile, loaded.device)
+    noise = Masks(mask_of(loaded), loaded.profile, loaded.tokenizer, loaded.device)
     steps = denoise(
         model.passes_after(encoder.cache),
-        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0)],
+        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0, drawn=False)],
         schedule=Schedule(rows, 1.0, 1.0),
         deadline=Deadline(None),
         cancel=CancelToken(),
@@ -320,3 +322,52 @@ def test_load_adapter_without_its_other_half_raises(tmp_path: Path) -> None:
 def test_size_counts_every_value(loaded: LoadedModel) -> None:
     files = loaded.folder.glob("*.safetensors")
     assert loaded.info.parameters == sum(tensor.numel() for file in files for tensor in load_file(file).values())
+
+
+def drawing(loaded: LoadedModel, seed: int = 0) -> Any:
+    engine = Engine(replace(loaded, profile=replace(loaded.profile, hole_policy="draws", unmask_threshold=1.0)))
+    hole = Hole(max_tokens=5, stop="\n")
+    asked = InfillRequest(Context(above=ABOVE, below="y = 2\n"), [Pinned("x = "), hole, Pinned("\n")], seed=seed)
+    return run(engine, asked)[1]
+
+
+def test_draws_answer_is_the_least_surprising_of_several_fills(loaded: LoadedModel) -> None:
+    trials = [drawing(loaded, seed).fills[0].trials for seed in range(4)]
+    assert any(len({trial.text for trial in tried}) > 1 for tried in trials)
+    for seed, tried in enumerate(trials):
+        answer = drawing(loaded, seed).fills[0]
+        assert answer.trials == tried, "the same seed gives the same fills"
+        if tried:
+            assert answer.text == min(tried, key=lambda trial: trial.nats).text
+
+
+def test_draws_one_of_them_is_the_likeliest_token_by_token(loaded: LoadedModel) -> None:
+    engine = Engine(replace(loaded, profile=replace(loaded.profile, unmask_threshold=1.0)))
+    hole = Hole(max_tokens=5, stop="\n")
+    asked = InfillRequest(Context(above=ABOVE, below="y = 2\n"), [Pinned("x = "), hole, Pinned("\n")])
+    greedy = run(engine, asked)[1].texts[0]
+    answers = [drawing(loaded, seed).fills[0] for seed in range(4)]
+    assert any(greedy in {answer.text, *(trial.text for trial in answer.trials)} for answer in answers)
+
+
+def test_continuation_nats_are_those_of_the_model_without_adapter(loaded: LoadedModel) -> None:
+    tokenizer = loaded.tokenizer
+    model = loaded.family.open(loaded.model, loaded.profile, tokenizer.specials)
+    prompt, lead = tokenizer.encode(ABOVE), tokenizer.encode("x")
+    encoder: Encoder[Any] = Encoder(model.new_prompt)
+    encoder.prefill(prompt)
+    drafts = [tokenizer.encode(" = path\nreturn"), tokenizer.encode(" = f\n")]
+    canvases = [
+        Canvas((*lead, *draft), (Span(len(lead), len(lead) + len(draft), stop="\n"),), Spilled(after="\nreturn key\n"))
+        for draft in drafts
+    ]
+    judge = Continuation(tokenizer, mask_of(loaded))
+    found = judge.nats(model.passes_after(encoder.cache), canvases, drafts, 0)
+    base: Any = AutoModelForCausalLM.from_pretrained(loaded.folder, local_files_only=True)
+    for fill, nats in zip((" = path", " = f"), found, strict=True):
+        counted = len(tokenizer.encode(fill)) + AFTER
+        text = tokenizer.encode(fill + "\nreturn key\n")[:counted]
+        ids = torch.tensor([[*prompt, *lead, *text]])
+        with torch.no_grad():
+            likely = base(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[-len(text) :]
+        assert nats == pytest.approx(-float(likely.sum()), abs=1e-2)

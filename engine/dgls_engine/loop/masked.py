@@ -7,7 +7,8 @@ autoregressive model. Positions behind a hole's end are never decided.
 
 A step reads only the next `LOOKAHEAD` undecided positions. A draft holds the decided tokens, and the mask elsewhere.
 
-Chooses greedily: temperature and seed change nothing. Knows hole rows and no model; runs on the engine thread. Shapes:
+A contest's first rival takes the likeliest tokens; the schedule's temperature changes nothing. The others draw theirs.
+Knows hole rows and no model; runs on the engine thread. Shapes:
 H hole rows of one canvas, R hole rows of all canvases, r rows that a step reads, D hidden, V vocabulary.
 """
 
@@ -27,7 +28,9 @@ from dgls_engine.loop.sampler import entropy
 from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.passes import Head
 
-LOOKAHEAD = 6
+TEMPERATURE = 0.7
+
+LOOKAHEAD = 4
 """A step decides one to two tokens on average, and costs more with each row that it reads."""
 
 Counted = Callable[[Sequence[int]], Sequence[range]]
@@ -43,13 +46,35 @@ class Decision:
     log_probability: float
 
 
+class Chance:
+    """Draws tokens at `TEMPERATURE`: a random stream for one canvas."""
+
+    def __init__(self, seed: int) -> None:
+        self._generator = torch.Generator().manual_seed(seed % 2**63)
+
+    def draw(self, likely: Tensor) -> int:
+        """A token by its log-probabilities [V]."""
+        tempered = (likely.cpu() / TEMPERATURE).softmax(-1)
+        return int(torch.multinomial(tempered, 1, generator=self._generator))
+
+
 class Unmasker:
     """The decided rows of one canvas with `rows` hole rows. A step decides further rows while their tokens are likelier
-    than `threshold`."""
+    than `threshold`. With a `chance` it decides one drawn token: the predictions for rows behind it expect the
+    likeliest one."""
 
-    def __init__(self, rows: int, mask: int, threshold: float, counted: Counted, device: torch.device) -> None:
+    def __init__(
+        self,
+        rows: int,
+        mask: int,
+        threshold: float,
+        counted: Counted,
+        device: torch.device,
+        chance: Chance | None = None,
+    ) -> None:
         self._rows, self.mask, self._threshold = rows, mask, threshold
         self._counted, self._device = counted, device
+        self.chance = chance
         self._decided: dict[int, Decision] = {}
 
     def noise(self, rows: int) -> Tensor:
@@ -59,7 +84,7 @@ class Unmasker:
     @property
     def reading(self) -> list[int]:
         """The rows whose predictions the next step reads, ascending."""
-        return self._left()[:LOOKAHEAD]
+        return self._left()[: LOOKAHEAD if self.chance is None else 1]
 
     def decide(self, predicted: Mapping[int, Decision]) -> None:
         """Decide rows by a step's predictions, which ascend."""
@@ -85,8 +110,8 @@ class Unmasker:
         return [row for rows in self._counted(self.shown()) for row in rows if row not in self._decided]
 
 
-class Greedy:
-    """A `choice.Chooser` that takes the likeliest token that the constraints allow."""
+class FromTheLeft:
+    """A `choice.Chooser`: of the tokens that the constraints allow, the likeliest or a drawn one."""
 
     def __init__(self, head: Head, unmaskers: Sequence[Unmasker], constraints: Sequence[Constraint]) -> None:
         self._head, self._unmaskers = head, unmaskers
@@ -100,14 +125,19 @@ class Greedy:
         self._index = sent(torch.tensor(together), canvas.device)
         return canvas[self._index], position[self._index]
 
-    def choose(self, hidden: Tensor, step: int, temperature: float) -> _GreedyChoice:
+    def choose(self, hidden: Tensor, step: int, temperature: float) -> _Decisions:
         likely = self._rules.rows(self._index).apply(self._head.logits(hidden)).log_softmax(-1)
-        best_likely, best = likely.max(-1)
-        measured = torch.stack([best.float(), entropy(likely.exp()), best_likely])  # exact: ids stay under 2 ** 24
-        return _GreedyChoice(measured, self._unmaskers, self._reading, likely.shape[-1])
+        best = likely.argmax(-1)
+        first = accumulate(map(len, self._reading), initial=0)
+        for unmasker, row in zip(self._unmaskers, first, strict=False):
+            if unmasker.chance is not None:
+                best[row] = unmasker.chance.draw(likely[row])
+        chosen = likely.gather(1, best[:, None])[:, 0]
+        measured = torch.stack([best.float(), entropy(likely.exp()), chosen])  # exact: ids stay under 2 ** 24
+        return _Decisions(measured, self._unmaskers, self._reading, likely.shape[-1])
 
 
-class _GreedyChoice:
+class _Decisions:
     def __init__(
         self, measured: Tensor, unmaskers: Sequence[Unmasker], reading: Sequence[Sequence[int]], vocabulary: int
     ) -> None:

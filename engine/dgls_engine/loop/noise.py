@@ -1,6 +1,6 @@
 """Chooses between uniform and mask diffusion: what undecided positions show, and how steps decide them.
 
-    noise = noise_of(model, profile, device)        # by the model's family
+    noise = noise_of(model, profile, tokenizer, device)        # by the model's family
     noise.rival(canvas, constraint, reader, seed)
 
 Runs on the engine thread.
@@ -15,14 +15,19 @@ from torch import Tensor
 
 from dgls_engine.loop.choice import Choosing, choosing_on
 from dgls_engine.loop.constraint import Constraint
+from dgls_engine.loop.contest import Judge
+from dgls_engine.loop.continuation import Continuation
 from dgls_engine.loop.denoise import Rival
-from dgls_engine.loop.masked import Greedy, Unmasker
+from dgls_engine.loop.judged_rows import AFTER
+from dgls_engine.loop.masked import Chance, FromTheLeft, Unmasker
 from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.seam import Seam
 from dgls_engine.loop.stopping import StableAndSure
 from dgls_engine.model.family import OpenModel
 from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.reader import Reader
+from dgls_engine.text.tokenizer import Tokenizer
 
 
 class Noise(Protocol):
@@ -33,7 +38,11 @@ class Noise(Protocol):
         """Ids [rows] that hide tokens from the model."""
         ...
 
-    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival: ...
+    def judge(self, seed: int) -> Judge: ...
+
+    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool) -> Rival:
+        """`drawn`: the contest has a rival of the same length already, so this one has to differ by chance."""
+        ...
 
 
 class Uniform:
@@ -46,7 +55,10 @@ class Uniform:
     def hidden(self, rows: int, seed: int) -> Tensor:
         return self._sampler(seed).noise(rows)
 
-    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival:
+    def judge(self, seed: int) -> Judge:
+        return Seam(self.hidden(AFTER, seed))
+
+    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool) -> Rival:
         profile = self._profile
         stop = StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft)
         return Rival(canvas, self._sampler(seed), stop, constraint)
@@ -59,21 +71,25 @@ class Uniform:
 class Masks:
     """Noise is the token `mask`. Holes that resume start blank: a decided token could never change."""
 
-    choosing: Choosing = Greedy
+    choosing: Choosing = FromTheLeft
 
-    def __init__(self, mask: int, profile: Profile, device: torch.device) -> None:
-        self._mask, self._profile, self._device = mask, profile, device
+    def __init__(self, mask: int, profile: Profile, tokenizer: Tokenizer, device: torch.device) -> None:
+        self._mask, self._profile, self._tokenizer, self._device = mask, profile, tokenizer, device
 
     def hidden(self, rows: int, seed: int) -> Tensor:
         return torch.full((rows,), self._mask, device=self._device)
 
-    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int) -> Rival:
+    def judge(self, seed: int) -> Judge:
+        return Continuation(self._tokenizer, self._mask)
+
+    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool) -> Rival:
         rows, threshold = len(canvas.rows), self._profile.unmask_threshold
-        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device)
+        chance = Chance(seed) if drawn else None
+        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance)
         return Rival(canvas.blank(), unmasker, unmasker, constraint)
 
 
-def noise_of(model: OpenModel[Any], profile: Profile, device: torch.device) -> Noise:
+def noise_of(model: OpenModel[Any], profile: Profile, tokenizer: Tokenizer, device: torch.device) -> Noise:
     if model.mask is None:
         return Uniform(model.vocabulary, profile, device)
-    return Masks(model.mask, profile, device)
+    return Masks(model.mask, profile, tokenizer, device)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dgls_engine.loop.judged_rows import seam_rows
+from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.likelihood import likelihoods
 from dgls_engine.model.batches import places, stacked
 from dgls_engine.model.passes import Passes
@@ -41,3 +42,18 @@ def surprises(
     parts = (-likely).split_with_sizes([len(own) for own in rows])
     found: list[float] = torch.stack([part.sum() for part in parts]).tolist()
     return found
+
+
+class Seam:
+    """A `contest.Judge` by `surprises` with the ids `noise` [AFTER]."""
+
+    def __init__(self, noise: Tensor) -> None:
+        self._noise = noise
+
+    def nats(
+        self, passes: Passes[Any], canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int
+    ) -> list[float]:
+        return surprises(passes, canvases, drafts, hole, self._noise)
+
+    def beaten(self, draft: Draft, by: Draft) -> bool:
+        return False  # every position may still change

@@ -88,6 +88,11 @@ class Passes(Protocol[C]):
         rows."""
         ...
 
+    def without_adapter(self) -> Self:
+        """These passes by the model as it was before an adapter taught it to fill; the same passes for models without
+        one."""
+        ...
+
     def run(self, ids: Tensor, carry: C, lengths: Sequence[int], rows: Places) -> Tensor:
         """Hidden states [R, D] that predict the tokens at `rows` of the canvases `ids` [B, C].
 

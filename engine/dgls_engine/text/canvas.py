@@ -129,8 +129,8 @@ def lay_out(
     texts, holes = _alternating(segments)
     seams = [_seam(text, tokenizer, hole.healed) for text, hole in zip(texts[:-1], holes, strict=True)]
     pinned, freed = [*(ids for ids, _ in seams), tokenizer.encode(texts[-1])], [spelled for _, spelled in seams]
-    drafts = [_joined(at, start_text(hole), tokenizer) for hole, at in zip(holes, freed, strict=True)]
-    expected = [_joined(at, hole.expected or None, tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    drafts = [joined(at, start_text(hole), tokenizer) for hole, at in zip(holes, freed, strict=True)]
+    expected = [joined(at, hole.expected or None, tokenizer) for hole, at in zip(holes, freed, strict=True)]
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
     pinned[0] = pinned[0] or list(opening)
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
@@ -186,7 +186,7 @@ def _seam(text: str, tokenizer: Tokenizer, healed: bool) -> tuple[list[int], byt
     return (ids[:-1], spelled) if len(tokenizer.extending(spelled)) > 1 else (ids, b"")
 
 
-def _joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | None:
+def joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | None:
     """The tokens of a text in a hole. The first token begins with the freed bytes."""
     if text is None:
         return None

@@ -73,6 +73,18 @@ class Fixed:
         return tokens, tokens
 
 
+class Draws(Fixed):
+    """As `Fixed`, but a blank hole is filled several times: once with the likeliest tokens, else with tokens drawn by
+    chance. The fill after which the code after the hole is likeliest is the answer (`loop.continuation`)."""
+
+    def tries(self, hole: Hole) -> tuple[Hole, ...]:
+        return (hole,) * (_DRAWS if start_text(hole) is None and hole.stop is not None else 1)
+
+
+_DRAWS = 4
+"""docs/experiments/small-model.md compares numbers of draws."""
+
+
 class Batch:
     """Several lengths are denoised in one batch; the one with the lowest surprise is the answer (`loop.contest`).
 
@@ -128,5 +140,5 @@ def next_contest(holes: Sequence[Hole], length: Length) -> tuple[int, bool]:
 
 
 def length_policy(name: HolePolicy) -> Length:
-    policies: dict[HolePolicy, type[Length]] = {"pad": Pad, "batch": Batch, "fixed": Fixed}
+    policies: dict[HolePolicy, type[Length]] = {"pad": Pad, "batch": Batch, "fixed": Fixed, "draws": Draws}
     return policies[name]()

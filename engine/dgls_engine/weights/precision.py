@@ -22,8 +22,9 @@ from dgls_engine.model.packing import PACKINGS, Packing
 _PLAIN = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PRECISIONS = (*_PLAIN, *reversed(PACKINGS))
 
-_SMALL = 200_000_000
-"""Models with at most this many weights run in float32: the cost is not noticeable."""
+_TINY, _SMALL = 50_000_000, 400_000_000
+"""Models with at most `_TINY` weights run in float32: the cost is not noticeable. On a CPU those with at most `_SMALL`
+do so unless it has instructions for bfloat16: it is faster with them, and slower without them."""
 
 _GPU_ORDER = ("bfloat16", "fp8", "int4")
 """The formats that `auto` tries on a GPU, in this order."""
@@ -64,7 +65,7 @@ def precision_named(name: str, device: torch.device, size: Size) -> Precision:
                 raise UnsupportedModel(f"{name} packs the weights of experts, but this model has none; take bfloat16")
             if (name, device.type) == ("fp8", "mps"):
                 raise UnsupportedModel("Apple's GPUs have no fp8; take int4")
-            small_on_cpu = device.type == "cpu" and size.values <= _SMALL
+            small_on_cpu = device.type == "cpu" and size.values <= _TINY
             return Precision(name, torch.float32 if small_on_cpu else torch.bfloat16, packing)
     raise UnsupportedModel(f"unknown dtype {name!r}; take auto, {', '.join(PRECISIONS)}")
 
@@ -78,14 +79,20 @@ def candidates(name: str, device: torch.device, size: Size) -> tuple[str, ...]:
     """The formats to try for `name`, best first. `auto` never picks float16: these models' activations overflow it."""
     if name != "auto":
         return (name,)
-    if size.values <= _SMALL:
+    if size.values <= _TINY or (device.type == "cpu" and size.values <= _SMALL and not has_fast_bfloat16()):
         return ("float32",)
     return _gpu_order(size) if device.type == "cuda" else ("bfloat16",)
 
 
 def choices(size: Size) -> tuple[str, ...]:
     """The formats that make sense for a model of that size."""
-    return ("float32",) if size.values <= _SMALL else _gpu_order(size)
+    return ("float32",) if size.values <= _TINY else _gpu_order(size)
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether the CPU multiplies matrices of bfloat16 in hardware."""
+    capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
 
 
 def _gpu_order(size: Size) -> tuple[str, ...]:

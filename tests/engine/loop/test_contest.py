@@ -18,6 +18,7 @@ from dgls_engine.loop.denoise import Rival, Survivors, denoise
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import KEEP, LENGTH_WORTH, Draft
 from dgls_engine.loop.sampler import Sampler
+from dgls_engine.loop.seam import Seam
 from dgls_engine.loop.stopping import Deadline, Schedule, StableAndSure
 from dgls_engine.model.batches import stacked
 from dgls_engine.model.diffusion_gemma import decoder
@@ -120,7 +121,7 @@ def test_contest_last_step_starts_no_pass(flat: LoadedModel, monkeypatch: pytest
 
 def test_cancel_during_a_pass_starts_no_other(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     sizes, cancel = batch_sizes(monkeypatch), CancelToken()
-    rivals = Contest(ahead(passes_for(flat)), [rival_of(flat, 3), rival_of(flat, 4)], 0, NOISE, 0.0)
+    rivals = Contest(ahead(passes_for(flat)), [rival_of(flat, 3), rival_of(flat, 4)], 0, Seam(NOISE), 0.0)
     running = rivals.run(Schedule(8, 0.2, 0.6), Deadline(None), cancel)
     next(running)
     cancel.cancel()
@@ -152,11 +153,11 @@ def test_pass_shorter_canvas_does_not_see_padding(loaded: LoadedModel) -> None:
 
 def contest(loaded: LoadedModel, lengths: Sequence[int], bias: float = 0.0) -> Contest:
     rivals = [rival_of(loaded, length) for length in lengths]
-    return Contest(passes_for(loaded), rivals, 0, NOISE, bias)
+    return Contest(passes_for(loaded), rivals, 0, Seam(NOISE), bias)
 
 
 def test_contest_least_surprising_wins_with_bias_per_token(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_: [5.0, 3.0, 4.0, 3.5])
+    monkeypatch.setattr("dgls_engine.loop.seam.surprises", lambda *_: [5.0, 3.0, 4.0, 3.5])
     for bias, length in ((0.0, 3), (-1.0, 9), (3.0, 1)):
         *_, last = contest(flat, LENGTHS, bias).run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
         assert len(last.draft.ids) == length
@@ -172,8 +173,8 @@ def test_score_unexpected_length_adds_penalty(flat: LoadedModel, monkeypatch: py
         (hole,) = rival.canvas.holes
         rivals.append(replace(rival, canvas=replace(rival.canvas, holes=(replace(hole, expected=(7, 8)),))))
     for lead, length in ((LENGTH_WORTH - 0.1, 2), (LENGTH_WORTH + 0.1, 3)):
-        monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *_, lead=lead: [lead, 0.0])
-        judged = Contest(passes_for(flat), rivals, 0, NOISE, 0.0)
+        monkeypatch.setattr("dgls_engine.loop.seam.surprises", lambda *_, lead=lead: [lead, 0.0])
+        judged = Contest(passes_for(flat), rivals, 0, Seam(NOISE), 0.0)
         *_, last = judged.run(Schedule(4, 0.2, 0.6), Deadline(None), CancelToken())
         assert len(last.draft.ids) == length
 
@@ -185,7 +186,7 @@ def test_contest_one_rival_wins_without_judging(flat: LoadedModel) -> None:
 
 def test_contest_deadline_while_one_settles_finishes_by_deadline(flat: LoadedModel) -> None:
     settled = replace(rival_of(flat, 9), stop=StableAndSure(0, float("inf")))
-    rivals = Contest(passes_for(flat), [rival_of(flat, 3), settled], 0, NOISE, 0.0)
+    rivals = Contest(passes_for(flat), [rival_of(flat, 3), settled], 0, Seam(NOISE), 0.0)
     [only] = rivals.run(Schedule(4, 0.2, 0.6), Deadline(0.0), CancelToken())
     assert only.finish == "deadline"
 
@@ -218,8 +219,8 @@ def test_contest_all_running_dropped_finishes_stable(flat: LoadedModel, monkeypa
         replace(own, stop=StableAndSure(0, 1e9) if place < KEEP else own.stop)
         for place, own in enumerate(rival_of(flat, length) for length in lengths)
     ]
-    monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
-    match = Contest(passes_for(flat), rivals, 0, NOISE, 0.0)
+    monkeypatch.setattr("dgls_engine.loop.seam.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
+    match = Contest(passes_for(flat), rivals, 0, Seam(NOISE), 0.0)
     *_, last = match.run(Schedule(8, 0.2, 0.6), Deadline(None), CancelToken())
     assert (last.index, last.finish, len(last.draft.ids)) == (2, "stable", 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -135,6 +136,18 @@ def test_pick_precision_too_little_memory_suggests_int4(
 def test_candidates_auto_without_cuda_depend_on_size() -> None:
     assert candidates("auto", CPU, SMALL) == candidates("auto", CUDA, SMALL) == ("float32",)
     assert candidates("auto", CPU, PUBLISHED) == candidates("auto", MPS, PUBLISHED) == ("bfloat16",)
+
+
+@pytest.mark.parametrize(
+    ("feature", "dtype"), [("amx_bf16", "bfloat16"), ("avx512_bf16", "bfloat16"), ("avx2", "float32")]
+)
+def test_candidates_auto_small_model_on_cpu_depends_on_its_instructions(
+    monkeypatch: pytest.MonkeyPatch, feature: str, dtype: str
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {feature: True})
+    small: Any = SimpleNamespace(values=240_000_000, packs=False)
+    assert candidates("auto", CPU, small) == (dtype,)
+    assert candidates("auto", CUDA, small)[0] == "bfloat16"
 
 
 def test_precision_named_plain_type_depends_on_device_and_size() -> None:

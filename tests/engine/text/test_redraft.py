@@ -243,9 +243,7 @@ def test_redraft_several_runs_gives_slack_to_most_doubted(flat: LoadedModel) -> 
 def test_infill_run_with_slack_can_grow_and_shrink(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the longer one surprises less; and where PAD is likelier than all else."""
     engine = Engine(flat)
-    monkeypatch.setattr(
-        "dgls_engine.loop.contest.surprises", lambda *given: [-100.0 * len(draft) for draft in given[2]]
-    )
+    monkeypatch.setattr("dgls_engine.loop.seam.surprises", lambda *given: [-100.0 * len(draft) for draft in given[2]])
     asked = drafted("return value", 0.01)
     longer = run(engine, asked)[1]
     assert len(longer.fills[0].pieces) == len(sketched(flat, *asked.segments).positions) + SLACK
@@ -254,7 +252,7 @@ def test_infill_run_with_slack_can_grow_and_shrink(flat: LoadedModel, monkeypatc
     def padding(*given: Any) -> Tensor:
         return original(*given).index_fill(-1, torch.tensor([pad]), 50.0)
 
-    monkeypatch.setattr("dgls_engine.loop.contest.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
+    monkeypatch.setattr("dgls_engine.loop.seam.surprises", lambda *given: [float(len(draft)) for draft in given[2]])
     monkeypatch.setattr(decoder, "logits", padding)
     shorter = run(engine, drafted(DRAFT, 0.01))[1]
     assert len(shorter.texts[0]) < len(DRAFT)

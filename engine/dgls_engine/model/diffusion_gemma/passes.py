@@ -98,6 +98,9 @@ class Decoding(ABC):
         drafts = embedded[rows].masked_fill(~drafted[:, None], 0.0)
         return SelfConditioning(pins, pins.index_put(rows, drafts))
 
+    def without_adapter(self) -> Self:
+        return self
+
     def judging(self, ids: Tensor, unseen: Places) -> SelfConditioning:
         if self.pinned_signal != "always":
             return SelfConditioning(ids, None)

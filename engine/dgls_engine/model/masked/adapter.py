@@ -30,8 +30,8 @@ class Switch:
         self.on = False
 
     @contextmanager
-    def turned_on(self) -> Iterator[None]:
-        self.on = True
+    def turned(self, on: bool) -> Iterator[None]:
+        self.on = on
         try:
             yield
         finally:

@@ -67,10 +67,10 @@ class CanvasStates:
 
 
 class MaskedPasses:
-    """Passes over canvases behind the current tokens of `prompt`."""
+    """Passes over canvases behind the current tokens of `prompt`. `adapted`: whether the adapter acts."""
 
-    def __init__(self, model: Any, prompt: CausalPrompt, mask: int) -> None:
-        self._model, self._prompt, self._mask = model, prompt, mask
+    def __init__(self, model: Any, prompt: CausalPrompt, mask: int, adapted: bool = True) -> None:
+        self._model, self._prompt, self._mask, self._adapted = model, prompt, mask, adapted
         self.head = PlainHead(model)
         self.device: torch.device = model.device
         self.asynchronous = model.device.type == "cuda"
@@ -80,6 +80,9 @@ class MaskedPasses:
 
     def judging(self, ids: Tensor, unseen: Places) -> CanvasStates:
         return CanvasStates(self._prompt.canvases(len(ids)), [0] * len(ids))
+
+    def without_adapter(self) -> MaskedPasses:
+        return MaskedPasses(self._model, self._prompt, self._mask, adapted=False)
 
     def run(self, ids: Tensor, carry: CanvasStates, lengths: Sequence[int], rows: Places) -> Tensor:
         undecided = ids == self._mask
@@ -94,7 +97,7 @@ class MaskedPasses:
         if (mask_embedding := getattr(self._model.model, MASK_ROW, None)) is not None:
             masked = undecided.gather(1, at)[..., None]
             embedded = torch.where(masked, mask_embedding.to(embedded.dtype), embedded)
-        with self._model.switch.turned_on():
+        with self._model.switch.turned(self._adapted):
             mask = self._attention_mask(undecided, lengths, at)
             hidden = carry.buffers.through(embedded, self._prompt.tokens + at, mask)
         carry.final = list(map(_final, masks))
