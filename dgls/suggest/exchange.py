@@ -30,7 +30,7 @@ def request_of(
     return InfillRequest(
         Context(path, language, region.above, region.below, snippets),
         [
-            Pinned(region.before),
+            Pinned(region.before + region.lead),
             Hole(max_tokens=region.max_tokens, stop=region.stop, start=start),
             Pinned(region.after),
         ],
@@ -47,7 +47,7 @@ def suggestion_of(
     kept, confidence = sure_part(fill.pieces, calibration.keep_above) if fill.pieces else fill.text, fill.confidence
     if kept != fill.text:
         confidence = calibration.confidence(probability_of(fill.pieces, len(kept)))
-    return suggest(document, region, kept, confidence, syntax)
+    return suggest(document, region, region.lead + kept, confidence, syntax)
 
 
 def filled(document: Document, region: Region, text: str) -> str:

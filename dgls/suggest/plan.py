@@ -29,19 +29,23 @@ LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines."""
+    """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines.
+    `pin_indents`: whether the indentation of a blank line is pinned before the hole."""
 
     before_tokens: int = 96
     after_tokens: int = 64
     line_tokens: int = LINE_TOKENS
     block_tokens: int = BLOCK_TOKENS
     block_lines: int = BLOCK_LINES
+    pin_indents: bool = False
 
     @classmethod
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
         """The budget of a model's canvas, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
-        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines)
+        # A model that continues the code before the hole, at the start of a line, likes to begin a new function.
+        pin_indents = profile.prompt_format == "plain"
+        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines, pin_indents)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +68,7 @@ class Region:
     indents: tuple[str, ...]
     max_tokens: int
     max_lines: int
+    lead: str = ""
 
 
 def plan(
@@ -104,6 +109,7 @@ def plan(
         indents=_indents(cursor),
         max_tokens=budget.line_tokens if kind == "line" else budget.block_tokens,
         max_lines=1 if kind == "line" else max_lines or budget.block_lines,
+        lead=_missing_indent(cursor) if budget.pin_indents else "",
     )
 
 
@@ -132,3 +138,10 @@ def _indents(cursor: Cursor) -> tuple[str, ...]:
         return cursor.first_indents
     indent = indentation(cursor.left)
     return (indent + cursor.unit if cursor.opens_body else indent,)
+
+
+def _missing_indent(cursor: Cursor) -> str:
+    """What the user has not typed yet of a blank line's likeliest indentation."""
+    likeliest = _indents(cursor)[0]
+    fits = cursor.on_blank_line and likeliest.startswith(cursor.left)
+    return likeliest[len(cursor.left) :] if fits else ""

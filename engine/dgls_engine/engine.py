@@ -180,7 +180,7 @@ class _Competition:
     ) -> None:
         self._engine, self._seed = engine, request.seed
         self._deadline, self._schedule, self._cancel = deadline, schedule, cancel
-        self._context, self.segments = request.context, tuple(request.segments)
+        self._context, self.segments = request.context, tuple(map(engine._noise.started, request.segments))
         if engine._model.shifted:
             self._context, self.segments = lead_in(self._context, self.segments)
         reading = engine._reading

@@ -8,6 +8,7 @@ Runs on the engine thread.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Protocol
 
 import torch
@@ -28,11 +29,16 @@ from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.types import Blank, Hole, Resume, Segment
 
 
 class Noise(Protocol):
     @property
     def choosing(self) -> Choosing: ...
+
+    def started(self, segment: Segment) -> Segment:
+        """The segment with a start that this noise can go on from."""
+        ...
 
     def hidden(self, rows: int, seed: int) -> Tensor:
         """Ids [rows] that hide tokens from the model."""
@@ -51,6 +57,9 @@ class Uniform:
     def __init__(self, vocabulary: int, profile: Profile, device: torch.device) -> None:
         self._vocabulary, self._profile, self._device = vocabulary, profile, device
         self.choosing: Choosing = choosing_on(device)
+
+    def started(self, segment: Segment) -> Segment:
+        return segment
 
     def hidden(self, rows: int, seed: int) -> Tensor:
         return self._sampler(seed).noise(rows)
@@ -76,6 +85,11 @@ class Masks:
     def __init__(self, mask: int, profile: Profile, tokenizer: Tokenizer, device: torch.device) -> None:
         self._mask, self._profile, self._tokenizer, self._device = mask, profile, tokenizer, device
 
+    def started(self, segment: Segment) -> Segment:
+        if isinstance(segment, Hole) and isinstance(segment.start, Resume):
+            return replace(segment, start=Blank())
+        return segment
+
     def hidden(self, rows: int, seed: int) -> Tensor:
         return torch.full((rows,), self._mask, device=self._device)
 
@@ -86,7 +100,7 @@ class Masks:
         rows, threshold = len(canvas.rows), self._profile.unmask_threshold
         chance = Chance(seed) if drawn else None
         unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance)
-        return Rival(canvas.blank(), unmasker, unmasker, constraint)
+        return Rival(canvas, unmasker, unmasker, constraint)
 
 
 def noise_of(model: OpenModel[Any], profile: Profile, tokenizer: Tokenizer, device: torch.device) -> Noise:

@@ -66,10 +66,6 @@ class Canvas:
         """The hole positions, ascending: the rows that need logits."""
         return [row for hole in self.holes for row in range(hole.start, hole.end)]
 
-    def blank(self) -> Canvas:
-        """The same canvas, but its holes start from noise."""
-        return replace(self, holes=tuple(replace(hole, resumed=False) for hole in self.holes))
-
     @property
     def pinned(self) -> list[bool]:
         """Whether each position is pinned."""
