@@ -148,6 +148,23 @@ class Cursor:
         body_may_end = self.line_above < self.line - 1 or (self.language.offside and ends_body(self.above))
         return next_indent if body_may_end and width(next_indent) < width(indent) else indent
 
+    @cached_property
+    def starts_body(self) -> bool:
+        """Is the code above the head of a body that holds at most a docstring and comments so far?"""
+        if self._above_opens_body:
+            return True
+        if self.syntax is None or self.line_above is None:
+            return False
+        above_end = self.document.line_start(self.line_above) + len(self.above.rstrip())
+        inside_body = (node for node in self.syntax.around(above_end) if _body_of(node, self.language) is not None)
+        statement = next(inside_body, None)
+        body = None if statement is None else _body_of(statement, self.language)
+        if body is None or body.parent is None:  # the file itself is no body
+            return False
+        while statement is not None and _is_text(statement, self.language):
+            statement = statement.prev_named_sibling
+        return statement is None
+
     # The tree.
 
     @cached_property
@@ -209,3 +226,15 @@ class Cursor:
 
 def is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
+
+
+def _body_of(node: Node, language: Language) -> Node | None:
+    """The body that `node` is a statement of."""
+    return node.parent if node.parent is not None and node.parent.type in language.bodies else None
+
+
+def _is_text(statement: Node, language: Language) -> bool:
+    """Is it a comment or a docstring?"""
+    if statement.type in language.comments:
+        return True
+    return statement.named_child_count == 1 and statement.named_children[0].type in language.strings

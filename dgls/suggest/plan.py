@@ -30,7 +30,7 @@ LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines.
-    `pin_indents`: whether the indentation of a blank line is pinned before the hole."""
+    `pin_indents`: whether the indentation of a body's first line is pinned before the hole."""
 
     before_tokens: int = 96
     after_tokens: int = 64
@@ -43,7 +43,8 @@ class Budget:
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
         """The budget of a model's canvas, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
-        # A model that continues the code before the hole, at the start of a line, likes to begin a new function.
+        # After a docstring a model that continues the code before the hole writes the next function. Other
+        # indentations are left to it: it finds more dedents than the planner.
         pin_indents = profile.prompt_format == "plain"
         return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines, pin_indents)
 
@@ -141,7 +142,7 @@ def _indents(cursor: Cursor) -> tuple[str, ...]:
 
 
 def _missing_indent(cursor: Cursor) -> str:
-    """What the user has not typed yet of a blank line's likeliest indentation."""
+    """What the user has not typed yet of the indentation of a body's first line."""
     likeliest = _indents(cursor)[0]
-    fits = cursor.on_blank_line and likeliest.startswith(cursor.left)
+    fits = cursor.on_blank_line and cursor.starts_body and likeliest.startswith(cursor.left)
     return likeliest[len(cursor.left) :] if fits else ""

@@ -76,3 +76,21 @@ def test_cursor_fields_are_computed_once() -> None:
     cursor = cursor_at("def f():\n    return [a|]\n")
     assert cursor.nodes is cursor.nodes
     assert cursor.first_indents is cursor.first_indents
+
+
+@pytest.mark.parametrize(
+    ("marked", "starts"),
+    [
+        ("def f(x):\n|\n    return x\n", True),
+        ('def f(x):\n    """Double it."""\n|\n    return x\n', True),
+        ('def f(x):\n    """Double it.\n\n    Twice.\n    """\n\n|\n    return x\n', True),
+        ('class A:\n    """Text."""\n\n|\n', True),
+        ('def f(x):\n    """Double it."""\n    y = 2\n|\n    return x\n', False),
+        ('def f(x):\n    y = "text"\n|\n    return x\n', False),
+        ('"""A module."""\n|\nimport os\n', False),
+        ("x = 1\n|\n", False),
+        ("|", False),
+    ],
+)
+def test_starts_body_after_its_head_and_docstring(marked: str, starts: bool) -> None:
+    assert cursor_at(marked).starts_body is starts

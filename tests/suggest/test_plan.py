@@ -9,7 +9,12 @@ from hypothesis import strategies as st
 from dgls.code.document import Document
 from dgls.code.syntax import parse
 from dgls.code.window import estimate_tokens
+from dgls.suggest.exchange import request_of, suggestion_of
 from dgls.suggest.plan import Budget, Region, plan
+from dgls.suggest.suggestion import Suggestion
+from dgls_engine import Fill, Infill, Limits, Pinned
+from dgls_engine.calibration import Calibration
+from dgls_engine.types import Timings
 
 LANGUAGES = st.sampled_from(["python", "javascript", "rust", "yaml", "plaintext"])
 TEXT = st.text(alphabet="ab (){}[]\"'`:;#/\n\r\t\f\u2028\u00e9\U0001f600", max_size=120) | st.text(max_size=60)
@@ -109,3 +114,20 @@ def test_plan_with_max_lines_chooses_line_or_block_by_it(lines: int, kind: str, 
     region = plan(document, 4, Budget(), max_lines=lines)
     assert isinstance(region, Region)
     assert (region.kind, region.stop, region.max_lines) == (kind, stop, lines)
+
+
+@pytest.mark.parametrize("typed", ["", "  ", "    "])
+@pytest.mark.parametrize("pin", [True, False])
+def test_plan_first_line_of_a_body_pins_the_missing_indent(typed: str, pin: bool) -> None:
+    text = f'def f(x):\n    """Double it."""\n{typed}\n    return x\n'
+    document = Document("a.py", 0, "python", text)
+    offset = text.index("\n    return")
+    region = plan(document, offset, Budget(pin_indents=pin), parse(document, offset), invoked=True)
+    assert isinstance(region, Region)
+    assert region.lead == ("    "[len(typed) :] if pin else "")
+    request = request_of(region, "a.py", "python", Limits(), 0)
+    assert request.segments[0] == Pinned(region.before + region.lead)
+    infill = Infill((Fill("x *= 2", (), None, 1.0),), 1, "stable", Timings(0.0, 0.0), 1, 1, 1, 1)
+    suggestion = suggestion_of(document, region, infill, Calibration())
+    assert isinstance(suggestion, Suggestion)
+    assert suggestion.new_text == "    "[len(typed) :] + "x *= 2"
