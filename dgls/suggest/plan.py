@@ -29,8 +29,8 @@ LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines.
-    `pin_indents`: whether the indentation of a body's first line is pinned before the hole."""
+    """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines, and with one
+    line there are no blocks. `pin_indents`: whether the indentation of a body's first line is pinned."""
 
     before_tokens: int = 96
     after_tokens: int = 64
@@ -45,8 +45,8 @@ class Budget:
         hole = min(max_tokens, profile.hole_tokens)
         # After a docstring a model that continues the code before the hole writes the next function. Other
         # indentations are left to it: it finds more dedents than the planner.
-        pin_indents = profile.prompt_format == "plain"
-        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines, pin_indents)
+        lines = 1 if profile.continues else max_lines
+        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, lines, pin_indents=profile.continues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ def plan(
     reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor)
     if reason is not None:
         return reason
-    kind = _kind(cursor) if max_lines is None else "line" if max_lines == 1 else "block"
+    most_lines = max_lines or budget.block_lines
+    kind = "line" if most_lines == 1 else _kind(cursor) if max_lines is None else "block"
     span = cursor.span
     start = before_start(document, span.start, cursor.language, budget.before_tokens, count)
     end = after_end(document, span.end, cursor.language, budget.after_tokens, count)
@@ -109,7 +110,7 @@ def plan(
         stop="\n" if kind == "line" else None,
         indents=_indents(cursor),
         max_tokens=budget.line_tokens if kind == "line" else budget.block_tokens,
-        max_lines=1 if kind == "line" else max_lines or budget.block_lines,
+        max_lines=1 if kind == "line" else most_lines,
         lead=_missing_indent(cursor) if budget.pin_indents else "",
     )
 

@@ -87,6 +87,12 @@ class Profile:
         return max(self.before_tokens, _LINES_BEFORE), max(self.after_tokens, _LINES_AFTER)
 
     @property
+    def continues(self) -> bool:
+        """Whether the model continues the code before a hole from left to right, so that its fill ends only at the
+        hole's stop."""
+        return self.prompt_format == "plain"
+
+    @property
     def takes_instructions(self) -> bool:
         return self.prompt_format == "chat"
 

@@ -14,6 +14,7 @@ from dgls.suggest.plan import Budget, Region, plan
 from dgls.suggest.suggestion import Suggestion
 from dgls_engine import Fill, Infill, Limits, Pinned
 from dgls_engine.calibration import Calibration
+from dgls_engine.profile import Profile
 from dgls_engine.types import Timings
 
 LANGUAGES = st.sampled_from(["python", "javascript", "rust", "yaml", "plaintext"])
@@ -131,3 +132,14 @@ def test_plan_first_line_of_a_body_pins_the_missing_indent(typed: str, pin: bool
     suggestion = suggestion_of(document, region, infill, Calibration())
     assert isinstance(suggestion, Suggestion)
     assert suggestion.new_text == "    "[len(typed) :] + "x *= 2"
+
+
+def test_plan_for_a_model_that_continues_fills_lines_only() -> None:
+    text = "def f(x):\n    \n    return x\n"
+    document = Document("a.py", 0, "python", text)
+    profile = Profile("plain", "fixed", 64, 448, 1, 0)
+    regions = [
+        plan(document, 14, budget, parse(document, 14), invoked=True) for budget in (Budget(), Budget.of(profile))
+    ]
+    kinds = [(region.kind, region.stop, region.max_lines) for region in regions if isinstance(region, Region)]
+    assert kinds == [("block", None, Budget().block_lines), ("line", "\n", 1)]

