@@ -67,9 +67,9 @@ class KeptLayer:
     def bounds(self) -> Tensor:
         return self.rows.bounds
 
-    def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    def update(self, keys: Tensor, values: Tensor, *rest: object, **named: object) -> tuple[Tensor, Tensor]:
         """transformers' encoder passes the states [1, heads, n, dim] of the next n tokens, and attends to the returned
-        ones. The tokens count as held after `PromptCache.hold`."""
+        ones. Newer versions pass further arguments. The tokens count as held after `PromptCache.hold`."""
         first, end = self.rows.first, self.rows.end
         behind = end + keys.shape[-2]
         self.keys[..., end:behind, :], self.values[..., end:behind, :] = keys, values
