@@ -30,8 +30,8 @@ from dgls_engine.model.passes import Head
 
 TEMPERATURE = 0.7
 
-LOOKAHEAD = 4
-"""A step decides one to two tokens on average, and costs more with each row that it reads."""
+LOOKAHEAD = 2
+"""A step decides one or two tokens, and costs more with each row that it reads."""
 
 Counted = Callable[[Sequence[int]], Sequence[range]]
 """Maps a draft to the rows that count, one range for each hole: its text and the token that ends it."""
