@@ -3,9 +3,8 @@
     prompt | canvas in front of the hole | fill | the first tokens of the code after
 
 The model without its adapter reads this from left to right, so a fill must make the code after it likely. The prompt
-shows that code, too. On 50 lines of HumanEval the best of 6 fills by this score was right in 18 cases, the likeliest
-token by token in 16, and any of the 6 in 21. A score behind a prompt without the code after was right in 16
-(docs/experiments/lengths.md). Knows tokens and text; runs on the engine thread.
+shows that code, too; a prompt without it judged no better (docs/experiments/small-model.md). Knows tokens and text;
+runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -33,7 +32,6 @@ _LONGEST = 16
 MARGIN = 5.0
 """A running fill that is this many nats less likely than a settled one is dropped: it would rarely win, and the contest
 would wait for it."""
-
 
 _HALF = math.log(0.5)
 """A fill that has more than half of the probability is likelier than any other."""

@@ -29,6 +29,7 @@ from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.passes import Head
 
 TEMPERATURE = 0.7
+"""The temperature of drawn tokens."""
 
 LOOKAHEAD = 2
 """A step decides one or two tokens, and costs more with each row that it reads."""

@@ -87,8 +87,9 @@ class MaskedPasses:
     def run(self, ids: Tensor, carry: CanvasStates, lengths: Sequence[int], rows: Places) -> Tensor:
         undecided = ids == self._mask
         canvas, position = rows
+        predicting = list(zip(canvas.tolist(), (position - 1).tolist(), strict=True))
         read: list[set[int]] = [set() for _ in lengths]
-        for number, row in zip(canvas.tolist(), (position - 1).tolist(), strict=True):
+        for number, row in predicting:
             read[number].add(row)
         masks = [row[:length] for row, length in zip(undecided.tolist(), lengths, strict=True)]
         computed = [sorted(_stale(*each)) for each in zip(masks, carry.final, read, strict=True)]
@@ -101,9 +102,7 @@ class MaskedPasses:
             mask = self._attention_mask(undecided, lengths, at)
             hidden = carry.buffers.through(embedded, self._prompt.tokens + at, mask)
         carry.final = list(map(_final, masks))
-        place = [
-            computed[number].index(row) for number, row in zip(canvas.tolist(), (position - 1).tolist(), strict=True)
-        ]
+        place = [computed[number].index(row) for number, row in predicting]
         normed: Tensor = self._model.model.norm(hidden[canvas, sent(torch.tensor(place), self.device)])
         return normed
 
