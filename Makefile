@@ -24,8 +24,8 @@ demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five 
 	@$(FETCH) || true
 	@$(BIN)/python -P -m dgls demo
 
-test: $(VENV)/.contributor  ## run the tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.contributor  ## run the tests, on up to four cores
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 check: $(VENV)/.contributor  ## lint, formatting, types, layers
 	$(BIN)/ruff check
