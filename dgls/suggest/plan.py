@@ -43,9 +43,9 @@ class Budget:
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
         """The budget of a model's canvas, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
-        # After a docstring a model that continues the code before the hole writes the next function. Other
-        # indentations are left to it: it finds more dedents than the planner.
+        # A model that continues the code before the hole does not find the end of a block.
         lines = 1 if profile.continues else max_lines
+        # After a docstring it writes the next function. Other indentations it finds better than the planner.
         return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, lines, pin_indents=profile.continues)
 
 

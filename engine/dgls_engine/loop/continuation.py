@@ -30,8 +30,8 @@ _LONGEST = 16
 """Characters of code for each of these tokens: more are never read."""
 
 MARGIN = 5.0
-"""A running fill that is this many nats less likely than a settled one is dropped: it would rarely win, and the contest
-would wait for it."""
+"""A running fill that is this many nats less likely than a settled one is dropped, so that the contest does not wait
+for it. The number was not tuned."""
 
 _HALF = math.log(0.5)
 """A fill that has more than half of the probability is likelier than any other."""

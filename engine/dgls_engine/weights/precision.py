@@ -90,9 +90,9 @@ def choices(size: Size) -> tuple[str, ...]:
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether the CPU multiplies matrices of bfloat16 in hardware."""
+    """Whether the CPU is an x86 that multiplies matrices of bfloat16 in hardware. Others were not tried."""
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
-    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16", "bf16"))
+    return any(capabilities.get(name) for name in ("amx_bf16", "avx512_bf16"))
 
 
 def _gpu_order(size: Size) -> tuple[str, ...]:
