@@ -189,11 +189,13 @@ def _sound(document: Document, stub: Stub, code: str, done: Sequence[Replacement
 def _code(passage: Passage, gap: Gap, stub: Stub, infill: str) -> str | None:
     """The infill adapted to the gap. None if it holds no more than placeholders."""
     text, language = passage.document.text, language_of(passage.document.language, passage.document.uri)
+    # A small canvas may begin behind the indentation of the stub's line, which the fill is adapted to.
+    start = min(passage.canvas.start, passage.document.line_start(passage.document.line_at(gap.span.start)))
     region = Region(
         version=passage.document.version,
         span=gap.span,
-        above=text[: passage.canvas.start],
-        before=text[passage.canvas.start : gap.span.start],
+        above=text[:start],
+        before=text[start : gap.span.start],
         after=text[gap.span.end : passage.canvas.end],
         below=text[passage.canvas.end :],
         kind="block" if stub.indent is not None else "line",

@@ -127,6 +127,13 @@ def test_filled_later_canvas_sees_earlier_fills() -> None:
             seen += 1
 
 
+def test_filled_canvas_without_code_before_the_hole_keeps_its_indentation() -> None:
+    text = "class A:\n    def f(self):\n        pass\n"
+    room = replace(LARGE, before_tokens=1, after_tokens=0)
+    outcome = carry_out(job(Document("file:///a.py", 1, "python", text), None, room), Script(["return 1\n\n    def g"]))
+    assert applied(outcome.document, outcome.replacements).text == text.replace("pass", "return 1")
+
+
 def test_filled_todo_comment_is_in_prompt() -> None:
     script = Script(["return x"])
     text = "def f(x):\n    pass  # TODO: add one\n"
