@@ -20,7 +20,7 @@ from torch import Tensor
 
 from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
-from dgls_engine.model.masked.layers import Buffers, CausalPrompt
+from dgls_engine.model.masked.prompt import Buffers, CausalPrompt
 from dgls_engine.model.masked.skeleton import MASK_ROW
 
 
