@@ -1,20 +1,18 @@
 """A low-rank adapter (Hu et al., arXiv 2106.09685) that acts on canvas rows only.
 
-    y = (W + B A) x + b      while the switch is on; else y = W x + b
+    y = (W + B A) x + b      for canvas rows; y = W x + b for the prompt
 
-The prompt is read with the switch off, so its keys and values are those of the autoregressive model without the
-adapter. W + B A is computed once, in float32: a step of a few rows takes 1.6 times as long with separate products. B
-includes the adapter's scale. Knows modules, no canvas; runs on the engine thread.
+So the prompt's keys and values are those of the autoregressive model without the adapter. W + B A is computed once, in
+float32: a step of a few rows takes 1.6 times as long with separate products. B includes the adapter's scale. Knows
+modules, no canvas; `layers` takes the folded weights over. Runs on the engine thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 _DOWN, _UP = "lora_A.weight", "lora_B.weight"
 """PEFT's names for an adapter's tensors; the name of the linear layer comes first."""
@@ -23,44 +21,24 @@ CANVAS_WEIGHT = "canvas_weight"
 """The attribute that holds the folded weight."""
 
 
-class Switch:
-    """Turns the adapter on for canvas rows; all layers of a model share it."""
-
-    def __init__(self) -> None:
-        self.on = False
-
-    @contextmanager
-    def turned(self, on: bool) -> Iterator[None]:
-        self.on = on
-        try:
-            yield
-        finally:
-            self.on = False
-
-
 class CanvasLinear(nn.Linear):
     """A linear layer and its adapter: `lora_A` [r, in], `lora_B` [out, r]. `fold` replaces both by `canvas_weight`
     [out, in]."""
 
-    def __init__(self, like: nn.Linear, rank: int, switch: Switch) -> None:
+    def __init__(self, like: nn.Linear, rank: int) -> None:
         super().__init__(like.in_features, like.out_features, bias=like.bias is not None)
         self.lora_A = nn.Linear(like.in_features, rank, bias=False)
         self.lora_B = nn.Linear(rank, like.out_features, bias=False)
-        self._switch = switch
 
     def fold(self) -> None:
         whole = self.weight.float() + self.lora_B.weight.float() @ self.lora_A.weight.float()
         self.canvas_weight = nn.Parameter(whole.to(self.weight.dtype), requires_grad=False)
         del self.lora_A, self.lora_B
 
-    def forward(self, input: Tensor) -> Tensor:
-        return functional.linear(input, self.canvas_weight if self._switch.on else self.weight, self.bias)
 
-
-def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Switch:
+def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Add an adapter to each linear layer whose adapter tensors are in `shapes`. Raises `ValueError` if one of the two
     tensors is missing or has a wrong shape."""
-    switch = Switch()
     layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     for name, layer in layers.items():
         down, up = (shapes.get(f"{name}.{part}") for part in (_DOWN, _UP))
@@ -69,8 +47,7 @@ def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> Switch:
         if down is None or up is None or len(down) != 2 or len(up) != 2 or down[0] != up[1]:
             raise ValueError(f"the adapter of {name} needs {_DOWN} [r, in] and {_UP} [out, r]")
         parent, _, attribute = name.rpartition(".")
-        setattr(model.get_submodule(parent), attribute, CanvasLinear(layer, down[0], switch))
-    return switch
+        setattr(model.get_submodule(parent), attribute, CanvasLinear(layer, down[0]))
 
 
 def fold(model: nn.Module) -> None:

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from dgls_engine.model.batches import Places, sent
-from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
 from dgls_engine.model.masked.prompt import Buffers, CausalPrompt
 from dgls_engine.model.masked.skeleton import MASK_ROW
 
@@ -98,9 +97,8 @@ class MaskedPasses:
         if (mask_embedding := getattr(self._model.model, MASK_ROW, None)) is not None:
             masked = undecided.gather(1, at)[..., None]
             embedded = torch.where(masked, mask_embedding.to(embedded.dtype), embedded)
-        with self._model.switch.turned(self._adapted):
-            mask = self._attention_mask(undecided, lengths, at)
-            hidden = carry.buffers.through(embedded, self._prompt.tokens + at, mask)
+        mask = self._attention_mask(undecided, lengths, at)
+        hidden = carry.buffers.through(embedded, self._prompt.tokens + at, mask, self._adapted)
         carry.final = list(map(_final, masks))
         place = [computed[number].index(row) for number, row in predicting]
         normed: Tensor = self._model.model.norm(hidden[canvas, sent(torch.tensor(place), self.device)])
@@ -171,7 +169,7 @@ class CausalBase:
     @property
     def parameters(self) -> int:
         named = self._model.named_parameters()
-        return sum(weight.numel() for name, weight in named if not name.endswith((CANVAS_WEIGHT, MASK_ROW)))
+        return sum(weight.numel() for name, weight in named if not name.endswith(MASK_ROW))
 
     def read(self, ids: Sequence[int]) -> Tensor:
         end = self._prompt.tokens + len(ids)

@@ -15,6 +15,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCau
 
 from dgls_engine.model.family import JUDGED_ROWS, Footprint
 from dgls_engine.model.masked.adapter import adapt, fold, folded_values
+from dgls_engine.model.masked.layers import Layers
 from dgls_engine.model.slots import slots
 
 MASK_ROW = "mask_embedding"
@@ -43,7 +44,7 @@ def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> n
         model: Any = architecture(parsed)
         if parsed.tie_word_embeddings:
             model.lm_head.weight = model.model.embed_tokens.weight
-        model.switch = adapt(model, shapes)
+        adapt(model, shapes)
         if (name := f"model.{MASK_ROW}") in shapes:
             model.model.register_parameter(MASK_ROW, nn.Parameter(torch.empty(shapes[name])))
     model.eval()
@@ -53,9 +54,10 @@ def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> n
 
 
 def finish(model: Any, device: torch.device) -> None:
-    """Compute the rotary frequencies, in float32 as in transformers, and fold the adapter."""
+    """Compute the rotary frequencies, in float32 as in transformers, fold the adapter, and fuse the layers."""
     fold(model)
     model.model.rotary_emb = type(model.model.rotary_emb)(model.config).to(device)
+    model.fused = Layers(model)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,139 @@
+"""The decoder layers of a Llama or Qwen2 model, in few operations.
+
+    layers = Layers(model)
+    hidden = layers.through(embedded, positions, mask, states, adapted=True)
+
+The computation is that of transformers' modules, with their weights. A pass over a few rows takes as long as its many
+small operations, so what can be one operation is: queries, keys and values come from one product, as do gate and up;
+the query heads that share a key head are rows of one attention, so keys are not repeated.
+
+Knows rows, no tokens; runs on the engine thread. Shapes: B canvases, n rows, D hidden, K key heads, d values of a head,
+e rows that can be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
+
+Product = Callable[[Tensor], Tensor]
+"""Multiplies rows [..., in] by a weight [out, in], and adds a bias if there is one."""
+
+
+class Layers:
+    """The layers of `model`, whose modules keep views of their weights; folded adapters move here."""
+
+    def __init__(self, model: Any) -> None:
+        self._rotary = model.model.rotary_emb
+        self._layers = [_Layer(layer) for layer in model.model.layers]
+
+    def through(
+        self, embedded: Tensor, positions: Tensor, mask: Tensor, states: Sequence[Tensor], adapted: bool
+    ) -> Tensor:
+        """Hidden states [B, n, D], before the last norm, of the rows at `positions` [B, n].
+
+        `mask`, bool [B or 1, 1, n, e], is True where a row sees a key. `states` are each layer's keys, then values [B,
+        2K, at least e, d]; those of the pass' rows are written. `adapted`: whether the adapter acts.
+        """
+        cos, sin = self._rotary(embedded, positions)
+        half = sin.shape[-1] // 2
+        signed = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # for halves that `roll` has swapped
+        added = embedded.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf).repeat(1, 1, self._layers[0].shared, 1)
+        at = torch.arange(len(embedded), device=embedded.device)[:, None], positions
+        hidden = embedded
+        for layer, held in zip(self._layers, states, strict=True):
+            hidden = layer.through(hidden, cos[:, None], signed[:, None], added, held, at, adapted)
+        return hidden
+
+
+class _Layer:
+    def __init__(self, layer: Any) -> None:
+        attention, mlp = layer.self_attn, layer.mlp
+        self._size, self._scale = attention.head_dim, attention.scaling
+        self._queries, self._keys = (each.out_features // self._size for each in (attention.q_proj, attention.k_proj))
+        self.shared = self._queries // self._keys
+        """The number of query heads that share a key head."""
+        self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
+        self._activation = mlp.act_fn
+        self._heads = _products(attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out = _products(attention.o_proj)
+        self._inner = _products(mlp.gate_proj, mlp.up_proj)
+        self._down = _products(mlp.down_proj)
+
+    def through(
+        self,
+        hidden: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor,
+        held: Tensor,
+        at: tuple[Tensor, Tensor],
+        adapted: bool,
+    ) -> Tensor:
+        batch, rows, _ = hidden.shape
+        turned = self._queries + self._keys
+        heads = self._heads[adapted](_normed(hidden, self._before)).view(batch, rows, -1, self._size)
+        heads = heads.transpose(1, 2)
+        rotated = heads[:, :turned] * cos + heads[:, :turned].roll(self._size // 2, -1) * sin
+        new = torch.cat([rotated[:, self._queries :], heads[:, turned:]], 1)
+        held[at[0], :, at[1]] = new.transpose(1, 2)
+        seen = held[:, :, : mask.shape[-1]]
+        queries = rotated[:, : self._queries].reshape(batch, self._keys, self.shared * rows, self._size)
+        mixed = functional.scaled_dot_product_attention(
+            queries, seen[:, : self._keys], seen[:, self._keys :], attn_mask=mask, scale=self._scale
+        )
+        mixed = mixed.view(batch, self._queries, rows, self._size).transpose(1, 2).reshape(batch, rows, -1)
+        hidden = hidden + self._out[adapted](mixed)
+        gate, up = self._inner[adapted](_normed(hidden, self._between)).chunk(2, -1)
+        return hidden + self._down[adapted](self._activation(gate) * up)
+
+
+def _normed(hidden: Tensor, norm: Any) -> Tensor:
+    return functional.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
+
+
+def _products(*parts: nn.Linear) -> tuple[Product, Product]:
+    """One product for linear layers that read the same input, whose outputs follow one another: without the adapter,
+    and with it."""
+    biases = [part.bias.data for part in parts if part.bias is not None]
+    bias = torch.cat(biases) if biases else None
+    weight = torch.cat([part.weight.data for part in parts])
+    for part, own in zip(parts, torch.split(weight, [part.out_features for part in parts]), strict=True):
+        part.weight = nn.Parameter(own, requires_grad=False)
+    plain = _plain(weight, bias)
+    adapted = [part for part in parts if hasattr(part, CANVAS_WEIGHT)]
+    if not adapted:
+        return plain, plain
+    folded = torch.cat([getattr(part, CANVAS_WEIGHT, part.weight).data for part in parts])
+    for part in adapted:
+        delattr(part, CANVAS_WEIGHT)
+    return plain, _packed(folded, bias)
+
+
+def _plain(weight: Tensor, bias: Tensor | None) -> Product:
+    return lambda rows: functional.linear(rows, weight, bias)
+
+
+_FEW_ROWS = 4
+"""oneDNN arranges a packed weight for products with about as many rows."""
+
+
+def _packed(weight: Tensor, bias: Tensor | None) -> Product:
+    """A product with the weight in oneDNN's own order, as in models that `torch.compile` has frozen. Otherwise each
+    product arranges the weight anew, which takes longer than to multiply a few rows by it."""
+    oneDNN = torch.ops.mkldnn
+    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not hasattr(oneDNN, "_reorder_linear_weight"):
+        return _plain(weight, bias)
+    packed = oneDNN._reorder_linear_weight(weight, _FEW_ROWS)
+
+    def product(rows: Tensor) -> Tensor:
+        result: Tensor = oneDNN._linear_pointwise(rows, packed, bias, "none", [], "")
+        return result
+
+    return product
