@@ -29,11 +29,13 @@ _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 @dataclass(frozen=True, slots=True)
 class StoredTensor:
-    """A tensor's file, and its shape and dtype from the file's header."""
+    """A tensor's file, and its shape and dtype from the file's header. Its values begin at the byte `start`, in row
+    order and little-endian."""
 
     file: Path
     shape: tuple[int, ...]
     dtype: str
+    start: int
 
     @property
     def elements(self) -> int:
@@ -137,9 +139,10 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
         raise UnsupportedModel(
             f"{file} holds {', '.join(sorted(unknown))} tensors; quantised weights are not supported, take bf16"
         )
-    tensors = {name: StoredTensor(file, tuple(entry["shape"]), entry["dtype"]) for name, entry in header.items()}
-    for name, tensor in tensors.items():
-        start, end = header[name]["data_offsets"]
+    tensors: dict[str, StoredTensor] = {}
+    for name, entry in header.items():
+        start, end = entry["data_offsets"]
+        tensors[name] = tensor = StoredTensor(file, tuple(entry["shape"]), entry["dtype"], 8 + length + start)
         if end - start != tensor.bytes:
             raise BrokenCheckpoint(
                 f"{file}: {name} has {end - start} bytes, but its shape needs {tensor.bytes}; fetch the model again"

@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -239,6 +240,17 @@ def test_load_damaged_checkpoint_raises_with_reason(
     with pytest.raises(error, match=words) as caught:
         load(folder, "cpu")
     assert "\n" not in str(caught.value)
+
+
+def test_load_file_cut_after_its_header_was_read_raises(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_and_cut(name: str, *rest: Any) -> Tensor:
+        (folder / "model.safetensors").write_bytes(b"")
+        return read(name, *rest)
+
+    read = loader._read
+    monkeypatch.setattr(loader, "_read", read_and_cut)
+    with pytest.raises(BrokenCheckpoint, match="ends before"):
+        load(folder, "cpu")
 
 
 def test_load_checkpoint_with_code_never_runs_it(folder: Path) -> None:
