@@ -1,11 +1,12 @@
 """A real Neovim, driven over its RPC as a person would: keys in, and the screen, the ghost text and the buffer out.
 
-It runs our plugin from this checkout with the real server, on the embedded model or on a scripted engine.
+It runs our plugin from this checkout with the real server, on a scripted engine or on a model.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -33,7 +34,8 @@ Mark = tuple[int, int, str]
 
 
 class Editor:
-    """`script`: the script of the engine (tests/e2e/fake_server.py); without one, the embedded model runs.
+    """`script`: the script of the engine (tests/e2e/fake_server.py); without one, the model of the settings runs, by
+    default the embedded one. Neovim's folders are its own; models come from the cache of this process.
 
     `settings` are the server's, `before` and `after` are Lua that runs before and after the plugin is set up.
     """
@@ -61,9 +63,10 @@ class Editor:
         if script is not None:
             engine_script = json.dumps({"journal": str(self.journal), **script})
             command = [sys.executable, "-P", str(REPO / "tests" / "e2e" / "fake_server.py"), engine_script]
+        models = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
         config = {
             "cmd": command,
-            "cmd_env": {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"},
+            "cmd_env": {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1", "XDG_CACHE_HOME": models},
             "settings": {"dgls": {"model": "embedded", **(settings or {})}},
         }
         init = folder / "config" / "nvim" / "init.lua"
