@@ -18,7 +18,7 @@ from typing import Any, Self
 
 import torch
 
-from dgls_engine.device import pick_device, reclaim, release, translate_memory_errors
+from dgls_engine.device import pick_device, reclaim, release, translate_memory_errors, trim
 from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
@@ -140,7 +140,9 @@ class Engine:
         device = self._loaded.device
         self._loaded = None
         del self._model, self._reading, self._vocabulary, self._noise
-        if device.type != "cpu":  # a CPU frees it at once, and the search for remaining tensors takes time
+        if device.type == "cpu":
+            trim()  # tensors are freed at once; the search for reference cycles takes time
+        else:
             release(device)
 
     def __enter__(self) -> Self:

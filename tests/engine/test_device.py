@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import platform
 import weakref
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
@@ -118,3 +120,14 @@ def test_infill_out_of_memory_raises_not_enough_memory(engine: Engine, monkeypat
         with pytest.raises(NotEnoughMemory, match="ran out of memory"):
             next(engine.infill(asked))
     assert list(engine.infill(asked))
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps freed memory and can return it")
+def test_trim_returns_memory_between_other_allocations() -> None:
+    process = psutil.Process()
+    blocks = [bytearray(b"x" * 100_000) for _ in range(1000)]  # too small for glibc to map each on its own
+    del blocks[::2]
+    before = process.memory_info().rss
+    devices.trim()
+    assert process.memory_info().rss < before - 25_000_000
+    assert len(blocks) == 500

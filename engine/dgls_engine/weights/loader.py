@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dgls_engine.device import device_name, pick_device, translate_memory_errors, use
+from dgls_engine.device import device_name, pick_device, translate_memory_errors, trim, use
 from dgls_engine.errors import BrokenCheckpoint, EngineError
 from dgls_engine.model.family import Family
 from dgls_engine.model.slots import Slot, slots
@@ -84,6 +84,7 @@ def load(
     source, meter = _Files(checkpoint, stored, target, precision.plain), _Meter(checkpoint, stored, on_loading)
     with translate_memory_errors(target), _kept(checkpoint, stored, precision, target) as kept:
         weight_bytes = fill(checkpoint.family, module, source, precision, target, kept, meter.filled)
+    trim()  # tensors that were read, converted or packed
     info = ModelInfo(
         name=name,
         parameters=sum(checkpoint.tensors[name].elements for name in stored.values()),
