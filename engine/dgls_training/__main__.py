@@ -22,13 +22,15 @@ from dgls_training import corpus as corpora
 from dgls_training import evaluate as evaluating
 from dgls_training import export as exporting
 from dgls_training import parcel as parcels
+from dgls_training import run_folder
 from dgls_training.architecture import Architecture, new_model
 from dgls_training.card import write_card
 from dgls_training.corpus import Source
 from dgls_training.examples import Sizes
+from dgls_training.run_folder import last_record
 from dgls_training.settings import Settings, begin_peer
 from dgls_training.tokenizer import train_tokenizer
-from dgls_training.train import Plan, Trainer, last_record
+from dgls_training.train import Plan, Trainer
 from dgls_training.versions import Version, load, record
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
@@ -44,12 +46,7 @@ Hole = Annotated[int, typer.Option(help="Tokens of the longest hole, in a new ru
 @app.command()
 def corpus(run: Run = EMBEDDED, seed: int = 0, package_megabytes: Megabytes = 8) -> None:
     """Gather this machine's permissively licensed Python into training and held-out files."""
-    run.mkdir(parents=True, exist_ok=True)
-    training, held_out = corpora.gather(seed, int(package_megabytes * 1e6))
-    corpora.summarise(training, run)
-    for name, sources in (("training", training), ("held_out", held_out)):
-        corpora.save(sources, run / f"{name}.jsonl")
-        print(f"{name}: {len(sources)} files, {sum(len(source.text) for source in sources) / 1e6:.1f} MB")
+    corpora.gather_into(run, seed, int(package_megabytes * 1e6))
 
 
 @app.command()
@@ -131,7 +128,7 @@ def leg(
     torch.set_num_threads(threads)
     ends, peer_run = time.monotonic() + 60 * leg_minutes, run.with_name(f"{run.name}-peer")
     for folder in (run, peer_run):
-        if back is not None and not (folder / "checkpoint.pt").exists():
+        if back is not None and not run_folder.exists(folder):
             parcels.unpack(back / folder.name, folder)
     if not (run / "training.jsonl").exists():
         corpus(run, package_megabytes=package_megabytes)
@@ -200,7 +197,7 @@ def _begin(run: Path, hidden: int, layers: int, sizes: Sizes) -> None:
     if not (run / "architecture.json").exists():
         reader = Tokenizer(run / "tokenizer" / "tokenizer.json")
         Architecture.of(reader.size, hidden, layers).save(run / "architecture.json")
-    if not (run / "run.json").exists() and not (run / "checkpoint.pt").exists():
+    if not (run / "run.json").exists() and not run_folder.exists(run):
         Settings(sizes=sizes).save(run)
 
 

@@ -63,6 +63,16 @@ def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source
     return kept[False], kept[True]
 
 
+def gather_into(run: Path, seed: int = 0, limit: int = 8_000_000) -> None:
+    """Write `training.jsonl`, `held_out.jsonl` and `corpus.json` into the folder `run`."""
+    run.mkdir(parents=True, exist_ok=True)
+    training, held_out = gather(seed, limit)
+    summarise(training, run)
+    for name, sources in (("training", training), ("held_out", held_out)):
+        save(sources, run / f"{name}.jsonl")
+        print(f"{name}: {len(sources)} files, {sum(len(source.text) for source in sources) / 1e6:.1f} MB", flush=True)
+
+
 def save(sources: list[Source], path: Path) -> None:
     """Write one JSON object for each source, one a line."""
     with path.open("w", encoding="utf-8") as file:

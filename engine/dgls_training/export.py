@@ -11,6 +11,7 @@ import torch
 from transformers import DiffusionGemmaForBlockDiffusion
 
 from dgls_engine.profile import Profile, read_json
+from dgls_training import run_folder
 from dgls_training.architecture import Architecture, new_model
 from dgls_training.corpus import Package
 from dgls_training.examples import Sizes
@@ -42,7 +43,7 @@ def profile_of(sizes: Sizes) -> Profile:
 def trained_model(run: Path) -> DiffusionGemmaForBlockDiffusion:
     """The model of a run's last checkpoint, float32, on the CPU."""
     model = new_model(Architecture.load(run / "architecture.json"), seed=0)
-    model.load_state_dict(torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["model"])
+    model.load_state_dict(run_folder.load(run)["model"])
     model.train(False)
     return model
 
@@ -68,7 +69,7 @@ def adopt(exported: Path, run: Path) -> None:
 def describe(run: Path, packages: Sequence[Package], folder: Path) -> None:
     """Write `training.json` into an exported folder: the packages of the training corpus, so that an evaluation can
     skip them."""
-    progress = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["progress"]
+    progress = run_folder.load(run)["progress"]
     record = {
         "packages": sorted({package.name for package in packages}),
         "tokens": progress["tokens"],

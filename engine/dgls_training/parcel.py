@@ -12,10 +12,11 @@ from __future__ import annotations
 import io
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
+
+from dgls_training import run_folder
 
 PIECE_BYTES = 15_000_000
 CARRIED = (
@@ -26,7 +27,7 @@ CARRIED = (
 
 def pack(run: Path, to: Path, piece_bytes: int = PIECE_BYTES) -> list[Path]:
     """Write a parcel into the folder `to`, from which the run can be resumed or exported. Replaces an older parcel."""
-    state: dict[str, Any] = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)
+    state = run_folder.load(run)
     smaller = {"model": _narrowed(state["model"]), "progress": state["progress"]}
     archive, checkpoint = io.BytesIO(), io.BytesIO()
     torch.save(smaller, checkpoint)

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from multiprocessing import Value
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Any, Generic
+from typing import Generic
 
 import torch
 from torch import Tensor
@@ -26,6 +26,7 @@ from transformers import DiffusionGemmaForBlockDiffusion
 from dgls_engine.device import device_name
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.loader import load
+from dgls_training import run_folder
 from dgls_training.architecture import Architecture, new_model
 from dgls_training.corpus import Source
 from dgls_training.examples import Cutter, Sizes
@@ -90,10 +91,9 @@ class Trainer(Generic[B]):
 
     def resume(self) -> bool:
         """Resume from the folder's last checkpoint, if it has one."""
-        path = self._folder / "checkpoint.pt"
-        if not path.exists():
+        if not run_folder.exists(self._folder):
             return False
-        state: dict[str, Any] = torch.load(path, map_location=self._device, weights_only=True)
+        state = run_folder.load(self._folder, self._device)
         self.model.load_state_dict(state["model"])
         self._progress = Progress(**state["progress"])
         if "optimizers" in state:
@@ -171,8 +171,7 @@ class Trainer(Generic[B]):
         figures = {"training_loss": training_loss, **self._objective.figures(self.model, held_out)}
         record = asdict(self._progress) | {name: round(value, 4) for name, value in figures.items()}
         record["device"] = device_name(self._device)
-        with (self._folder / "log.jsonl").open("a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        run_folder.log(self._folder, record)
         print(json.dumps(record), flush=True)
 
     def _save(self) -> None:
@@ -181,9 +180,7 @@ class Trainer(Generic[B]):
             "optimizers": [optimizer.state_dict() for optimizer in self._optimizers],
             "progress": asdict(self._progress),
         }
-        partial = self._folder / "checkpoint.partial"
-        torch.save(state, partial)
-        partial.replace(self._folder / "checkpoint.pt")
+        run_folder.save(self._folder, state)
 
 
 class _Stream(IterableDataset[B]):
@@ -200,12 +197,6 @@ class _Stream(IterableDataset[B]):
         while True:
             examples = [self._cutter.draw(rng, done=self._done.value) for _ in range(self._plan.batch)]
             yield self._objective.collate(examples)
-
-
-def last_record(run: Path) -> dict[str, Any]:
-    """The last line of a run's log."""
-    record: dict[str, Any] = json.loads((run / "log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    return record
 
 
 def _optimizers(model: DiffusionGemmaForBlockDiffusion, plan: Plan) -> list[torch.optim.Optimizer]:

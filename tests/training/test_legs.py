@@ -14,7 +14,7 @@ from dgls_engine.peer import Peer, is_peer
 from dgls_training import corpus, parcel
 from dgls_training.__main__ import export, leg, unpack
 from dgls_training.corpus import Source
-from dgls_training.train import last_record
+from dgls_training.run_folder import last_record
 
 TEXT = "".join(f"def add_{i}(left, right):\n    return left + right * {i}\n\n" for i in range(40))
 TINY = {"hidden": 32, "layers": 2, "vocabulary": 320, "prompt": 48, "canvas": 64, "hole": 32, "batch": 2, "workers": 0}

@@ -25,9 +25,10 @@ from dgls_training.denoising import Denoising, next_token_loss, predict
 from dgls_training.evaluate import Case, cases, fill, previous_line, score
 from dgls_training.examples import KINDS, Cutter, Sizes
 from dgls_training.export import adopt, export, profile_of
+from dgls_training.run_folder import last_record
 from dgls_training.settings import Kind, Settings
 from dgls_training.tokenizer import train_tokenizer
-from dgls_training.train import Plan, Trainer, last_record
+from dgls_training.train import Plan, Trainer
 from dgls_training.versions import Version
 
 SIZES = Sizes(prompt=48, canvas=64, hole=32)
