@@ -1,4 +1,5 @@
 """The training commands, in order: corpus, tokenizer, train, peer, export, evaluate. `leg` trains in several sessions.
+`adapter` trains the small model's.
 
 Each command works in the folder of one run.
 """
@@ -23,6 +24,7 @@ from dgls_training import evaluate as evaluating
 from dgls_training import export as exporting
 from dgls_training import parcel as parcels
 from dgls_training import run_folder
+from dgls_training.adapter.commands import app as adapter_app
 from dgls_training.architecture import Architecture, new_model
 from dgls_training.card import write_card
 from dgls_training.corpus import Source
@@ -34,6 +36,7 @@ from dgls_training.train import Plan, Trainer
 from dgls_training.versions import Version, load, record
 
 app = typer.Typer(no_args_is_help=True, help=__doc__)
+app.add_typer(adapter_app, name="adapter")
 EMBEDDED, SIZES = Path("runs/embedded"), Sizes()
 Run = Annotated[Path, typer.Option(help="The run's folder.")]
 Workers = Annotated[int, typer.Option(help="Processes that draw examples; a GPU needs about ten.")]

@@ -1,0 +1,173 @@
+"""The adapter's training objective: undecided slots, half from the true tokens, half from the base itself.
+
+The base reads the true code from the left and gives a distribution for every slot (the soft target); the adapter has to
+give it with only some slots decided. Nearer slots weigh more, because a fill reads only the next few. Several draws of
+decided slots share a context, and lie in one canvas without seeing each other.
+
+Shapes: C contexts, L context, R draws of a context, N slots (and rows of a draw), n undecided slots of a batch, D
+hidden, V vocabulary. Row i of a draw predicts slot i: row 0 is the context's last token, row i shows slot i - 1.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dgls_training.adapter.base import Base
+from dgls_training.adapter.examples import Window, undecided
+from dgls_training.adapter.weights import Adapter
+
+DECAY, LEAST = 0.82, 0.12
+"""A slot's weight decays with its distance from the first undecided one, down to the least."""
+
+BEHIND = 0.25
+"""The factor for slots behind the one that ends the hole."""
+
+_CHUNK = 128
+"""The number of slots whose logits are in memory together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """context [C, L], slots [C, N], undecided [C, R, N] and weights [C, R, N], which are zero where decided."""
+
+    context: Tensor
+    slots: Tensor
+    undecided: Tensor
+    weights: Tensor
+
+    @classmethod
+    def of(cls, windows: Sequence[Window], draws: int, rng: random.Random) -> Self:
+        masks = [[undecided(window, rng) for _ in range(draws)] for window in windows]
+        weights = [[_weights(mask, window.hole) for mask in own] for own, window in zip(masks, windows, strict=True)]
+        context = torch.tensor([window.context for window in windows])
+        slots = torch.tensor([window.slots for window in windows])
+        return cls(context, slots, torch.tensor(masks), torch.tensor(weights))
+
+    @property
+    def draws(self) -> int:
+        return self.undecided.shape[0] * self.undecided.shape[1]
+
+    def to(self, device: torch.device) -> Self:
+        moved = (tensor.to(device) for tensor in (self.context, self.slots, self.undecided, self.weights))
+        return type(self)(*moved)
+
+
+def _weights(mask: Sequence[bool], hole: int) -> list[float]:
+    first = mask.index(True)
+    return [
+        max(LEAST, DECAY ** (slot - first)) * (1.0 if slot <= hole else BEHIND) if open else 0.0
+        for slot, open in enumerate(mask)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """`total` is to be minimised; `hard` is the weighted mean of the true tokens' nats, `next` that of the first
+    undecided slot of each draw."""
+
+    total: Tensor
+    hard: float
+    next: float
+
+
+def seen_rows(undecided: Tensor) -> Tensor:
+    """bool [..., T, T] from the undecided rows [..., T]: True where a row sees a row, by the rule of
+    `dgls_engine/model/masked/passes.py`."""
+    rows = torch.arange(undecided.shape[-1], device=undecided.device)
+    group = undecided.cumsum(-1)  # decided rows between the same undecided ones are in one group
+    elsewhere = undecided[..., :, None] | (group[..., :, None] < group[..., None, :])
+    decided = ~undecided[..., None, :]
+    return decided & ((rows <= rows[:, None]) | elsewhere) | (rows == rows[:, None])
+
+
+def predicted(base: Base, adapter: Adapter, mask: int, batch: Batch) -> tuple[Tensor, Tensor]:
+    """The hidden states that predict the slots: the adapter's for each draw [C, R, N, D], and those of the base
+    [C, N, D], which reads all true tokens before a slot."""
+    contexts, length = batch.context.shape
+    draws, slots = batch.undecided.shape[1:]
+    text, states = base.read(torch.cat([batch.context, batch.slots[:, :-1]], dim=1))
+    past = [(keys[:, :, : length - 1], values[:, :, : length - 1]) for keys, values in states]
+    shown = torch.where(batch.undecided, mask, batch.slots[:, None])[..., :-1]
+    last = batch.context[:, None, -1:].expand(-1, draws, -1)
+    ids = torch.cat([last, shown], dim=-1)
+    hidden_rows = functional.pad(batch.undecided[..., :-1], (1, 0))
+    seen = torch.zeros(contexts, draws, slots, draws, slots, dtype=torch.bool, device=base.device)
+    seen.diagonal(dim1=1, dim2=3).copy_(seen_rows(hidden_rows).permute(0, 2, 3, 1))
+    inside = seen.flatten(3, 4).flatten(1, 2)
+    everything = functional.pad(inside, (length - 1, 0), value=True)
+    positions = (length - 1 + torch.arange(slots, device=base.device)).repeat(draws).expand(contexts, -1)
+    hidden = base.canvas(ids.flatten(1), positions, mask, everything, past, adapter)
+    return hidden.view(contexts, draws, slots, -1), text[:, length - 1 :]
+
+
+def losses(base: Base, adapter: Adapter, mask: int, batch: Batch, soft: float) -> Losses:
+    """`soft`: the share of the base's distribution in the target."""
+    hidden, text = predicted(base, adapter, mask, batch)
+    chosen = batch.undecided
+    context, _, slot = chosen.nonzero(as_tuple=True)
+    weights = batch.weights[chosen] / batch.weights.sum()
+    teacher = _logits(base, text.flatten(0, 1), mask).softmax(-1)
+    place = context * text.shape[1] + slot
+    total, nats = _Mixed.apply(  # type: ignore[no-untyped-call]
+        hidden[chosen], batch.slots[context, slot], teacher, place, weights, base, mask, soft
+    )
+    first = (chosen & (chosen.cumsum(-1) == 1))[chosen]
+    return Losses(total, float((nats * weights).sum()), float(nats[first].mean()))
+
+
+class _Mixed(torch.autograd.Function):
+    """Cross-entropy against the mean of true token and teacher, and its gradient in the same pass over the logits.
+
+    Autograd would keep the logits of all slots, at 0.2 MB a slot, and pass over them several times more.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        true: Tensor,
+        teacher: Tensor,
+        place: Tensor,
+        weights: Tensor,
+        base: Base,
+        mask: int,
+        soft: float,
+    ) -> tuple[Tensor, Tensor]:
+        """From hidden [n, D], true [n], teacher [C * N, V], place [n] in `teacher`, weights [n] to the loss and the
+        true tokens' nats [n]."""
+        gradient, nats = torch.empty_like(hidden), []
+        total = torch.zeros((), device=hidden.device)
+        for start in range(0, len(hidden), _CHUNK):
+            rows = slice(start, start + _CHUNK)
+            logits = _logits(base, hidden[rows], mask)
+            log_normalizer = logits.logsumexp(-1)
+            target = teacher[place[rows]].mul_(soft)
+            target.scatter_add_(1, true[rows, None], torch.full_like(log_normalizer[:, None], 1 - soft))
+            likely = logits.sub_(log_normalizer[:, None])
+            nats.append(-likely.gather(1, true[rows, None])[:, 0])
+            total -= torch.linalg.vecdot(target, likely) @ weights[rows]
+            off = likely.exp_().sub_(target).mul_(weights[rows, None])
+            gradient[rows] = off.to(hidden.dtype) @ base.head
+        ctx.save_for_backward(gradient)
+        every = torch.cat(nats)
+        ctx.mark_non_differentiable(every)
+        return total, every
+
+    @staticmethod
+    def backward(ctx: Any, total: Tensor, nats: Tensor) -> tuple[Tensor | None, ...]:
+        (gradient,) = ctx.saved_tensors
+        return total * gradient, None, None, None, None, None, None, None
+
+
+def _logits(base: Base, hidden: Tensor, mask: int) -> Tensor:
+    """Logits in which the mask token has no probability; finite, because a target of 0 is multiplied with them."""
+    logits = base.logits(hidden)
+    logits[..., mask] = -1e9
+    return logits
