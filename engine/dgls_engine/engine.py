@@ -196,6 +196,7 @@ class _Competition:
         noise, bias = self._engine._noise, self._engine.profile.calibration.length_bias
         length, vocabulary = self._engine._length, self._engine._vocabulary
         passes = self._behind_prompt(canvases[0])
+        prompt = self._engine._reading.encoder.ids
         rivals = [
             noise.rival(
                 canvas,
@@ -203,6 +204,7 @@ class _Competition:
                 reader,
                 _seed(self._seed, canvas, len(canvases)) + number,
                 drawn=canvas in canvases[:number],
+                prompt=prompt,
             )
             for number, (canvas, reader) in enumerate(zip(canvases, readers, strict=True))
         ]

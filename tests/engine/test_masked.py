@@ -18,9 +18,10 @@ from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limit
 from dgls_engine.errors import Cancelled, UnsupportedModel
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.continuation import AFTER, Continuation
-from dgls_engine.loop.denoise import denoise
+from dgls_engine.loop.denoise import Rival, denoise
 from dgls_engine.loop.leads import Draft
-from dgls_engine.loop.masked import LOOKAHEAD
+from dgls_engine.loop.lookup import GUESSES, MATCHED, Lookup
+from dgls_engine.loop.masked import LOOKAHEAD, Unmasker
 from dgls_engine.loop.noise import Masks
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.masked.passes import MaskedPasses
@@ -78,14 +79,30 @@ def mask_of(loaded: LoadedModel) -> int:
 
 
 def test_law_1_pinned_and_decided_tokens_stay_the_same(
-    loaded: LoadedModel, engine: Engine, passes: list[Tensor]
+    loaded: LoadedModel, engine: Engine, passes: list[Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    rivals: list[Rival] = []
+    make, settles = Masks.rival, Unmasker.settled
+    held: list[list[int]] = []
+
+    def rival(self: Masks, *canvas: Any, **rest: Any) -> Rival:
+        rivals.append(make(self, *canvas, **rest))
+        return rivals[-1]
+
+    def settled(self: Unmasker, draft: Sequence[int], entropies: Sequence[float]) -> bool:
+        held.append(list(draft))
+        return settles(self, draft, entropies)
+
+    monkeypatch.setattr(Masks, "rival", rival)
+    monkeypatch.setattr(Unmasker, "settled", settled)
     steps, infill = run(engine, request())
-    assert len(passes) == len(steps) == infill.steps > 1
-    for earlier, later in pairwise(passes):
-        decided = earlier != mask_of(loaded)
-        assert torch.equal(later[decided], earlier[decided])
-        assert not torch.equal(later, earlier), "a step decides a token at least"
+    assert len(passes) == len(held) == len(steps) == infill.steps > 1
+    canvas = rivals[0].canvas
+    for ids in passes:
+        assert ids[canvas.pinned].tolist() == [canvas.ids[row] for row, pin in enumerate(canvas.pinned) if pin]
+    for earlier, later in pairwise(held):
+        assert all(one in (other, mask_of(loaded)) for one, other in zip(earlier, later, strict=True))
+        assert later != earlier, "a step decides a token at least"
 
 
 def test_law_2_any_seed_gives_the_same_text(fresh: Callable[[], Engine]) -> None:
@@ -147,7 +164,8 @@ def stock(loaded: LoadedModel, prompt: list[int], slots: list[int], threshold: f
     return list(decided_from_the_left(predict, torch.tensor(slots), mask, threshold))
 
 
-def ours(loaded: LoadedModel, prompt: list[int], slots: list[int]) -> list[Draft]:
+def ours(loaded: LoadedModel, prompt: list[int], slots: list[int], shown: Sequence[int] = ()) -> list[Draft]:
+    """The draft after each step. Guesses come from the text `shown`."""
     model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
     encoder: Encoder[Any] = Encoder(model.new_prompt)
     encoder.prefill(prompt[:-1])
@@ -164,7 +182,7 @@ def ours(loaded: LoadedModel, prompt: list[int], slots: list[int]) -> list[Draft
     noise = Masks(mask_of(loaded), loaded.profile, loaded.tokenizer, loaded.device)
     steps = denoise(
         model.passes_after(encoder.cache),
-        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0, drawn=False)],
+        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0, False, shown)],
         schedule=Schedule(rows, 1.0, 1.0),
         deadline=Deadline(None),
         cancel=CancelToken(),
@@ -185,6 +203,30 @@ def test_law_3_every_draft_is_that_of_stock_modules(loaded: LoadedModel, seed: i
     holes = [row for row, slot in enumerate(layout) if slot == "?"]
     assert [step.ids for step in progress] == [[step[row] for row in holes] for step in expected]
     assert progress[-1].finish in ("stable", "steps")
+
+
+@pytest.mark.parametrize("layout", ["?????????", "..???.????", "?????...", "..???.????."])
+@pytest.mark.parametrize("right", [0, 1, 2, 9], ids=lambda right: f"{right} right guesses a step")
+def test_law_3_guesses_save_steps_and_change_no_token(
+    loaded: LoadedModel, monkeypatch: pytest.MonkeyPatch, layout: str, right: int
+) -> None:
+    surest = replace(loaded, profile=replace(loaded.profile, unmask_threshold=1.0))
+    generator = torch.Generator().manual_seed(2)
+    *prompt, last = torch.randint(3, 200, (21 + len(layout),), generator=generator).tolist()
+    text = [*prompt[:20], last]
+    slots = [mask_of(loaded) if slot == "?" else id for slot, id in zip(layout, prompt[20:], strict=True)]
+    expected = ours(surest, text, list(slots))
+    filled = iter(expected[-1].ids)
+    canvas = [text[-1], *(next(filled) if slot == mask_of(loaded) else slot for slot in slots)]
+
+    def after(self: Lookup, ids: Sequence[int]) -> list[int]:
+        place = len(ids) - MATCHED  # these tokens of the prompt stand in front of the canvas
+        return [*canvas[place : place + right], *[id + 1 for id in canvas[place + right :]]]
+
+    monkeypatch.setattr(Lookup, "after", after)
+    guessed = ours(surest, text, list(slots), text)
+    assert guessed[-1].ids == expected[-1].ids
+    assert (len(guessed) < len(expected)) == (right > 0 and layout.endswith("?"))
 
 
 def test_law_3_without_adapter_and_threshold_it_is_the_autoregressive_model(tmp_path: Path) -> None:
@@ -212,8 +254,8 @@ def test_law_5_logits_are_computed_for_hole_rows_only(loaded: LoadedModel, engin
     with inputs_of(loaded.model.lm_head) as rows:
         steps, infill = run(engine, request())
     assert len(rows) == len(steps)
-    assert all(0 < len(hidden) <= LOOKAHEAD for hidden in rows)
-    assert LOOKAHEAD < infill.hole_tokens == 13 < infill.canvas_tokens
+    assert all(0 < len(hidden) <= GUESSES + LOOKAHEAD for hidden in rows)
+    assert GUESSES + LOOKAHEAD < infill.hole_tokens == 13 < infill.canvas_tokens
 
 
 def test_law_6_typing_computes_only_what_was_typed(loaded: LoadedModel, engine: Engine) -> None:

@@ -5,7 +5,10 @@ token that is less likely than a threshold. This is confidence-aware parallel de
 2505.22618), but from left to right. If only the next token is likely enough, a step decides one token, like an
 autoregressive model. Positions behind a hole's end are never decided.
 
-A step reads only the next `LOOKAHEAD` undecided positions. A draft holds the decided tokens, and the mask elsewhere.
+A step also shows guesses in the next positions, as if they were decided. It takes back a wrong guess, and what it read
+behind it: each token that it decides is the likeliest after decided tokens. So guesses save steps and change no token
+(speculative decoding, Leviathan et al., arXiv 2211.17192). Behind the guesses, a step reads the next `LOOKAHEAD`
+undecided positions. A draft holds the decided tokens, and the mask elsewhere.
 
 A contest's first rival takes the likeliest tokens; the schedule's temperature changes nothing. The others draw theirs.
 Knows hole rows and no model; runs on the engine thread. Shapes:
@@ -33,6 +36,9 @@ TEMPERATURE = 0.7
 
 LOOKAHEAD = 2
 """A step decides one or two tokens, and costs more with each row that it reads."""
+
+Guess = Callable[[Sequence[int], int], Sequence[int]]
+"""Maps a draft and its leftmost undecided row to tokens for that row and the following ones."""
 
 Counted = Callable[[Sequence[int]], Sequence[range]]
 """Maps a draft to the rows that count, one range for each hole: its text and the token that ends it."""
@@ -62,7 +68,7 @@ class Chance:
 class Unmasker:
     """The decided rows of one canvas with `rows` hole rows. A step decides further rows while their tokens are likelier
     than `threshold`. With a `chance` it decides one drawn token: the predictions for rows behind it expect the
-    likeliest one."""
+    likeliest one. `guess` saves steps; None: no guesses."""
 
     def __init__(
         self,
@@ -72,43 +78,68 @@ class Unmasker:
         counted: Counted,
         device: torch.device,
         chance: Chance | None = None,
+        guess: Guess | None = None,
     ) -> None:
         self._rows, self.mask, self._threshold = rows, mask, threshold
         self._counted, self._device = counted, device
         self.chance = chance
+        self._guess = guess if chance is None else None
         self._decided: dict[int, Decision] = {}
+        self._guessed = self._guesses()
 
     def noise(self, rows: int) -> Tensor:
-        """The ids [H] that `rows` undecided rows show: the mask."""
-        return torch.full((rows,), self.mask, device=self._device)
+        """The ids [H] that the rows show at the first step."""
+        return sent(torch.tensor(self.shown()), self._device)
 
     @property
     def reading(self) -> list[int]:
         """The rows whose predictions the next step reads, ascending."""
-        return self._left()[: LOOKAHEAD if self.chance is None else 1]
+        return self._left()[: len(self._guessed) + (LOOKAHEAD if self.chance is None else 1)]
 
     def decide(self, predicted: Mapping[int, Decision]) -> None:
         """Decide rows by a step's predictions, which ascend."""
-        for place, (row, prediction) in enumerate(predicted.items()):
-            if place > 0 and (math.exp(prediction.log_probability) <= self._threshold or row not in self._left()):
+        before: Decision | None = None
+        for row, prediction in predicted.items():
+            if before is not None and not self._holds(row, prediction, before):
                 break
-            self._decided[row] = prediction
+            self._decided[row] = before = prediction
+        self._guessed = self._guesses()
 
     def held(self, undecided: Decision) -> list[Decision]:
         """What each row holds."""
         return [self._decided.get(row, undecided) for row in range(self._rows)]
 
     def shown(self) -> list[int]:
-        """The ids that the rows show at the next step: the decided token or the mask."""
-        return [self._decided[row].token if row in self._decided else self.mask for row in range(self._rows)]
+        """The ids that the rows show at the next step: the decided token, a guess or the mask."""
+        return [self._guessed.get(row, id) for row, id in enumerate(self._draft())]
 
     def settled(self, draft: Sequence[int], entropies: Sequence[float]) -> bool:
         """Whether all rows that count are decided: a `denoise.StopRule`."""
         return not self._left()
 
+    def _draft(self) -> list[int]:
+        return [self._decided[row].token if row in self._decided else self.mask for row in range(self._rows)]
+
     def _left(self) -> list[int]:
         """The undecided rows that count, ascending."""
-        return [row for rows in self._counted(self.shown()) for row in rows if row not in self._decided]
+        return [row for rows in self._counted(self._draft()) for row in rows if row not in self._decided]
+
+    def _holds(self, row: int, prediction: Decision, before: Decision) -> bool:
+        """Whether the prediction for `row` still holds, now that the row before it is decided."""
+        if row not in self._left():
+            return False
+        if (guess := self._guessed.get(row - 1)) is not None:
+            return guess == before.token
+        return math.exp(prediction.log_probability) > self._threshold
+
+    def _guesses(self) -> dict[int, int]:
+        """Guesses for the next rows of the hole."""
+        left = self._left()
+        if self._guess is None or not left:
+            return {}
+        draft = self._draft()
+        hole = next(rows for rows in self._counted(draft) if left[0] in rows)
+        return dict(zip(range(left[0], hole.stop), self._guess(draft, left[0]), strict=False))
 
 
 class FromTheLeft:

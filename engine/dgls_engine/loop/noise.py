@@ -8,6 +8,7 @@ Runs on the engine thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -20,6 +21,7 @@ from dgls_engine.loop.contest import Judge
 from dgls_engine.loop.continuation import Continuation
 from dgls_engine.loop.denoise import Rival
 from dgls_engine.loop.judged_rows import AFTER
+from dgls_engine.loop.lookup import MATCHED, Lookup
 from dgls_engine.loop.masked import Chance, FromTheLeft, Unmasker
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.seam import Seam
@@ -46,8 +48,11 @@ class Noise(Protocol):
 
     def judge(self, seed: int) -> Judge: ...
 
-    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool) -> Rival:
-        """`drawn`: the contest has a rival of the same length already, so this one has to differ by chance."""
+    def rival(
+        self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool, prompt: Sequence[int]
+    ) -> Rival:
+        """`drawn`: the contest has a rival of the same length already, so this one has to differ by chance. `prompt`:
+        the ids that stand in front of the canvas."""
         ...
 
 
@@ -67,7 +72,9 @@ class Uniform:
     def judge(self, seed: int) -> Judge:
         return Seam(self.hidden(AFTER, seed))
 
-    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool) -> Rival:
+    def rival(
+        self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool, prompt: Sequence[int]
+    ) -> Rival:
         profile = self._profile
         stop = StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft)
         return Rival(canvas, self._sampler(seed), stop, constraint)
@@ -96,10 +103,21 @@ class Masks:
     def judge(self, seed: int) -> Judge:
         return Continuation(self._tokenizer, self._mask)
 
-    def rival(self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool) -> Rival:
+    def rival(
+        self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool, prompt: Sequence[int]
+    ) -> Rival:
         rows, threshold = len(canvas.rows), self._profile.unmask_threshold
         chance = Chance(seed) if drawn else None
-        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance)
+        lookup = Lookup([*prompt, *canvas.ids[: canvas.rows[0]]])
+        last = canvas.holes[-1]
+        open_end = last.start if last.end == len(canvas.ids) else len(canvas.ids)
+
+        def guess(draft: Sequence[int], row: int) -> Sequence[int]:
+            """No guess where decided rows follow: they see it, so rows that see them would know it."""
+            place = canvas.rows[row]
+            return lookup.after([*prompt[-MATCHED:], *canvas.filled(draft)[:place]]) if place >= open_end else ()
+
+        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess)
         return Rival(canvas, unmasker, unmasker, constraint)
 
 

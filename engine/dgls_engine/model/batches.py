@@ -1,6 +1,6 @@
-"""Puts canvases of different lengths into one batch on a device. Knows tensors, no model. Runs on the engine thread.
+"""Puts canvases of different lengths into one batch on a device.
 
-Shapes: B canvases, C canvas, R rows of all canvases.
+Knows tensors and ids, no model; runs on the engine thread. Shapes: B canvases, C canvas, R rows of all canvases.
 """
 
 from __future__ import annotations
@@ -31,3 +31,11 @@ def places(rows: Sequence[Sequence[int]], device: torch.device) -> Places:
 def sent(values: Tensor, device: torch.device) -> Tensor:
     """`values` from the CPU, copied to `device` without waiting for it."""
     return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values.to(device)
+
+
+def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
+    """The number of equal tokens at the start of two sequences."""
+    for index, (left, right) in enumerate(zip(one, other, strict=False)):
+        if left != right:
+            return index
+    return min(len(one), len(other))

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import torch
 
 from dgls_engine.errors import Cancelled
+from dgls_engine.model.batches import shared_prefix
 from dgls_engine.model.passes import KeptPrompt
 from dgls_engine.types import CancelToken
 
@@ -63,11 +64,3 @@ class Encoder(Generic[K]):
     def drop(self) -> None:
         """Forget the prompt and free its memory."""
         self._cache, self._ids = None, []
-
-
-def shared_prefix(one: Sequence[int], other: Sequence[int]) -> int:
-    """The number of equal tokens at the start of two prompts."""
-    for index, (left, right) in enumerate(zip(one, other, strict=False)):
-        if left != right:
-            return index
-    return min(len(one), len(other))

@@ -13,10 +13,11 @@ from typing import Any
 
 from dgls_engine.device import finish
 from dgls_engine.errors import Cancelled
+from dgls_engine.model.batches import shared_prefix
 from dgls_engine.model.family import OpenModel
 from dgls_engine.profile import Profile
 from dgls_engine.prompt.budget import MIN_MEASURED, PromptBudget
-from dgls_engine.prompt.encoder import Encoder, shared_prefix
+from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.text.canvas import Spilled
 from dgls_engine.types import CancelToken, Context

@@ -7,9 +7,10 @@ import random
 import pytest
 import torch
 
+from dgls_engine.model.batches import shared_prefix
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.prompt_cache import PromptCache, prompt_factory
-from dgls_engine.prompt.encoder import Encoder, shared_prefix
+from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW
 

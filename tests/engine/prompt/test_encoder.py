@@ -10,9 +10,10 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from dgls_engine.errors import Cancelled
+from dgls_engine.model.batches import shared_prefix
 from dgls_engine.model.diffusion_gemma import decoder
 from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
-from dgls_engine.prompt.encoder import Encoder, shared_prefix
+from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.types import CancelToken
 from dgls_engine.weights.loader import LoadedModel
 from tests.engine.checkpoints import SLIDING_WINDOW

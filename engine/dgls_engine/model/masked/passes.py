@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dgls_engine.model.batches import Places, sent
+from dgls_engine.model.batches import Places, sent, shared_prefix
 from dgls_engine.model.masked.prompt import Buffers, CausalPrompt
 from dgls_engine.model.masked.skeleton import MASK_ROW
 
@@ -51,15 +51,15 @@ class PlainHead:
 
 
 class CanvasStates:
-    """A `model.passes.Carry`: the keys and values of canvas rows. Those of the first `final[b]` rows of canvas b are
-    computed and never change."""
+    """A `model.passes.Carry`: the keys and values of canvas rows. Those of the first rows of canvas b hold as long as
+    these rows show the ids `computed[b]`."""
 
-    def __init__(self, buffers: Buffers, final: Sequence[int]) -> None:
+    def __init__(self, buffers: Buffers, computed: Sequence[Sequence[int]]) -> None:
         self.buffers = buffers
-        self.final = final
+        self.computed = computed
 
     def kept(self, batch: Tensor, width: int) -> CanvasStates:
-        return CanvasStates(self.buffers.copied(batch), [self.final[number] for number in batch.tolist()])
+        return CanvasStates(self.buffers.copied(batch), [self.computed[number] for number in batch.tolist()])
 
     def next(self, rows: Places, signal: Tensor | None) -> CanvasStates:
         return self
@@ -75,10 +75,10 @@ class MaskedPasses:
         self.asynchronous = model.device.type == "cuda"
 
     def start(self, ids: Tensor, rows: Places, drafted: Tensor) -> CanvasStates:
-        return CanvasStates(self._prompt.canvases(len(ids)), [0] * len(ids))
+        return CanvasStates(self._prompt.canvases(len(ids)), [()] * len(ids))
 
     def judging(self, ids: Tensor, unseen: Places) -> CanvasStates:
-        return CanvasStates(self._prompt.canvases(len(ids)), [0] * len(ids))
+        return CanvasStates(self._prompt.canvases(len(ids)), [()] * len(ids))
 
     def without_adapter(self) -> MaskedPasses:
         return MaskedPasses(self._model, self._prompt, self._mask, adapted=False)
@@ -90,8 +90,10 @@ class MaskedPasses:
         read: list[set[int]] = [set() for _ in lengths]
         for number, row in predicting:
             read[number].add(row)
-        masks = [row[:length] for row, length in zip(undecided.tolist(), lengths, strict=True)]
-        computed = [sorted(_stale(*each)) for each in zip(masks, carry.final, read, strict=True)]
+        shown = [row[:length] for row, length in zip(ids.tolist(), lengths, strict=True)]
+        masks = [[id == self._mask for id in row] for row in shown]
+        held = map(shared_prefix, shown, carry.computed)
+        computed = [sorted(_stale(*each)) for each in zip(masks, held, read, strict=True)]
         at = sent(torch.tensor(_padded(computed)), self.device)
         embedded = self._model.model.embed_tokens(ids.gather(1, at))
         if (mask_embedding := getattr(self._model.model, MASK_ROW, None)) is not None:
@@ -99,7 +101,7 @@ class MaskedPasses:
             embedded = torch.where(masked, mask_embedding.to(embedded.dtype), embedded)
         mask = self._attention_mask(undecided, lengths, at)
         hidden = carry.buffers.through(embedded, self._prompt.tokens + at, mask, self._adapted)
-        carry.final = list(map(_final, masks))
+        carry.computed = [row[: _lasting(mask)] for row, mask in zip(shown, masks, strict=True)]
         place = [computed[number].index(row) for number, row in predicting]
         normed: Tensor = self._model.model.norm(hidden[canvas, sent(torch.tensor(place), self.device)])
         return normed
@@ -116,16 +118,16 @@ class MaskedPasses:
         return torch.cat([seen.new_ones(batch, at.shape[1], self._prompt.tokens), seen], dim=-1)[:, None]
 
 
-def _final(undecided: Sequence[bool]) -> int:
-    """The number of rows at the start of a canvas whose states never change: if all decided rows stand in front of the
-    first undecided one, each of them sees only decided rows to its left."""
+def _lasting(undecided: Sequence[bool]) -> int:
+    """The number of rows at the start of a canvas whose states hold as long as these rows stay the same: if all decided
+    rows stand in front of the first undecided one, each of them sees only decided rows to its left."""
     end = undecided.index(True) if True in undecided else len(undecided)
     return end if all(undecided[end:]) else 0
 
 
-def _stale(undecided: Sequence[bool], final: int, read: set[int]) -> set[int]:
-    """The rows that a pass computes: those to read, and those that others see and that are not final."""
-    return read | {row for row in range(final, len(undecided)) if not undecided[row]}
+def _stale(undecided: Sequence[bool], held: int, read: set[int]) -> set[int]:
+    """The rows that a pass computes: those to read, and those that others see, without the first `held`."""
+    return read | {row for row in range(held, len(undecided)) if not undecided[row]}
 
 
 def _padded(rows: Sequence[Sequence[int]]) -> list[list[int]]:
