@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from dgls.cli.models import chosen
+from dgls.cli.models import unloaded
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import cut
@@ -36,11 +36,7 @@ from dgls.evaluation.running.calibration_fit import (
 )
 from dgls.evaluation.running.run_case import Conditions, Count, Infiller
 from dgls_engine.calibration import Calibration
-from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights import saved_calibration
-from dgls_engine.weights.checkpoint import read_checkpoint
-from dgls_engine.weights.hub import locate
-from dgls_engine.weights.profiles import read_profile
 
 KINDS: tuple[Kind, ...] = ("single-line", "multi-line")
 """The kinds of places with automatic suggestions: not inside words or lines."""
@@ -59,28 +55,26 @@ class Result:
 
 
 def run(options: Namespace) -> int:
-    model = chosen(options.model)
-    folder = read_checkpoint(locate(model)).folder
+    model = unloaded(options.model)
     if options.reset:
-        return _reset(model, folder)
+        return _reset(model.name, model.folder)
     source = Path(options.source)
-    cases = cut(source, options.seed, options.holes, KINDS, exclude=trained_on(folder))
+    cases = cut(source, options.seed, options.holes, KINDS, exclude=trained_on(model.folder))
     if len(cases) < LEAST_FILLS:
         raise DglsError(_too_few(f"{source} has room for {len(cases)} holes"))
-    tokenizer = Tokenizer(folder / "tokenizer.json")
     from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
 
-    with Engine.open(model, dtype=options.dtype) as engine:
+    with Engine.open(model.name, dtype=options.dtype) as engine:
         # --ship compares with the shipped calibration, even if a calibration of the user's is in use.
-        replaced = read_profile(folder).calibration if options.ship else engine.profile.calibration
-        fills = _filled(engine, cases, lambda text: len(tokenizer.encode(text)), Conditions(options.seed))
+        replaced = model.profile.calibration if options.ship else engine.profile.calibration
+        fills = _filled(engine, cases, model.count, Conditions(options.seed))
     result = calibrated(fills, options.show, replaced)
     console = Console(highlight=False)
     console.print(table_of(result))
     for remark in remarks(result):
         console.print(remark, soft_wrap=True)
-    stored = None if options.dry_run else _store(result.calibration, folder, options.ship)
-    _tell(console, stored, options.ship, model, folder)
+    stored = None if options.dry_run else _store(result.calibration, model.folder, options.ship)
+    _tell(console, stored, options.ship, model.name, model.folder)
     if options.json:
         print(json.dumps(as_json(result, stored)))
     return 0

@@ -23,9 +23,10 @@ from dgls_engine.errors import EngineError, NotEnoughMemory, UnsupportedModel
 from dgls_engine.model.families import LARGE
 from dgls_engine.model.family import Footprint, Size
 from dgls_engine.weights.auto import EMBEDDED, fallback_advice, resolved
-from dgls_engine.weights.checkpoint import Checkpoint, read_checkpoint
+from dgls_engine.weights.checkpoint import Checkpoint
+from dgls_engine.weights.files import read_files
 from dgls_engine.weights.hub import Installed, installed, locate
-from dgls_engine.weights.profiles import read_profile
+from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.saved_calibration import own_calibration
 
 EDITORS = {
@@ -107,10 +108,11 @@ def _devices() -> Iterator[Finding]:
 def _models() -> Iterator[Finding]:
     chosen, fallback = resolved(Settings().model), fallback_advice(Settings().model)
     try:
-        checkpoint = read_checkpoint(locate(chosen))
-        profile, fitted = read_profile(checkpoint.folder), own_calibration(checkpoint.folder)
+        with repair_advice(chosen):
+            files = read_files(locate(chosen))
+        profile, fitted = files.profile, own_calibration(files.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
-        details, advice = _fit(checkpoint, profile.max_prompt_tokens)
+        details, advice = _fit(files.checkpoint, profile.max_prompt_tokens)
         state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
         yield Finding("model", state, advice or fallback, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, fitted))
@@ -131,11 +133,8 @@ def _cached(model: Installed) -> Finding:
     state = f"{model.name}, {size(model.bytes)}, {where}"
     if model.problem is not None:
         return Finding("model", state, model.problem)
-    try:
-        checkpoint = read_checkpoint(model.folder)
-        details, advice = _fit(checkpoint, read_profile(model.folder).max_prompt_tokens)
-    except EngineError as error:
-        return Finding("model", state, str(error))
+    files = read_files(model.folder)
+    details, advice = _fit(files.checkpoint, files.profile.max_prompt_tokens)
     return Finding("model", state, advice, details=details)
 
 

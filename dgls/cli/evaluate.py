@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import random
 from argparse import Namespace
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from dgls.cli.models import chosen
+from dgls.cli.models import unloaded
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import CUT_KINDS, cut
@@ -34,9 +34,6 @@ from dgls.evaluation.running.results import Header, Results, default_path, finge
 from dgls.evaluation.running.run import evaluate
 from dgls.evaluation.running.run_case import Conditions, Infiller
 from dgls_engine.profile import HolePolicy, Profile
-from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.weights.checkpoint import read_checkpoint
-from dgls_engine.weights.hub import locate
 from dgls_engine.weights.saved_calibration import fingerprint
 
 if TYPE_CHECKING:
@@ -54,7 +51,8 @@ def run(options: Namespace) -> int:
     page = _page(options.report)
     kinds = _kinds(options.kinds)
     overrides = _overrides(options)
-    folder = read_checkpoint(locate(chosen(options.model))).folder
+    model = unloaded(options.model)
+    folder = model.folder
     source, cases = _cases(options, kinds, folder)
     if any(case.program is not None for case in cases):
         sandbox.containment()  # raises if programs cannot run here
@@ -63,9 +61,8 @@ def run(options: Namespace) -> int:
         header = _header(engine, options, fingerprint(folder), fingerprint_of_cases(cases))
         path = Path(options.results) if options.results else default_path(header)
         with Results(path, header) as results:
-            count = _counter(folder)
             conditions = Conditions(options.seed, options.steps, options.policy == ORACLE)
-            stream = evaluate(engine, wanted, count, conditions, _passes, results, options.jobs)
+            stream = evaluate(engine, wanted, model.count, conditions, _passes, results, options.jobs)
             outcomes = _watched(stream, len(wanted))
     report = Report(header, engine.info.device_name, source, {case.id: case for case in wanted}, outcomes, str(path))
     _tell(report, page, options.json)
@@ -169,11 +166,6 @@ def _version() -> str:
         return version("dgls")
     except PackageNotFoundError:  # a checkout that is not installed
         return "0"
-
-
-def _counter(folder: Path) -> Callable[[str], int]:
-    tokenizer = Tokenizer(folder / "tokenizer.json")
-    return lambda text: len(tokenizer.encode(text))
 
 
 def _passes(source: str) -> bool:

@@ -18,12 +18,11 @@ from dgls.code.window import CountTokens
 from dgls.errors import DglsError
 from dgls_engine.model.families import LARGE
 from dgls_engine.profile import Profile
-from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.auto import EMBEDDED, fallback_advice, resolved
-from dgls_engine.weights.checkpoint import read_checkpoint
 from dgls_engine.weights.expert_cache import Entry, entries, sweep
+from dgls_engine.weights.files import read_files
 from dgls_engine.weights.hub import PullPlan, installed, large_requirements, locate, pull
-from dgls_engine.weights.profiles import read_profile
+from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.small import PACKAGE, SMALL, WHEEL_BYTES, pull_small
 
 
@@ -40,10 +39,9 @@ class UnloadedModel:
 def unloaded(name: str) -> UnloadedModel:
     """Raises the engine's errors for a model that is missing or cannot be used."""
     name = chosen(name)
-    folder = read_checkpoint(locate(name)).folder
-    profile = read_profile(folder)
-    tokenizer = Tokenizer(folder / "tokenizer.json")
-    return UnloadedModel(name, folder, profile, lambda text: len(tokenizer.encode(text)))
+    with repair_advice(name):
+        files = read_files(locate(name))
+    return UnloadedModel(name, files.folder, files.profile, lambda text: len(files.tokenizer.encode(text)))
 
 
 def chosen(name: str) -> str:

@@ -116,7 +116,7 @@ class Host:
             self._worker.unload_after(_idle_seconds(settings))
 
     async def model(self, cancel: CancelToken) -> ModelInfo:
-        """Open the model if needed and wait for it. Retries a load that failed for lack of memory or at a server.
+        """Open the model if needed and wait for it. Retries a load that failed for a reason that may have passed.
 
         Raises the error of opening, and `Cancelled`.
         """

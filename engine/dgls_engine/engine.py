@@ -38,6 +38,7 @@ from dgls_engine.text.redraft import Sketch
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
 from dgls_engine.warming import first_request, usual_shapes
 from dgls_engine.weights.loader import LoadedModel, load
+from dgls_engine.weights.repair import repair_advice
 
 
 class Engine:
@@ -87,8 +88,8 @@ class Engine:
             torch.set_num_threads(threads)
         where, loaded = pick_device(device), None
         try:
-            loaded = load(model, device, dtype, on_loading).with_profile(overrides)
-            with translate_memory_errors(where):
+            with repair_advice(str(model)), translate_memory_errors(where):
+                loaded = load(model, device, dtype, on_loading).with_profile(overrides)
                 return cls(loaded, prefill_ms=prefill_ms)
         except Exception as error:
             loaded = None  # the error may be kept; it must not keep the loaded tensors

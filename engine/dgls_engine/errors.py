@@ -56,6 +56,6 @@ class EngineClosed(EngineError):
     pass
 
 
-MAY_PASS = (NotEnoughMemory, ServerUnfit)
-"""Errors of opening whose cause the user can fix while the server runs (memory, a team server), so that a retry can
-succeed."""
+MAY_PASS = (BrokenCheckpoint, NotEnoughMemory, ServerUnfit)
+"""Errors of opening whose cause the user can fix while the server runs (a damaged model, memory, a team server). So a
+retry can succeed."""

@@ -118,8 +118,7 @@ class Worker:
             self._changed.notify()
 
     def retry(self) -> None:
-        """Try again to open a model that failed for lack of memory or because a server rejected it: the user may have
-        fixed the cause. Any other failure is final."""
+        """Try again to open a model, if the user may have fixed the reason for which it failed (`MAY_PASS`)."""
         with self._changed:
             if self._state == "failed" and isinstance(self._error, MAY_PASS):
                 self._state, self._error = "loading", None

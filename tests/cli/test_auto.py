@@ -59,3 +59,17 @@ def test_models_without_small_lists_it_first_and_how_to_fetch_it(run: Run, cache
     assert first == "small"
     assert "`dgls models pull small` fetches it" in rest[1]
     assert "embedded" in rest
+
+
+def test_doctor_with_a_damaged_small_model_says_how_to_repair_it(run: Run, cache: Path) -> None:
+    folder = small._target()
+    folder.mkdir(parents=True)
+    for name in small._MODEL_FILES:
+        (folder / name).touch()
+    outcome = run("doctor")
+    assert outcome.code == 1
+    assert "!! model: small cannot be used" in outcome.out
+    assert "config.json cannot be read" in outcome.out
+    assert ": `dgls models pull small` repairs it" in outcome.out
+    assert ": `dgls models pull small` repairs it" in run("models").out
+    assert ": `dgls models pull small` repairs it" in run("eval", "--source", ".", "--model", "small").err

@@ -174,7 +174,8 @@ def main() -> int:
             raise EngineError(script.pull_fails)
         folder = small._target()
         folder.mkdir(parents=True)
-        (folder / "config.json").write_text("{}")
+        for name in small._MODEL_FILES:
+            (folder / name).touch()
         return folder
 
     small.pull_small = pull_small

@@ -9,7 +9,7 @@ from queue import Queue
 
 import pytest
 
-from dgls_engine.errors import Cancelled, ModelNotFound, NotEnoughMemory, ServerUnfit
+from dgls_engine.errors import BrokenCheckpoint, Cancelled, EngineError, ModelNotFound, NotEnoughMemory, ServerUnfit
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken
 from dgls_engine.worker import EngineLike, Worker, WorkerState
@@ -190,9 +190,13 @@ def test_load_out_of_memory_fails_waiting_requests_until_retry(known: bool, clos
     life.ask("c")
 
 
-def test_retry_after_server_rejection_opens_engine(closing: Closing) -> None:
-    """The user may have fixed the cause, such as a key command that needed a login."""
-    life = closing(Life(ServerUnfit("the command that should print the key failed"), ScriptedEngine()))
+@pytest.mark.parametrize(
+    "error",
+    [ServerUnfit("the command that should print the key failed"), BrokenCheckpoint("`dgls models pull x` repairs it")],
+    ids=["a server that rejects", "a damaged model"],
+)
+def test_retry_after_failure_that_the_user_can_fix_opens_engine(closing: Closing, error: EngineError) -> None:
+    life = closing(Life(error, ScriptedEngine()))
     life.expect("failed")
     life.worker.retry()
     life.expect("loading", "ready")

@@ -7,19 +7,25 @@ until the download ends).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
 from dgls_engine.model.families import LARGE
 from dgls_engine.profile import read_json
 from dgls_engine.weights.auto import EMBEDDED, resolved
-from dgls_engine.weights.checkpoint import read_checkpoint, require_family
+from dgls_engine.weights.checkpoint import require_family
+from dgls_engine.weights.files import read_files
+from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
+
+if TYPE_CHECKING:
+    from huggingface_hub.hf_api import RepoSibling
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _PULLED = (".safetensors", ".json", ".jinja")
@@ -179,24 +185,29 @@ def pull(
         if file.name == "config.json":
             require_family(read_json(path), path.parent)  # fail before the long download of the weights
         meter.finish()
-    read_checkpoint(path.parent)
-    return path.parent
+    return read_files(path.parent).folder
 
 
 class HubTransport:
-    """The Hugging Face hub. Its client resumes downloads and verifies them."""
+    """The Hugging Face hub. Its client resumes downloads and verifies them, but takes any file in its cache for whole.
+    So a cached file of another size, and a small one of other content, is downloaded again."""
+
+    def __init__(self) -> None:
+        self._damaged: set[str] = set()
 
     def list_files(self, name: str) -> tuple[str, Sequence[RemoteFile]]:
         from huggingface_hub import HfApi, try_to_load_from_cache
 
         with _translated_errors(name):
             info = HfApi().model_info(name, files_metadata=True)
-        revision = info.sha or "main"
-
-        def cached(file: str) -> bool:
-            return isinstance(try_to_load_from_cache(name, file, cache_folder(), revision), str)
-
-        return revision, [RemoteFile(s.rfilename, s.size or 0, cached(s.rfilename)) for s in info.siblings or []]
+        revision, files = info.sha or "main", list[RemoteFile]()
+        for remote in info.siblings or []:
+            cached = try_to_load_from_cache(name, remote.rfilename, cache_folder(), revision)
+            whole = isinstance(cached, str) and _is_whole(Path(cached), remote)
+            if isinstance(cached, str) and not whole:
+                self._damaged.add(remote.rfilename)
+            files.append(RemoteFile(remote.rfilename, remote.size or 0, whole))
+        return revision, files
 
     def fetch(self, name: str, revision: str, file: str, on_bytes: Callable[[int], None]) -> Path:
         from huggingface_hub import hf_hub_download
@@ -205,8 +216,22 @@ class HubTransport:
             # A download by branch writes the reference in the cache that `locate` follows, so the config is downloaded
             # by branch. The other files are downloaded by revision, so that all belong to one version of the model.
             version = None if file == "config.json" else revision
-            bar = _bar_class(on_bytes)
-            return Path(hf_hub_download(name, file, revision=version, cache_dir=cache_folder(), tqdm_class=bar))
+            bar, again = _bar_class(on_bytes), file in self._damaged
+            return Path(
+                hf_hub_download(
+                    name, file, revision=version, cache_dir=cache_folder(), tqdm_class=bar, force_download=again
+                )
+            )
+
+
+def _is_whole(cached: Path, remote: RepoSibling) -> bool:
+    """By its size, and by git's hash, which the hub gives for files outside LFS."""
+    if remote.size not in (None, cached.stat().st_size):
+        return False
+    if remote.lfs is not None or remote.blob_id is None:
+        return True
+    content = cached.read_bytes()
+    return hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest() == remote.blob_id
 
 
 class _Meter:
@@ -268,7 +293,8 @@ def _plan(name: str, files: Sequence[RemoteFile]) -> PullPlan:
 def _inspect(name: str, folder: Path) -> Installed:
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
     try:
-        return Installed(name, folder, size, read_checkpoint(folder).elements, None)
+        with repair_advice(name):
+            return Installed(name, folder, size, read_files(folder).checkpoint.elements, None)
     except EngineError as error:
         return Installed(name, folder, size, 0, str(error))
 

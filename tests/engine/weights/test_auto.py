@@ -25,7 +25,8 @@ def pulled(cache: Path) -> Path:
     """The folder of a small model that was fetched before."""
     folder = small._target()
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text("{}")
+    for name in small._MODEL_FILES:
+        (folder / name).touch()
     return folder
 
 

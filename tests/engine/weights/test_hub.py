@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
+import huggingface_hub
 import pytest
+from huggingface_hub.hf_api import BlobLfsInfo, RepoSibling
 
-from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
+from dgls_engine import Engine
+from dgls_engine.errors import BrokenCheckpoint, EngineError, ModelNotFound, UnsupportedModel
 from dgls_engine.weights import hub
 from dgls_engine.weights.hub import PullPlan, RemoteFile, installed, locate, pull
 from dgls_engine.weights.loader import load
@@ -107,6 +112,79 @@ def test_pull_after_broken_connection_plans_missing_files_only(remote: Path, cac
     pull(NAME, lambda plan: plans.append(plan) is None, transport=FakeHub(remote, cache))
     assert 0 < plans[0].missing_bytes < plans[0].total_bytes
     assert sum(file.cached for file in plans[0].files) == 3
+
+
+def blob_id(file: Path) -> str:
+    content = file.read_bytes()
+    return hashlib.sha1(b"blob %d\0%s" % (len(content), content)).hexdigest()
+
+
+@pytest.fixture
+def hub_client(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+    """The hub's client over a local folder. Returns its downloads: (file, even if it is in the cache)."""
+    siblings = [
+        RepoSibling(
+            file.name,
+            file.stat().st_size,
+            blob_id(file),
+            BlobLfsInfo(size=file.stat().st_size, sha256="", pointer_size=0) if file.suffix == ".safetensors" else None,
+        )
+        for file in remote.iterdir()
+    ]
+    info = SimpleNamespace(sha=REVISION, siblings=siblings)
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: info)
+    fake, downloads = FakeHub(remote, cache), list[tuple[str, bool]]()
+
+    def download(name: str, file: str, *, force_download: bool, **_: object) -> str:
+        downloads.append((file, force_download))
+        if force_download or not (fake.snapshot / file).exists():
+            fake.fetch(name, REVISION, file, lambda count: None)
+        return str(fake.snapshot / file)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    return downloads
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", lambda whole: whole[:-100]),
+        ("tokenizer.json", lambda whole: whole[:-100]),
+        ("tokenizer.json", lambda whole: bytes(len(whole))),
+        ("chat_template.jinja", lambda whole: b""),
+    ],
+    ids=["weights cut", "tokenizer cut", "tokenizer zeroed", "template emptied"],
+)
+def test_pull_damaged_model_downloads_the_damaged_file_again(
+    hub_client: list[tuple[str, bool]], remote: Path, name: str, content: Callable[[bytes], bytes]
+) -> None:
+    folder = pull(NAME, yes)
+    assert folder is not None
+    (folder / name).write_bytes(content((folder / name).read_bytes()))
+    plans: list[PullPlan] = []
+    hub_client.clear()
+    assert pull(NAME, lambda plan: plans.append(plan) is None) == folder
+    assert [file for file, again in hub_client if again] == [name]
+    assert plans[0].missing_bytes == (remote / name).stat().st_size
+    assert (folder / name).read_bytes() == (remote / name).read_bytes()
+
+
+def test_open_damaged_model_says_how_to_repair_it(remote: Path, cache: Path) -> None:
+    folder = pull(NAME, yes, transport=FakeHub(remote, cache))
+    assert folder is not None
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(BrokenCheckpoint, match=rf": `dgls models pull {NAME}` repairs it$"):
+        Engine.open(NAME, "cpu")
+    (model,) = installed()
+    assert model.problem is not None
+    assert model.problem.endswith(f": `dgls models pull {NAME}` repairs it")
+
+
+def test_open_damaged_folder_names_no_pull(remote: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(remote, tmp_path / "own"))
+    (folder / "tokenizer.json").write_text("{")
+    with pytest.raises(BrokenCheckpoint, match=r"fetch the model again$"):
+        Engine.open(folder, "cpu")
 
 
 def test_pull_progress_ascends_to_total(remote: Path, cache: Path) -> None:

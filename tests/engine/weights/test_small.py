@@ -6,6 +6,7 @@ import hashlib
 import json
 import subprocess
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from dgls_engine.model.masked.adapter import FUSED, spread
 from dgls_engine.model.masked.conversion import convert
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights import small
+from dgls_engine.weights.auto import resolved
 from dgls_engine.weights.hub import installed, locate
 from dgls_engine.weights.small import ADAPTER_SHA256, pull_small, small_folder
 from tests.engine.checkpoints import MASKED_SPECIALS, byte_level_tokenizer, masked_checkpoint
@@ -210,6 +212,76 @@ def test_small_folder_with_a_new_adapter_is_made_from_the_kept_base(
 
 def test_pull_small_twice_fetches_once(fetched: list[Path]) -> None:
     assert pull_small(lambda: True) == pull_small(lambda: pytest.fail("asked again"))
+    assert len(fetched) == 1
+
+
+def halve(file: Path) -> None:
+    """In place, so that a file with two names is damaged under both."""
+    with file.open("r+b") as stream:
+        stream.truncate(file.stat().st_size // 2)
+
+
+def spoil(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+DAMAGED = [
+    *(("model.safetensors", damage, 2) for damage in (halve, spoil)),
+    *(("tokenizer.json", damage, 2) for damage in (halve, spoil)),
+    ("config.json", spoil, 2),
+    ("tokenizer_config.json", halve, 2),
+    *(("adapter.safetensors", damage, 1) for damage in (halve, spoil)),
+    *(("infill.json", damage, 1) for damage in (halve, spoil)),
+]
+"""A file, what happens to it, and how often the base is fetched in all: once more if the base is damaged too."""
+
+
+@pytest.mark.parametrize(("name", "damage", "fetches"), DAMAGED)
+def test_pull_small_repairs_a_damaged_file(
+    fetched: list[Path], cache: Path, name: str, damage: Callable[[Path], object], fetches: int
+) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    damage(folder / name)
+    with pytest.raises(BrokenCheckpoint, match=r": `dgls models pull small` repairs it$"):
+        Engine.open("small", "cpu")
+    (problem,) = (model.problem for model in installed() if model.name == "small")
+    assert problem is not None
+    assert problem.endswith(": `dgls models pull small` repairs it")
+    assert pull_small(lambda: True) == folder
+    assert len(fetched) == fetches
+    Engine.open("small", "cpu").close()
+    assert set((cache / "models").iterdir()) == {folder, small._base()}
+
+
+@pytest.mark.parametrize("name", small._MODEL_FILES)
+def test_small_folder_makes_a_missing_file_again(fetched: list[Path], name: str) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    (folder / name).unlink()
+    assert small_folder() == folder
+    assert (folder / name).is_file()
+    assert len(fetched) == 1
+
+
+@pytest.mark.parametrize("name", small._BASE_FILES)
+def test_small_folder_without_a_file_and_without_the_base_is_none(fetched: list[Path], name: str) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    for each in (folder, small._base()):
+        (each / name).unlink()
+    assert small_folder() is None
+    assert resolved("auto") == "embedded"
+    assert pull_small(lambda: True) == folder
+    assert len(fetched) == 2
+    Engine.open("small", "cpu").close()
+
+
+def test_pull_small_of_a_damaged_model_asks_before_it_fetches(fetched: list[Path]) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    halve(folder / "model.safetensors")
+    assert pull_small(lambda: False) is None
     assert len(fetched) == 1
 
 
