@@ -19,13 +19,13 @@ from dgls_engine.profile import read_json
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.loader import load
 from dgls_training import corpus, run_folder
-from dgls_training.__main__ import app
 from dgls_training.adapter import held_out, tokens, weights
 from dgls_training.adapter.base import Base
 from dgls_training.adapter.examples import Cutter, Lengths, Window, undecided
 from dgls_training.adapter.objective import Batch, losses, predicted, seen_rows
 from dgls_training.adapter.trainer import Plan, Progress, Trainer, rate_share
 from dgls_training.adapter.weights import Adapter
+from dgls_training.commands import app
 from dgls_training.corpus import Source
 from tests.engine.checkpoints import masked_checkpoint
 

@@ -12,7 +12,7 @@ import torch
 from dgls_engine.engine import Engine
 from dgls_engine.peer import Peer, is_peer
 from dgls_training import corpus, parcel
-from dgls_training.__main__ import export, leg, unpack
+from dgls_training.commands import export, leg, unpack
 from dgls_training.corpus import Source
 from dgls_training.run_folder import last_record
 
