@@ -108,12 +108,12 @@ def _candidates(held_out: bool) -> Iterator[Source]:
         root = Path(sysconfig.get_paths()["stdlib"])
         for path in sorted(root.rglob("*.py")):
             yield from _read("python", "PSF-2.0", root, path)
-    root = Path(sysconfig.get_paths()["purelib"])
     for distribution in sorted(importlib.metadata.distributions(), key=lambda installed: installed.name.lower()):
         name = re.sub(r"[-_.]+", "-", distribution.name).lower()
         licence = _licence(distribution)
         if (name in HELD_OUT) is not held_out or not PERMISSIVE.search(licence) or COPYLEFT.search(licence):
             continue
+        root = Path(str(distribution.locate_file("")))  # packages can lie outside this environment
         for file in distribution.files or ():
             if file.suffix == ".py":
                 yield from _read(name, licence, root, root / file)

@@ -226,7 +226,7 @@ def trainer(run: Path, base: Base, tokenizer: Tokenizer, monkeypatch: pytest.Mon
     run.mkdir(exist_ok=True)
     monkeypatch.setattr(Trainer, "report_every", 2)
     monkeypatch.setattr(Trainer, "save_after", 0.0)
-    plan = Plan(minutes=60, steps=9, rate=1e-2, contexts=2, draws=2, seed=5, lengths=LENGTHS)
+    plan = Plan(minutes=60, steps=9, rate=1e-2, contexts=2, draws=2, seed=5, before=12, after=9, slots=8)
     return Trainer(run, plan, base, mask_of(tokenizer), adapter_of(base))
 
 

@@ -54,20 +54,27 @@ def train(
     rate: Annotated[float | None, typer.Option(help="Peak of the learning rate; default: 5e-4.")] = None,
     contexts: Annotated[int | None, typer.Option(help="Contexts in a step; default: 8.")] = None,
     draws: Annotated[int | None, typer.Option(help="Draws of decided slots for each context; default: 4.")] = None,
+    before: Annotated[int | None, typer.Option(help="Tokens before the hole in a context; default: 160.")] = None,
+    after: Annotated[int | None, typer.Option(help="Tokens after the hole in a context; default: 112.")] = None,
+    slots: Annotated[
+        int | None, typer.Option(min=8, help="Slots in a draw, so tokens of the longest hole; 20.")
+    ] = None,
     soft: Annotated[float | None, typer.Option(help="Share of the base's predictions in the target; 0.5.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the examples; default: by the clock.")] = None,
     corpus: CorpusFolder = CORPUS,
     base: BaseFolder = None,
     device: str = "cpu",
     threads: Threads = None,
+    compile: Annotated[bool, typer.Option(help="Compile the layers; takes minutes and a C++ compiler.")] = False,
 ) -> None:
     """Train a leg, or resume it. A resumed leg keeps its plan: give its folder alone."""
     if hasattr(os, "nice"):
         os.nice(max(0, NICENESS - os.nice(0)))
     given = {"minutes": minutes, "steps": steps, "init": init, "rank": rank, "rate": rate}
     given |= {"contexts": contexts, "draws": draws, "soft": soft, "seed": seed}
+    given |= {"before": before, "after": after, "slots": slots}
     plan = _plan(run, {name: value for name, value in given.items() if value is not None})
-    tokenizer, frozen, mask = _open(base, device, threads)
+    tokenizer, frozen, mask = _open(base, device, threads, compile)
     torch.manual_seed(plan.seed)
     trainer = Trainer(run, plan, frozen, mask, _adapter(plan.init, frozen, plan.rank))
     trainer.resume()
@@ -125,7 +132,7 @@ def _plan(run: Path, given: dict[str, Any]) -> Plan:
     return plan
 
 
-def _open(base: Path | None, device: str, threads: int | None) -> tuple[Tokenizer, Base, int]:
+def _open(base: Path | None, device: str, threads: int | None, compiled: bool = False) -> tuple[Tokenizer, Base, int]:
     """The base with its tokenizer, and the id of the mask token."""
     if threads is not None:
         torch.set_num_threads(threads)
@@ -134,7 +141,7 @@ def _open(base: Path | None, device: str, threads: int | None) -> tuple[Tokenize
         raise typer.BadParameter("the base is not on this machine; `dgls models pull small` fetches it")
     tokenizer = Tokenizer(folder / "tokenizer.json")
     mask = tokenizer.id_of(read_profile(folder).mask_token)
-    return tokenizer, Base(folder, device), mask
+    return tokenizer, Base(folder, device, compiled=compiled), mask
 
 
 def _adapter(source: str, base: Base, rank: int | None = None) -> Adapter:

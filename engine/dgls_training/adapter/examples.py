@@ -32,9 +32,9 @@ where several holes or a draft stand in the canvas."""
 class Lengths:
     """In tokens: the code before and after the hole in a context, and the slots."""
 
-    before: int = 160
-    after: int = 112
-    slots: int = 20
+    before: int
+    after: int
+    slots: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,13 @@ class Plan:
     draws: int = 4
     soft: float = 0.5
     seed: int = 0
-    lengths: Lengths = field(default_factory=Lengths)
+    before: int = 160
+    after: int = 112
+    slots: int = 20
+
+    @property
+    def lengths(self) -> Lengths:
+        return Lengths(self.before, self.after, self.slots)
 
     def save(self, run: Path) -> None:
         (run / "leg.json").write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
@@ -62,8 +68,7 @@ class Plan:
         path = run / "leg.json"
         if not path.exists():
             return None
-        values = json.loads(path.read_text(encoding="utf-8"))
-        return cls(**values | {"lengths": Lengths(**values["lengths"])})
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
 @dataclass(slots=True)
