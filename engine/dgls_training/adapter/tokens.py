@@ -47,6 +47,7 @@ def load(folder: Path, part: Part, tokenizer: Tokenizer) -> Tokens:
     digest = hashlib.sha256(tokenizer.path.read_bytes() + source.read_bytes()).hexdigest()[:16]
     cache = folder / f"{part}-{digest}.safetensors"
     if not cache.exists():
+        print(f"tokenising {source}; this is done once", flush=True)
         tokens = Tokens.of(tokenizer.encode(file.text) for file in corpus.load(source))
         partial = cache.with_suffix(".partial")
         save_file({"ids": tokens.ids, "ends": torch.tensor(tokens.ends)}, partial)
