@@ -1,12 +1,13 @@
 /**
- * Measures latency in the window with the embedded model: from key to ghost text, and the editor's cost of typing. A
- * scripted engine with a journal counts how many requests run at once.
+ * Measures latency in the window: from key to ghost text, and the editor's cost of typing. The model is the small one,
+ * or the embedded one where that is missing, as for a person without settings. A scripted engine with a journal counts
+ * how many requests run at once.
  */
 import { loadavg } from 'node:os';
 import type { Page } from 'playwright-core';
 import type { Editor } from './editor.ts';
 import { inWindow, type Hands } from './hands.ts';
-import type { Program } from './scripted.ts';
+import { noSmall, type Program } from './scripted.ts';
 
 const ROUNDS = 30;
 const TYPED = 'for entry in self.entries: total += entry.price * entry.count';
@@ -29,14 +30,17 @@ declare global {
 
 export async function feel(editor: Editor, program: Program, pictures: string): Promise<void> {
   const load = loadavg()[0] ?? 0;
-  program.embedded();
+  const model = noSmall() === undefined ? 'small' : 'embedded';
+  program.real();
   // show the least confident ones too: they take the same time
-  await editor.start({ 'dgls.server.path': program.path, 'dgls.inlineCompletion.minConfidence': 0 });
+  const settings = { 'dgls.model': model, 'dgls.inlineCompletion.minConfidence': 0 };
+  await editor.start({ 'dgls.server.path': program.path, ...settings });
   editor.write('ledger.py', ledger(ROUNDS));
   editor.write('typed.py', 'class Ledger:\n    def total(self):\n        \n');
-  const { waits, notes } = await inWindow(editor, pictures, embedded);
+  const { waits, notes } = await inWindow(editor, pictures, measured);
   const seen = waits.filter(Number.isFinite);
   const figures = {
+    model,
     key_to_ghost_ms: { p50: quantile(seen, 0.5), p90: quantile(seen, 0.9), seen: seen.length, of: ROUNDS },
     event_delay_ms: {
       p50: quantile(notes.delays, 0.5),
@@ -54,7 +58,7 @@ export async function feel(editor: Editor, program: Program, pictures: string): 
   console.log(JSON.stringify(figures));
 }
 
-async function embedded(hands: Hands): Promise<{ waits: number[]; notes: Notes }> {
+async function measured(hands: Hands): Promise<{ waits: number[]; notes: Notes }> {
   const { page } = hands;
   await hands.open('ledger.py', 'class Ledger:\n|');
   await hands.ready();

@@ -7,10 +7,11 @@ import { hosted } from './hosted.ts';
 import { offer } from './offer.ts';
 import { pictures } from './pictures.ts';
 import { Program, ROOT } from './scripted.ts';
+import { small } from './small.ts';
 import { ui } from './ui.ts';
 
-const TESTS = { hosted, ui, offer };
-/** Run by name only: they depend on what the embedded model writes, so they are no tests. */
+const TESTS = { hosted, ui, small, offer };
+/** Run by name only: they depend on what the model writes, so they are no tests. */
 const SHOWN = { pictures, feel };
 
 const build = join(import.meta.dirname, '..', 'build', 'e2e');

@@ -1,12 +1,29 @@
 /**
  * The program that the extension runs in the tests: the real server, with a scripted engine (tests/e2e/fake_server.py)
- * or the embedded model. Reads from the engine's journal which requests reached it.
+ * or the model that the settings name. Reads from the engine's journal which requests reached it.
  */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '..', '..', '..');
 const PYTHON = join(ROOT, '.venv', 'bin', 'python');
+
+/** Why the small model cannot run here; undefined if it can. */
+export function noSmall(): string | undefined {
+  const here = 'from dgls_engine.weights.small import small_folder; exit(small_folder() is None)';
+  return python(here) === 0 ? undefined : 'the small model is not on this machine; `dgls models pull small` fetches it';
+}
+
+/** Does Python parse this text? */
+export function parses(text: string): boolean {
+  return python('import ast, sys; ast.parse(sys.stdin.buffer.read())', text) === 0;
+}
+
+function python(code: string, input = ''): number | null {
+  const env = { ...process.env, PYTHONPATH: ROOT };
+  return spawnSync(PYTHON, ['-P', '-c', code], { env, input }).status;
+}
 
 export interface Script {
   texts?: string[];
@@ -44,8 +61,8 @@ export class Program {
     this.write(`if [ "$1" = serve ]; then exec "${PYTHON}" -P "${fake}" "$(cat "${this.script}")"; fi`);
   }
 
-  /** Servers that start later run the embedded model. */
-  embedded(): void {
+  /** Servers that start later run the model that the settings name. */
+  real(): void {
     this.write('');
   }
 

@@ -1,4 +1,4 @@
-"""The real server on the embedded model, with a journal of its fills: `counted_server.py JOURNAL`."""
+"""The real server, with a journal of its fills: `counted_server.py JOURNAL`."""
 
 from __future__ import annotations
 

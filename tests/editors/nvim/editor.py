@@ -19,7 +19,7 @@ import pynvim
 
 REPO = Path(__file__).resolve().parents[3]
 PLUGIN = REPO / "editors" / "nvim"
-PATIENCE_SECONDS = 30.0
+PATIENCE_SECONDS = 60.0
 
 TAB = """
 vim.keymap.set('i', '<Tab>', function()

@@ -1,4 +1,6 @@
-"""Measures latency in Neovim with the embedded model: `python -m tests.editors.nvim.feel`. The last line is JSON.
+"""Measures latency in Neovim: `python -m tests.editors.nvim.feel`. The last line is JSON.
+
+The model is the small one, or the embedded one where that is missing, as for a person without settings.
 
 First, from keystroke to ghost text at places in one of our source files, with every suggestion shown. This includes the
 200 ms that Neovim waits before it sends a request. Then 60 letters at 10 a second: the delay of Neovim's loop with and
@@ -15,12 +17,16 @@ import time
 from pathlib import Path
 from typing import Any
 
+from dgls_engine.weights.auto import AUTO, resolved
 from tests.editors.nvim.editor import REPO, Editor
 from tests.editors.nvim.neovim import NoNeovim, find_or_fetch
 
-SOURCE = REPO / "dgls" / "document.py"
+SOURCE = REPO / "dgls" / "code" / "document.py"
 PLACES, LETTERS, PAUSE_SECONDS = 40, 60, 0.1
 SILENT_SECONDS = 4.0
+SHOW_ALL = {"inlineCompletion": {"minConfidence": 0}}
+"""Doubtful suggestions take the same time."""
+
 TYPED = "result = collect(first, second) if first else combine(second)"
 
 WATCH = """
@@ -59,25 +65,26 @@ def main() -> int:
     except NoNeovim as reason:
         print(f"SKIPPED: {reason}")
         return 0
-    results = {**_ghost(nvim), **_typing(nvim)}
+    model = resolved(AUTO)
+    results = {"model": model, **_ghost(nvim, model), **_typing(nvim, model)}
     for name, value in results.items():
         print(f"{name}: {value}")
     print(json.dumps(results))
     return 0
 
 
-def _open(nvim: Path, folder: Path, settings: dict[str, Any], **how: Any) -> tuple[Editor, Path]:
+def _open(nvim: Path, folder: Path, model: str, **how: Any) -> tuple[Editor, Path]:
     journal = folder / "engine"
     journal.touch()
     server = [sys.executable, "-P", str(Path(__file__).with_name("counted_server.py")), str(journal)]
-    return Editor(nvim, folder, command=server, settings=settings, **how), journal
+    return Editor(nvim, folder, command=server, settings={"model": model, **SHOW_ALL}, **how), journal
 
 
-def _ghost(nvim: Path) -> dict[str, object]:
+def _ghost(nvim: Path, model: str) -> dict[str, object]:
     rows = [line for line in enumerate(SOURCE.read_text().split("\n")) if _is_place(line[1])][:PLACES]
     times: dict[str, list[float]] = {"asked": [], "answered": [], "shown": []}
     with tempfile.TemporaryDirectory() as folder:
-        editor, _ = _open(nvim, Path(folder), {"inlineCompletion": {"minConfidence": 0}})
+        editor, _ = _open(nvim, Path(folder), model)
         editor.open("document.py", SOURCE.read_text())
         editor.lua(WATCH)
         for row, line in rows:
@@ -119,11 +126,11 @@ def _type_at(editor: Editor, row: int, line: str) -> dict[str, float] | None:
     return seen if {"asked", "answered", "shown"} <= seen.keys() and seen["shown"] >= seen["answered"] else None
 
 
-def _typing(nvim: Path) -> dict[str, object]:
+def _typing(nvim: Path, model: str) -> dict[str, object]:
     results: dict[str, object] = {}
     for name, after in (("without", "vim.lsp.enable('dgls', false)"), ("with", "")):
         with tempfile.TemporaryDirectory() as folder:
-            editor, journal = _open(nvim, Path(folder), {"inlineCompletion": {"minConfidence": 0}}, after=after)
+            editor, journal = _open(nvim, Path(folder), model, after=after)
             editor.open("a.py", "def f(first, second):\n    \n", ready=name == "with")
             editor.lua(WATCH)
             editor.at(2, 4)
