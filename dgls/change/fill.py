@@ -139,7 +139,7 @@ def _passage(document: Document, plan: CanvasPlan, done: Sequence[Replacement], 
     for stub in stubs:
         at = stub.span.start + shift + len(stub.lead)
         stop = "\n" if stub.indent is None else None
-        hole = Hole(max_tokens=plan.hole_tokens, stop=stop)
+        hole = Hole(max_tokens=plan.hole_tokens, stop=stop, indent=(room.continues and stub.indent) or "")
         gaps.append(Gap(Span(at, at), hole, stub.span, stub.lead, stub.tail))
         shift += len(stub.lead) + len(stub.tail) - stub.span.length
     language = language_of(document.language, document.uri)

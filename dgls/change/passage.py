@@ -121,6 +121,7 @@ class Room:
 
     `hole_tokens` are for the holes of a canvas and the code between them; `before_tokens` and `after_tokens` for the
     pinned code around. The pinned code shrinks if the holes need more; `canvas_tokens` is the sum that must fit.
+    `continues`: the model writes on after a hole.
     """
 
     canvas_tokens: int
@@ -129,6 +130,7 @@ class Room:
     hole_tokens: int
     instructions: bool
     count: CountTokens = estimate_tokens
+    continues: bool = False
 
     @classmethod
     def of(cls, profile: Profile, count: CountTokens = estimate_tokens) -> Room:
@@ -139,6 +141,7 @@ class Room:
             profile.hole_tokens,
             profile.takes_instructions,
             count,
+            profile.continues,
         )
 
 

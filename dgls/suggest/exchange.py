@@ -31,7 +31,7 @@ def request_of(
         Context(path, language, region.above, region.below, snippets),
         [
             Pinned(region.before + region.lead),
-            Hole(max_tokens=region.max_tokens, stop=region.stop, start=start),
+            Hole(max_tokens=region.max_tokens, stop=region.stop, start=start, indent=region.least_indent),
             Pinned(region.after),
         ],
         limits,

@@ -30,23 +30,23 @@ LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines, and with one
-    line there are no blocks. `pin_indents`: whether the indentation of a body's first line is pinned."""
+    line there are no blocks.
+
+    `continues`: the model writes on after the hole. Unasked it then fills lines only, the indentation of a body's first
+    line is pinned, and a block has a least indentation, below which it ends."""
 
     before_tokens: int = 96
     after_tokens: int = 64
     line_tokens: int = LINE_TOKENS
     block_tokens: int = BLOCK_TOKENS
     block_lines: int = BLOCK_LINES
-    pin_indents: bool = False
+    continues: bool = False
 
     @classmethod
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
         """The budget of a model's canvas, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
-        # A model that continues the code before the hole does not find the end of a block.
-        lines = 1 if profile.continues else max_lines
-        # After a docstring it writes the next function. Other indentations it finds better than the planner.
-        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, lines, pin_indents=profile.continues)
+        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines, profile.continues)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,8 @@ class Region:
     cursor. `above` and `below` are the rest of the document.
 
     `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
-    before the first `stop`, unless that is None, and has at most `max_lines` lines.
+    before the first `stop`, unless that is None, and has at most `max_lines` lines. `lead` comes before the fill. The
+    fill ends before a line that is indented less than `least_indent`.
     """
 
     version: int
@@ -70,6 +71,7 @@ class Region:
     max_tokens: int
     max_lines: int
     lead: str = ""
+    least_indent: str = ""
 
 
 def plan(
@@ -93,7 +95,7 @@ def plan(
     reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor)
     if reason is not None:
         return reason
-    most_lines = max_lines or budget.block_lines
+    most_lines = max_lines or (1 if budget.continues and not invoked else budget.block_lines)
     kind = "line" if most_lines == 1 else _kind(cursor) if max_lines is None else "block"
     span = cursor.span
     start = before_start(document, span.start, cursor.language, budget.before_tokens, count)
@@ -111,7 +113,8 @@ def plan(
         indents=_indents(cursor),
         max_tokens=budget.line_tokens if kind == "line" else budget.block_tokens,
         max_lines=1 if kind == "line" else most_lines,
-        lead=_missing_indent(cursor) if budget.pin_indents else "",
+        lead=_missing_indent(cursor) if budget.continues else "",
+        least_indent=_least_indent(cursor) if budget.continues and kind == "block" else "",
     )
 
 
@@ -142,8 +145,14 @@ def _indents(cursor: Cursor) -> tuple[str, ...]:
     return (indent + cursor.unit if cursor.opens_body else indent,)
 
 
+def _least_indent(cursor: Cursor) -> str:
+    """That of the lines of the cursor's body. Where a bracket may have to close the body, that of the bracket."""
+    return _indents(cursor)[0] if cursor.on_blank_line or cursor.language.offside else indentation(cursor.left)
+
+
 def _missing_indent(cursor: Cursor) -> str:
-    """What the user has not typed yet of the indentation of a body's first line."""
+    """What the user has not typed yet of the indentation of a body's first line. A model that continues the code before
+    the hole writes the next function after a docstring; other indentations it finds better than the planner."""
     likeliest = _indents(cursor)[0]
     fits = cursor.on_blank_line and cursor.starts_body and likeliest.startswith(cursor.left)
     return likeliest[len(cursor.left) :] if fits else ""

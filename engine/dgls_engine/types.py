@@ -100,13 +100,15 @@ class Hole:
     """A place in the canvas that the model fills.
 
     `min_tokens` and `max_tokens` bound its length; the policy finds the length between them. The fill ends before the
-    first `stop`, if there is one. `start` is what the hole holds before the first step.
+    first `stop`, if there is one, and before a line that is indented less than `indent`, unless the line is blank.
+    `start` is what the hole holds before the first step.
     """
 
     min_tokens: int = 1
     max_tokens: int = 32
     stop: str | None = None
     start: Start = Blank()
+    indent: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:

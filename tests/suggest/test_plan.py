@@ -12,7 +12,7 @@ from dgls.code.window import estimate_tokens
 from dgls.suggest.exchange import request_of, suggestion_of
 from dgls.suggest.plan import Budget, Region, plan
 from dgls.suggest.suggestion import Suggestion
-from dgls_engine import Fill, Infill, Limits, Pinned
+from dgls_engine import Fill, Hole, Infill, Limits, Pinned
 from dgls_engine.calibration import Calibration
 from dgls_engine.profile import Profile
 from dgls_engine.types import Timings
@@ -123,7 +123,7 @@ def test_plan_first_line_of_a_body_pins_the_missing_indent(typed: str, pin: bool
     text = f'def f(x):\n    """Double it."""\n{typed}\n    return x\n'
     document = Document("a.py", 0, "python", text)
     offset = text.index("\n    return")
-    region = plan(document, offset, Budget(pin_indents=pin), parse(document, offset), invoked=True)
+    region = plan(document, offset, Budget(continues=pin), parse(document, offset), invoked=True)
     assert isinstance(region, Region)
     assert region.lead == ("    "[len(typed) :] if pin else "")
     request = request_of(region, "a.py", "python", Limits(), 0)
@@ -134,12 +134,28 @@ def test_plan_first_line_of_a_body_pins_the_missing_indent(typed: str, pin: bool
     assert suggestion.new_text == "    "[len(typed) :] + "x *= 2"
 
 
-def test_plan_for_a_model_that_continues_fills_lines_only() -> None:
-    text = "def f(x):\n    \n    return x\n"
-    document = Document("a.py", 0, "python", text)
-    profile = Profile("plain", "fixed", 64, 448, 1, 0)
-    regions = [
-        plan(document, 14, budget, parse(document, 14), invoked=True) for budget in (Budget(), Budget.of(profile))
-    ]
-    kinds = [(region.kind, region.stop, region.max_lines) for region in regions if isinstance(region, Region)]
-    assert kinds == [("block", None, Budget().block_lines), ("line", "\n", 1)]
+@pytest.mark.parametrize(
+    ("text", "invoked", "expected"),
+    [
+        ("def f(x):\n    |\n    return x\n", False, ("line", "\n", 1, "")),
+        ("def f(x):\n    |\n    return x\n", True, ("block", None, 12, "    ")),
+        ("def f(x):|\n", True, ("block", None, 12, "    ")),
+        ("x = 1 + |\n", True, ("line", "\n", 1, "")),
+        ("\tif (x) {|\n", True, ("block", None, 12, "\t")),  # the bracket that closes the body may be missing
+    ],
+)
+def test_plan_for_a_model_that_continues_fills_a_block_if_invoked(
+    text: str, invoked: bool, expected: tuple[str, str | None, int, str]
+) -> None:
+    offset = text.index("|")
+    document = Document("a.py", 0, "c" if "{" in text else "python", text.replace("|", ""))
+    syntax = parse(document, offset)
+    region = plan(document, offset, Budget.of(Profile("plain", "fixed", 64, 448, 1, 0)), syntax, invoked=invoked)
+    assert isinstance(region, Region)
+    assert (region.kind, region.stop, region.max_lines, region.least_indent) == expected
+    hole = request_of(region, "a.py", "python", Limits(), 0).segments[1]
+    assert isinstance(hole, Hole)
+    assert hole.indent == region.least_indent
+    other = plan(document, offset, Budget(), syntax, invoked=True)
+    assert isinstance(other, Region)
+    assert other.least_indent == ""

@@ -26,9 +26,10 @@ from dgls_engine.types import Context, Hole, Pinned, Resume, Segment
 class Span:
     """A hole's canvas positions `start..end`. Its text begins behind the `freed` bytes of its first token.
 
-    The first `min_tokens` positions hold no PAD. The text ends before `stop`. `expected` are the ids of the text that
-    the hole replaces: another text must score better by a margin, which is larger for a smaller `strength`. `resumed`:
-    at the first step the hole holds the canvas' ids instead of noise.
+    The first `min_tokens` positions hold no PAD. The text ends before `stop`, before `follows`, the code behind a hole
+    of a model that writes on, and before a line that is indented less than `indent`. `expected` are the ids of the text
+    that the hole replaces: another text must score better by a margin, which is larger for a smaller `strength`.
+    `resumed`: at the first step the hole holds the canvas' ids instead of noise.
     """
 
     start: int
@@ -39,6 +40,8 @@ class Span:
     expected: tuple[int, ...] = ()
     strength: float = 1.0
     resumed: bool = False
+    follows: str = ""
+    indent: str = ""
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -95,14 +98,31 @@ _LINE_END = re.compile(r"(?<=\S)\n")
 
 
 def lead_in(context: Context, segments: Sequence[Segment]) -> tuple[Context, tuple[Segment, ...]]:
-    """Move the last lines of `above` into the segments, for models whose canvas must begin with a pinned token. If the
-    canvas has no room for them, `lay_out` spills them, and the prompt shows them.
+    """Move the last lines of `above` and the first of `below` into the segments, for models whose canvas must begin
+    with a pinned token, and whose fills end where the code behind the hole begins. If the canvas has no room for them,
+    `lay_out` spills them, and the prompt shows them.
 
-    The cut is between a line's last letter and its line break: no token of a GPT-2 tokenizer crosses this place.
+    The cuts are between a line's last letter and its line break: no token of a GPT-2 tokenizer crosses such a place.
     """
     breaks = [match.start() for match in _LINE_END.finditer(context.above)]
     cut = breaks[-_LEAD_LINES] if len(breaks) >= _LEAD_LINES else 0
-    return replace(context, above=context.above[:cut]), (Pinned(context.above[cut:]), *segments)
+    breaks = [match.start() for match in _LINE_END.finditer(context.below)]
+    end = breaks[_LEAD_LINES] if len(breaks) > _LEAD_LINES else len(context.below)
+    moved = (Pinned(context.above[cut:]), *segments, Pinned(context.below[:end]))
+    return replace(context, above=context.above[:cut], below=context.below[end:]), moved
+
+
+def following(text: str) -> str:
+    """How the code behind a hole begins: with the rest of the hole's line, or else with the first line below that is
+    not blank. It includes that line's end, so that no longer line begins with it; "" if there is no such line."""
+    rest, line_break, below = text.partition("\n")
+    if rest.strip():
+        return rest.removesuffix("\r") + ("" if rest.endswith("\r") else line_break)
+    line = _FIRST_LINE.match(below)
+    return f"\n{line[1]}" if line else ""
+
+
+_FIRST_LINE = re.compile(r"(?:[ \t\r]*\n)*([^\r\n]*\S[^\r\n]*\n?)")
 
 
 def lay_out(
@@ -142,13 +162,24 @@ def lay_out(
     spilled = Spilled(tuple(before[: len(before) - len(pinned[0])]), rest)
     ids: list[int] = []
     spans: list[Span] = []
-    each = zip(pinned[:-1], holes, freed, drafts, expected, sizes, strict=True)
-    for text, hole, at, draft, stood, size in each:
+    each = zip(pinned[:-1], holes, freed, drafts, expected, sizes, texts[1:], strict=True)
+    for text, hole, at, draft, stood, size, behind in each:
         ids += text
         least = min(hole.min_tokens, size)
         end = len(ids) + size
         spans.append(
-            Span(len(ids), end, at, least, hole.stop, tuple(stood or ()), hole.strength, isinstance(hole.start, Resume))
+            Span(
+                start=len(ids),
+                end=end,
+                freed=at,
+                min_tokens=least,
+                stop=hole.stop,
+                expected=tuple(stood or ()),
+                strength=hole.strength,
+                resumed=isinstance(hole.start, Resume),
+                follows=following(behind) if profile.continues else "",
+                indent=hole.indent,
+            )
         )
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))
     ids += [*pinned[-1], *closing]

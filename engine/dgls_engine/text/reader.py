@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import codecs
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from dgls_engine.types import Fill, Piece
 class HoleText:
     """The text of a hole: `pieces`, one for each token, and `count`, the number of positions it takes.
 
-    `count` includes the token that ends the text: the first PAD, or the token that completes the stop.
+    `count` includes the token that ends the text: the first PAD, or the token that completes what the text ends before.
     """
 
     pieces: tuple[str, ...]
@@ -88,13 +89,27 @@ def read(span: Span, ids: Sequence[int], tokenizer: Tokenizer) -> HoleText:
         spelling = tokenizer.token_bytes(token)
         piece = utf8.decode(spelling[len(span.freed) :] if index == 0 else spelling)
         pieces.append(piece)
-        if span.stop is not None:
-            search_from = max(0, len(text) - len(span.stop) + 1)
-            text += piece
-            end = text.find(span.stop, search_from)
-            if end >= 0:
-                return HoleText(_cut(pieces, end), index + 1)
+        text += piece
+        end = _end(text, span)
+        if end is not None:
+            return HoleText(_cut(pieces, end), index + 1)
     return HoleText(_flush(pieces, utf8), len(ids))
+
+
+_LINE_START = re.compile(r"\n([ \t]*)(?=\S)")
+
+
+def _end(text: str, span: Span) -> int | None:
+    """Where the text of a hole ends; None if it may go on."""
+    ends = [text.find(stop) for stop in (span.stop, span.follows) if stop]
+    if span.indent:
+        least = len(span.indent.expandtabs(_TAB))
+        ends += [line.start() for line in _LINE_START.finditer(text) if len(line[1].expandtabs(_TAB)) < least]
+    return min((end for end in ends if end >= 0), default=None)
+
+
+_TAB = 4
+"""The columns of a tab, if a text mixes tabs and spaces."""
 
 
 def _flush(pieces: list[str], utf8: codecs.IncrementalDecoder) -> tuple[str, ...]:

@@ -131,7 +131,9 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
     ids = canvas.ids[span.start : span.end]
     atoms: list[_Atom] = []
     at, start = 0, span.start
-    for end, piece in enumerate(read(replace(span, stop=None), ids, tokenizer).pieces, start + 1):
+    for end, piece in enumerate(
+        read(replace(span, stop=None, follows="", indent=""), ids, tokenizer).pieces, start + 1
+    ):
         if piece:
             # The draft's own characters: a lone surrogate is read as U+FFFD.
             atoms.append(_Atom(text[at : at + len(piece)], range(start, end)))

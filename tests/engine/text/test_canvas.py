@@ -8,10 +8,11 @@ from dataclasses import replace
 import pytest
 
 from dgls_engine.errors import RequestTooLarge
-from dgls_engine.text.canvas import Canvas, lay_out
+from dgls_engine.profile import PromptFormat
+from dgls_engine.text.canvas import Canvas, lay_out, lead_in
 from dgls_engine.text.length import Fixed, Pad
 from dgls_engine.text.opened import Opened
-from dgls_engine.types import Hole, Pinned, Revise, Segment
+from dgls_engine.types import Context, Hole, Pinned, Revise, Segment
 from dgls_engine.weights.loader import LoadedModel
 
 
@@ -136,3 +137,19 @@ def test_positions_by_policy_gives_hole_length() -> None:
     hole = Hole(min_tokens=3, max_tokens=10)
     assert [Pad().positions(hole, drafted) for drafted in (None, 2, 12)] == [10, 10, 12]
     assert [Fixed().positions(hole, drafted) for drafted in (None, 2, 12)] == [10, 3, 12]
+
+
+@pytest.mark.parametrize("prompt_format", ["plain", "raw"])
+def test_lay_out_for_a_model_that_continues_knows_the_code_behind_each_hole(
+    flat: LoadedModel, prompt_format: PromptFormat
+) -> None:
+    profile = replace(flat.profile, prompt_format=prompt_format)
+    segments = [Pinned("f("), Hole(max_tokens=3), Pinned(", "), Hole(max_tokens=3), Pinned(")\n")]
+    canvas = lay_out(segments, flat.tokenizer, profile, Pad().positions)
+    assert [hole.follows for hole in canvas.holes] == ([", ", ")\n"] if prompt_format == "plain" else ["", ""])
+
+
+def test_lead_in_moves_the_nearest_lines_into_the_segments() -> None:
+    context, segments = lead_in(Context(above="a\n\nb\nc\n", below="\nd\n\ne\nf\ng\n"), [Hole()])
+    assert (context.above, context.below) == ("a\n\nb", "\ng\n")
+    assert segments == (Pinned("\nc\n"), Hole(), Pinned("\nd\n\ne\nf"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dgls_engine.text.canvas import Span
+from dgls_engine.text.canvas import Span, following
 from dgls_engine.text.reader import Reader, read
 from dgls_engine.weights.loader import LoadedModel
 
@@ -44,6 +44,48 @@ def test_read_stop_ends_text(flat: LoadedModel, stop: str, text: str | None, cou
     assert len(ids) == 4
     fill = read(Span(0, 4, stop=stop), ids, flat.tokenizer)
     assert (fill.text, fill.count) == ("value\n  for" if text is None else text, count)
+
+
+@pytest.mark.parametrize(
+    ("parts", "indent", "text"),
+    [
+        ("a\n    b\nc", "    ", "a\n    b"),
+        ("a\n\n    b\n\nc", "    ", "a\n\n    b\n"),
+        ("a\n  b", "    ", "a"),
+        ("a\n        b\n    c", "    ", None),
+        ("a\n    ", "        ", None),  # the line may go on
+        ("a\n    b", "\t", None),
+        ("a\nb", "", None),
+        ("b", "    ", None),  # the first line stands where the hole begins
+    ],
+)
+def test_read_less_indented_line_ends_text(flat: LoadedModel, parts: str, indent: str, text: str | None) -> None:
+    ids = spell(flat, parts.encode())
+    fill = read(Span(0, len(ids), indent=indent), ids, flat.tokenizer)
+    assert fill.text == (parts if text is None else text)
+
+
+@pytest.mark.parametrize(
+    ("written", "after", "text"),
+    [
+        ("x)\ny", ")\nz", "x"),
+        ("f(x))\n", ")\n", "f(x)"),  # one bracket is the fill's
+        ("x, y)\n", ", y)\n", "x"),
+        ("x)", ")\n", None),  # the line may go on
+        ("x) + y", ")\n", None),
+        ("x)", ")", "x"),  # the file's last line has no end
+        ("x)\n", ")\r\n", "x"),
+        ("a\n    b\n    return\n", "\n    return\n", "a\n    b"),
+        ("a\n    return x\n", "\n    return\n", None),
+        ("a\n    return\n", "  \n\n    return\n", "a"),
+        ("a\n", "", None),
+        ("a\n", " \n \n", None),
+    ],
+)
+def test_read_following_code_ends_text(flat: LoadedModel, written: str, after: str, text: str | None) -> None:
+    ids = spell(flat, written.encode())
+    fill = read(Span(0, len(ids), follows=following(after)), ids, flat.tokenizer)
+    assert fill.text == (written if text is None else text)
 
 
 def test_read_freed_bytes_are_not_in_text(flat: LoadedModel) -> None:
