@@ -22,7 +22,7 @@ from dgls_training import corpus, run_folder
 from dgls_training.adapter import held_out, tokens, weights
 from dgls_training.adapter.base import Base
 from dgls_training.adapter.examples import Cutter, Lengths, Window, undecided
-from dgls_training.adapter.objective import Batch, losses, predicted, seen_rows
+from dgls_training.adapter.objective import Batch, losses, predicted, read, seen_rows
 from dgls_training.adapter.trainer import Plan, Progress, Trainer, rate_share
 from dgls_training.adapter.weights import Adapter
 from dgls_training.commands import app
@@ -73,6 +73,10 @@ def adapter_of(base: Base, seed: int | None = None) -> Adapter:
     return Adapter(tensors)
 
 
+def hidden_of(base: Base, adapter: Adapter, mask: int, batch: Batch) -> Tensor:
+    return predicted(base, adapter, mask, batch, read(base, batch)[1])
+
+
 def decided_up_to(windows: list[Window], cut: int) -> Batch:
     batch = Batch.of(windows, 1, random.Random(0))
     open = (torch.arange(LENGTHS.slots) >= cut).expand_as(batch.undecided)
@@ -107,7 +111,9 @@ def test_undecided_slots_behind_the_hole_are_open(windows: list[Window]) -> None
 def test_predicted_untrained_adapter_continues_as_the_base(
     cut: int, folder: Path, base: Base, tokenizer: Tokenizer, windows: list[Window]
 ) -> None:
-    hidden, text = predicted(base, adapter_of(base), mask_of(tokenizer), decided_up_to(windows, cut))
+    batch = decided_up_to(windows, cut)
+    text, states = read(base, batch)
+    hidden = predicted(base, adapter_of(base), mask_of(tokenizer), batch, states)
     stock: Any = AutoModelForCausalLM.from_pretrained(folder, local_files_only=True)
     ids = torch.tensor([[*window.context, *window.slots] for window in windows])
     with torch.no_grad():
@@ -129,10 +135,10 @@ def test_predicted_draws_of_a_context_do_not_see_each_other(
     base: Base, tokenizer: Tokenizer, windows: list[Window]
 ) -> None:
     batch, adapter = Batch.of(windows, 3, random.Random(0)), adapter_of(base, seed=1)
-    together, _ = predicted(base, adapter, mask_of(tokenizer), batch)
+    together = hidden_of(base, adapter, mask_of(tokenizer), batch)
     for draw in range(3):
         one = Batch(batch.context, batch.slots, batch.undecided[:, [draw]], batch.weights[:, [draw]])
-        alone, _ = predicted(base, adapter, mask_of(tokenizer), one)
+        alone = hidden_of(base, adapter, mask_of(tokenizer), one)
         torch.testing.assert_close(together[:, draw], alone[:, 0], atol=1e-4, rtol=1e-4)
 
 
@@ -142,7 +148,8 @@ def test_losses_are_those_of_plain_autograd(base: Base, tokenizer: Tokenizer, wi
     ours.total.backward()
     gradients = [weight.grad.clone() for weight in adapter.parameters() if weight.grad is not None]
     adapter.zero_grad()
-    hidden, text = predicted(base, adapter, mask, batch)
+    text, states = read(base, batch)
+    hidden = predicted(base, adapter, mask, batch, states)
     likely, teacher = (_without(base.logits(each), mask).log_softmax(-1) for each in (hidden, text))
     hard = -likely.gather(3, batch.slots[:, None, :, None].expand(-1, 2, -1, 1))[..., 0]
     soft = -(teacher.exp()[:, None] * likely).sum(-1)
@@ -182,7 +189,7 @@ def test_export_engine_predicts_as_in_training(
     rows = (torch.zeros(LENGTHS.slots, dtype=torch.long), 1 + torch.arange(LENGTHS.slots))
     passes = model.passes_after(prompt)
     hidden = passes.run(ids, passes.start(ids, rows, ids), [ids.shape[1]], rows)
-    trained, _ = predicted(base, Adapter(written), mask_of(tokenizer), batch)
+    trained = hidden_of(base, Adapter(written), mask_of(tokenizer), batch)
     torch.testing.assert_close(passes.head.logits(hidden), base.logits(trained[0, 0]), atol=1e-3, rtol=1e-3)
 
 
@@ -199,7 +206,7 @@ def test_grown_adapter_adds_the_same(base: Base, tokenizer: Tokenizer, windows: 
     small, batch, mask = adapter_of(base, seed=1), decided_up_to(windows, 2), mask_of(tokenizer)
     large = Adapter(weights.grown(small.state_dict(), 6))
     assert large.rank == 6
-    one, other = (predicted(base, adapter, mask, batch)[0] for adapter in (small, large))
+    one, other = (hidden_of(base, adapter, mask, batch) for adapter in (small, large))
     torch.testing.assert_close(one, other)
     with pytest.raises(ValueError, match="cannot be reduced"):
         weights.grown(large.state_dict(), 4)
@@ -266,9 +273,9 @@ def test_trainer_killed_and_resumed_gives_the_curve_of_an_unbroken_leg(
 
 
 def test_nats_ignore_slots_behind_the_hole(base: Base, tokenizer: Tokenizer, windows: list[Window]) -> None:
-    measured = held_out.nats(base, adapter_of(base, seed=1), mask_of(tokenizer), windows)
+    [measured] = held_out.nats(base, [adapter_of(base, seed=1)], mask_of(tokenizer), windows)
     assert measured.isnan().sum(1).tolist() == [LENGTHS.slots - window.hole for window in windows]
-    first = predicted(base, adapter_of(base, seed=1), mask_of(tokenizer), decided_up_to(windows, 0))[0][:, 0, 0]
+    first = hidden_of(base, adapter_of(base, seed=1), mask_of(tokenizer), decided_up_to(windows, 0))[:, 0, 0]
     likely = _without(base.logits(first), mask_of(tokenizer)).log_softmax(-1)
     true = torch.tensor([[window.slots[0]] for window in windows])
     torch.testing.assert_close(measured[:, 0], -likely.gather(1, true)[:, 0].detach())

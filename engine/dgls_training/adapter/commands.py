@@ -96,7 +96,7 @@ def evaluate(
     """Compare adapters: nats of the true tokens by slot on held-out lines, and paired differences from the first."""
     tokenizer, frozen, mask = _open(base, device, threads)
     windows = held_out.holes(_cutter(corpus, "held_out", tokenizer, held_out.LENGTHS), holes, seed)
-    measured = [held_out.nats(frozen, _adapter(source, frozen), mask, windows) for source in sources]
+    measured = held_out.nats(frozen, [_adapter(source, frozen) for source in sources], mask, windows)
     print(held_out.table(sources, measured))
 
 

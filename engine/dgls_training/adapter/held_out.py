@@ -17,7 +17,7 @@ from torch import Tensor
 
 from dgls_training.adapter.base import Base
 from dgls_training.adapter.examples import Cutter, Lengths, Window
-from dgls_training.adapter.objective import Batch, predicted
+from dgls_training.adapter.objective import Batch, predicted, read
 from dgls_training.adapter.weights import Adapter
 
 LENGTHS = Lengths(before=299, after=149, slots=12)
@@ -52,19 +52,20 @@ def holes(cutter: Cutter, count: int, seed: int) -> list[Window]:
 
 
 @torch.no_grad()
-def nats(base: Base, adapter: Adapter, mask: int, windows: Sequence[Window]) -> Tensor:
-    """The nats [holes, slots] of the true tokens, all slots undecided; NaN behind a hole's end."""
-    rows = []
+def nats(base: Base, adapters: Sequence[Adapter], mask: int, windows: Sequence[Window]) -> list[Tensor]:
+    """For each adapter the nats [holes, slots] of the true tokens, all slots undecided; NaN behind a hole's end."""
+    rows: list[list[Tensor]] = [[] for _ in adapters]
     for start in range(0, len(windows), _TOGETHER):
         few = windows[start : start + _TOGETHER]
         batch = _blank(few).to(base.device)
-        hidden, _ = predicted(base, adapter, mask, batch)
-        logits = base.logits(hidden[:, 0])
-        logits[..., mask] = -torch.inf
-        true = logits.log_softmax(-1).gather(2, batch.slots[..., None])[..., 0]
-        inside = torch.arange(true.shape[1]) < torch.tensor([window.hole for window in few])[:, None]
-        rows.append((-true.cpu()).masked_fill(~inside, torch.nan))
-    return torch.cat(rows)
+        _, states = read(base, batch)
+        inside = torch.arange(batch.slots.shape[1]) < torch.tensor([window.hole for window in few])[:, None]
+        for adapter, measured in zip(adapters, rows, strict=True):
+            logits = base.logits(predicted(base, adapter, mask, batch, states)[:, 0])
+            logits[..., mask] = -torch.inf
+            true = logits.log_softmax(-1).gather(2, batch.slots[..., None])[..., 0]
+            measured.append((-true.cpu()).masked_fill(~inside, torch.nan))
+    return [torch.cat(measured) for measured in rows]
 
 
 def grouped(nats: Tensor) -> Tensor:

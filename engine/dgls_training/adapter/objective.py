@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from dgls_training.adapter.base import Base
+from dgls_training.adapter.base import Base, States
 from dgls_training.adapter.examples import Window, undecided
 from dgls_training.adapter.weights import Adapter
 
@@ -87,13 +87,18 @@ def seen_rows(undecided: Tensor) -> Tensor:
     return decided & ((rows <= rows[:, None]) | elsewhere) | (rows == rows[:, None])
 
 
-def predicted(base: Base, adapter: Adapter, mask: int, batch: Batch) -> tuple[Tensor, Tensor]:
-    """The hidden states that predict the slots: the adapter's for each draw [C, R, N, D], and those of the base
-    [C, N, D], which reads all true tokens before a slot."""
+def read(base: Base, batch: Batch) -> tuple[Tensor, States]:
+    """One causal pass over contexts and true tokens: the base's hidden states [C, N, D] that predict the slots, and the
+    keys and values in front of the canvas, which begins with the context's last token."""
+    canvas = batch.context.shape[1] - 1
+    hidden, states = base.read(torch.cat([batch.context, batch.slots[:, :-1]], dim=1))
+    return hidden[:, canvas:], [(keys[:, :, :canvas], values[:, :, :canvas]) for keys, values in states]
+
+
+def predicted(base: Base, adapter: Adapter, mask: int, batch: Batch, states: States) -> Tensor:
+    """The hidden states [C, R, N, D] with the adapter that predict the slots of each draw."""
     contexts, length = batch.context.shape
     draws, slots = batch.undecided.shape[1:]
-    text, states = base.read(torch.cat([batch.context, batch.slots[:, :-1]], dim=1))
-    past = [(keys[:, :, : length - 1], values[:, :, : length - 1]) for keys, values in states]
     shown = torch.where(batch.undecided, mask, batch.slots[:, None])[..., :-1]
     last = batch.context[:, None, -1:].expand(-1, draws, -1)
     ids = torch.cat([last, shown], dim=-1)
@@ -103,13 +108,14 @@ def predicted(base: Base, adapter: Adapter, mask: int, batch: Batch) -> tuple[Te
     inside = seen.flatten(3, 4).flatten(1, 2)
     everything = functional.pad(inside, (length - 1, 0), value=True)
     positions = (length - 1 + torch.arange(slots, device=base.device)).repeat(draws).expand(contexts, -1)
-    hidden = base.canvas(ids.flatten(1), positions, mask, everything, past, adapter)
-    return hidden.view(contexts, draws, slots, -1), text[:, length - 1 :]
+    hidden = base.canvas(ids.flatten(1), positions, mask, everything, states, adapter)
+    return hidden.view(contexts, draws, slots, -1)
 
 
 def losses(base: Base, adapter: Adapter, mask: int, batch: Batch, soft: float) -> Losses:
     """`soft`: the share of the base's distribution in the target."""
-    hidden, text = predicted(base, adapter, mask, batch)
+    text, states = read(base, batch)
+    hidden = predicted(base, adapter, mask, batch, states)
     chosen = batch.undecided
     context, _, slot = chosen.nonzero(as_tuple=True)
     weights = batch.weights[chosen] / batch.weights.sum()
