@@ -28,7 +28,7 @@ from dgls_engine.model.masked.passes import MaskedPasses
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span, Spilled
 from dgls_engine.text.reader import Reader
-from dgls_engine.types import Resume, Revise
+from dgls_engine.types import Blank, Infill, Resume, Revise, Start
 from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import masked_checkpoint
 from tests.engine.test_laws import ABOVE, Clock, drafts, inputs_of, request, run
@@ -335,6 +335,20 @@ def test_start_text_is_taken(loaded: LoadedModel, start: Any) -> None:
     )
     _, infill = run(Engine(loaded), asked)
     assert infill.finish == "stable"
+
+
+def test_resume_saves_steps_and_changes_no_token(tmp_path: Path) -> None:
+    loaded = load(masked_checkpoint(tmp_path, sharpness=40.0, threshold=1.0), "cpu")
+
+    def filled(start: Start) -> Infill:
+        segments = [Pinned("x = "), Hole(max_tokens=12, start=start), Pinned("")]
+        return run(Engine(loaded), InfillRequest(Context(above=ABOVE), segments))[1]
+
+    blank = filled(Blank())
+    resumed = filled(Resume(blank.texts[0]))
+    assert resumed.texts == blank.texts
+    assert resumed.steps <= blank.steps / 2
+    assert filled(Resume("wrong" + blank.texts[0])).texts == blank.texts
 
 
 def test_load_unknown_mask_token_raises(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from dgls_engine.loop.contest import Judge
 from dgls_engine.loop.continuation import Continuation
 from dgls_engine.loop.denoise import Rival
 from dgls_engine.loop.judged_rows import AFTER
-from dgls_engine.loop.lookup import MATCHED, Lookup
+from dgls_engine.loop.lookup import GUESSES, MATCHED, Lookup
 from dgls_engine.loop.masked import Chance, FromTheLeft, Unmasker
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.seam import Seam
@@ -29,6 +29,7 @@ from dgls_engine.loop.stopping import StableAndSure
 from dgls_engine.model.family import OpenModel
 from dgls_engine.profile import Profile
 from dgls_engine.text.canvas import Canvas
+from dgls_engine.text.opened import opened
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Blank, Hole, Resume, Segment
@@ -85,7 +86,8 @@ class Uniform:
 
 
 class Masks:
-    """Noise is the token `mask`. Holes that resume start blank: a decided token could never change."""
+    """Noise is the token `mask`. A hole that resumes starts blank, as a decided token could never change; its text is
+    guessed."""
 
     choosing: Choosing = FromTheLeft
 
@@ -94,7 +96,7 @@ class Masks:
 
     def started(self, segment: Segment) -> Segment:
         if isinstance(segment, Hole) and isinstance(segment.start, Resume):
-            return replace(segment, start=Blank())
+            return replace(opened(segment), start=Blank(), expected=segment.start.text)
         return segment
 
     def hidden(self, rows: int, seed: int) -> Tensor:
@@ -115,7 +117,12 @@ class Masks:
         def guess(draft: Sequence[int], row: int) -> Sequence[int]:
             """No guess where decided rows follow: they see it, so rows that see them would know it."""
             place = canvas.rows[row]
-            return lookup.after([*prompt[-MATCHED:], *canvas.filled(draft)[:place]]) if place >= open_end else ()
+            if place < open_end:
+                return ()
+            filled, decided = canvas.filled(draft), place - last.start
+            if tuple(filled[last.start : place]) == last.expected[:decided] and decided < len(last.expected):
+                return last.expected[decided : decided + GUESSES]
+            return lookup.after([*prompt[-MATCHED:], *filled[:place]])
 
         unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess)
         return Rival(canvas, unmasker, unmasker, constraint)
