@@ -47,9 +47,18 @@ Hole = Annotated[int, typer.Option(help="Tokens of the longest hole, in a new ru
 
 
 @app.command()
-def corpus(run: Run = EMBEDDED, seed: int = 0, package_megabytes: Megabytes = 8) -> None:
+def corpus(
+    run: Run = EMBEDDED,
+    seed: int = 0,
+    package_megabytes: Megabytes = 8,
+    others: Annotated[bool, typer.Option(help="C, C++, JavaScript and TypeScript, too.")] = False,
+    node_modules: Annotated[
+        list[Path] | None, typer.Option(help="A folder of npm packages to take these from.")
+    ] = None,
+) -> None:
     """Gather this machine's permissively licensed Python into training and held-out files."""
-    corpora.gather_into(run, seed, int(package_megabytes * 1e6))
+    suffixes = corpora.PYTHON | corpora.OTHERS if others else corpora.PYTHON
+    corpora.gather_into(run, seed, int(package_megabytes * 1e6), suffixes, node_modules or ())
 
 
 @app.command()

@@ -1,8 +1,10 @@
 """The training corpus: permissively licensed Python from the standard library and installed packages.
 
+If asked to, also C and C++ from installed Python packages, and JavaScript and TypeScript from `node_modules` folders.
+
 Whole packages are held out: the model is never trained on `HELD_OUT`, nor on copies of it in other packages. Files are
 deduplicated by hash and by shingles of their lines; generated, vendored and test files are dropped. Reads only files of
-the running interpreter; no network.
+the running interpreter and of the given folders; no network.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import random
 import re
 import sysconfig
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,7 +26,24 @@ PERMISSIVE = re.compile(r"\b(MIT|BSD|Apache|ISC|PSF|Python Software Foundation|Z
 COPYLEFT = re.compile(r"\b([AL]?GPL|MPL|Mozilla|EUPL|CDDL)", re.IGNORECASE)
 DROPPED = re.compile(r"(^|/)(_?vendor(ed)?|_?vendored_packages|third_party|extern|externals?|_click|tests?|testing|"
                      r"idlelib/idle_test|lib2to3/tests|encodings|lexers|unicode_data|site-packages)(/|$)")  # fmt: skip
-GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated", re.IGNORECASE)
+GENERATED = re.compile(r"do not edit|auto-?generated|automatically generated|@generated", re.IGNORECASE)
+
+PYTHON = frozenset([".py"])
+OTHERS = frozenset([".c", ".h", ".cc", ".cpp", ".hpp", ".js", ".mjs", ".cjs", ".ts", ".tsx"])
+HELD_OUT_OTHERS = frozenset(
+    [
+        "greenlet",
+        "markupsafe",
+        "ajv",
+        "commander",
+        "lodash",
+        "lru-cache",
+        "markdown-it",
+        "semver",
+        "vscode-languageclient",
+    ]
+)
+"""Packages whose files in `OTHERS` are held out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,26 +66,34 @@ class Package:
     characters: int
 
 
-def gather(seed: int, limit: int = 8_000_000) -> tuple[list[Source], list[Source]]:
-    """All (training, held-out) sources on this machine, deduplicated. Takes at most `limit` characters from one
-    package, so that no style dominates."""
+def gather(
+    seed: int, limit: int = 8_000_000, suffixes: frozenset[str] = PYTHON, node_modules: Sequence[Path] = ()
+) -> tuple[list[Source], list[Source]]:
+    """All (training, held-out) sources with these `suffixes` on this machine, deduplicated. Takes at most `limit`
+    characters of Python, and as many of the other languages, from one package, so that no style dominates."""
     seen_hashes: set[str] = set()
     seen_shingles: set[int] = set()
     kept: dict[bool, list[Source]] = {True: [], False: []}
     # Held-out files come first, so that copies in other packages are dropped as duplicates.
     for held_out in (True, False):
-        by_package: defaultdict[str, list[Source]] = defaultdict(list)
-        for source in _candidates(held_out):
-            by_package[source.package].append(source)
+        by_package: defaultdict[tuple[str, bool], list[Source]] = defaultdict(list)
+        for source in _candidates(held_out, suffixes, node_modules):
+            by_package[source.package, Path(source.path).suffix in PYTHON].append(source)
         for package in sorted(by_package):
             kept[held_out] += _distinct(by_package[package], seen_hashes, seen_shingles, seed, limit)
     return kept[False], kept[True]
 
 
-def gather_into(run: Path, seed: int = 0, limit: int = 8_000_000) -> None:
+def gather_into(
+    run: Path,
+    seed: int = 0,
+    limit: int = 8_000_000,
+    suffixes: frozenset[str] = PYTHON,
+    node_modules: Sequence[Path] = (),
+) -> None:
     """Write `training.jsonl`, `held_out.jsonl` and `corpus.json` into the folder `run`."""
     run.mkdir(parents=True, exist_ok=True)
-    training, held_out = gather(seed, limit)
+    training, held_out = gather(seed, limit, suffixes, node_modules)
     summarise(training, run)
     for name, sources in (("training", training), ("held_out", held_out)):
         save(sources, run / f"{name}.jsonl")
@@ -103,20 +130,48 @@ def packages(run: Path) -> list[Package]:
     return [Package(**row) for row in json.loads((run / "corpus.json").read_text(encoding="utf-8"))]
 
 
-def _candidates(held_out: bool) -> Iterator[Source]:
-    if not held_out:
+def _candidates(held_out: bool, suffixes: frozenset[str], node_modules: Sequence[Path]) -> Iterator[Source]:
+    if not held_out and suffixes >= PYTHON:
         root = Path(sysconfig.get_paths()["stdlib"])
         for path in sorted(root.rglob("*.py")):
             yield from _read("python", "PSF-2.0", root, path)
     for distribution in sorted(importlib.metadata.distributions(), key=lambda installed: installed.name.lower()):
         name = re.sub(r"[-_.]+", "-", distribution.name).lower()
         licence = _licence(distribution)
-        if (name in HELD_OUT) is not held_out or not PERMISSIVE.search(licence) or COPYLEFT.search(licence):
+        if not _permissive(licence):
             continue
         root = Path(str(distribution.locate_file("")))  # packages can lie outside this environment
         for file in distribution.files or ():
-            if file.suffix == ".py":
+            if file.suffix in suffixes and _is_held_out(name, file.suffix) is held_out:
                 yield from _read(name, licence, root, root / file)
+    for folder in node_modules:
+        yield from _node_candidates(folder, held_out, suffixes)
+
+
+def _node_candidates(folder: Path, held_out: bool, suffixes: frozenset[str]) -> Iterator[Source]:
+    for description in sorted(folder.rglob("package.json")):
+        try:
+            fields = json.loads(description.read_text(encoding="utf-8"))
+        except ValueError:  # a test case of some package
+            continue
+        name, licence = (fields.get(key) if isinstance(fields, dict) else None for key in ("name", "license"))
+        if not isinstance(name, str) or not isinstance(licence, str) or not _permissive(licence):
+            continue
+        root = description.parent
+        for path in sorted(root.rglob("*")):
+            part = path.relative_to(root).parts
+            if path.suffix not in suffixes or path.name.endswith(".d.ts") or "node_modules" in part:
+                continue
+            if _is_held_out(name, path.suffix) is held_out:
+                yield from _read(f"npm:{name}", licence, root, path)
+
+
+def _permissive(licence: str) -> bool:
+    return bool(PERMISSIVE.search(licence)) and not COPYLEFT.search(licence)
+
+
+def _is_held_out(package: str, suffix: str) -> bool:
+    return package in (HELD_OUT if suffix in PYTHON else HELD_OUT_OTHERS)
 
 
 def _licence(distribution: importlib.metadata.Distribution) -> str:

@@ -313,6 +313,7 @@ def test_commands_train_then_resume_then_evaluate_then_export(
     assert "is over" in call("train", "--run", str(run), *common)
     assert "other values of minutes" in call("train", "--run", str(run), *common, "--minutes", "6")
     assert "| 1 | 3 |" in call("evaluate", str(run), "untrained", "--holes", "3", *common)
+    assert "| 1 | 3 |" in call("evaluate", str(run), "--holes", "3", "--suffix", ".py", *common)
     assert "ADAPTER_SHA256" in call("export", str(run), "--to", str(tmp_path / "a.safetensors"))
     trained, written = run_folder.load(run)["adapter"], weights.read(str(tmp_path / "a.safetensors"))
     assert torch.equal(written["B.0a"], trained["B.0a"].to(torch.bfloat16))

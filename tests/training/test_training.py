@@ -214,6 +214,27 @@ def test_gather_limits_characters_per_package(sources: list[Source]) -> None:
     assert len(corpus._distinct(list(others), set(), set(), seed=0, limit=2 * size)) == 2
 
 
+def test_gather_takes_permissive_npm_packages_and_holds_some_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: [])
+    licences = {"@scope/tool": "MIT", "lodash": "MIT", "foreign": "GPL-3.0", "nameless": None}
+    for name, licence in licences.items():
+        folder = tmp_path / "node_modules" / name
+        (folder / "node_modules").mkdir(parents=True)
+        fields = {"name": name, "license": licence} if licence else {"type": "module"}
+        (folder / "package.json").write_text(json.dumps(fields))
+        code = "".join(f"export const {name[-4:]}{i} = {i};\n" for i in range(30))
+        for file in ("index.js", "index.d.ts", "node_modules/index.js", "README.md"):
+            (folder / file).write_text(code.replace("const", f"/* {file} */ const"))
+    suffixes = corpus.OTHERS
+    training, held_out = corpus.gather(0, suffixes=suffixes, node_modules=[tmp_path / "node_modules"])
+    assert [(source.package, source.licence, source.path) for source in training] == [
+        ("npm:@scope/tool", "MIT", "index.js")
+    ]
+    assert [source.package for source in held_out] == ["npm:lodash"]
+
+
 def test_summarise_corpus_counts_by_package(sources: list[Source], tmp_path: Path) -> None:
     corpus.save([*sources, *sources, replace(sources[0], package="small", text="x")], tmp_path / "training.jsonl")
     size = len(sources[0].text)

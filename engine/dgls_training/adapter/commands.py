@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -86,6 +87,7 @@ def train(
 @app.command()
 def evaluate(
     sources: Annotated[list[str], typer.Argument(help=f"The adapters: each {SOURCE}.")],
+    suffix: Annotated[list[str] | None, typer.Option(help="Only files with this suffix, such as .js.")] = None,
     holes: Annotated[int, typer.Option(help="Held-out holes, the same ones for all adapters.")] = 300,
     seed: int = 0,
     corpus: CorpusFolder = CORPUS,
@@ -95,7 +97,7 @@ def evaluate(
 ) -> None:
     """Compare adapters: nats of the true tokens by slot on held-out lines, and paired differences from the first."""
     tokenizer, frozen, mask = _open(base, device, threads)
-    windows = held_out.holes(_cutter(corpus, "held_out", tokenizer, held_out.LENGTHS), holes, seed)
+    windows = held_out.holes(_cutter(corpus, "held_out", tokenizer, held_out.LENGTHS, suffix or ()), holes, seed)
     measured = held_out.nats(frozen, [_adapter(source, frozen) for source in sources], mask, windows)
     print(held_out.table(sources, measured))
 
@@ -151,7 +153,9 @@ def _adapter(source: str, base: Base, rank: int | None = None) -> Adapter:
     return Adapter(tensors if rank is None else weights.grown(tensors, rank)).to(base.device)
 
 
-def _cutter(folder: Path, part: tokens.Part, tokenizer: Tokenizer, lengths: Lengths) -> Cutter:
+def _cutter(
+    folder: Path, part: tokens.Part, tokenizer: Tokenizer, lengths: Lengths, suffixes: Sequence[str] = ()
+) -> Cutter:
     if not (folder / f"{part}.jsonl").exists():
         corpora.gather_into(folder)
-    return Cutter(tokens.load(folder, part, tokenizer), tokens.line_ends(tokenizer), lengths)
+    return Cutter(tokens.load(folder, part, tokenizer, suffixes), tokens.line_ends(tokenizer), lengths)

@@ -41,14 +41,17 @@ class Tokens:
         return self.ends[number - 1] if number else 0, self.ends[number]
 
 
-def load(folder: Path, part: Part, tokenizer: Tokenizer) -> Tokens:
-    """The tokens of a corpus that `corpus.gather_into` wrote into `folder`; tokenises it the first time."""
+def load(folder: Path, part: Part, tokenizer: Tokenizer, suffixes: Sequence[str] = ()) -> Tokens:
+    """The tokens of a corpus that `corpus.gather_into` wrote into `folder`; tokenises it the first time. Only of the
+    files with `suffixes`, if there are any."""
     source = folder / f"{part}.jsonl"
-    digest = hashlib.sha256(tokenizer.path.read_bytes() + source.read_bytes()).hexdigest()[:16]
+    key = tokenizer.path.read_bytes() + source.read_bytes() + " ".join(sorted(suffixes)).encode()
+    digest = hashlib.sha256(key).hexdigest()[:16]
     cache = folder / f"{part}-{digest}.safetensors"
     if not cache.exists():
         print(f"tokenising {source}; this is done once", flush=True)
-        tokens = Tokens.of(tokenizer.encode(file.text) for file in corpus.load(source))
+        files = (file for file in corpus.load(source) if not suffixes or file.path.endswith(tuple(suffixes)))
+        tokens = Tokens.of(tokenizer.encode(file.text) for file in files)
         partial = cache.with_suffix(".partial")
         save_file({"ids": tokens.ids, "ends": torch.tensor(tokens.ends)}, partial)
         partial.replace(cache)
