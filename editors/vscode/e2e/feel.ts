@@ -87,7 +87,7 @@ async function toGhost(hands: Hands, page: Page, line: number): Promise<number> 
     .waitForFunction(() => Number.isFinite(window.dglsNotes.ghost), null, { timeout: WAIT_MS })
     .catch(() => null);
   const waited = await page.evaluate(() => window.dglsNotes.ghost - window.dglsNotes.key);
-  await hands.press('Escape', 'Escape');
+  await hands.press('Escape', 'Escape', 'Backspace'); // a model would copy a line that ends in a dot
   return waited;
 }
 
