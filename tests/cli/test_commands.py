@@ -18,7 +18,8 @@ from dgls import cli
 from dgls_engine.calibration import Calibration
 from dgls_engine.model.diffusion_gemma.skeleton import described
 from dgls_engine.weights.expert_cache import Writing, entry_of
-from dgls_engine.weights.hub import Installed, PullPlan, RemoteFile
+from dgls_engine.weights.hub import Installed, PullPlan
+from dgls_engine.weights.hub_client import RemoteFile
 from dgls_engine.weights.saved_calibration import save
 from tests.cli.conftest import Run
 

@@ -17,8 +17,9 @@ from huggingface_hub.hf_api import BlobLfsInfo, RepoSibling
 
 from dgls_engine import Engine
 from dgls_engine.errors import BrokenCheckpoint, EngineError, ModelNotFound, UnsupportedModel
-from dgls_engine.weights import hub
-from dgls_engine.weights.hub import PullPlan, RemoteFile, installed, locate, pull
+from dgls_engine.weights import hub, hub_client
+from dgls_engine.weights.hub import PullPlan, installed, locate, pull
+from dgls_engine.weights.hub_client import RemoteFile
 from dgls_engine.weights.loader import load
 from tests.engine.checkpoints import chat_checkpoint
 
@@ -38,7 +39,8 @@ def remote(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty hub cache, and no embedded model."""
-    monkeypatch.setattr(hub, "cache_folder", lambda: tmp_path / "hub")
+    for module in (hub, hub_client):
+        monkeypatch.setattr(module, "cache_folder", lambda: tmp_path / "hub")
     monkeypatch.setattr(hub, "embedded_folder", lambda: tmp_path / "none")
     return tmp_path / "hub"
 
@@ -120,7 +122,7 @@ def blob_id(file: Path) -> str:
 
 
 @pytest.fixture
-def hub_client(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
+def downloads(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """The hub's client over a local folder. Returns its downloads: (file, even if it is in the cache)."""
     siblings = [
         RepoSibling(
@@ -133,16 +135,16 @@ def hub_client(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> li
     ]
     info = SimpleNamespace(sha=REVISION, siblings=siblings)
     monkeypatch.setattr(huggingface_hub.HfApi, "model_info", lambda *_, **__: info)
-    fake, downloads = FakeHub(remote, cache), list[tuple[str, bool]]()
+    fake, done = FakeHub(remote, cache), list[tuple[str, bool]]()
 
     def download(name: str, file: str, *, force_download: bool, **_: object) -> str:
-        downloads.append((file, force_download))
+        done.append((file, force_download))
         if force_download or not (fake.snapshot / file).exists():
             fake.fetch(name, REVISION, file, lambda count: None)
         return str(fake.snapshot / file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    return downloads
+    return done
 
 
 @pytest.mark.parametrize(
@@ -156,15 +158,15 @@ def hub_client(remote: Path, cache: Path, monkeypatch: pytest.MonkeyPatch) -> li
     ids=["weights cut", "tokenizer cut", "tokenizer zeroed", "template emptied"],
 )
 def test_pull_damaged_model_downloads_the_damaged_file_again(
-    hub_client: list[tuple[str, bool]], remote: Path, name: str, content: Callable[[bytes], bytes]
+    downloads: list[tuple[str, bool]], remote: Path, name: str, content: Callable[[bytes], bytes]
 ) -> None:
     folder = pull(NAME, yes)
     assert folder is not None
     (folder / name).write_bytes(content((folder / name).read_bytes()))
     plans: list[PullPlan] = []
-    hub_client.clear()
+    downloads.clear()
     assert pull(NAME, lambda plan: plans.append(plan) is None) == folder
-    assert [file for file, again in hub_client if again] == [name]
+    assert [file for file, again in downloads if again] == [name]
     assert plans[0].missing_bytes == (remote / name).stat().st_size
     assert (folder / name).read_bytes() == (remote / name).read_bytes()
 
