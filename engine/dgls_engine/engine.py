@@ -204,12 +204,12 @@ class _Competition:
                 Constraint.of(canvas, vocabulary, length.pads, length.stops),
                 reader,
                 _seed(self._seed, canvas, len(canvases)) + number,
-                drawn=canvas in canvases[:number],
+                differs=hole if canvas in canvases[:number] else None,
                 prompt=prompt,
             )
             for number, (canvas, reader) in enumerate(zip(canvases, readers, strict=True))
         ]
-        contest = Contest(passes, rivals, hole, noise.judge(self._seed), bias, noise.choosing)
+        contest = Contest(passes, rivals, hole, noise.judge(self._seed, canvases[0].holes[hole]), bias, noise.choosing)
         yield from contest.run(self._schedule, self._deadline, self._cancel)
         if self._cancel.cancelled:
             raise Cancelled

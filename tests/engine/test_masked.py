@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, DynamicCache
 from dgls_engine import CancelToken, Context, Engine, Hole, InfillRequest, Limits, Pinned
 from dgls_engine.errors import Cancelled, UnsupportedModel
 from dgls_engine.loop.constraint import Constraint
-from dgls_engine.loop.continuation import AFTER, Continuation
+from dgls_engine.loop.continuation import AFTER, KEPT, Continuation, Revision
 from dgls_engine.loop.denoise import Rival, denoise
 from dgls_engine.loop.leads import Draft
 from dgls_engine.loop.lookup import GUESSES, MATCHED, Lookup
@@ -182,7 +182,7 @@ def ours(loaded: LoadedModel, prompt: list[int], slots: list[int], shown: Sequen
     noise = Masks(mask_of(loaded), loaded.profile, loaded.tokenizer, loaded.device)
     steps = denoise(
         model.passes_after(encoder.cache),
-        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0, False, shown)],
+        [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0, None, shown)],
         schedule=Schedule(rows, 1.0, 1.0),
         deadline=Deadline(None),
         cancel=CancelToken(),
@@ -426,3 +426,33 @@ def test_continuation_nats_are_those_of_the_model_without_adapter(loaded: Loaded
         with torch.no_grad():
             likely = base(ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[-len(text) :]
         assert nats == pytest.approx(-float(likely.sum()), abs=1e-2)
+
+
+@pytest.mark.parametrize("strength", [0.2, 0.9])
+@pytest.mark.parametrize(("kept", "changes"), [(1e6, False), (-1e6, True)])
+def test_revise_text_that_stands_stays_unless_the_fill_is_likelier(
+    llama: LoadedModel, monkeypatch: pytest.MonkeyPatch, strength: float, kept: float, changes: bool
+) -> None:
+    monkeypatch.setattr("dgls_engine.loop.continuation.KEPT", kept)
+    hole = Hole(max_tokens=16, start=Revise("value = index + count", strength))
+    asked = InfillRequest(Context(above=ABOVE, below="\ny = 2\n"), [Pinned(""), hole, Pinned("")])
+    _, infill = run(Engine(llama), asked)
+    assert (infill.texts[0] != "value = index + count") == changes
+    assert infill.finish == "stable"
+
+
+def test_revision_of_text_that_stands_has_fewer_nats_at_a_low_strength(llama: LoadedModel) -> None:
+    tokenizer = llama.tokenizer
+    model = llama.family.open(llama.model, llama.profile, tokenizer.specials)
+    encoder: Encoder[Any] = Encoder(model.new_prompt)
+    encoder.prefill(tokenizer.encode(ABOVE))
+    lead, stands, other = (tokenizer.encode(text) for text in ("x = ", "path", "key"))
+    size = max(len(stands), len(other)) + 1
+    drafts = [[*ids, *[tokenizer.pad_id] * (size - len(ids))] for ids in (stands, other)]
+    spans = (Span(len(lead), len(lead) + size, expected=tuple(stands), strength=0.25, stands=True),)
+    canvases = [Canvas((*lead, *draft), spans, Spilled(after="\n")) for draft in drafts]
+    plain, revision = (
+        kind(tokenizer, mask_of(llama)).nats(model.passes_after(encoder.cache), canvases, drafts, 0)
+        for kind in (Continuation, Revision)
+    )
+    assert revision == pytest.approx([plain[0] - KEPT * 0.75, plain[1]])

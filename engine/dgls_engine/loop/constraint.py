@@ -76,7 +76,7 @@ class Constraint:
                 # The freed bytes of a first token may contain the stop; they are not part of the text.
                 prefix, ending = (hole.freed, b"") if row == 0 and hole.freed else (b"", stop)
                 banned.append(vocabulary.banned(pad, prefix, ending))
-            stood = len(hole.expected) == len(hole)
+            stood = len(hole.expected) == len(hole) and not hole.stands
             favoured += hole.expected if stood else [0] * len(hole)
             leads += [TOKEN_WORTH * (1 - hole.strength) if stood else 0.0] * len(hole)
         return cls(banned, favoured, leads)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -32,6 +33,9 @@ _LONGEST = 16
 MARGIN = 5.0
 """A running fill that is this many nats less likely than a settled one is dropped, so that the contest does not wait
 for it. The number was not tuned."""
+
+KEPT = 4.0
+"""At strength 0, a text that stands stays unless the fill is likelier by this many nats."""
 
 _HALF = math.log(0.5)
 """A fill that has more than half of the probability is likelier than any other."""
@@ -73,8 +77,7 @@ class Continuation:
         """The ids that are read behind the prompt: the canvas up to the hole, its fill, and code after it."""
         span, tokenizer = canvas.holes[hole], self._tokenizer
         filled = canvas.filled(draft)
-        row = sum(map(len, canvas.holes[:hole]))
-        fill = read(span, draft[row : row + len(span)], tokenizer).text
+        fill = read(span, _part(canvas, draft, hole), tokenizer).text
         following = canvas.holes[hole + 1].start if hole + 1 < len(canvas.holes) else len(filled)
         after = tokenizer.decode(filled[span.end : following])
         if hole + 1 == len(canvas.holes):
@@ -82,3 +85,31 @@ class Continuation:
         text = joined(span.freed, fill + after[: AFTER * _LONGEST], tokenizer) or []
         length = len(joined(span.freed, fill, tokenizer) or []) + AFTER
         return [*filled[: span.start], *text[:length]]
+
+
+class Revision(Continuation):
+    """Judges a fill against the text that stands in the hole, which may be less likely by some nats and still stays:
+    the more, the smaller the revision's strength."""
+
+    def nats(
+        self, passes: Passes[Any], canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int
+    ) -> list[float]:
+        nats = super().nats(passes, canvases, drafts, hole)
+        return [
+            each - KEPT * (1 - canvas.holes[hole].strength) * self._stands(canvas, draft, hole)
+            for each, canvas, draft in zip(nats, canvases, drafts, strict=True)
+        ]
+
+    def beaten(self, draft: Draft, by: Draft) -> bool:
+        return False  # both are read
+
+    def _stands(self, canvas: Canvas, draft: Sequence[int], hole: int) -> bool:
+        span, tokenizer = canvas.holes[hole], self._tokenizer
+        stands = read(replace(span, word=False), span.expected, tokenizer).text
+        return read(span, _part(canvas, draft, hole), tokenizer).text == stands
+
+
+def _part(canvas: Canvas, draft: Sequence[int], hole: int) -> Sequence[int]:
+    """The ids of hole number `hole`."""
+    row = sum(map(len, canvas.holes[:hole]))
+    return draft[row : row + len(canvas.holes[hole])]

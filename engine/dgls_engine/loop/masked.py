@@ -21,6 +21,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
+from types import MappingProxyType
 
 import torch
 from torch import Tensor
@@ -68,7 +69,8 @@ class Chance:
 class Unmasker:
     """The decided rows of one canvas with `rows` hole rows. A step decides further rows while their tokens are likelier
     than `threshold`. With a `chance` it decides one drawn token: the predictions for rows behind it expect the
-    likeliest one. `guess` saves steps; None: no guesses."""
+    likeliest one. `guess` saves steps; None: no guesses. `kept`: tokens of rows that are decided from the start; they
+    count as certain."""
 
     def __init__(
         self,
@@ -79,12 +81,13 @@ class Unmasker:
         device: torch.device,
         chance: Chance | None = None,
         guess: Guess | None = None,
+        kept: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self._rows, self.mask, self._threshold = rows, mask, threshold
         self._counted, self._device = counted, device
         self.chance = chance
         self._guess = guess if chance is None else None
-        self._decided: dict[int, Decision] = {}
+        self._decided = {row: Decision(token, 0.0, 0.0) for row, token in kept.items()}
         self._guessed = self._guesses()
 
     def noise(self, rows: int) -> Tensor:

@@ -18,7 +18,7 @@ from torch import Tensor
 from dgls_engine.loop.choice import Choosing, choosing_on
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.contest import Judge
-from dgls_engine.loop.continuation import Continuation
+from dgls_engine.loop.continuation import Continuation, Revision
 from dgls_engine.loop.denoise import Rival
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.lookup import GUESSES, MATCHED, Lookup
@@ -28,7 +28,7 @@ from dgls_engine.loop.seam import Seam
 from dgls_engine.loop.stopping import StableAndSure
 from dgls_engine.model.family import OpenModel
 from dgls_engine.profile import Profile
-from dgls_engine.text.canvas import Canvas
+from dgls_engine.text.canvas import Canvas, Span
 from dgls_engine.text.opened import opened
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.tokenizer import Tokenizer
@@ -47,13 +47,22 @@ class Noise(Protocol):
         """Ids [rows] that hide tokens from the model."""
         ...
 
-    def judge(self, seed: int) -> Judge: ...
+    def judge(self, seed: int, hole: Span) -> Judge:
+        """The judge of a contest for a hole."""
+        ...
 
     def rival(
-        self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool, prompt: Sequence[int]
+        self,
+        canvas: Canvas,
+        constraint: Constraint,
+        reader: Reader,
+        seed: int,
+        differs: int | None,
+        prompt: Sequence[int],
     ) -> Rival:
-        """`drawn`: the contest has a rival of the same length already, so this one has to differ by chance. `prompt`:
-        the ids that stand in front of the canvas."""
+        """`differs`: the number of a hole for which a rival of the same length exists, so that this one has to differ:
+        it keeps the text that stands there, if that competes, or else is drawn by chance. `prompt`: the ids that stand
+        in front of the canvas."""
         ...
 
 
@@ -70,11 +79,17 @@ class Uniform:
     def hidden(self, rows: int, seed: int) -> Tensor:
         return self._sampler(seed).noise(rows)
 
-    def judge(self, seed: int) -> Judge:
+    def judge(self, seed: int, hole: Span) -> Judge:
         return Seam(self.hidden(AFTER, seed))
 
     def rival(
-        self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool, prompt: Sequence[int]
+        self,
+        canvas: Canvas,
+        constraint: Constraint,
+        reader: Reader,
+        seed: int,
+        differs: int | None,
+        prompt: Sequence[int],
     ) -> Rival:
         profile = self._profile
         stop = StableAndSure(profile.stability_threshold, profile.confidence_threshold, reader.counted, canvas.draft)
@@ -102,14 +117,22 @@ class Masks:
     def hidden(self, rows: int, seed: int) -> Tensor:
         return torch.full((rows,), self._mask, device=self._device)
 
-    def judge(self, seed: int) -> Judge:
-        return Continuation(self._tokenizer, self._mask)
+    def judge(self, seed: int, hole: Span) -> Judge:
+        kind = Revision if hole.stands else Continuation
+        return kind(self._tokenizer, self._mask)
 
     def rival(
-        self, canvas: Canvas, constraint: Constraint, reader: Reader, seed: int, drawn: bool, prompt: Sequence[int]
+        self,
+        canvas: Canvas,
+        constraint: Constraint,
+        reader: Reader,
+        seed: int,
+        differs: int | None,
+        prompt: Sequence[int],
     ) -> Rival:
         rows, threshold = len(canvas.rows), self._profile.unmask_threshold
-        chance = Chance(seed) if drawn else None
+        kept = {} if differs is None else self._standing(canvas, differs)
+        chance = None if differs is None or kept else Chance(seed)
         lookup = Lookup([*prompt, *canvas.ids[: canvas.rows[0]]])
         last = canvas.holes[-1]
         open_end = last.start if last.end == len(canvas.ids) else len(canvas.ids)
@@ -124,8 +147,16 @@ class Masks:
                 return last.expected[decided : decided + GUESSES]
             return lookup.after([*prompt[-MATCHED:], *filled[:place]])
 
-        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess)
+        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, kept)
         return Rival(canvas, unmasker, unmasker, constraint)
+
+    def _standing(self, canvas: Canvas, number: int) -> dict[int, int]:
+        """The rows of hole `number` with the text that stands there; none if it does not compete. PAD ends a text that
+        is shorter than the hole."""
+        hole = canvas.holes[number]
+        first = canvas.rows.index(hole.start)
+        ids = [*hole.expected, *[self._tokenizer.pad_id] * len(hole)][: len(hole)]
+        return dict(enumerate(ids, first)) if hole.stands else {}
 
 
 def noise_of(model: OpenModel[Any], profile: Profile, tokenizer: Tokenizer, device: torch.device) -> Noise:

@@ -29,7 +29,7 @@ class Span:
     The first `min_tokens` positions hold no PAD. The text ends before `stop`, before `follows`, the code behind a hole
     of a model that writes on, and before a line that is indented less than `indent`. `expected` are the ids of the text
     that the hole replaces: another text must score better by a margin, which is larger for a smaller `strength`.
-    `resumed`: at the first step the hole holds the canvas' ids instead of noise.
+    `resumed`: at the first step the hole holds the canvas' ids instead of noise. `word` and `stands` as in `Opened`.
     """
 
     start: int
@@ -42,6 +42,8 @@ class Span:
     resumed: bool = False
     follows: str = ""
     indent: str = ""
+    word: bool = False
+    stands: bool = False
 
     def __len__(self) -> int:
         return self.end - self.start
@@ -179,6 +181,8 @@ def lay_out(
                 resumed=isinstance(hole.start, Resume),
                 follows=following(behind) if profile.continues else "",
                 indent=hole.indent,
+                word=hole.word,
+                stands=hole.stands,
             )
         )
         ids += (draft or []) + [tokenizer.pad_id] * (size - len(draft or []))

@@ -64,7 +64,7 @@ class Fixed:
     pads, stops = False, True
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
-        return (hole,)
+        return (hole,) * (2 if opened(hole).stands else 1)
 
     def positions(self, hole: Hole, drafted: int | None) -> int:
         return hole.max_tokens if drafted is None else max(1, hole.min_tokens, drafted)
@@ -78,7 +78,8 @@ class Draws(Fixed):
     chance. The fill after which the code after the hole is likeliest is the answer (`loop.continuation`)."""
 
     def tries(self, hole: Hole) -> tuple[Hole, ...]:
-        return (hole,) * (_DRAWS if start_text(hole) is None and hole.stop is not None else 1)
+        draws = start_text(hole) is None and hole.stop is not None and not opened(hole).stands
+        return (hole,) * _DRAWS if draws else super().tries(hole)
 
 
 _DRAWS = 4

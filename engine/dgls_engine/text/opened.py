@@ -16,12 +16,15 @@ class Opened(Hole):
 
     `expected`: the text that the hole replaces. Another text must score better by a margin, which is larger for a
     smaller `strength`. `slack`: the number of tokens that a fill may have beyond `max_tokens` if it then scores better.
+    `word`: the fill is one word. `stands`: the expected text competes with the fill.
     """
 
     healed: bool = True
     expected: str = ""
     strength: float = 1.0
     slack: int = 0
+    word: bool = False
+    stands: bool = False
 
 
 def opened(hole: Hole) -> Opened:

@@ -105,7 +105,12 @@ def _end(text: str, span: Span) -> int | None:
     if span.indent:
         least = len(span.indent.expandtabs(_TAB))
         ends += [line.start() for line in _LINE_START.finditer(text) if len(line[1].expandtabs(_TAB)) < least]
+    if span.word and (word := _WORD.match(text)) is not None:
+        ends.append(word.end())
     return min((end for end in ends if end >= 0), default=None)
+
+
+_WORD = re.compile(r"\s*\w+(?=\W)")
 
 
 _TAB = 4

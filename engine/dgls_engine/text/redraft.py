@@ -4,13 +4,15 @@
 
 The tokens that the model doubts most (`loop.doubt`) are opened, the others are pinned. The rest of the engine sees
 ordinary segments. Strength does not change the order of doubt, so a higher strength opens a superset of the tokens.
-Tokens that share a character are opened together. Knows tokens' bytes and the policy's lengths, no tensors. Runs on the
-engine thread.
+Tokens that share a character are opened together; for a model that writes from left to right, those of a word. Such a
+model fills a word with one word, and the text that stands competes with the fill. Knows tokens' bytes and the policy's
+lengths, no tensors. Runs on the engine thread.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -26,6 +28,9 @@ from dgls_engine.types import Fill, Hole, Piece, Pinned, Revise, Segment
 
 SLACK, SLACK_RUNS = 1, 2
 """An opened run may grow by SLACK tokens. Only the SLACK_RUNS most doubted runs may grow: each costs a turn."""
+
+WORD_SLACK = 2
+"""Tokens that a word of a model that writes from left to right may have more than the word that stands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +51,13 @@ class Sketch:
     """The request's segments, and a canvas whose holes hold the drafts, so that the model can judge their tokens.
 
     `atoms` splits each hole's draft into the smallest parts that have whole characters. It is empty for a hole without
-    a draft to keep.
+    a draft to keep. `continues`: the model writes from left to right.
     """
 
     segments: tuple[Segment, ...]
     canvas: Canvas
     atoms: tuple[tuple[_Atom, ...], ...]
+    continues: bool = False
 
     @property
     def positions(self) -> list[int]:
@@ -75,7 +81,7 @@ class Sketch:
             for opens, run in runs[len(parts)] or [(True, [])]:
                 if opens:
                     slack = SLACK if run in grow[len(parts)] else 0
-                    segments.append(_opening(segment, run, length, slack, first=not own) if run else segment)
+                    segments.append(self._opening(segment, run, length, slack, first=not own) if run else segment)
                     own.append(number)
                     number += 1
                 else:
@@ -83,6 +89,27 @@ class Sketch:
                     segments.append(Pinned("".join(atom.text for atom in run)))
             parts.append(tuple(own))
         return Redraft(tuple(segments), tuple(parts))
+
+    def _opening(self, hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first: bool) -> Hole:
+        """A hole in place of an opened run. It has the stop of `hole`, unless the run itself contains that stop. Only
+        the `first` run can be healed: the text before a draft may end within a token, but a run ends at a token's
+        border."""
+        text = "".join(atom.text for atom in run)
+        tokens = sum(len(atom.positions) for atom in run)
+        word = self.continues and len(run) == 1 and _WORD.fullmatch(text) is not None
+        least, most = (1, tokens + WORD_SLACK) if word else length.around(tokens, slack)
+        stop = None if hole.stop is None or hole.stop in text else hole.stop
+        return Opened(
+            least,
+            most,
+            stop,
+            healed=first and opened(hole).healed,
+            expected=text,
+            strength=_strength(hole),
+            slack=slack,
+            word=word,
+            stands=self.continues,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +140,9 @@ def sketch(
 
     canvas = lay_out(segments, tokenizer, profile, positions, closing, opening)
     atoms = [_atoms(hole, span, canvas, tokenizer) for hole, span in zip(_holes(segments), canvas.holes, strict=True)]
-    return Sketch(tuple(segments), canvas, tuple(atoms))
+    if profile.continues:
+        atoms = [_words(own) for own in atoms]
+    return Sketch(tuple(segments), canvas, tuple(atoms), profile.continues)
 
 
 def _strength(hole: Hole) -> float:
@@ -132,7 +161,7 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
     atoms: list[_Atom] = []
     at, start = 0, span.start
     for end, piece in enumerate(
-        read(replace(span, stop=None, follows="", indent=""), ids, tokenizer).pieces, start + 1
+        read(replace(span, stop=None, follows="", indent="", word=False), ids, tokenizer).pieces, start + 1
     ):
         if piece:
             # The draft's own characters: a lone surrogate is read as U+FFFD.
@@ -140,6 +169,20 @@ def _atoms(hole: Hole, span: Span, canvas: Canvas, tokenizer: Tokenizer) -> tupl
             at, start = at + len(piece), end
     assert at == len(text), "the canvas holds the draft"
     return tuple(atoms)
+
+
+def _words(atoms: Sequence[_Atom]) -> tuple[_Atom, ...]:
+    """The atoms, joined where they are parts of one word."""
+    words: list[_Atom] = []
+    for atom in atoms:
+        if words and _INSIDE.search(words[-1].text[-1:] + atom.text[:1]):
+            words[-1] = _Atom(words[-1].text + atom.text, range(words[-1].positions.start, atom.positions.stop))
+        else:
+            words.append(atom)
+    return tuple(words)
+
+
+_WORD, _INSIDE = re.compile(r"\s*\w+"), re.compile(r"\w\w")
 
 
 def _runs(atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float]) -> list[tuple[bool, list[_Atom]]]:
@@ -157,18 +200,6 @@ def _worst(runs: Sequence[tuple[bool, list[_Atom]]], doubt: Mapping[int, float])
 
 def _most(run: Sequence[_Atom], doubt: Mapping[int, float]) -> float:
     return max(doubt[position] for atom in run for position in atom.positions)
-
-
-def _opening(hole: Hole, run: Sequence[_Atom], length: Length, slack: int, first: bool) -> Hole:
-    """A hole in place of an opened run. It has the stop of `hole`, unless the run itself contains that stop. Only the
-    `first` run can be healed: the text before a draft may end within a token, but a run ends at a token's border.
-    """
-    text = "".join(atom.text for atom in run)
-    tokens = sum(len(atom.positions) for atom in run)
-    least, most = length.around(tokens, slack)
-    stop = None if hole.stop is None or hole.stop in text else hole.stop
-    healed = first and opened(hole).healed
-    return Opened(least, most, stop, healed=healed, expected=text, strength=_strength(hole), slack=slack)
 
 
 def _joined(parts: tuple[tuple[str, ...] | int, ...], fills: Sequence[Fill], calibration: Calibration) -> Fill:

@@ -88,6 +88,15 @@ def test_read_following_code_ends_text(flat: LoadedModel, written: str, after: s
     assert fill.text == (written if text is None else text)
 
 
+@pytest.mark.parametrize(
+    ("written", "text"),
+    [(" name)", " name"), ("name_1 = 2", "name_1"), ("name", None), (" = 1", None), ("  \n", None)],
+)
+def test_read_word_ends_behind_its_letters(flat: LoadedModel, written: str, text: str | None) -> None:
+    ids = spell(flat, written.encode())
+    assert read(Span(0, len(ids), word=True), ids, flat.tokenizer).text == (written if text is None else text)
+
+
 def test_read_freed_bytes_are_not_in_text(flat: LoadedModel) -> None:
     fill = read(Span(0, 2, freed=b"val"), spell(flat, "value", "("), flat.tokenizer)
     assert fill.pieces == ("ue", "(")

@@ -352,3 +352,18 @@ def test_sketch_draft_lays_out_its_own_length_only(flat: LoadedModel, policy: Le
     own = sketched(flat, AROUND[0], Hole(max_tokens=30, start=Revise(DRAFT, 0.3)), AROUND[1], length=policy)
     assert flat.tokenizer.decode(own.canvas.ids[position] for position in own.positions).endswith(DRAFT)
     assert len(own.positions) < 20
+
+
+@pytest.mark.parametrize(("draft", "opens"), [("total = itms", "itms"), ("total = itms", "="), ("itms(x)", "itms")])
+def test_redraft_for_a_model_that_continues_opens_whole_words(flat: LoadedModel, draft: str, opens: str) -> None:
+    profile = replace(flat.profile, prompt_format="plain")
+    segments = [Pinned("\n"), Hole(start=Revise(draft, 0.01)), Pinned("\n")]
+    own = sketch(segments, flat.tokenizer, profile, Fixed(), ())
+    doubted = next(atom for atom in own.atoms[0] if opens in atom.text).positions[-1]
+    redraft = own.redraft([float(position == doubted) for position in own.positions], Fixed())
+    (hole,) = [segment for segment in redraft.segments if isinstance(segment, Opened)]
+    assert hole.expected.strip() == opens
+    assert hole.stands
+    assert hole.word == opens.isalnum()
+    texts = [segment.expected if isinstance(segment, Opened) else segment.text for segment in redraft.segments]  # type: ignore[union-attr]
+    assert "".join(texts) == f"\n{draft}\n"
