@@ -3,10 +3,11 @@
     python bench/latency.py [--model M]
 
 The client types a function into a file letter by letter. Each letter is a didChange and an automatic inline completion;
-the next letter comes after the answer. Five figures: the time with the model, the time of the server alone in a file of
-10,000 lines (with an engine that answers at once), the time to list code actions there, the number of prompt tokens
-that the encoder computes for each keystroke, and the time to answer `initialize`. The last line is JSON. This file also
-starts the server, in its own process, with an engine that writes a journal.
+the next letter comes after the answer. The figures: the time with the model, in files that it reads for the first time
+(cold) and while typing goes on, the time of the server alone in a file of 10,000 lines (with an engine that answers at
+once), the time to list code actions there, the number of prompt tokens that the encoder computes for each keystroke,
+the times until `initialize` is answered and the model is loaded, and the server's memory. The last line is JSON. This
+file also starts the server, in its own process, as `dgls serve` does, with an engine that writes a journal.
 """
 
 from __future__ import annotations
@@ -19,11 +20,15 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
+from dgls.server.lsp_server import open_engine as open_as_served
 from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.profile import ModelInfo, Profile
@@ -58,6 +63,9 @@ def balance_{n}(entries, account):
 '''
 
 
+_COLD_FILES = 20
+
+
 class JournalEngine:
     """Wraps an engine and writes a line to the journal for each finished request."""
 
@@ -80,6 +88,7 @@ class JournalEngine:
                     "prompt_tokens": event.prompt_tokens,
                     "prefilled_tokens": event.prefilled_tokens,
                     "steps": event.steps,
+                    "finish": event.finish,
                 }
                 with self._journal.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(entry) + "\n")
@@ -158,6 +167,10 @@ class Client:
     def notify(self, method: str, params: object) -> None:
         self._write({"method": method, "params": params})
 
+    def memory(self) -> int:
+        """The server's resident memory in bytes."""
+        return int(psutil.Process(self._process.pid).memory_info().rss)
+
     def close(self) -> None:
         self.request("shutdown", None)
         self.notify("exit", None)
@@ -190,14 +203,25 @@ class Keystroke:
 
 def replay(client: Client, journal: Path, functions: int, rounds: int, typed: str = TYPED) -> list[Keystroke]:
     """Type `typed` into the middle of a file of `functions` functions, `rounds` times."""
-    half = "".join(FUNCTION.format(n=n) for n in range(functions // 2))
-    keystrokes: list[Keystroke] = []
-    for _ in range(rounds):
-        document = {"uri": URI, "languageId": "python", "version": 0, "text": half + "\n\n" + half}
-        client.notify("textDocument/didOpen", {"textDocument": document})
-        keystrokes += _type(client, journal, half.count("\n"), typed)
+    return [keystroke for _ in range(rounds) for keystroke in _typed(client, journal, range(functions // 2), typed)]
+
+
+def cold(client: Client, journal: Path, files: int) -> Iterator[Keystroke]:
+    """The first keystroke with a request to the engine, in files whose prompts have nothing in common."""
+    for number in range(1, files + 1):
+        keystrokes = _typed(client, journal, range(100 * number, 100 * number + 12), TYPED)
+        yield from islice((keystroke for keystroke in keystrokes if keystroke.engine is not None), 1)
+        keystrokes.close()
+
+
+def _typed(client: Client, journal: Path, functions: range, typed: str) -> Generator[Keystroke]:
+    half = "".join(FUNCTION.format(n=n) for n in functions)
+    document = {"uri": URI, "languageId": "python", "version": 0, "text": half + "\n\n" + half}
+    client.notify("textDocument/didOpen", {"textDocument": document})
+    try:
+        yield from _type(client, journal, half.count("\n"), typed)
+    finally:
         client.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
-    return keystrokes
 
 
 def _type(client: Client, journal: Path, line: int, typed: str) -> Iterator[Keystroke]:
@@ -276,7 +300,9 @@ def percentile(values: Sequence[float], share: int) -> float | None:
 
 def with_model(model: str, journal: Path) -> dict[str, object]:
     client = Client(model, journal)
+    unread = list(cold(client, journal, _COLD_FILES))
     keystrokes = replay(client, journal, functions=24, rounds=1)
+    memory = client.memory()
     client.close()
     computed = [keystroke for keystroke in keystrokes if keystroke.engine is not None]
     entries = [keystroke.engine for keystroke in computed if keystroke.engine is not None]
@@ -284,16 +310,18 @@ def with_model(model: str, journal: Path) -> dict[str, object]:
         "model": model,
         "initialize_ms": round(client.initialize_ms),
         "ready_ms": round(client.ready_ms),
+        "server_mb": round(memory / 1e6),
         "keystrokes": len(keystrokes),
         "engine_requests": len(computed),
         "suggestions": sum(keystroke.answered for keystroke in keystrokes),
-        "keystroke_to_answer_ms": {
-            "p50": percentile([keystroke.ms for keystroke in computed], 50),
-            "p90": percentile([keystroke.ms for keystroke in computed], 90),
-        },
+        "cold_ms": _times(unread),
+        "cold_prefilled_tokens_p50": percentile([k.engine["prefilled_tokens"] for k in unread if k.engine], 50),
+        "keystroke_to_answer_ms": _times(computed[1:]),
+        "of_which_suggestions_ms": _times([keystroke for keystroke in computed[1:] if keystroke.answered]),
         "of_which_engine": round(sum(entry["ms"] for entry in entries) / max(1e-9, sum(k.ms for k in computed)), 3),
+        "ended_by_deadline": sum(entry["finish"] == "deadline" for entry in entries),
+        "steps_mean": round(statistics.fmean(entry["steps"] for entry in entries), 2) if entries else None,
         "prompt_tokens_p50": percentile([entry["prompt_tokens"] for entry in entries], 50),
-        "first_prefilled_tokens": entries[0]["prefilled_tokens"] if entries else None,
         "prefilled_tokens_per_keystroke": {
             "mean": round(statistics.fmean(entry["prefilled_tokens"] for entry in entries[1:]), 2),
             "share_with_none": round(statistics.fmean(entry["prefilled_tokens"] == 0 for entry in entries[1:]), 3),
@@ -301,6 +329,11 @@ def with_model(model: str, journal: Path) -> dict[str, object]:
         if len(entries) > 1
         else None,
     }
+
+
+def _times(keystrokes: Sequence[Keystroke]) -> dict[str, float | None]:
+    times = [keystroke.ms for keystroke in keystrokes]
+    return {"n": len(times), "p50": percentile(times, 50), "p90": percentile(times, 90)}
 
 
 def without_model(journal: Path) -> dict[str, object]:
@@ -322,13 +355,12 @@ def actions(journal: Path) -> dict[str, object]:
 
 
 def run_server(model: str, journal: Path) -> int:
-    def open_engine(settings: Settings, _: Loading) -> EngineLike:
+    def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
         if model == INSTANT:
             return JournalEngine(InstantEngine(), journal)
-        from dgls_engine import Engine
+        return JournalEngine(open_as_served(settings, on_loading), journal)
 
-        return JournalEngine(Engine.open(settings.model, settings.device, settings.dtype), journal)
-
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `python -m dgls` does before it imports torch
     return serve(None, open_engine)
 
 
