@@ -2,7 +2,7 @@
 
     python bench/small.py (--dataset FILE | --source DIR) [--holes 60] [--threads 2]
 
-    untouched, before only  the base without the adapter, a token a step, which sees no code after the hole
+    untouched, before only  the base without the adapter, which decides one token after the other and sees no code after
     untouched               the same, which sees the code after the hole
     small                   the product
     small, true length      the product, told how many tokens the author's line has
@@ -41,7 +41,7 @@ from dgls_engine.weights.small import SMALL
 
 ADAPTER = "adapter.safetensors"
 ONE_BY_ONE = {"unmask_threshold": 1.0}
-"""No token is likelier, so a step decides the next token alone."""
+"""No token is likelier, so each token is chosen after all tokens before it."""
 
 
 @dataclass(frozen=True, slots=True)
