@@ -14,6 +14,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from dgls_engine.model.masked.modules import Linear
+
 _DOWN, _UP = "lora_A.weight", "lora_B.weight"
 """PEFT's names for an adapter's tensors; the name of the linear layer comes first."""
 
@@ -21,14 +23,14 @@ CANVAS_WEIGHT = "canvas_weight"
 """The attribute that holds the folded weight."""
 
 
-class CanvasLinear(nn.Linear):
+class CanvasLinear(Linear):
     """A linear layer and its adapter: `lora_A` [r, in], `lora_B` [out, r]. `fold` replaces both by `canvas_weight`
     [out, in]."""
 
-    def __init__(self, like: nn.Linear, rank: int) -> None:
+    def __init__(self, like: Linear, rank: int) -> None:
         super().__init__(like.in_features, like.out_features, bias=like.bias is not None)
-        self.lora_A = nn.Linear(like.in_features, rank, bias=False)
-        self.lora_B = nn.Linear(rank, like.out_features, bias=False)
+        self.lora_A = Linear(like.in_features, rank)
+        self.lora_B = Linear(rank, like.out_features)
 
     def fold(self) -> None:
         whole = self.weight.float() + self.lora_B.weight.float() @ self.lora_A.weight.float()
@@ -39,7 +41,7 @@ class CanvasLinear(nn.Linear):
 def adapt(model: nn.Module, shapes: Mapping[str, tuple[int, ...]]) -> None:
     """Add an adapter to each linear layer whose adapter tensors are in `shapes`. Raises `ValueError` if one of the two
     tensors is missing or has a wrong shape."""
-    layers = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
+    layers = {name: module for name, module in model.named_modules() if isinstance(module, Linear)}
     for name, layer in layers.items():
         down, up = (shapes.get(f"{name}.{part}") for part in (_DOWN, _UP))
         if down is None and up is None:

@@ -1,6 +1,6 @@
 """The decoder layers of a Llama or Qwen2 model, in few operations.
 
-    layers = Layers(model)
+    layers = Layers(model, rotary(model.config, device))
     hidden = layers.through(embedded, positions, mask, states, adapted=True)
 
 The computation is that of transformers' modules, with their weights. A pass over a few rows takes as long as its many
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
+from dgls_engine.model.masked.modules import Decoder, Linear
 
 Product = Callable[[Tensor], Tensor]
 """Multiplies rows [..., in] by a weight [out, in], and adds a bias if there is one."""
@@ -29,9 +30,9 @@ Product = Callable[[Tensor], Tensor]
 class Layers:
     """The layers of `model`, whose modules keep views of their weights; folded adapters move here."""
 
-    def __init__(self, model: Any) -> None:
-        self._rotary = model.model.rotary_emb
-        self._layers = [_Layer(layer) for layer in model.model.layers]
+    def __init__(self, model: Decoder, rotary: Any) -> None:
+        self._rotary = rotary
+        self._layers = [_Layer(layer, model.config.head_dim) for layer in model.model.layers]
 
     def through(
         self, embedded: Tensor, positions: Tensor, mask: Tensor, states: Sequence[Tensor], adapted: bool
@@ -53,14 +54,13 @@ class Layers:
 
 
 class _Layer:
-    def __init__(self, layer: Any) -> None:
+    def __init__(self, layer: Any, size: int) -> None:
         attention, mlp = layer.self_attn, layer.mlp
-        self._size, self._scale = attention.head_dim, attention.scaling
+        self._size = size
         self._queries, self._keys = (each.out_features // self._size for each in (attention.q_proj, attention.k_proj))
         self.shared = self._queries // self._keys
         """The number of query heads that share a key head."""
         self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
-        self._activation = mlp.act_fn
         self._heads = _products(attention.q_proj, attention.k_proj, attention.v_proj)
         self._out = _products(attention.o_proj)
         self._inner = _products(mlp.gate_proj, mlp.up_proj)
@@ -78,7 +78,7 @@ class _Layer:
     ) -> Tensor:
         batch, rows, _ = hidden.shape
         turned = self._queries + self._keys
-        heads = self._heads[adapted](_normed(hidden, self._before)).view(batch, rows, -1, self._size)
+        heads = self._heads[adapted](self._before(hidden)).view(batch, rows, -1, self._size)
         heads = heads.transpose(1, 2)
         rotated = heads[:, :turned] * cos + heads[:, :turned].roll(self._size // 2, -1) * sin
         new = torch.cat([rotated[:, self._queries :], heads[:, turned:]], 1)
@@ -86,19 +86,15 @@ class _Layer:
         seen = held[:, :, : mask.shape[-1]]
         queries = rotated[:, : self._queries].reshape(batch, self._keys, self.shared * rows, self._size)
         mixed = functional.scaled_dot_product_attention(
-            queries, seen[:, : self._keys], seen[:, self._keys :], attn_mask=mask, scale=self._scale
+            queries, seen[:, : self._keys], seen[:, self._keys :], attn_mask=mask
         )
         mixed = mixed.view(batch, self._queries, rows, self._size).transpose(1, 2).reshape(batch, rows, -1)
         hidden = hidden + self._out[adapted](mixed)
-        gate, up = self._inner[adapted](_normed(hidden, self._between)).chunk(2, -1)
-        return hidden + self._down[adapted](self._activation(gate) * up)
+        gate, up = self._inner[adapted](self._between(hidden)).chunk(2, -1)
+        return hidden + self._down[adapted](functional.silu(gate) * up)
 
 
-def _normed(hidden: Tensor, norm: Any) -> Tensor:
-    return functional.rms_norm(hidden, norm.weight.shape, norm.weight, norm.variance_epsilon)
-
-
-def _products(*parts: nn.Linear) -> tuple[Product, Product]:
+def _products(*parts: Linear) -> tuple[Product, Product]:
     """One product for linear layers that read the same input, whose outputs follow one another: without the adapter,
     and with it."""
     biases = [part.bias.data for part in parts if part.bias is not None]

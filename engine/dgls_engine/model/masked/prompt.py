@@ -29,8 +29,7 @@ class Buffers:
     @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
     def empty(cls, model: Any, rows: int) -> Buffers:
         config, like = model.config, model.model.embed_tokens.weight
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        shape = 1, 2 * config.num_key_value_heads, rows, width
+        shape = 1, 2 * config.num_key_value_heads, rows, config.head_dim
         return cls(model, [like.new_zeros(shape) for _ in model.model.layers])
 
     def copied(self, batch: Tensor, rows: int | None = None) -> Buffers:

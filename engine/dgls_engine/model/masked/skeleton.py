@@ -1,4 +1,4 @@
-"""Builds the modules of a masked model without weights: transformers' modules, with the adapter if there is one.
+"""Builds the modules of a masked model without weights: those of `modules`, with the adapter if there is one.
 
 Runs on the thread that loads.
 """
@@ -11,20 +11,15 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from dgls_engine.model.family import JUDGED_ROWS, Footprint
 from dgls_engine.model.masked.adapter import adapt, fold, folded_values
 from dgls_engine.model.masked.layers import Layers
+from dgls_engine.model.masked.modules import Decoder, Shape, new_parameter, rotary
 from dgls_engine.model.slots import slots
 
 MASK_ROW = "mask_embedding"
 """The name of an optional parameter [D]: the mask token's embedding in a canvas, in place of its row of the table."""
-
-_KINDS: Mapping[str, tuple[Any, Any]] = {
-    "llama": (LlamaConfig, LlamaForCausalLM),
-    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
-}
 
 _LOGIT_BYTES = 22
 """Bytes for each logit: raw, in float32, tempered, and as a probability."""
@@ -35,29 +30,17 @@ _ROWS = 256
 
 def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
     """The modules on the meta device, in evaluation mode."""
-    config_class, architecture = _KINDS[config["model_type"]]
-    parsed: Any = config_class.from_dict(dict(config))
-    if any(layer != "full_attention" for layer in getattr(parsed, "layer_types", None) or ()):
-        raise ValueError("the masked family runs no model with a sliding window")
-    parsed._attn_implementation = "sdpa"
-    with torch.device("meta"):
-        model: Any = architecture(parsed)
-        if parsed.tie_word_embeddings:
-            model.lm_head.weight = model.model.embed_tokens.weight
-        adapt(model, shapes)
-        if (name := f"model.{MASK_ROW}") in shapes:
-            model.model.register_parameter(MASK_ROW, nn.Parameter(torch.empty(shapes[name])))
-    model.eval()
-    model.requires_grad_(False)
-    built: nn.Module = model
-    return built
+    model = Decoder(Shape.of(config))
+    adapt(model, shapes)
+    if (name := f"model.{MASK_ROW}") in shapes:
+        model.model.register_parameter(MASK_ROW, new_parameter(*shapes[name]))
+    return model.eval()
 
 
 def finish(model: Any, device: torch.device) -> None:
-    """Compute the rotary frequencies, in float32 as in transformers, fold the adapter, and fuse the layers."""
+    """Fold the adapter and fuse the layers."""
     fold(model)
-    model.model.rotary_emb = type(model.model.rotary_emb)(model.config).to(device)
-    model.fused = Layers(model)
+    model.fused = Layers(model, rotary(model.config, device))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +66,7 @@ class Dense:
                 slot.shape
             )
         config = model.config
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        key_values = 2 * config.num_hidden_layers * config.num_key_value_heads * width
+        key_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
         widest = 4 * config.hidden_size + 3 * config.intermediate_size
         return cls(
             **parts, folded=folded_values(model), key_values=key_values, vocabulary=config.vocab_size, widest=widest

@@ -1,0 +1,182 @@
+"""The modules of a Llama or Qwen2 model, named as in its checkpoints. `layers` computes with their weights.
+
+transformers' own modules would be the same, but their import takes 3 s of CPU time and 180 MB of memory, which a model
+for laptops cannot spare. Only rare kinds of rotary embeddings come from there. Made without weights on the meta device,
+and without arithmetic there: its first use loads torch's compiler. Knows no adapter. Runs on the thread that loads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a `config.json` says about the modules. `biases`: whether the inner products of the attention, its output,
+    and the feed-forward network have them. `rope` are the parameters of the rotary embedding."""
+
+    vocab_size: int
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    num_key_value_heads: int
+    head_dim: int
+    rms_norm_eps: float
+    tie_word_embeddings: bool
+    biases: tuple[bool, bool, bool]
+    max_position_embeddings: int
+    rope: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any]) -> Shape:
+        """Raises `KeyError` for a missing value, and `ValueError` for something that the family does not run."""
+        windows = config.get("layer_types") or ()
+        layers = config["num_hidden_layers"]
+        slides = config.get("use_sliding_window") and config.get("max_window_layers", layers) < layers
+        if slides or any(layer != "full_attention" for layer in windows):
+            raise ValueError("the masked family runs no model with a sliding window")
+        if config.get("hidden_act", "silu") != "silu":
+            raise ValueError(f"the masked family runs no model with the activation {config['hidden_act']}")
+        heads, hidden = config["num_attention_heads"], config["hidden_size"]
+        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
+        own = bool(config.get("attention_bias"))
+        qwen = config["model_type"] == "qwen2"
+        return cls(
+            vocab_size=config["vocab_size"],
+            hidden_size=hidden,
+            intermediate_size=config["intermediate_size"],
+            num_hidden_layers=layers,
+            num_attention_heads=heads,
+            num_key_value_heads=config.get("num_key_value_heads") or heads,
+            head_dim=config.get("head_dim") or hidden // heads,
+            rms_norm_eps=config.get("rms_norm_eps", 1e-6),
+            tie_word_embeddings=bool(config.get("tie_word_embeddings")),
+            biases=(own or qwen, own and not qwen, bool(config.get("mlp_bias"))),
+            max_position_embeddings=config.get("max_position_embeddings", 2048),
+            rope={"rope_theta": config.get("rope_theta", 10_000.0), **rope},
+        )
+
+
+class Linear(nn.Module):
+    """y = x W^T + b, with `weight` [out, in] and `bias` [out] or None."""
+
+    def __init__(self, in_features: int, out_features: int, bias: bool = False) -> None:
+        super().__init__()
+        self.in_features, self.out_features = in_features, out_features
+        self.weight = new_parameter(out_features, in_features)
+        self.bias = new_parameter(out_features) if bias else None
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return functional.linear(rows, self.weight, self.bias)
+
+
+class Norm(nn.Module):
+    def __init__(self, size: int, epsilon: float) -> None:
+        super().__init__()
+        self.weight, self._epsilon = new_parameter(size), epsilon
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return functional.rms_norm(rows, self.weight.shape, self.weight, self._epsilon)
+
+
+class Embedding(nn.Module):
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__()
+        self.weight = new_parameter(size, width)
+
+    def forward(self, ids: Tensor) -> Tensor:
+        return functional.embedding(ids, self.weight)
+
+
+class Attention(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        queries, keys = (each * shape.head_dim for each in (shape.num_attention_heads, shape.num_key_value_heads))
+        self.q_proj = Linear(shape.hidden_size, queries, shape.biases[0])
+        self.k_proj = Linear(shape.hidden_size, keys, shape.biases[0])
+        self.v_proj = Linear(shape.hidden_size, keys, shape.biases[0])
+        self.o_proj = Linear(queries, shape.hidden_size, shape.biases[1])
+
+
+class FeedForward(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.gate_proj = Linear(shape.hidden_size, shape.intermediate_size, shape.biases[2])
+        self.up_proj = Linear(shape.hidden_size, shape.intermediate_size, shape.biases[2])
+        self.down_proj = Linear(shape.intermediate_size, shape.hidden_size, shape.biases[2])
+
+
+class Layer(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.self_attn, self.mlp = Attention(shape), FeedForward(shape)
+        self.input_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
+        self.post_attention_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
+
+
+class Body(nn.Module):
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.embed_tokens = Embedding(shape.vocab_size, shape.hidden_size)
+        self.layers = nn.ModuleList(Layer(shape) for _ in range(shape.num_hidden_layers))
+        self.norm = Norm(shape.hidden_size, shape.rms_norm_eps)
+
+
+class Decoder(nn.Module):
+    """The whole model."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.config = shape
+        self.model = Body(shape)
+        self.lm_head = Linear(shape.hidden_size, shape.vocab_size)
+        if shape.tie_word_embeddings:
+            self.lm_head.weight = self.model.embed_tokens.weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.embed_tokens.weight.device
+
+
+class Rotary:
+    """Rotary position embeddings (Su et al., arXiv 2104.09864), computed in float32. Called with hidden states, for
+    their type, and positions [B, n], it returns cos and sin [B, n, d]."""
+
+    def __init__(self, size: int, theta: float, device: torch.device) -> None:
+        exponents = torch.arange(0, size, 2, dtype=torch.float32, device=device) / size
+        self._frequencies = 1.0 / theta**exponents
+
+    def __call__(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        angles = positions[..., None].float() * self._frequencies
+        angles = torch.cat([angles, angles], -1)
+        return angles.cos().to(hidden.dtype), angles.sin().to(hidden.dtype)
+
+
+def rotary(shape: Shape, device: torch.device) -> Any:
+    """The rotary embeddings of a model; those of a kind other than the default are transformers'."""
+    kind = shape.rope.get("rope_type", shape.rope.get("type", "default"))
+    if kind == "default":
+        return Rotary(shape.head_dim, shape.rope["rope_theta"], device)
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    config = LlamaConfig(
+        hidden_size=shape.hidden_size,
+        num_attention_heads=shape.num_attention_heads,
+        head_dim=shape.head_dim,
+        max_position_embeddings=shape.max_position_embeddings,
+        rope_parameters=dict(shape.rope),
+    )
+    return LlamaRotaryEmbedding(config).to(device)
+
+
+def new_parameter(*size: int) -> nn.Parameter:
+    """A parameter without values."""
+    return nn.Parameter(torch.empty(size, device="meta"), requires_grad=False)
