@@ -69,6 +69,8 @@ class Sketch:
         doubt = dict(zip(self.positions, nats, strict=True))
         holes = _holes(self.segments)
         runs = [_runs(atoms, _strength(hole), doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
+        if self.continues:  # a hole for each word, as the length of several is not known
+            runs = [[(opens, part) for opens, run in own for part in _parted(run, opens)] for own in runs]
         grow = [_worst(own, doubt)[:SLACK_RUNS] for own in runs]
         segments: list[Segment] = []
         parts: list[tuple[tuple[str, ...] | int, ...]] = []
@@ -191,6 +193,10 @@ def _runs(atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float]) -
     chosen = set(order[: max(1, round(strength * len(atoms)))])
     turns = groupby(range(len(atoms)), key=chosen.__contains__)
     return [(opens, [atoms[index] for index in run]) for opens, run in turns]
+
+
+def _parted(run: list[_Atom], opens: bool) -> list[list[_Atom]]:
+    return [[atom] for atom in run] if opens else [run]
 
 
 def _worst(runs: Sequence[tuple[bool, list[_Atom]]], doubt: Mapping[int, float]) -> list[list[_Atom]]:

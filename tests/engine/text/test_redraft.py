@@ -354,6 +354,16 @@ def test_sketch_draft_lays_out_its_own_length_only(flat: LoadedModel, policy: Le
     assert len(own.positions) < 20
 
 
+def test_redraft_for_a_model_that_continues_makes_a_hole_for_each_word(flat: LoadedModel) -> None:
+    profile = replace(flat.profile, prompt_format="plain")
+    own = sketch(
+        [Pinned("\n"), Hole(start=Revise("itms.pop(x)", 0.99)), Pinned("\n")], flat.tokenizer, profile, Fixed(), ()
+    )
+    redraft = own.redraft([1.0] * len(own.positions), Fixed())
+    words = [segment.expected for segment in redraft.segments if isinstance(segment, Opened)]
+    assert words[:3] == ["itms", ".", "pop"]
+
+
 @pytest.mark.parametrize(("draft", "opens"), [("total = itms", "itms"), ("total = itms", "="), ("itms(x)", "itms")])
 def test_redraft_for_a_model_that_continues_opens_whole_words(flat: LoadedModel, draft: str, opens: str) -> None:
     profile = replace(flat.profile, prompt_format="plain")
