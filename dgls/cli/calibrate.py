@@ -67,7 +67,7 @@ def run(options: Namespace) -> int:
     with Engine.open(model.name, dtype=options.dtype) as engine:
         # --ship compares with the shipped calibration, even if a calibration of the user's is in use.
         replaced = model.profile.calibration if options.ship else engine.profile.calibration
-        fills = _filled(engine, cases, model.count, Conditions(options.seed))
+        fills = _filled(engine, cases, model.count, Conditions(options.seed, unasked=True))
     result = calibrated(fills, options.show, replaced)
     console = Console(highlight=False)
     console.print(table_of(result))

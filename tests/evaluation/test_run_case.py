@@ -14,7 +14,7 @@ from dgls.evaluation.running.run_case import Conditions, as_typed, run_case
 from dgls_engine import CancelToken, Engine, Fill, Hole, Infill, InfillRequest, Pinned, Step, Timings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import RequestTooLarge
-from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.profile import ModelInfo, Profile, PromptFormat
 from dgls_engine.text.tokenizer import Tokenizer
 from tests.engine.checkpoints import raw_checkpoint
 from tests.evaluation.made_up import CASE, case
@@ -135,6 +135,14 @@ def test_run_case_only_single_line_kinds_stop_at_newline() -> None:
         run_case(parrot, replace(CASE, kind=kind), len, Conditions())
         stops[kind] = parrot.asked[0].segments[1].stop
     assert stops == {"single-line": "\n", "mid-word": "\n", "multi-line": None, "random-span": None}
+
+
+@pytest.mark.parametrize(("prompt_format", "stop"), [("plain", "\n"), ("raw", None)])
+def test_run_case_unasked_fills_lines_of_a_model_that_continues(prompt_format: PromptFormat, stop: str | None) -> None:
+    parrot = Parrot("x")
+    parrot.profile = replace(parrot.profile, prompt_format=prompt_format)
+    run_case(parrot, replace(CASE, kind="multi-line"), len, Conditions(unasked=True))
+    assert parrot.asked[0].segments[1].stop == stop
 
 
 @pytest.mark.parametrize(

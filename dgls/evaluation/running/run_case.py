@@ -48,18 +48,20 @@ class Infiller(Protocol):
 @dataclass(frozen=True, slots=True)
 class Conditions:
     """What all cases of a run have in common. `true_length` tells the model the length of the answer, but not its text:
-    this is the policy `oracle`, which needs a profile with the policy `fixed`."""
+    this is the policy `oracle`, which needs a profile with the policy `fixed`. `unasked`: holes have the size of those
+    that an editor fills unasked, which for some models are lines only."""
 
     seed: int = 0
     max_steps: int | None = None
     true_length: bool = False
+    unasked: bool = False
 
 
 def run_case(engine: Infiller, case: Case, count: Count, conditions: Conditions) -> CaseOutcome:
     """Fill `case` and judge the fill. `count` counts the model's tokens."""
     case = as_typed(case)
     document = Document(case.path, 0, case.language, case.prefix + case.suffix)
-    region = _region(document, case, engine.profile, count)
+    region = _region(document, case, engine.profile, count, conditions.unasked)
     syntax = parse(document, region.span.start)
     request = request_of(
         region,
@@ -91,7 +93,7 @@ def as_typed(case: Case) -> Case:
     return case
 
 
-def _region(document: Document, case: Case, profile: Profile, count: Count) -> Region:
+def _region(document: Document, case: Case, profile: Profile, count: Count, unasked: bool) -> Region:
     offset = len(case.prefix)
     region = plan(
         document,
@@ -99,7 +101,7 @@ def _region(document: Document, case: Case, profile: Profile, count: Count) -> R
         Budget.of(profile),
         parse(document, offset),
         invoked=True,
-        max_lines=1 if case.kind in _ONE_LINE else None,
+        max_lines=1 if case.kind in _ONE_LINE or (unasked and profile.continues) else None,
         count=count,
     )
     assert not isinstance(region, Quiet), "an invoked plan always has a region"
