@@ -31,7 +31,8 @@ from bench.lines import add_arguments, chosen, interleaved, name_of
 from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.report.metrics import Share, summarise
 from dgls.evaluation.running import sandbox
-from dgls.evaluation.running.run_case import Conditions, Infiller, run_case
+from dgls.evaluation.running.run_case import Conditions, run_case
+from dgls.suggest.exchange import Infiller
 from dgls_engine import Engine
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Hole, Infill, InfillRequest, Step

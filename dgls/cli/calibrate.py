@@ -34,7 +34,8 @@ from dgls.evaluation.running.calibration_fit import (
     held_out,
     judged,
 )
-from dgls.evaluation.running.run_case import Conditions, Count, Infiller
+from dgls.evaluation.running.run_case import Conditions, Count
+from dgls.suggest.exchange import Infiller
 from dgls_engine.calibration import Calibration
 from dgls_engine.weights import saved_calibration
 

@@ -32,7 +32,8 @@ from dgls.evaluation.report.table import table_of
 from dgls.evaluation.running import sandbox
 from dgls.evaluation.running.results import Header, Results, default_path, fingerprint_of_cases
 from dgls.evaluation.running.run import evaluate
-from dgls.evaluation.running.run_case import Conditions, Infiller
+from dgls.evaluation.running.run_case import Conditions
+from dgls.suggest.exchange import Infiller
 from dgls_engine.profile import HolePolicy, Profile
 from dgls_engine.weights.saved_calibration import fingerprint
 

@@ -24,7 +24,7 @@ from dgls.code.document import Document
 from dgls.code.languages import language_of
 from dgls.code.syntax import parse
 from dgls.errors import DglsError
-from dgls.suggest.exchange import filled, request_of, suggestion_of
+from dgls.suggest.exchange import asked, filled, request_of, suggestion_of
 from dgls.suggest.plan import Budget, Quiet, Region, plan
 from dgls.suggest.suggestion import Rejection, Suggestion
 from dgls_engine import Infill, Limits
@@ -133,12 +133,11 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
 
     with Engine.open(options.model, dtype=options.dtype, threads=spare_threads()) as engine:
         loaded = time.perf_counter()
-        *_, infill = engine.infill(request)
-        assert isinstance(infill, Infill)
         # The user asked, so keep the doubtful lines too.
         calibration = replace(engine.profile.calibration, keep_above=0.0)
+        suggestion, infill, _ = asked(engine, request, lambda fill: suggestion_of(document, region, fill, calibration))
         return region, Answer(
-            suggestion_of(document, region, infill, calibration),
+            suggestion,
             infill.fills[0].confidence,
             infill,
             seed,
@@ -156,7 +155,7 @@ def _budget(profile: Profile, max_tokens: int | None) -> Budget:
     room = profile.hole_tokens
     if max_tokens > room:
         raise DglsError(f"this model's canvas has room for {room} tokens in a fill; take --max-tokens {room} or fewer")
-    return Budget(*profile.around_tokens, max_tokens, max_tokens)
+    return replace(Budget.of(profile), line_tokens=max_tokens, block_tokens=max_tokens)
 
 
 def _show(document: Document, region: Region, answer: Answer) -> None:

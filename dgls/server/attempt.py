@@ -15,7 +15,7 @@ from dgls.server.session import READING_SECONDS, Session
 from dgls.server.settings import Settings
 from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
-from dgls.suggest.exchange import request_of, suggestion_of
+from dgls.suggest.exchange import another, request_of, suggestion_of
 from dgls.suggest.plan import Budget, Quiet, Region, plan
 from dgls.suggest.suggestion import Suggestion
 from dgls_engine.calibration import Calibration
@@ -101,7 +101,9 @@ class Attempt:
             request = self._request(region, snippets, drafting, deadline_ms)
             suggestions: list[Suggestion] = []
             for seed in range(self.settings.inline_completion.candidates if self.invoked else 1):
-                infill = await self._infill(replace(request, seed=seed), cancel, drafting)
+                infill = await self._infill(request, cancel, drafting)
+                # A model that always chooses the likeliest gives the same text with every seed.
+                request = another(request, infill) if profile.continues else replace(request, seed=seed + 1)
                 suggestion = self._suggestion(region, infill, profile.calibration, syntax)
                 if drafting is not None:
                     drafting.end(infill, usable=suggestion is not None)

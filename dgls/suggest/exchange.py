@@ -6,15 +6,32 @@ The server, the command line and the evaluation share it. Pure; runs on any thre
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import accumulate
+from typing import Protocol
 
 from dgls.code.document import Document
 from dgls.code.syntax import Syntax
 from dgls.suggest.plan import Region
 from dgls.suggest.suggestion import Rejection, Suggestion, suggest
 from dgls_engine.calibration import Calibration
-from dgls_engine.types import Blank, Context, Hole, Infill, InfillRequest, Limits, Piece, Pinned, Snippet, Start
+from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.types import (
+    Blank,
+    CancelToken,
+    Context,
+    Hole,
+    Infill,
+    InfillRequest,
+    Limits,
+    Piece,
+    Pinned,
+    Snippet,
+    Start,
+    Step,
+    Timings,
+)
 
 
 def request_of(
@@ -37,6 +54,57 @@ def request_of(
         limits,
         seed,
     )
+
+
+def another(request: InfillRequest, infill: Infill) -> InfillRequest:
+    """The request for a fill that begins differently than `infill`, for models that always choose the likeliest."""
+    pieces = (piece.text.strip() for piece in infill.fills[0].pieces)
+    beginning = next((text for text in pieces if text), "")
+    segments = [
+        replace(segment, avoid=(*segment.avoid, beginning), start=Blank()) if isinstance(segment, Hole) else segment
+        for segment in request.segments
+    ]
+    return replace(request, segments=segments)
+
+
+Judged = Suggestion | Rejection
+
+
+class Infiller(Protocol):
+    """The interface of a model that fills: `dgls_engine.Engine`, or another class with these members."""
+
+    @property
+    def info(self) -> ModelInfo: ...
+    @property
+    def profile(self) -> Profile: ...
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
+
+
+def asked(
+    model: Infiller, request: InfillRequest, judge: Callable[[Infill], Judged], once: bool = False
+) -> tuple[Judged, Infill, Infill]:
+    """Fill a request that the user made: the result of `judge`, its infill, and the first infill.
+
+    A model that always chooses the likeliest gets a second try if its fill is rejected, unless `once`. The steps and
+    times of an infill include those of the infill before.
+    """
+    first = _last(model.infill(request))
+    judged = judge(first)
+    if isinstance(judged, Suggestion) or once or not model.profile.continues:
+        return judged, first, first
+    second = _last(model.infill(another(request, first)))
+    again = judge(second)
+    if isinstance(again, Rejection):
+        return judged, first, first
+    spent, more = first.timings, second.timings
+    timings = Timings(spent.prefill_ms + more.prefill_ms, spent.denoise_ms + more.denoise_ms)
+    return again, replace(second, steps=first.steps + second.steps, timings=timings), first
+
+
+def _last(events: Iterator[Step | Infill]) -> Infill:
+    *_, infill = events
+    assert isinstance(infill, Infill)
+    return infill
 
 
 def suggestion_of(

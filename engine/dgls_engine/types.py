@@ -101,6 +101,7 @@ class Hole:
 
     `min_tokens` and `max_tokens` bound its length; the policy finds the length between them. The fill ends before the
     first `stop`, if there is one, and before a line that is indented less than `indent`, unless the line is blank.
+    It does not begin with one of the tokens `avoid`, without the blanks around them; "" stands for a blank line.
     `start` is what the hole holds before the first step.
     """
 
@@ -109,6 +110,7 @@ class Hole:
     stop: str | None = None
     start: Start = Blank()
     indent: str = ""
+    avoid: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:

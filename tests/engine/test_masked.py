@@ -328,6 +328,16 @@ def test_fill_ends_before_its_stop(loaded: LoadedModel) -> None:
     assert "e" not in infill.texts[0]
 
 
+def test_fill_does_not_begin_with_what_its_hole_avoids(llama: LoadedModel) -> None:
+    avoid: tuple[str, ...] = ()
+    for _ in range(4):
+        asked = InfillRequest(Context(above=ABOVE), [Pinned("x ="), Hole(max_tokens=6, stop="\n", avoid=avoid)])
+        fill = run(Engine(llama), asked)[1].fills[0]
+        beginning = next((piece.text.strip() for piece in fill.pieces if piece.text.strip()), "")
+        assert beginning not in avoid
+        avoid = (*avoid, beginning)
+
+
 @pytest.mark.parametrize("start", [Resume("path.read()"), Revise("path.read()", 0.4), Revise("path", 1.0)])
 def test_start_text_is_taken(loaded: LoadedModel, start: Any) -> None:
     asked = InfillRequest(

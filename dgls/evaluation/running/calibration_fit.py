@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 
 from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.report.metrics import suggestions
-from dgls.evaluation.running.run_case import Conditions, Count, Infiller, run_case, similarity
+from dgls.evaluation.running.run_case import Conditions, Count, run_case, similarity
+from dgls.suggest.exchange import Infiller
 from dgls_engine.calibration import Calibration
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Piece, Step, Trial

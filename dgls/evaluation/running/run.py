@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.running.results import Results
-from dgls.evaluation.running.run_case import Conditions, Count, Infiller, as_typed, run_case
+from dgls.evaluation.running.run_case import Conditions, Count, as_typed, run_case
+from dgls.suggest.exchange import Infiller
 
 Passes = Callable[[str], bool]
 """Whether a program with this source passes its tests. Called on several threads at once."""

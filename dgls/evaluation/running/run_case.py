@@ -9,10 +9,9 @@ on the engine's thread.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
-from typing import Protocol
 
 from tree_sitter import Parser
 
@@ -21,28 +20,18 @@ from dgls.code.languages import Language, language_of
 from dgls.code.syntax import grammar_of, parse
 from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.running.repetition import repeats_after
-from dgls.suggest.exchange import filled, request_of, suggestion_of
+from dgls.suggest.exchange import Infiller, asked, filled, request_of, suggestion_of
 from dgls.suggest.plan import Budget, Quiet, Region, plan
 from dgls.suggest.suggestion import Rejection, Suggestion
 from dgls_engine.errors import RequestTooLarge
-from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import Blank, CancelToken, Infill, InfillRequest, Limits, Revise, Step
+from dgls_engine.profile import Profile
+from dgls_engine.types import Blank, Infill, Limits, Revise
 
 _ONE_LINE = frozenset({"single-line", "mid-word", "multi-file"})
 """Kinds of cases whose answer is always one line. For other kinds the planner chooses line or block, as in an
 editor."""
 
 Count = Callable[[str], int]
-
-
-class Infiller(Protocol):
-    """The interface of an evaluated model: `dgls_engine.Engine`, or another class with these members."""
-
-    @property
-    def info(self) -> ModelInfo: ...
-    @property
-    def profile(self) -> Profile: ...
-    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +60,18 @@ def run_case(engine: Infiller, case: Case, count: Count, conditions: Conditions)
         conditions.seed,
         start=Revise(case.answer, 1.0) if conditions.true_length else Blank(),
     )
+    calibration = engine.profile.calibration
+    kept = replace(calibration, keep_above=0.0)
     try:
-        *_, infill = engine.infill(request)
+        suggestion, infill, first = asked(
+            engine,
+            request,
+            lambda fill: suggestion_of(document, region, fill, kept, syntax),
+            once=conditions.unasked,
+        )
     except RequestTooLarge:
         return _judged(case, document, region, None, "does not fit the canvas", engine.profile, count)
-    assert isinstance(infill, Infill)
-    calibration = engine.profile.calibration
-    suggestion = suggestion_of(document, region, infill, replace(calibration, keep_above=0.0), syntax)
-    automatic = suggestion_of(document, region, infill, calibration, syntax)
+    automatic = suggestion_of(document, region, first, calibration, syntax)
     shown = isinstance(automatic, Suggestion) and calibration.shows(automatic.confidence)
     outcome = _judged(case, document, region, infill, suggestion, engine.profile, count)
     return replace(outcome, shown=shown)

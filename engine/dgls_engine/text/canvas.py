@@ -29,7 +29,8 @@ class Span:
     The first `min_tokens` positions hold no PAD. The text ends before `stop`, before `follows`, the code behind a hole
     of a model that writes on, and before a line that is indented less than `indent`. `expected` are the ids of the text
     that the hole replaces: another text must score better by a margin, which is larger for a smaller `strength`.
-    `resumed`: at the first step the hole holds the canvas' ids instead of noise. `word` and `stands` as in `Opened`.
+    `resumed`: at the first step the hole holds the canvas' ids instead of noise. `word` and `stands` as in `Opened`,
+    `avoid` as in `Hole`.
     """
 
     start: int
@@ -42,6 +43,7 @@ class Span:
     resumed: bool = False
     follows: str = ""
     indent: str = ""
+    avoid: tuple[str, ...] = ()
     word: bool = False
     stands: bool = False
 
@@ -181,6 +183,7 @@ def lay_out(
                 resumed=isinstance(hole.start, Resume),
                 follows=following(behind) if profile.continues else "",
                 indent=hole.indent,
+                avoid=hole.avoid,
                 word=hole.word,
                 stands=hole.stands,
             )

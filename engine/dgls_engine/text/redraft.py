@@ -29,6 +29,9 @@ from dgls_engine.types import Fill, Hole, Piece, Pinned, Revise, Segment
 SLACK, SLACK_RUNS = 1, 2
 """An opened run may grow by SLACK tokens. Only the SLACK_RUNS most doubted runs may grow: each costs a turn."""
 
+MOST_WORDS = 4
+"""The number of words that a model which writes from left to right opens at most: each costs a turn."""
+
 WORD_SLACK = 2
 """Tokens that a word of a model that writes from left to right may have more than the word that stands."""
 
@@ -68,7 +71,8 @@ class Sketch:
         """Open the most doubted tokens. `nats` are the doubts of the tokens at `positions`."""
         doubt = dict(zip(self.positions, nats, strict=True))
         holes = _holes(self.segments)
-        runs = [_runs(atoms, _strength(hole), doubt) for atoms, hole in zip(self.atoms, holes, strict=True)]
+        most = MOST_WORDS if self.continues else None
+        runs = [_runs(atoms, _strength(hole), doubt, most) for atoms, hole in zip(self.atoms, holes, strict=True)]
         if self.continues:  # a hole for each word, as the length of several is not known
             runs = [[(opens, part) for opens, run in own for part in _parted(run, opens)] for own in runs]
         grow = [_worst(own, doubt)[:SLACK_RUNS] for own in runs]
@@ -187,10 +191,13 @@ def _words(atoms: Sequence[_Atom]) -> tuple[_Atom, ...]:
 _WORD, _INSIDE = re.compile(r"\s*\w+"), re.compile(r"\w\w")
 
 
-def _runs(atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float]) -> list[tuple[bool, list[_Atom]]]:
-    """The draft as runs: neighbouring atoms that are all opened (True: the most doubted) or all kept (False)."""
+def _runs(
+    atoms: Sequence[_Atom], strength: float, doubt: Mapping[int, float], most: int | None
+) -> list[tuple[bool, list[_Atom]]]:
+    """The draft as runs: neighbouring atoms that are all opened (True: the most doubted) or all kept (False). At most
+    `most` atoms are opened."""
     order = sorted(range(len(atoms)), key=lambda index: (-_most([atoms[index]], doubt), index))
-    chosen = set(order[: max(1, round(strength * len(atoms)))])
+    chosen = set(order[: max(1, round(strength * len(atoms)))][:most])
     turns = groupby(range(len(atoms)), key=chosen.__contains__)
     return [(opens, [atoms[index] for index in run]) for opens, run in turns]
 
