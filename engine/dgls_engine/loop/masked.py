@@ -136,13 +136,14 @@ class Unmasker:
         return math.exp(prediction.log_probability) > self._threshold
 
     def _guesses(self) -> dict[int, int]:
-        """Guesses for the next rows of the hole."""
-        left = self._left()
-        if self._guess is None or not left:
+        """Guesses for the next rows of the hole that is not decided yet."""
+        if self._guess is None:
             return {}
         draft = self._draft()
-        hole = next(rows for rows in self._counted(draft) if left[0] in rows)
-        return dict(zip(range(left[0], hole.stop), self._guess(draft, left[0]), strict=False))
+        for rows in self._counted(draft):
+            if undecided := [row for row in rows if row not in self._decided]:
+                return dict(zip(undecided, self._guess(draft, undecided[0]), strict=False))
+        return {}
 
 
 class FromTheLeft:

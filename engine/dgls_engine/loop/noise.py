@@ -22,7 +22,7 @@ from dgls_engine.loop.continuation import Continuation, Revision
 from dgls_engine.loop.denoise import Rival
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.lookup import GUESSES, MATCHED, Lookup
-from dgls_engine.loop.masked import Chance, FromTheLeft, Unmasker
+from dgls_engine.loop.masked import Chance, FromTheLeft, Guess, Unmasker
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.seam import Seam
 from dgls_engine.loop.stopping import StableAndSure
@@ -133,22 +133,28 @@ class Masks:
         rows, threshold = len(canvas.rows), self._profile.unmask_threshold
         kept = {} if differs is None else self._standing(canvas, differs)
         chance = None if differs is None or kept else Chance(seed)
-        lookup = Lookup([*prompt, *canvas.ids[: canvas.rows[0]]])
+        guess = self._guess(canvas, prompt)
+        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, kept)
+        return Rival(canvas, unmasker, unmasker, constraint)
+
+    def _guess(self, canvas: Canvas, prompt: Sequence[int]) -> Guess | None:
+        """Guesses for the last hole, if nothing stands behind it. Decided rows behind a hole would see a guess there,
+        and rows that see them would know it."""
         last = canvas.holes[-1]
-        open_end = last.start if last.end == len(canvas.ids) else len(canvas.ids)
+        if last.end < len(canvas.ids):
+            return None
+        lookup = Lookup([*prompt, *canvas.ids[: canvas.rows[0]]])
 
         def guess(draft: Sequence[int], row: int) -> Sequence[int]:
-            """No guess where decided rows follow: they see it, so rows that see them would know it."""
-            place = canvas.rows[row]
-            if place < open_end:
+            place, filled = canvas.rows[row], canvas.filled(draft)
+            decided = place - last.start
+            if decided < 0:
                 return ()
-            filled, decided = canvas.filled(draft), place - last.start
             if tuple(filled[last.start : place]) == last.expected[:decided] and decided < len(last.expected):
                 return last.expected[decided : decided + GUESSES]
             return lookup.after([*prompt[-MATCHED:], *filled[:place]])
 
-        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, kept)
-        return Rival(canvas, unmasker, unmasker, constraint)
+        return guess
 
     def _standing(self, canvas: Canvas, number: int) -> dict[int, int]:
         """The rows of hole `number` with the text that stands there; none if it does not compete. PAD ends a text that
