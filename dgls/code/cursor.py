@@ -124,7 +124,7 @@ class Cursor:
         The user chose the whitespace on the left, so it stays where it makes sense.
         """
         left, expected = self.left, self._expected_indent
-        if self._above_opens_body:
+        if self.above_opens_body:
             return (expected,) if expected.startswith(left) else (left,)
         enclosing = () if self.line_above is None else tuple(levels(self.document, self.line_above))
         if left and (not expected.startswith(left) or left in enclosing):
@@ -135,13 +135,13 @@ class Cursor:
         return (expected, *(level for level in enclosing if level.startswith(left) and width(level) in possible))
 
     @cached_property
-    def _above_opens_body(self) -> bool:
+    def above_opens_body(self) -> bool:
         return opens_body(self.above, self.language)
 
     @cached_property
     def _expected_indent(self) -> str:
         indent, next_indent = indentation(self.above), indentation(self.below)
-        if self._above_opens_body:
+        if self.above_opens_body:
             return indent + self.unit
         if self.line_above is None or closes_body(self.below, self.language):
             return indent
@@ -151,7 +151,7 @@ class Cursor:
     @cached_property
     def starts_body(self) -> bool:
         """Is the code above the head of a body that holds at most a docstring and comments so far?"""
-        if self._above_opens_body:
+        if self.above_opens_body:
             return True
         if self.syntax is None or self.line_above is None:
             return False
@@ -237,4 +237,7 @@ def _is_text(statement: Node, language: Language) -> bool:
     """Is it a comment or a docstring?"""
     if statement.type in language.comments:
         return True
-    return statement.named_child_count == 1 and statement.named_children[0].type in language.strings
+    if statement.named_child_count != 1:
+        return False
+    only = statement.named_children[0]
+    return only.type in language.strings and only.start_byte == statement.start_byte

@@ -48,7 +48,13 @@ def request_of(
         Context(path, language, region.above, region.below, snippets),
         [
             Pinned(region.before + region.lead),
-            Hole(max_tokens=region.max_tokens, stop=region.stop, start=start, indent=region.least_indent),
+            Hole(
+                max_tokens=region.max_tokens,
+                stop=region.stop,
+                start=start,
+                indent=region.least_indent,
+                begins=region.begins,
+            ),
             Pinned(region.after),
         ],
         limits,

@@ -17,9 +17,11 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation
 from dgls.code.syntax import Syntax
 from dgls.code.window import CountTokens, after_end, before_start, estimate_tokens
+from dgls.suggest.beginnings import beginnings
 from dgls.suggest.quiet import Quiet as Quiet
 from dgls.suggest.quiet import quiet
 from dgls_engine.profile import Profile
+from dgls_engine.types import Beginning
 
 Kind = Literal["line", "block"]
 
@@ -55,8 +57,9 @@ class Region:
     cursor. `above` and `below` are the rest of the document.
 
     `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
-    before the first `stop`, unless that is None, and has at most `max_lines` lines. `lead` comes before the fill. The
-    fill ends before a line that is indented less than `least_indent`.
+    before the first `stop`, unless that is None, and has at most `max_lines` lines. `lead` comes before the fill, which
+    begins in one of the ways `begins`, if there are any. The fill ends before a line that is indented less than
+    `least_indent`.
     """
 
     version: int
@@ -72,6 +75,7 @@ class Region:
     max_lines: int
     lead: str = ""
     least_indent: str = ""
+    begins: tuple[Beginning, ...] = ()
 
 
 def plan(
@@ -101,6 +105,7 @@ def plan(
     start = before_start(document, span.start, cursor.language, budget.before_tokens, count)
     end = after_end(document, span.end, cursor.language, budget.after_tokens, count)
     text = document.text
+    lead = _missing_indent(cursor) if budget.continues else ""
     return Region(
         version=document.version,
         span=span,
@@ -113,8 +118,9 @@ def plan(
         indents=_indents(cursor),
         max_tokens=budget.line_tokens if kind == "line" else budget.block_tokens,
         max_lines=1 if kind == "line" else most_lines,
-        lead=_missing_indent(cursor) if budget.continues else "",
+        lead=lead,
         least_indent=_least_indent(cursor) if budget.continues and kind == "block" else "",
+        begins=beginnings(cursor, cursor.left + lead) if budget.continues and kind == "line" else (),
     )
 
 

@@ -96,12 +96,23 @@ Start = Blank | Resume | Revise
 
 
 @dataclass(frozen=True, slots=True)
+class Beginning:
+    """A way in which a fill may begin: with the blanks `indent`, and then with any word but `words`, or, without
+    `others`, with one of `words`."""
+
+    indent: str = ""
+    words: frozenset[str] = frozenset()
+    others: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Hole:
     """A place in the canvas that the model fills.
 
     `min_tokens` and `max_tokens` bound its length; the policy finds the length between them. The fill ends before the
     first `stop`, if there is one, and before a line that is indented less than `indent`, unless the line is blank.
     It does not begin with one of the tokens `avoid`, without the blanks around them; "" stands for a blank line.
+    `begins` are the ways in which it may begin; none: any way. Models that fill from the left keep to them.
     `start` is what the hole holds before the first step.
     """
 
@@ -111,6 +122,7 @@ class Hole:
     start: Start = Blank()
     indent: str = ""
     avoid: tuple[str, ...] = ()
+    begins: tuple[Beginning, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_tokens <= self.max_tokens or self.max_tokens == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import accumulate, groupby, pairwise
@@ -28,7 +29,7 @@ from dgls_engine.model.masked.passes import MaskedPasses
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.text.canvas import Canvas, Span, Spilled
 from dgls_engine.text.reader import Reader
-from dgls_engine.types import Blank, Infill, Resume, Revise, Start
+from dgls_engine.types import Beginning, Blank, Infill, Resume, Revise, Start
 from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import masked_checkpoint
 from tests.engine.test_laws import ABOVE, Clock, drafts, inputs_of, request, run
@@ -179,7 +180,7 @@ def ours(loaded: LoadedModel, prompt: list[int], slots: list[int], shown: Sequen
     reader.counted = lambda draft: [range(rows)]  # type: ignore[method-assign]  # no PAD and no stop ends this one
     banned = torch.zeros(model.vocabulary, dtype=torch.bool)
     banned[mask_of(loaded)] = True
-    noise = Masks(mask_of(loaded), loaded.profile, loaded.tokenizer, loaded.device)
+    noise = Masks(mask_of(loaded), loaded.tokenizer.size, loaded.profile, loaded.tokenizer, loaded.device)
     steps = denoise(
         model.passes_after(encoder.cache),
         [noise.rival(canvas, Constraint([banned] * rows, [0] * rows, [0.0] * rows), reader, 0, None, shown)],
@@ -336,6 +337,19 @@ def test_fill_does_not_begin_with_what_its_hole_avoids(llama: LoadedModel) -> No
         beginning = next((piece.text.strip() for piece in fill.pieces if piece.text.strip()), "")
         assert beginning not in avoid
         avoid = (*avoid, beginning)
+
+
+@pytest.mark.parametrize("threshold", [1e-6, 1.0])
+def test_fill_begins_in_one_of_the_ways_of_its_hole(llama: LoadedModel, threshold: float) -> None:
+    engine = Engine(replace(llama, profile=replace(llama.profile, unmask_threshold=threshold)))
+    words = frozenset({"if", "for", "while"})
+    for number in range(6):
+        hole = Hole(max_tokens=6, begins=(Beginning("  ", words), Beginning("", words, others=False)))
+        asked = InfillRequest(Context(above=ABOVE + f"x{number} = 1\n"), [Pinned("\n"), hole, Pinned("\n")])
+        text = run(engine, asked)[1].texts[0]
+        beginning = re.match(r"([ \t]*)(\w*)", text)
+        assert beginning is not None
+        assert (beginning[1], beginning[2] in words) in {("", True), ("  ", False)}
 
 
 @pytest.mark.parametrize("start", [Resume("path.read()"), Revise("path.read()", 0.4), Revise("path", 1.0)])

@@ -26,6 +26,7 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
+from dgls_engine.loop.beginnings import Banned
 from dgls_engine.loop.choice import Report
 from dgls_engine.loop.constraint import Constraint, Rules
 from dgls_engine.loop.sampler import entropy
@@ -69,7 +70,8 @@ class Chance:
 class Unmasker:
     """The decided rows of one canvas with `rows` hole rows. A step decides further rows while their tokens are likelier
     than `threshold`. With a `chance` it decides one drawn token: the predictions for rows behind it expect the
-    likeliest one. `guess` saves steps; None: no guesses. `kept`: tokens of rows that are decided from the start; they
+    likeliest one. `guess` saves steps; None: no guesses. `banned`: what the next row may not hold; None: nothing.
+    `kept`: tokens of rows that are decided from the start; they
     count as certain."""
 
     def __init__(
@@ -81,12 +83,14 @@ class Unmasker:
         device: torch.device,
         chance: Chance | None = None,
         guess: Guess | None = None,
+        banned: Banned | None = None,
         kept: Mapping[int, int] = MappingProxyType({}),
     ) -> None:
         self._rows, self.mask, self._threshold = rows, mask, threshold
         self._counted, self._device = counted, device
         self.chance = chance
         self._guess = guess if chance is None else None
+        self._banned = banned
         self._decided = {row: Decision(token, 0.0, 0.0) for row, token in kept.items()}
         self._guessed = self._guesses()
 
@@ -98,6 +102,11 @@ class Unmasker:
     def reading(self) -> list[int]:
         """The rows whose predictions the next step reads, ascending."""
         return self._left()[: len(self._guessed) + (LOOKAHEAD if self.chance is None else 1)]
+
+    def banned(self) -> Tensor | None:
+        """The tokens that the first of the rows that the next step reads may not hold, bool [V]; None: no rule."""
+        left = self._left()
+        return self._banned(self._draft(), left[0]) if self._banned is not None and left else None
 
     def decide(self, predicted: Mapping[int, Decision]) -> None:
         """Decide rows by a step's predictions, which ascend."""
@@ -131,6 +140,8 @@ class Unmasker:
         """Whether the prediction for `row` still holds, now that the row before it is decided."""
         if row not in self._left():
             return False
+        if (banned := self.banned()) is not None and banned[prediction.token]:
+            return False
         if (guess := self._guessed.get(row - 1)) is not None:
             return guess == before.token
         return math.exp(prediction.log_probability) > self._threshold
@@ -162,9 +173,15 @@ class FromTheLeft:
         return canvas[self._index], position[self._index]
 
     def choose(self, hidden: Tensor, step: int, temperature: float) -> _Decisions:
-        likely = self._rules.rows(self._index).apply(self._head.logits(hidden)).log_softmax(-1)
+        logits = self._rules.rows(self._index).apply(self._head.logits(hidden))
+        first = list(accumulate(map(len, self._reading), initial=0))
+        for unmasker, row in zip(self._unmaskers, first, strict=False):
+            if (banned := unmasker.banned()) is not None:
+                allowed = logits[row].masked_fill(banned, -math.inf)
+                if allowed.isfinite().any():  # else the rule leaves nothing that the others allow
+                    logits[row] = allowed
+        likely = logits.log_softmax(-1)
         best = likely.argmax(-1)
-        first = accumulate(map(len, self._reading), initial=0)
         for unmasker, row in zip(self._unmaskers, first, strict=False):
             if unmasker.chance is not None:
                 best[row] = unmasker.chance.draw(likely[row])

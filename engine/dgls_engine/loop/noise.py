@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from dgls_engine.loop.beginnings import Beginnings
 from dgls_engine.loop.choice import Choosing, choosing_on
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.contest import Judge
@@ -106,8 +107,11 @@ class Masks:
 
     choosing: Choosing = FromTheLeft
 
-    def __init__(self, mask: int, profile: Profile, tokenizer: Tokenizer, device: torch.device) -> None:
+    def __init__(
+        self, mask: int, vocabulary: int, profile: Profile, tokenizer: Tokenizer, device: torch.device
+    ) -> None:
         self._mask, self._profile, self._tokenizer, self._device = mask, profile, tokenizer, device
+        self._beginnings = Beginnings(tokenizer, vocabulary, device)
 
     def started(self, segment: Segment) -> Segment:
         if isinstance(segment, Hole) and isinstance(segment.start, Resume):
@@ -133,8 +137,8 @@ class Masks:
         rows, threshold = len(canvas.rows), self._profile.unmask_threshold
         kept = {} if differs is None else self._standing(canvas, differs)
         chance = None if differs is None or kept else Chance(seed)
-        guess = self._guess(canvas, prompt)
-        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, kept)
+        guess, banned = self._guess(canvas, prompt), self._beginnings.of(canvas)
+        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, banned, kept)
         return Rival(canvas, unmasker, unmasker, constraint)
 
     def _guess(self, canvas: Canvas, prompt: Sequence[int]) -> Guess | None:
@@ -168,4 +172,4 @@ class Masks:
 def noise_of(model: OpenModel[Any], profile: Profile, tokenizer: Tokenizer, device: torch.device) -> Noise:
     if model.mask is None:
         return Uniform(model.vocabulary, profile, device)
-    return Masks(model.mask, profile, tokenizer, device)
+    return Masks(model.mask, model.vocabulary, profile, tokenizer, device)

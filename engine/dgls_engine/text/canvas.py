@@ -19,7 +19,7 @@ from dgls_engine.model.widths import width_for
 from dgls_engine.profile import Profile
 from dgls_engine.text.opened import Opened, opened, start_text
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Context, Hole, Pinned, Resume, Segment
+from dgls_engine.types import Beginning, Context, Hole, Pinned, Resume, Segment
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Span:
     of a model that writes on, and before a line that is indented less than `indent`. `expected` are the ids of the text
     that the hole replaces: another text must score better by a margin, which is larger for a smaller `strength`.
     `resumed`: at the first step the hole holds the canvas' ids instead of noise. `word` and `stands` as in `Opened`,
-    `avoid` as in `Hole`.
+    `avoid` and `begins` as in `Hole`.
     """
 
     start: int
@@ -44,6 +44,7 @@ class Span:
     follows: str = ""
     indent: str = ""
     avoid: tuple[str, ...] = ()
+    begins: tuple[Beginning, ...] = ()
     word: bool = False
     stands: bool = False
 
@@ -184,6 +185,7 @@ def lay_out(
                 follows=following(behind) if profile.continues else "",
                 indent=hole.indent,
                 avoid=hole.avoid,
+                begins=hole.begins,
                 word=hole.word,
                 stands=hole.stands,
             )

@@ -31,7 +31,7 @@ def opened(hole: Hole) -> Opened:
     """A caller's hole as the engine's kind of hole."""
     if isinstance(hole, Opened):
         return hole
-    return Opened(hole.min_tokens, hole.max_tokens, hole.stop, hole.start, hole.indent, hole.avoid)
+    return Opened(hole.min_tokens, hole.max_tokens, hole.stop, hole.start, hole.indent, hole.avoid, hole.begins)
 
 
 def start_text(hole: Hole) -> str | None:

@@ -1,0 +1,41 @@
+"""How a line may begin, case by case: see fixtures/suggest/README.md."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dgls.code.document import Document
+from dgls.code.syntax import parse
+from dgls.suggest.exchange import request_of
+from dgls.suggest.plan import Budget, Region, plan
+from dgls_engine.types import Hole, Limits
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "suggest" / "beginnings"
+CASES = [
+    pytest.param(path.stem, case, id=f"{path.stem}: {case['name']}")
+    for path in sorted(FIXTURES.glob("*.toml"))
+    for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"]
+]
+
+
+def planned(text: str, language: str, budget: Budget) -> Region:
+    left, right = text.split("<CURSOR>")
+    document = Document("untitled:1", 1, language, left + right)
+    region = plan(document, len(left), budget, parse(document, len(left)), invoked=True, max_lines=1)
+    assert isinstance(region, Region)
+    return region
+
+
+@pytest.mark.parametrize(("language", "case"), CASES)
+def test_beginnings_of_a_marked_case(language: str, case: dict[str, Any]) -> None:
+    region = planned(case["text"], language, Budget(continues=True))
+    assert [[each.indent, "plain" if each.others else "head"] for each in region.begins] == case["begins"]
+    hole = request_of(region, "a.py", language, Limits(), 0).segments[1]
+    assert isinstance(hole, Hole)
+    assert hole.begins == region.begins
+    for each in region.begins:
+        assert {"if", "for", "else"} <= each.words
+        assert ("match" in each.words) is not each.others, "a name may begin a plain line"
+    assert not planned(case["text"], language, Budget()).begins, "only for models that fill from the left"
