@@ -78,7 +78,7 @@ def hidden_of(base: Base, adapter: Adapter, mask: int, batch: Batch) -> Tensor:
 
 
 def decided_up_to(windows: list[Window], cut: int) -> Batch:
-    batch = Batch.of(windows, 1, random.Random(0))
+    batch = Batch.of(windows, 1, 0, random.Random(0))
     open = (torch.arange(LENGTHS.slots) >= cut).expand_as(batch.undecided)
     return Batch(batch.context, batch.slots, open, open.float())
 
@@ -105,6 +105,24 @@ def test_undecided_slots_behind_the_hole_are_open(windows: list[Window]) -> None
     assert all(all(mask[windows[0].hole :]) and mask[-1] for mask in masks)
     from_the_left = sum(mask == sorted(mask) for mask in masks)
     assert 200 < from_the_left < 300
+
+
+def test_batch_measures_next_slots_of_whole_draws_and_open_slots_of_others(windows: list[Window]) -> None:
+    batch = Batch.of(windows, 4, 1, random.Random(0))
+    whole, others = batch.undecided[:, 0], batch.undecided[:, 1:]
+    assert not whole[:, :-1].any()
+    assert (batch.weights[:, 0] > 0).all()
+    assert batch.next[:, 0].all()
+    assert torch.equal(batch.weights[:, 1:] > 0, others)
+    assert (batch.next[:, 1:].sum(-1) == 1).all(), "the first open slot"
+    assert torch.equal(batch.next[:, 1:].float().argmax(-1), others.float().argmax(-1))
+
+
+def test_predicted_whole_draws_read_as_a_causal_pass(base: Base, tokenizer: Tokenizer, windows: list[Window]) -> None:
+    batch = Batch.of(windows, 1, 1, random.Random(0))
+    text, states = read(base, batch)
+    hidden = predicted(base, adapter_of(base), mask_of(tokenizer), batch, states)
+    torch.testing.assert_close(hidden[:, 0], text, atol=1e-3, rtol=1e-3)
 
 
 @pytest.mark.parametrize("cut", [0, 3])
@@ -134,7 +152,7 @@ def test_seen_rows_are_those_of_the_engine(folder: Path, tokenizer: Tokenizer) -
 def test_predicted_draws_of_a_context_do_not_see_each_other(
     base: Base, tokenizer: Tokenizer, windows: list[Window]
 ) -> None:
-    batch, adapter = Batch.of(windows, 3, random.Random(0)), adapter_of(base, seed=1)
+    batch, adapter = Batch.of(windows, 3, 1, random.Random(0)), adapter_of(base, seed=1)
     together = hidden_of(base, adapter, mask_of(tokenizer), batch)
     for draw in range(3):
         one = Batch(batch.context, batch.slots, batch.undecided[:, [draw]], batch.weights[:, [draw]])
@@ -143,7 +161,7 @@ def test_predicted_draws_of_a_context_do_not_see_each_other(
 
 
 def test_losses_are_those_of_plain_autograd(base: Base, tokenizer: Tokenizer, windows: list[Window]) -> None:
-    batch, adapter, mask = Batch.of(windows, 2, random.Random(0)), adapter_of(base, seed=1), mask_of(tokenizer)
+    batch, adapter, mask = Batch.of(windows, 2, 1, random.Random(0)), adapter_of(base, seed=1), mask_of(tokenizer)
     ours = losses(base, adapter, mask, batch, soft=0.3)
     ours.total.backward()
     gradients = [weight.grad.clone() for weight in adapter.parameters() if weight.grad is not None]
@@ -154,12 +172,12 @@ def test_losses_are_those_of_plain_autograd(base: Base, tokenizer: Tokenizer, wi
     hard = -likely.gather(3, batch.slots[:, None, :, None].expand(-1, 2, -1, 1))[..., 0]
     soft = -(teacher.exp()[:, None] * likely).sum(-1)
     shares = batch.weights / batch.weights.sum()
-    total = ((0.7 * hard + 0.3 * soft) * shares).sum()
+    share = torch.where(batch.next, 0.0, 0.3)
+    total = (((1 - share) * hard + share * soft) * shares).sum()
     total.backward()
     torch.testing.assert_close(ours.total, total)
     assert ours.hard == pytest.approx((hard * shares).sum().item(), rel=1e-4)
-    first = batch.undecided.float().argmax(-1, keepdim=True)
-    assert ours.next == pytest.approx(hard.gather(2, first).mean().item(), rel=1e-4)
+    assert ours.next == pytest.approx(hard[batch.next].mean().item(), rel=1e-4)
     assert len(gradients) == len(list(adapter.parameters()))
     for weight, gradient in zip(adapter.parameters(), gradients, strict=True):
         torch.testing.assert_close(gradient, weight.grad, atol=1e-5, rtol=1e-3)
@@ -181,7 +199,7 @@ def test_export_engine_predicts_as_in_training(
     save_file(spread(written, read_json(folder / "config.json")), tmp_path / "adapter.safetensors", {"format": "pt"})
     loaded = load(tmp_path, "cpu", "float32")
     model = loaded.family.open(loaded.model, loaded.profile, loaded.tokenizer.specials)
-    batch = Batch.of(windows[:1], 1, random.Random(3))
+    batch = Batch.of(windows[:1], 1, 0, random.Random(3))
     prompt = model.new_prompt(64)
     prompt.extend(batch.context[0, :-1].tolist())
     shown = batch.slots[0].masked_fill(batch.undecided[0, 0], mask_of(tokenizer))

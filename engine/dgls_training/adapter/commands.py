@@ -54,7 +54,8 @@ def train(
     rank: Annotated[int | None, typer.Option(help="Grow the adapter to this rank; default: as `init` has.")] = None,
     rate: Annotated[float | None, typer.Option(help="Peak of the learning rate; default: 5e-4.")] = None,
     contexts: Annotated[int | None, typer.Option(help="Contexts in a step; default: 8.")] = None,
-    draws: Annotated[int | None, typer.Option(help="Draws of decided slots for each context; default: 4.")] = None,
+    draws: Annotated[int | None, typer.Option(help="Draws of decided slots for each context; default: 8.")] = None,
+    read: Annotated[int | None, typer.Option(help="Draws of these with all slots decided; default: 1.")] = None,
     before: Annotated[int | None, typer.Option(help="Tokens before the hole in a context; default: 160.")] = None,
     after: Annotated[int | None, typer.Option(help="Tokens after the hole in a context; default: 112.")] = None,
     slots: Annotated[
@@ -72,7 +73,7 @@ def train(
     if hasattr(os, "nice"):
         os.nice(max(0, NICENESS - os.nice(0)))
     given = {"minutes": minutes, "steps": steps, "init": init, "rank": rank, "rate": rate}
-    given |= {"contexts": contexts, "draws": draws, "soft": soft, "seed": seed}
+    given |= {"contexts": contexts, "draws": draws, "read": read, "soft": soft, "seed": seed}
     given |= {"before": before, "after": after, "slots": slots}
     plan = _plan(run, {name: value for name, value in given.items() if value is not None})
     tokenizer, frozen, mask = _open(base, device, threads, compile)

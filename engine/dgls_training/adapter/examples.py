@@ -101,10 +101,12 @@ class Cutter:
         return Window([*after, *window[:at]], list(window[at : at + self._lengths.slots]), hole)
 
 
-def undecided(window: Window, rng: random.Random) -> list[bool]:
-    """Which slots are undecided in one draw: all behind the hole, and some of the hole. The last one always is, so no
-    row has to show it."""
+def undecided(window: Window, rng: random.Random, whole: bool = False) -> list[bool]:
+    """Which slots are undecided in one draw: all behind the hole and some of the hole, or, if it is to be read as a
+    `whole`, none. The last one always is, so no row has to show it."""
     slots = len(window.slots)
+    if whole:
+        return [False] * (slots - 1) + [True]
     end = min(window.hole, slots - 1)
     if rng.random() < _FROM_THE_LEFT:
         cut = rng.randrange(end + 1)

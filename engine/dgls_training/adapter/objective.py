@@ -1,8 +1,10 @@
-"""The adapter's training objective: undecided slots, half from the true tokens, half from the base itself.
+"""The adapter's training objective: next slots from the true tokens, those behind them half from the base itself.
 
-The base reads the true code from the left and gives a distribution for every slot (the soft target); the adapter has to
-give it with only some slots decided. Nearer slots weigh more, because a fill reads only the next few. Several draws of
-decided slots share a context, and lie in one canvas without seeing each other.
+A slot is next when all slots before it are decided: the base has seen nothing there that the adapter has not. For the
+slots behind it, the base reads the true code from the left and gives a distribution (the soft target), which the
+adapter has to give with only some slots decided. Nearer slots weigh more, because a fill reads only the next few.
+Several draws of decided slots share a context, and lie in one canvas without seeing each other. In a draw whose slots
+are all decided every slot is a next one: its rows are a causal pass.
 
 Shapes: C contexts, L context, R draws of a context, N slots (and rows of a draw), n undecided slots of a batch, D
 hidden, V vocabulary. Row i of a draw predicts slot i: row 0 is the context's last token, row i shows slot i - 1.
@@ -35,7 +37,8 @@ _CHUNK = 128
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """context [C, L], slots [C, N], undecided [C, R, N] and weights [C, R, N], which are zero where decided."""
+    """context [C, L], slots [C, N], undecided [C, R, N], and weights [C, R, N], which are zero where nothing is
+    measured."""
 
     context: Tensor
     slots: Tensor
@@ -43,8 +46,9 @@ class Batch:
     weights: Tensor
 
     @classmethod
-    def of(cls, windows: Sequence[Window], draws: int, rng: random.Random) -> Self:
-        masks = [[undecided(window, rng) for _ in range(draws)] for window in windows]
+    def of(cls, windows: Sequence[Window], draws: int, read: int, rng: random.Random) -> Self:
+        """`draws` of each window; in the first `read` of them all slots are decided."""
+        masks = [[undecided(window, rng, whole=draw < read) for draw in range(draws)] for window in windows]
         weights = [[_weights(mask, window.hole) for mask in own] for own, window in zip(masks, windows, strict=True)]
         context = torch.tensor([window.context for window in windows])
         slots = torch.tensor([window.slots for window in windows])
@@ -54,13 +58,22 @@ class Batch:
     def draws(self) -> int:
         return self.undecided.shape[0] * self.undecided.shape[1]
 
+    @property
+    def next(self) -> Tensor:
+        """bool [C, R, N]: the measured slots before which no slot is undecided."""
+        before = self.undecided.cumsum(-1) - self.undecided.long()
+        return (before == 0) & (self.weights > 0)
+
     def to(self, device: torch.device) -> Self:
         moved = (tensor.to(device) for tensor in (self.context, self.slots, self.undecided, self.weights))
         return type(self)(*moved)
 
 
 def _weights(mask: Sequence[bool], hole: int) -> list[float]:
+    """Undecided slots are measured; if only the last one is undecided, all slots are."""
     first = mask.index(True)
+    if first == len(mask) - 1:
+        return [1.0 if slot <= hole else BEHIND for slot in range(len(mask))]
     return [
         max(LEAST, DECAY ** (slot - first)) * (1.0 if slot <= hole else BEHIND) if open else 0.0
         for slot, open in enumerate(mask)
@@ -69,8 +82,8 @@ def _weights(mask: Sequence[bool], hole: int) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Losses:
-    """`total` is to be minimised; `hard` is the weighted mean of the true tokens' nats, `next` that of the first
-    undecided slot of each draw."""
+    """`total` is to be minimised; `hard` is the weighted mean of the true tokens' nats, `next` the mean of
+    next slots'."""
 
     total: Tensor
     hard: float
@@ -113,23 +126,23 @@ def predicted(base: Base, adapter: Adapter, mask: int, batch: Batch, states: Sta
 
 
 def losses(base: Base, adapter: Adapter, mask: int, batch: Batch, soft: float) -> Losses:
-    """`soft`: the share of the base's distribution in the target."""
+    """`soft`: the share of the base's distribution in the target of a slot that is not next."""
     text, states = read(base, batch)
     hidden = predicted(base, adapter, mask, batch, states)
-    chosen = batch.undecided
+    chosen = batch.weights > 0
+    following = batch.next[chosen]
     context, _, slot = chosen.nonzero(as_tuple=True)
     weights = batch.weights[chosen] / batch.weights.sum()
     teacher = _logits(base, text.flatten(0, 1), mask).softmax(-1)
     place = context * text.shape[1] + slot
     total, nats = _Mixed.apply(  # type: ignore[no-untyped-call]
-        hidden[chosen], batch.slots[context, slot], teacher, place, weights, base, mask, soft
+        hidden[chosen], batch.slots[context, slot], teacher, place, weights, base, mask, soft * ~following
     )
-    first = (chosen & (chosen.cumsum(-1) == 1))[chosen]
-    return Losses(total, float((nats * weights).sum()), float(nats[first].mean()))
+    return Losses(total, float((nats * weights).sum()), float(nats[following].mean()))
 
 
 class _Mixed(torch.autograd.Function):
-    """Cross-entropy against the mean of true token and teacher, and its gradient in the same pass over the logits.
+    """Cross-entropy against a mean of true token and teacher, and its gradient in the same pass over the logits.
 
     Autograd would keep the logits of all slots, at 0.2 MB a slot, and pass over them several times more.
     """
@@ -144,18 +157,19 @@ class _Mixed(torch.autograd.Function):
         weights: Tensor,
         base: Base,
         mask: int,
-        soft: float,
+        soft: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """From hidden [n, D], true [n], teacher [C * N, V], place [n] in `teacher`, weights [n] to the loss and the
-        true tokens' nats [n]."""
+        """From hidden [n, D], true [n], teacher [C * N, V], place [n] in `teacher`, weights [n] and soft [n] to the
+        loss and the true tokens' nats [n]."""
         gradient, nats = torch.empty_like(hidden), []
         total = torch.zeros((), device=hidden.device)
         for start in range(0, len(hidden), _CHUNK):
             rows = slice(start, start + _CHUNK)
             logits = _logits(base, hidden[rows], mask)
             log_normalizer = logits.logsumexp(-1)
-            target = teacher[place[rows]].mul_(soft)
-            target.scatter_add_(1, true[rows, None], torch.full_like(log_normalizer[:, None], 1 - soft))
+            share = soft[rows, None]
+            target = teacher[place[rows]].mul_(share)
+            target.scatter_add_(1, true[rows, None], (1 - share).to(target.dtype))
             likely = logits.sub_(log_normalizer[:, None])
             nats.append(-likely.gather(1, true[rows, None])[:, 0])
             total -= torch.linalg.vecdot(target, likely) @ weights[rows]

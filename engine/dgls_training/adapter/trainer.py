@@ -40,7 +40,8 @@ _ENDS = (signal.SIGINT, signal.SIGTERM)
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The leg ends after `minutes` of training or `steps`, whichever comes first. `soft`: the share of the base's own
-    distribution in the targets. `rank` None keeps the rank of `init`."""
+    distribution in the targets of slots that are not next. `read`: how many of the `draws` have all slots decided.
+    `rank` None keeps the rank of `init`."""
 
     minutes: float
     steps: int | None = None
@@ -48,7 +49,8 @@ class Plan:
     rank: int | None = None
     rate: float = 5e-4
     contexts: int = 8
-    draws: int = 4
+    draws: int = 8
+    read: int = 1
     soft: float = 0.5
     seed: int = 0
     before: int = 160
@@ -134,7 +136,7 @@ class Trainer:
         plan = self._plan
         rng = random.Random(f"{plan.seed} {self._progress.step}")
         windows = [cutter.draw(rng) for _ in range(plan.contexts)]
-        batch = Batch.of(windows, plan.draws, rng).to(self._base.device)
+        batch = Batch.of(windows, plan.draws, plan.read, rng).to(self._base.device)
         for group in self._optimizer.param_groups:
             group["lr"] = plan.rate * rate_share(self._progress.step, self._progress.share(plan))
         step_losses = losses(self._base, self.adapter, self._mask, batch, plan.soft)
