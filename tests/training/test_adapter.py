@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -290,22 +291,68 @@ def test_trainer_killed_and_resumed_gives_the_curve_of_an_unbroken_leg(
     assert curve(tmp_path / "broken")[-1][1] < curve(tmp_path / "broken")[0][1], "it learns"
 
 
-def test_nats_ignore_slots_behind_the_hole(base: Base, tokenizer: Tokenizer, windows: list[Window]) -> None:
-    [measured] = held_out.nats(base, [adapter_of(base, seed=1)], mask_of(tokenizer), windows)
-    assert measured.isnan().sum(1).tolist() == [LENGTHS.slots - window.hole for window in windows]
-    first = hidden_of(base, adapter_of(base, seed=1), mask_of(tokenizer), decided_up_to(windows, 0))[:, 0, 0]
-    likely = _without(base.logits(first), mask_of(tokenizer)).log_softmax(-1)
-    true = torch.tensor([[window.slots[0]] for window in windows])
-    torch.testing.assert_close(measured[:, 0], -likely.gather(1, true)[:, 0].detach())
+def test_measured_figures_are_those_of_the_hole(base: Base, tokenizer: Tokenizer, windows: list[Window]) -> None:
+    mask, adapter = mask_of(tokenizer), adapter_of(base, seed=1)
+    [figures] = held_out.measured(base, [adapter], mask, windows)
+    assert figures.shape == (len(windows), len(held_out.FIGURES))
+    blank = _nats(base, hidden_of(base, adapter, mask, decided_up_to(windows, 0))[:, 0], mask, windows)
+    torch.testing.assert_close(figures[:, 0], blank[:, 0])
+    for window, row, nats in zip(windows, figures, blank, strict=True):
+        assert row[1:3].isnan().tolist() == [window.hole <= 1, window.hole <= 6]
+        if window.hole > 1:
+            torch.testing.assert_close(row[1], nats[1 : min(6, window.hole)].mean())
+
+
+def test_measured_next_and_exact_are_those_of_a_fill_from_the_left(
+    base: Base, tokenizer: Tokenizer, windows: list[Window]
+) -> None:
+    mask, adapter = mask_of(tokenizer), adapter_of(base, seed=1)
+    hidden = [hidden_of(base, adapter, mask, decided_up_to(windows, cut))[:, 0, cut] for cut in range(LENGTHS.slots)]
+    logits = _without(base.logits(torch.stack(hidden, dim=1)), mask)
+    following = [
+        Window(window.context, own.argmax(-1).tolist(), window.hole)
+        for window, own in zip(windows, logits, strict=True)
+    ]
+    nats = _nats(base, torch.stack(hidden, dim=1), mask, windows)
+    [figures] = held_out.measured(base, [adapter], mask, windows)
+    for window, row, own, likeliest in zip(windows, figures, nats, following, strict=True):
+        torch.testing.assert_close(row[3], own[: window.hole].mean())
+        assert bool(row[4]) == (likeliest.slots[: window.hole] == window.slots[: window.hole])
+
+
+def test_measured_exact_counts_a_hole_that_is_right_up_to_its_end(
+    base: Base, tokenizer: Tokenizer, windows: list[Window]
+) -> None:
+    mask, adapter, hole = mask_of(tokenizer), adapter_of(base), 3
+    few = [replace(window, hole=hole) for window in windows]
+    for cut in range(hole):  # the likeliest tokens become the true ones
+        hidden = hidden_of(base, adapter, mask, decided_up_to(few, cut))[:, 0, cut]
+        likeliest = _without(base.logits(hidden), mask).argmax(-1).tolist()
+        few = [
+            replace(window, slots=[*window.slots[:cut], id, *window.slots[cut + 1 :]])
+            for window, id in zip(few, likeliest, strict=True)
+        ]
+    [figures] = held_out.measured(base, [adapter], mask, few)
+    assert figures[:, 4].all()
+    other = [replace(few[0], slots=[few[0].slots[0] + 1, *few[0].slots[1:]]), *few[1:]]
+    assert not held_out.measured(base, [adapter], mask, other)[0][0, 4]
+
+
+def _nats(base: Base, hidden: Tensor, mask: int, windows: list[Window]) -> Tensor:
+    """Of the true tokens [windows, slots]."""
+    likely = _without(base.logits(hidden), mask).log_softmax(-1)
+    true = torch.tensor([window.slots for window in windows])
+    return -likely.gather(2, true[..., None])[..., 0].detach()
 
 
 def test_table_shows_paired_differences() -> None:
-    first = torch.tensor([[1.0, 2.0, 4.0], [3.0, torch.nan, torch.nan]])
+    first = torch.tensor([[1.0, 2.0, 4.0, 1.0, 0.0], [3.0, torch.nan, torch.nan, 2.0, 1.0]])
     second = first - torch.tensor([[0.5], [0.3]])
     rows = held_out.table(["a", "b"], [first, second]).splitlines()
-    assert rows[0] == "| slots | holes | a | b |"
-    assert rows[2] == "| 1 | 2 | 2.000 | 1.600 (-0.400 +- 0.100) |"
-    assert rows[3].startswith("| 2-6 | 1 | 3.000 | 2.500 (-0.500")
+    assert rows[0] == "| figure | holes | a | b |"
+    assert rows[2] == "| slot 1 | 2 | 2.000 | 1.600 (-0.400 +- 0.100) |"
+    assert rows[3].startswith("| slots 2-6 | 1 | 2.000 | 1.500 (-0.500")
+    assert rows[5] == "| next | 2 | 1.500 | 1.100 (-0.400 +- 0.100) |"
 
 
 def test_commands_train_then_resume_then_evaluate_then_export(
@@ -330,8 +377,8 @@ def test_commands_train_then_resume_then_evaluate_then_export(
     assert (plan.minutes, plan.steps, plan.init, plan.rank) == (5, 2, "untrained", 4)
     assert "is over" in call("train", "--run", str(run), *common)
     assert "other values of minutes" in call("train", "--run", str(run), *common, "--minutes", "6")
-    assert "| 1 | 3 |" in call("evaluate", str(run), "untrained", "--holes", "3", *common)
-    assert "| 1 | 3 |" in call("evaluate", str(run), "--holes", "3", "--suffix", ".py", *common)
+    assert "| slot 1 | 3 |" in call("evaluate", str(run), "untrained", "--holes", "3", *common)
+    assert "| slot 1 | 3 |" in call("evaluate", str(run), "--holes", "3", "--suffix", ".py", *common)
     assert "ADAPTER_SHA256" in call("export", str(run), "--to", str(tmp_path / "a.safetensors"))
     trained, written = run_folder.load(run)["adapter"], weights.read(str(tmp_path / "a.safetensors"))
     assert torch.equal(written["B.0a"], trained["B.0a"].to(torch.bfloat16))

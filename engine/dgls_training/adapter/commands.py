@@ -96,11 +96,11 @@ def evaluate(
     device: str = "cpu",
     threads: Threads = None,
 ) -> None:
-    """Compare adapters: nats of the true tokens by slot on held-out lines, and paired differences from the first."""
+    """Compare adapters on held-out lines: nats of true tokens, exact fills, paired differences from the first."""
     tokenizer, frozen, mask = _open(base, device, threads)
     windows = held_out.holes(_cutter(corpus, "held_out", tokenizer, held_out.LENGTHS, suffix or ()), holes, seed)
-    measured = held_out.nats(frozen, [_adapter(source, frozen) for source in sources], mask, windows)
-    print(held_out.table(sources, measured))
+    figures = held_out.measured(frozen, [_adapter(source, frozen) for source in sources], mask, windows)
+    print(held_out.table(sources, figures))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Adapters compared on held-out code: nats of the true tokens by slot, all slots undecided, on the same holes.
+"""Adapters compared on held-out code: nats of the true tokens, and exact fills, on the same holes.
 
 The holes end with their line and lie in packages outside the training corpus. Contexts are as long as the product cuts
 them. Nats tell adapters apart on a hundred holes where exact matches do not; differences are paired, so the spread of
@@ -24,7 +24,11 @@ LENGTHS = Lengths(before=299, after=149, slots=12)
 """How the product cuts a prompt of 448 tokens; slots behind the twelfth are not measured."""
 
 GROUPS = ((0, 1), (1, 6), (6, 12))
-"""The slots of the summary, from and to."""
+"""Slots whose nats are averaged, from and to, while all slots are undecided."""
+
+FIGURES = ("slot 1", "slots 2-6", "slots 7-12", "next", "exact")
+"""Nats of the three groups; `next`: the mean nats of a hole's slots, each with all before it decided; `exact`: 1 if the
+likeliest tokens are then the true ones in the whole hole, so that a fill from the left is exact."""
 
 _TOGETHER = 8
 """Holes in a batch."""
@@ -52,44 +56,43 @@ def holes(cutter: Cutter, count: int, seed: int) -> list[Window]:
 
 
 @torch.no_grad()
-def nats(base: Base, adapters: Sequence[Adapter], mask: int, windows: Sequence[Window]) -> list[Tensor]:
-    """For each adapter the nats [holes, slots] of the true tokens, all slots undecided; NaN behind a hole's end."""
+def measured(base: Base, adapters: Sequence[Adapter], mask: int, windows: Sequence[Window]) -> list[Tensor]:
+    """For each adapter the `FIGURES` [holes, 5]; NaN for a group behind a hole's end."""
     rows: list[list[Tensor]] = [[] for _ in adapters]
     for start in range(0, len(windows), _TOGETHER):
         few = windows[start : start + _TOGETHER]
-        batch = _blank(few).to(base.device)
+        batch = _blank_and_whole(few).to(base.device)
         _, states = read(base, batch)
-        inside = torch.arange(batch.slots.shape[1]) < torch.tensor([window.hole for window in few])[:, None]
-        for adapter, measured in zip(adapters, rows, strict=True):
-            logits = base.logits(predicted(base, adapter, mask, batch, states)[:, 0])
+        behind = torch.arange(batch.slots.shape[1]) >= torch.tensor([window.hole for window in few])[:, None]
+        for adapter, own in zip(adapters, rows, strict=True):
+            logits = base.logits(predicted(base, adapter, mask, batch, states))
             logits[..., mask] = -torch.inf
-            true = logits.log_softmax(-1).gather(2, batch.slots[..., None])[..., 0]
-            measured.append((-true.cpu()).masked_fill(~inside, torch.nan))
-    return [torch.cat(measured) for measured in rows]
+            true = batch.slots[:, None, :, None].expand(-1, 2, -1, -1)
+            nats = -logits.log_softmax(-1).gather(3, true)[..., 0].cpu()
+            blank, following = nats.masked_fill(behind[:, None], torch.nan).unbind(1)
+            right = (logits[:, 1].argmax(-1) == batch.slots).cpu() | behind
+            groups = [blank[:, start:end].nanmean(dim=1) for start, end in GROUPS]
+            own.append(torch.stack([*groups, following.nanmean(dim=1), right.all(dim=1).float()], dim=1))
+    return [torch.cat(own) for own in rows]
 
 
-def grouped(nats: Tensor) -> Tensor:
-    """Each hole's mean [holes, groups] over the slots of a group; NaN where the hole ends before the group."""
-    return torch.stack([nats[:, start:end].nanmean(dim=1) for start, end in GROUPS], dim=1)
-
-
-def table(names: Sequence[str], measured: Sequence[Tensor]) -> str:
-    """A Markdown table of the adapters' mean nats, and of their differences from the first one."""
-    lines = ["| slots | holes | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-    means = [grouped(values) for values in measured]
-    for group, (start, end) in enumerate(GROUPS):
-        first = means[0][:, group]
+def table(names: Sequence[str], figures: Sequence[Tensor]) -> str:
+    """A Markdown table of the adapters' mean figures, and of their differences from the first one."""
+    lines = ["| figure | holes | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    for column, name in enumerate(FIGURES):
+        first, *others = (own[:, column] for own in figures)
         cells = [f"{Mean.of(first).mean:.3f}"]
-        for other in means[1:]:
-            difference = Mean.of(other[:, group] - first)
-            cells.append(f"{Mean.of(other[:, group]).mean:.3f} ({difference.mean:+.3f} +- {difference.error:.3f})")
-        slots = f"{start + 1}" if end == start + 1 else f"{start + 1}-{end}"
-        lines.append(f"| {slots} | {Mean.of(first).count} | " + " | ".join(cells) + " |")
+        for other in others:
+            difference = Mean.of(other - first)
+            cells.append(f"{Mean.of(other).mean:.3f} ({difference.mean:+.3f} +- {difference.error:.3f})")
+        lines.append(f"| {name} | {Mean.of(first).count} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _blank(windows: Sequence[Window]) -> Batch:
+def _blank_and_whole(windows: Sequence[Window]) -> Batch:
+    """Two draws of each window: all slots undecided, and all decided."""
     context = torch.tensor([window.context for window in windows])
     slots = torch.tensor([window.slots for window in windows])
-    undecided = torch.ones(len(windows), 1, slots.shape[1], dtype=torch.bool)
+    undecided = torch.ones(len(windows), 2, slots.shape[1], dtype=torch.bool)
+    undecided[:, 1, :-1] = False
     return Batch(context, slots, undecided, undecided.float())
