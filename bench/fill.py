@@ -25,11 +25,11 @@ from dataclasses import asdict, dataclass, replace
 from difflib import SequenceMatcher
 from itertools import islice, pairwise
 
+import torch
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.context import EMBEDDED
 from bench.silence import held_out_texts
 from dgls.change.fill import fill, filled, packed
 from dgls.change.passage import Passage, Replacement, Room, applied, carry_out, moved
@@ -38,9 +38,9 @@ from dgls.change.stubs.layout import Stub
 from dgls.change.task import Action, Task
 from dgls.code.document import Document, Span
 from dgls.code.syntax import parse
-from dgls_engine import Engine
-from dgls_engine.text.tokenizer import Tokenizer
+from dgls_engine.engine import Engine
 from dgls_engine.types import Fill, Infill, Limits, Timings
+from dgls_engine.weights.loader import load
 
 FORMS = {
     "pass": "{indent}pass",
@@ -93,12 +93,15 @@ class Model:
     """Fills passages and adds up the milliseconds."""
 
     def __init__(self, name: str, seed: int) -> None:
-        self._engine = Engine.open(name, "cpu", "auto", 1)
+        torch.set_num_threads(1)
+        self._loaded = load(name, "cpu")
+        self._engine = Engine(self._loaded)
         self._seed = seed
         self.ms = 0.0
 
-    def room(self, count: Callable[[str], int]) -> Room:
-        return Room.of(self._engine.profile, count)
+    @property
+    def room(self) -> Room:
+        return Room.of(self._loaded.profile, lambda text: len(self._loaded.tokenizer.encode(text)))
 
     def __call__(self, passage: Passage) -> Infill:
         started = time.perf_counter()
@@ -274,8 +277,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     model, console = Model(options.model, options.seed), Console(stderr=True, width=120)
-    tokenizer = Tokenizer(EMBEDDED / "tokenizer.json")
-    room = model.room(lambda text: len(tokenizer.encode(text)))
+    room = model.room
     texts, chance, names = held_out_texts(), random.Random(options.seed), list(FORMS)
     stubs = sampled(texts, options.stubs, chance, lambda text, node: one_stub(text, node, chance.choice(names)))
     attempts = [filled_stub(case, room, model) for case in track(stubs, "Stubs", console=console)]

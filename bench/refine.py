@@ -1,14 +1,15 @@
 """Measures how often refining repairs a wrong line, and how often it breaks a right one.
 
-    python bench/refine.py [--lines 200] [--model embedded] [--seed 0]
+    python bench/refine.py [--lines 200] [--model embedded] [--strength lightly] [--seed 0]
 
 One token of a held-out line is corrupted: a name becomes another name of its file, an operator becomes a similar one,
 or a bracket is removed, a third each. The corrupted line and the author's line are then refined as in an editor, at
-each strength that editors offer. By strength and kind: `repaired` is the share of corrupted lines that become the
-author's, `touched` the share in which the wrong token or the missing bracket's place changes, `left` the share that
-stay as they are; `broken` is the share of right lines that change. `changed` is the number of tokens (words, blanks,
-single other characters) that refining changes in a corrupted line, `share` their share of the line. Milliseconds are
-medians with one thread and include the prefill. Ctrl-C prints the figures so far. The last line is JSON.
+each strength that editors offer, or at the given ones. By strength and kind: `repaired` is the share of corrupted lines
+that become the author's, `touched` the share in which the wrong token or the missing bracket's place changes, `left`
+the share that stay as they are; `broken` is the share of right lines that change. `changed` is the number of tokens
+(words, blanks, single other characters) that refining changes in a corrupted line, `share` their share of the line.
+Milliseconds are medians with one thread and include the prefill. Ctrl-C prints the figures so far. The last line is
+JSON.
 """
 
 from __future__ import annotations
@@ -234,17 +235,19 @@ def row_of(attempts: Sequence[Attempt]) -> Row:
     )
 
 
-def measured(engine: Engine, cases: Sequence[Corruption], room: Room) -> dict[str, list[Attempt]]:
-    """The attempts at each strength; Ctrl-C ends it early."""
-    attempts: dict[str, list[Attempt]] = {name: [] for name in STRENGTHS}
+def measured(
+    engine: Engine, cases: Sequence[Corruption], room: Room, strengths: Sequence[str]
+) -> dict[str, list[Attempt]]:
+    """The attempts at each of the `strengths`; Ctrl-C ends it early."""
+    attempts: dict[str, list[Attempt]] = {name: [] for name in strengths}
     try:
         for case in track(cases, "Refining", console=Console(stderr=True)):
-            case_attempts = {name: attempt(engine, case, strength, room) for name, strength in STRENGTHS.items()}
+            case_attempts = {name: attempt(engine, case, STRENGTHS[name], room) for name in strengths}
             for name, result in case_attempts.items():
                 attempts[name].append(result)
     except KeyboardInterrupt:
         pass
-    if not attempts["more"]:
+    if not all(attempts.values()):
         raise SystemExit("no line was refined; run again with more --lines")
     return attempts
 
@@ -270,6 +273,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Lines with one wrong token, and right ones, refined.")
     parser.add_argument("--lines", type=int, default=200)
     parser.add_argument("--model", default="embedded")
+    parser.add_argument("--strength", action="append", choices=[*STRENGTHS], help="may be repeated; default: all")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -277,12 +281,12 @@ def main() -> None:
 
     room = Room.of(loaded.profile, lambda text: len(loaded.tokenizer.encode(text)))
     cases = list(corruptions(held_out_texts(), options.lines, options.seed))
-    attempts = measured(Engine(loaded), cases, room)
+    attempts = measured(Engine(loaded), cases, room, options.strength or [*STRENGTHS])
     strengths = {name: rows_of(results) for name, results in attempts.items()}
     Console(stderr=True, width=140).print(table_of(strengths))
     shares = [rows[ALL].share for rows in strengths.values()]
     figures = {name: {kind: asdict(row) for kind, row in rows.items()} for name, rows in strengths.items()}
-    known = {"bench": "refine", "model": loaded.info.name, "lines": len(attempts["more"])}
+    known = {"bench": "refine", "model": loaded.info.name, "lines": min(map(len, attempts.values()))}
     print(json.dumps(known | {"monotone": shares == sorted(shares), "strengths": figures}))
 
 
