@@ -145,8 +145,10 @@ class Cursor:
             return indent + self.unit
         if self.line_above is None or closes_body(self.below, self.language):
             return indent
-        body_may_end = self.line_above < self.line - 1 or (self.language.offside and ends_body(self.above))
-        return next_indent if body_may_end and width(next_indent) < width(indent) else indent
+        blank_lines = self.line - self.line_above - 1
+        body_may_end = blank_lines or (self.language.offside and ends_body(self.above))
+        ends = body_may_end and (blank_lines > 1 or not self.starts_body)
+        return next_indent if ends and width(next_indent) < width(indent) else indent
 
     @cached_property
     def starts_body(self) -> bool:

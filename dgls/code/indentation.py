@@ -73,12 +73,17 @@ def ends_body(text: str) -> bool:
     return _ENDS_BODY.match(text) is not None
 
 
-def levels(document: Document, line: int) -> Iterator[str]:
-    """The indentations of `line` and of the lines that enclose it, innermost first."""
-    level = indentation(document.line_text(line))
-    yield level
+def enclosing(document: Document, line: int) -> Iterator[str]:
+    """The text of `line` and of the lines that enclose it, innermost first."""
+    inner = document.line_text(line)
+    yield inner
     for at in range(line - 1, max(-1, line - _NEAR), -1):
         text = document.line_text(at)
-        if text.strip() and width(indentation(text)) < width(level):
-            level = indentation(text)
-            yield level
+        if text.strip() and width(indentation(text)) < width(indentation(inner)):
+            inner = text
+            yield inner
+
+
+def levels(document: Document, line: int) -> Iterator[str]:
+    """The indentations of `line` and of the lines that enclose it, innermost first."""
+    return map(indentation, enclosing(document, line))

@@ -44,7 +44,8 @@ class Language:
     `opener` finds the head of a body at the end of a line's text. `closer` matches the start of a line that ends a body
     (or goes on after it, as `else`). `quotes` delimit strings on one line. `line_comment` starts a comment up to the
     line's end. In an `offside` language indentation alone ends a body. `heads` are the words that begin the head of a
-    body, and nothing else; `soft_heads` may also be names.
+    body, and nothing else; `soft_heads` may also be names. Nothing runs behind a statement that begins with one of
+    the `enders`. `definition` matches the start of a line from which blank lines separate the code behind its body.
 
     Node types: `bodies` hold statements, `interpolations` are code inside a string, `literals` are words with a meaning
     of their own, `closures` are functions without a name.
@@ -69,6 +70,8 @@ class Language:
     offside: bool = False
     heads: frozenset[str] = frozenset()
     soft_heads: frozenset[str] = frozenset()
+    enders: frozenset[str] = frozenset()
+    definition: str = r"(?!)"
     bodies: frozenset[str] = frozenset()
     strings: frozenset[str] = frozenset()
     comments: frozenset[str] = frozenset({"comment"})

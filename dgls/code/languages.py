@@ -20,7 +20,9 @@ def _types(names: str) -> frozenset[str]:
     return frozenset(names.split())
 
 
-_PYTHON_HEADER = r"^\s*(async|class|def|elif|else|except|finally|for|if|match|case|try|while|with)\b.*:(\s*#.*)?$"
+_PYTHON_HEADER = (
+    r"^\s*((async|class|def|elif|else|except|finally|for|if|match|case|try|while|with)\b|[)\]}]).*:(\s*#.*)?$"
+)
 _PYTHON_WORDS = (
     frozenset(name for name, value in vars(builtins).items() if not isinstance(value, BuiltinFunctionType))
     | sys.stdlib_module_names
@@ -47,6 +49,8 @@ LANGUAGES: tuple[Language, ...] = (
         offside=True,
         heads=_types("async class def elif else except finally for if try while with"),
         soft_heads=_types("case match"),
+        enders=_types("break continue pass raise return"),
+        definition=r"(async\s+def|class|def)\b",
         bodies=_types("module block"),
         strings=_types("string"),
         interpolations=_types("interpolation"),

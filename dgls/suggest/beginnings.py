@@ -1,46 +1,93 @@
 """How the code on a blank line may begin, so that it can stand between the lines around it.
 
 In a language in which indentation alone ends a body, a line that is indented like the line below cannot open a body,
-and a line above a deeper one has to. So the indentation and the first word depend on each other. Lines decide; the tree
-tells that the cursor is not inside brackets. Pure.
+nor leave it, and a line above a deeper one has to open one. So the indentation and the first word depend on each other.
+Lines decide; the tree tells that the cursor is not inside brackets. In no language does a small model help by a comment
+of its own. Pure.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+from types import MappingProxyType
+
 from dgls.code.brackets import balance
 from dgls.code.cursor import Cursor
-from dgls.code.indentation import indentation, levels, line_below, width
+from dgls.code.indentation import closes_body, enclosing, ends_body, indentation, line_below, width
+from dgls.code.languages import Language
 from dgls_engine.types import Beginning
+
+_COMMENTS = MappingProxyType(
+    {"#": ("#", "##"), "//": ("//", "///", "/*", "/**"), "--": ("--", "---", "--[["), None: ("/*", "/**")}
+)
+
+
+def comments(cursor: Cursor) -> tuple[str, ...]:
+    """How a comment on a blank line may begin."""
+    return _COMMENTS.get(cursor.language.line_comment, ()) if cursor.on_blank_line else ()
 
 
 def beginnings(cursor: Cursor, typed: str) -> tuple[Beginning, ...]:
     """The ways to begin behind the blanks `typed`; none if any way may be right."""
-    if not cursor.on_blank_line or cursor.line_below is None or not _between_statements(cursor):
+    if not cursor.on_blank_line or not _between_statements(cursor):
         return ()
-    language = cursor.language
-    plain, opening = language.heads, language.heads | language.soft_heads
     return tuple(
-        Beginning(indent[len(typed) :], opening if opens else plain, others=not opens)
-        for indent, opens in _lines(cursor)
-        if indent.startswith(typed)
+        Beginning(line.indent[len(typed) :], line.words(cursor.language), others=not line.head)
+        for line in _lines(cursor)
+        if line.indent.startswith(typed)
     )
 
 
-def _lines(cursor: Cursor) -> list[tuple[str, bool]]:
-    """The indentations that the line may have, and whether it then opens a body."""
-    above, below = indentation(cursor.above), indentation(cursor.below)
-    unit = cursor.unit
-    outer = below.removesuffix(unit) if below.endswith(unit) else None
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line that may stand at the cursor: the `head` of a body, or one that is `followed` by another in its body, or
+    one that may be the last."""
+
+    indent: str
+    head: bool = False
+    followed: bool = False
+
+    def words(self, language: Language) -> frozenset[str]:
+        """The only words for a head; for other lines, those that they do not begin with."""
+        if self.head:
+            return language.heads | language.soft_heads
+        return language.heads | language.enders if self.followed else language.heads
+
+
+def _lines(cursor: Cursor) -> list[_Line]:
+    above, below, unit = indentation(cursor.above), indentation(cursor.below), cursor.unit
+    last = cursor.line_below is None
+    continued = _closes_brackets(cursor)
     if cursor.above_opens_body:
         body = above + unit
-        return [(body, width(below) > width(body))]
-    if width(below) > width(above):
-        enclosing = list(levels(cursor.document, cursor.line_above)) if cursor.line_above is not None else []
-        return [(outer, True)] if outer is not None and outer in enclosing and not _closes_brackets(cursor) else []
-    if not cursor.parses or cursor.line_above is None:
+        if continued:
+            return []
+        return [_Line(body, head=not last and width(below) > width(body), followed=not last and below == body)]
+    if cursor.line_above is None or continued:
         return []
-    inner = [level for level in levels(cursor.document, cursor.line_above) if width(level) > width(below)]
-    return [*((level, False) for level in (*inner, below)), *([(outer, True)] if outer is not None else [])]
+    around = {indentation(text): text for text in enclosing(cursor.document, cursor.line_above)}
+    outer = below.removesuffix(unit) if below.endswith(unit) else None
+    if not last and width(below) > width(above):
+        return [_Line(outer, head=True)] if outer in around else []
+    if not cursor.parses:
+        return []
+    lines = [_Line(level) for level in around if last or width(level) > width(below)]
+    if not last and not closes_body(cursor.below, cursor.language):
+        lines.append(_Line(below, followed=True))
+        if outer is not None:
+            lines.append(_Line(outer, head=True))
+    return [line for line in lines if not _is_out_of_place(cursor, line.indent, around.get(line.indent, ""))]
+
+
+def _is_out_of_place(cursor: Cursor, indent: str, head: str) -> bool:
+    """Would a line with this `indent` stand behind a statement that ends its body, or too near behind the body of the
+    definition `head`?"""
+    assert cursor.line_above is not None
+    if indent == indentation(cursor.above):
+        return ends_body(cursor.above)
+    blank_lines = cursor.line - cursor.line_above - 1
+    return re.match(cursor.language.definition, head.lstrip()) is not None and blank_lines < (1 if indent else 2)
 
 
 def _between_statements(cursor: Cursor) -> bool:
@@ -58,13 +105,12 @@ def _between_statements(cursor: Cursor) -> bool:
 
 
 def _closes_brackets(cursor: Cursor) -> bool:
-    """Do the deeper lines below close a bracket that would have to be opened here?"""
-    deeper: list[str] = []
+    """Do the lines below close a bracket that would have to be opened here?"""
+    lines: list[str] = []
     at = cursor.line_below
     while at is not None:
-        text = cursor.document.line_text(at)
-        deeper.append(text)
-        if width(indentation(text)) <= width(indentation(cursor.above)):
+        lines.append(cursor.document.line_text(at))
+        if width(indentation(lines[-1])) < width(indentation(cursor.below)):
             break
         at = line_below(cursor.document, at)
-    return bool(balance("\n".join(deeper), cursor.language).closers)
+    return bool(balance("\n".join(lines), cursor.language).closers)

@@ -53,6 +53,7 @@ def request_of(
                 stop=region.stop,
                 start=start,
                 indent=region.least_indent,
+                avoid=region.avoid,
                 begins=region.begins,
             ),
             Pinned(region.after),

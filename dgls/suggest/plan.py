@@ -17,7 +17,7 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation
 from dgls.code.syntax import Syntax
 from dgls.code.window import CountTokens, after_end, before_start, estimate_tokens
-from dgls.suggest.beginnings import beginnings
+from dgls.suggest.beginnings import beginnings, comments
 from dgls.suggest.quiet import Quiet as Quiet
 from dgls.suggest.quiet import quiet
 from dgls_engine.profile import Profile
@@ -58,8 +58,8 @@ class Region:
 
     `indents` are the indentations that the fill's first line of code may have, the likeliest first. The fill ends
     before the first `stop`, unless that is None, and has at most `max_lines` lines. `lead` comes before the fill, which
-    begins in one of the ways `begins`, if there are any. The fill ends before a line that is indented less than
-    `least_indent`.
+    begins in one of the ways `begins`, if there are any, and not with one of the tokens `avoid`. The fill ends before a
+    line that is indented less than `least_indent`.
     """
 
     version: int
@@ -76,6 +76,7 @@ class Region:
     lead: str = ""
     least_indent: str = ""
     begins: tuple[Beginning, ...] = ()
+    avoid: tuple[str, ...] = ()
 
 
 def plan(
@@ -121,6 +122,7 @@ def plan(
         lead=lead,
         least_indent=_least_indent(cursor) if budget.continues and kind == "block" else "",
         begins=beginnings(cursor, cursor.left + lead) if budget.continues and kind == "line" else (),
+        avoid=comments(cursor) if budget.continues else (),
     )
 
 
@@ -160,5 +162,6 @@ def _missing_indent(cursor: Cursor) -> str:
     """What the user has not typed yet of the indentation of a body's first line. A model that continues the code before
     the hole writes the next function after a docstring; other indentations it finds better than the planner."""
     likeliest = _indents(cursor)[0]
-    fits = cursor.on_blank_line and cursor.starts_body and likeliest.startswith(cursor.left)
+    code = cursor.on_blank_line and cursor.inside == "code"
+    fits = code and cursor.starts_body and likeliest.startswith(cursor.left)
     return likeliest[len(cursor.left) :] if fits else ""

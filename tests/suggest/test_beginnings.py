@@ -10,7 +10,7 @@ from dgls.code.document import Document
 from dgls.code.syntax import parse
 from dgls.suggest.exchange import request_of
 from dgls.suggest.plan import Budget, Region, plan
-from dgls_engine.types import Hole, Limits
+from dgls_engine.types import Beginning, Hole, Limits
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "suggest" / "beginnings"
 CASES = [
@@ -28,14 +28,35 @@ def planned(text: str, language: str, budget: Budget) -> Region:
     return region
 
 
+def kind(beginning: Beginning) -> str:
+    if not beginning.others:
+        return "head"
+    return "followed" if "return" in beginning.words else "plain"
+
+
 @pytest.mark.parametrize(("language", "case"), CASES)
 def test_beginnings_of_a_marked_case(language: str, case: dict[str, Any]) -> None:
     region = planned(case["text"], language, Budget(continues=True))
-    assert [[each.indent, "plain" if each.others else "head"] for each in region.begins] == case["begins"]
+    assert [[each.indent, kind(each)] for each in region.begins] == case["begins"]
     hole = request_of(region, "a.py", language, Limits(), 0).segments[1]
     assert isinstance(hole, Hole)
-    assert hole.begins == region.begins
+    assert (hole.begins, hole.avoid) == (region.begins, region.avoid)
     for each in region.begins:
         assert {"if", "for", "else"} <= each.words
         assert ("match" in each.words) is not each.others, "a name may begin a plain line"
     assert not planned(case["text"], language, Budget()).begins, "only for models that fill from the left"
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "avoid"),
+    [
+        ("python", "x = 1\n<CURSOR>\n", ("#", "##")),
+        ("javascript", "let x = 1;\n<CURSOR>\n", ("//", "///", "/*", "/**")),
+        ("lua", "x = 1\n<CURSOR>\n", ("--", "---", "--[[")),
+        ("css", "a {\n  <CURSOR>\n}\n", ("/*", "/**")),
+        ("python", "x = <CURSOR>\n", ()),
+    ],
+)
+def test_line_is_no_comment(language: str, text: str, avoid: tuple[str, ...]) -> None:
+    assert planned(text, language, Budget(continues=True)).avoid == avoid
+    assert not planned(text, language, Budget()).avoid
