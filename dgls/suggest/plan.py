@@ -107,6 +107,7 @@ def plan(
     end = after_end(document, span.end, cursor.language, budget.after_tokens, count)
     text = document.text
     lead = _missing_indent(cursor) if budget.continues else ""
+    begins = beginnings(cursor, cursor.left + lead) if budget.continues and kind == "line" else ()
     return Region(
         version=document.version,
         span=span,
@@ -116,12 +117,12 @@ def plan(
         below=text[end:],
         kind=kind,
         stop="\n" if kind == "line" else None,
-        indents=_indents(cursor),
+        indents=tuple(cursor.left + lead + each.indent for each in begins) or _indents(cursor),
         max_tokens=budget.line_tokens if kind == "line" else budget.block_tokens,
         max_lines=1 if kind == "line" else most_lines,
         lead=lead,
         least_indent=_least_indent(cursor) if budget.continues and kind == "block" else "",
-        begins=beginnings(cursor, cursor.left + lead) if budget.continues and kind == "line" else (),
+        begins=begins,
         avoid=comments(cursor) if budget.continues else (),
     )
 

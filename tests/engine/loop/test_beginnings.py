@@ -16,10 +16,14 @@ PLAIN, HEAD = Beginning("    ", HEADS), Beginning("", HEADS, others=False)
 
 
 def allowed(
-    tokenizer: Tokenizer, begins: Sequence[Beginning], decided: Sequence[int] = (), freed: bytes = b""
+    tokenizer: Tokenizer,
+    begins: Sequence[Beginning],
+    decided: Sequence[int] = (),
+    freed: bytes = b"",
+    avoid: tuple[str, ...] = (),
 ) -> set[str] | None:
     """The texts that the next token may have; None: any."""
-    canvas = Canvas((0,) * 6, (Span(1, 6, freed=freed, begins=tuple(begins)),))
+    canvas = Canvas((0,) * 6, (Span(1, 6, freed=freed, begins=tuple(begins), avoid=avoid),))
     rule = Beginnings(tokenizer, tokenizer.size, torch.device("cpu")).of(canvas)
     banned = rule([*decided, *[0] * (5 - len(decided))], len(decided)) if rule is not None else None
     if banned is None:
@@ -66,3 +70,17 @@ def test_no_rule_and_blanks_that_fit_no_beginning_allow_any_token(flat: LoadedMo
 def test_freed_bytes_are_not_part_of_the_fill(flat: LoadedModel) -> None:
     first = allowed(flat.tokenizer, [Beginning("", frozenset({"turn"}), others=False)], freed=b"re")
     assert first == {"re", "return"}
+
+
+def test_avoided_tokens_begin_no_fill_however_many_blanks_it_has(flat: LoadedModel) -> None:
+    tokenizer = flat.tokenizer
+    for blanks in ("", "  ", "        "):
+        left = allowed(tokenizer, [], tokenizer.encode(blanks), avoid=("if", "for"))
+        assert left is not None
+        assert {"return", "\n", " "} <= left
+        assert left.isdisjoint({"if", "for"})
+    assert allowed(tokenizer, [], tokenizer.encode("return"), avoid=("if",)) is None
+    assert allowed(tokenizer, [HEAD], avoid=("if",)) == {"for"}
+    no_blank_line = allowed(tokenizer, [], avoid=("",))
+    assert no_blank_line is not None
+    assert "\n" not in no_blank_line
