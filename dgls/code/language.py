@@ -16,6 +16,7 @@ _EMPTY_VALUE = (
     r"(?:return\b|exit\b|[\s,;()]|None|null|nil|NULL|nullptr|undefined|[tT]rue|[fF]alse|default|-?[01](?:\.0)?\b"
     r"|\[\]|\{\}|\"\"|''|Default::default)+"
 )
+_ENDERS = frozenset({"break", "continue", "goto", "return", "throw"})
 _LITERALS = frozenset({"true", "false", "none", "null", "nil", "this", "self", "super"})
 
 CLOSING_BRACKET = r"[\])}]"
@@ -70,7 +71,7 @@ class Language:
     offside: bool = False
     heads: frozenset[str] = frozenset()
     soft_heads: frozenset[str] = frozenset()
-    enders: frozenset[str] = frozenset()
+    enders: frozenset[str] = _ENDERS
     definition: str = r"(?!)"
     bodies: frozenset[str] = frozenset()
     strings: frozenset[str] = frozenset()

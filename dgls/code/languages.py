@@ -193,6 +193,7 @@ LANGUAGES: tuple[Language, ...] = (
         r"(?!.*\bend$)|\bdo(\s*\|.*\|)?$|\{(\s*\|.*\|)?$",
         closer=CLOSING_BRACKET + r"|(end|elsif|else|when|rescue|ensure)\b",
         indent="  ",
+        enders=frozenset(),  # `return if ...` goes on
         bodies=_types("program body_statement then else"),
         strings=_types("string heredoc_body regex"),
         interpolations=_types("interpolation"),

@@ -19,18 +19,26 @@ from dgls.code.languages import Language
 from dgls_engine.types import Beginning
 
 _COMMENTS = MappingProxyType(
-    {"#": ("#", "##"), "//": ("//", "///", "/*", "/**"), "--": ("--", "---", "--[["), None: ("/*", "/**")}
+    {"#": ("#", "##"), "//": ("/", "//", "///", "/*", "/**"), "--": ("-", "--", "---"), None: ("/", "/*", "/**")}
 )
+"""The tokens that begin a comment, by the language's `line_comment`."""
+
+_ON_ITS_OWN = re.compile(r"(case|default|function|class|async)\b")
+"""How a line may begin that does not run after the line above it, in languages with brackets."""
 
 
-def comments(cursor: Cursor) -> tuple[str, ...]:
-    """How a comment on a blank line may begin."""
-    return _COMMENTS.get(cursor.language.line_comment, ()) if cursor.on_blank_line else ()
+def avoided(cursor: Cursor) -> tuple[str, ...]:
+    """The tokens with which code on a blank line does not begin: those of a comment, and, where brackets end bodies,
+    those that leave a body in front of its next line."""
+    if not cursor.on_blank_line:
+        return ()
+    comments = _COMMENTS.get(cursor.language.line_comment, ())
+    return (*comments, *sorted(cursor.language.enders)) if _runs_on(cursor) else comments
 
 
 def beginnings(cursor: Cursor, typed: str) -> tuple[Beginning, ...]:
     """The ways to begin behind the blanks `typed`; none if any way may be right."""
-    if not cursor.on_blank_line or not _between_statements(cursor):
+    if not (cursor.language.heads and cursor.on_blank_line and _between_statements(cursor)):
         return ()
     return tuple(
         Beginning(line.indent[len(typed) :], line.words(cursor.language), others=not line.head)
@@ -90,11 +98,19 @@ def _is_out_of_place(cursor: Cursor, indent: str, head: str) -> bool:
     return re.match(cursor.language.definition, head.lstrip()) is not None and blank_lines < (1 if indent else 2)
 
 
-def _between_statements(cursor: Cursor) -> bool:
-    """Is the cursor in a language with heads of bodies, and inside neither brackets nor a string?"""
-    if not cursor.language.heads or cursor.syntax is None or cursor.inside != "code":
+def _runs_on(cursor: Cursor) -> bool:
+    """Does the line below run after a line that is written here, in a language in which brackets end bodies?"""
+    if cursor.language.heads or not (cursor.below and _between_statements(cursor) and cursor.parses):
         return False
-    if balance(cursor.above, cursor.language).openers or cursor.above.endswith("\\"):
+    alone = closes_body(cursor.below, cursor.language) or _ON_ITS_OWN.match(cursor.below.lstrip())
+    return not alone and indentation(cursor.below) == cursor.first_indents[0]
+
+
+def _between_statements(cursor: Cursor) -> bool:
+    """Is the cursor in code, between statements, and inside neither brackets nor a string?"""
+    if cursor.language.kind != "code" or cursor.syntax is None or cursor.inside != "code":
+        return False
+    if not cursor.above_opens_body and not _ends_statement(cursor):
         return False
     for node in cursor.nodes:
         if node.type in cursor.language.bodies:
@@ -102,6 +118,14 @@ def _between_statements(cursor: Cursor) -> bool:
         if cursor.syntax.source.startswith((b"(", b"[", b"{"), node.start_byte):
             return False
     return True
+
+
+def _ends_statement(cursor: Cursor) -> bool:
+    """Does the line above end a statement, as far as it tells?"""
+    above = cursor.above.rstrip()
+    if balance(above, cursor.language).openers or above.endswith("\\"):
+        return False
+    return cursor.language.offside or not above or above.endswith((";", "{", "}"))
 
 
 def _closes_brackets(cursor: Cursor) -> bool:

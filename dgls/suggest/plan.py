@@ -17,7 +17,7 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation
 from dgls.code.syntax import Syntax
 from dgls.code.window import CountTokens, after_end, before_start, estimate_tokens
-from dgls.suggest.beginnings import beginnings, comments
+from dgls.suggest.beginnings import avoided, beginnings
 from dgls.suggest.quiet import Quiet as Quiet
 from dgls.suggest.quiet import quiet
 from dgls_engine.profile import Profile
@@ -123,7 +123,7 @@ def plan(
         lead=lead,
         least_indent=_least_indent(cursor) if budget.continues and kind == "block" else "",
         begins=begins,
-        avoid=comments(cursor) if budget.continues else (),
+        avoid=avoided(cursor) if budget.continues else (),
     )
 
 

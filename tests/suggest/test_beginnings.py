@@ -47,16 +47,26 @@ def test_beginnings_of_a_marked_case(language: str, case: dict[str, Any]) -> Non
     assert not planned(case["text"], language, Budget()).begins, "only for models that fill from the left"
 
 
+COMMENT, LEAVING = ("/", "//", "///", "/*", "/**"), ("break", "continue", "goto", "return", "throw")
+
+
 @pytest.mark.parametrize(
     ("language", "text", "avoid"),
     [
         ("python", "x = 1\n<CURSOR>\n", ("#", "##")),
-        ("javascript", "let x = 1;\n<CURSOR>\n", ("//", "///", "/*", "/**")),
-        ("lua", "x = 1\n<CURSOR>\n", ("--", "---", "--[[")),
-        ("css", "a {\n  <CURSOR>\n}\n", ("/*", "/**")),
+        ("lua", "x = 1\n<CURSOR>\n", ("-", "--", "---")),
+        ("css", "a {\n  <CURSOR>\n}\n", ("/", "/*", "/**")),
         ("python", "x = <CURSOR>\n", ()),
+        ("javascript", "function f() {\n  g();\n  <CURSOR>\n}\n", COMMENT),
+        ("javascript", "function f() {\n  g();\n  <CURSOR>\n  h();\n}\n", COMMENT + LEAVING),
+        ("javascript", "function f() {\n<CURSOR>\n  h();\n}\n", COMMENT + LEAVING),
+        ("javascript", "function f() {\n  g();\n  <CURSOR>\n  function h() {}\n}\n", COMMENT),
+        ("javascript", "function f() {\n  if (g())\n  <CURSOR>\n  h();\n}\n", COMMENT),
+        ("javascript", "f({\n  a: 1,\n  <CURSOR>\n  b: 2,\n});\n", COMMENT),
+        ("c", "int f(void) {\n    g();\n    <CURSOR>\n    h();\n}\n", COMMENT + LEAVING),
+        ("ruby", "def f\n  g\n  <CURSOR>\n  h\nend\n", ("#", "##")),
     ],
 )
-def test_line_is_no_comment(language: str, text: str, avoid: tuple[str, ...]) -> None:
+def test_line_is_no_comment_and_leaves_no_body_that_runs_on(language: str, text: str, avoid: tuple[str, ...]) -> None:
     assert planned(text, language, Budget(continues=True)).avoid == avoid
     assert not planned(text, language, Budget()).avoid
