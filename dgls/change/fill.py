@@ -40,6 +40,7 @@ from dgls_engine.types import Hole
 LEAST_TOKENS = 12
 """The shortest hole: half of all one-line bodies fit. A canvas takes no further stub that would shorten it more."""
 _SHARES = (1.0, 0.5, 0.25)  # of the budgets before and after, tried in turn if the holes need more room
+_TEXTS = ('"""', "'''", 'r"""')  # a body that is asked for is more than its description
 
 
 def fill(task: Task, document: Document, room: Room, syntax: Syntax | None) -> Job:
@@ -132,17 +133,18 @@ def _canvas_plan(document: Document, stubs: Sequence[Stub], room: Room) -> Canva
 
 def _passage(document: Document, plan: CanvasPlan, done: Sequence[Replacement], room: Room) -> Passage:
     """The passage for `plan`, in the document with the fills `done` and empty gaps for its stubs."""
-    stubs = plan.stubs
+    stubs, language = plan.stubs, language_of(document.language, document.uri)
+    avoid = (*language.comment_tokens, *_TEXTS) if room.continues else ()
     opened = applied(document, [*done, *(Replacement(stub.span, stub.lead + stub.tail) for stub in stubs)])
     shift = sum(len(each.text) - each.span.length for each in done)
     gaps: list[Gap] = []
     for stub in stubs:
         at = stub.span.start + shift + len(stub.lead)
         stop = "\n" if stub.indent is None else None
-        hole = Hole(max_tokens=plan.hole_tokens, stop=stop, indent=(room.continues and stub.indent) or "")
+        indent = (room.continues and stub.indent) or ""
+        hole = Hole(max_tokens=plan.hole_tokens, stop=stop, indent=indent, avoid=avoid)
         gaps.append(Gap(Span(at, at), hole, stub.span, stub.lead, stub.tail))
         shift += len(stub.lead) + len(stub.tail) - stub.span.length
-    language = language_of(document.language, document.uri)
     at = _signature(document, stubs[0])
     signature = moved(Span(at, at), done).start
     start = _canvas_start(opened, gaps[0].span.start, signature, language, plan.before_tokens, room.count)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 Kind = Literal["code", "markup", "data", "prose"]
@@ -17,6 +18,9 @@ _EMPTY_VALUE = (
     r"|\[\]|\{\}|\"\"|''|Default::default)+"
 )
 _ENDERS = frozenset({"break", "continue", "goto", "return", "throw"})
+_COMMENT_TOKENS = MappingProxyType(
+    {"#": ("#", "##"), "//": ("/", "//", "///", "/*", "/**"), "--": ("-", "--", "---"), None: ("/", "/*", "/**")}
+)
 _LITERALS = frozenset({"true", "false", "none", "null", "nil", "this", "self", "super"})
 
 CLOSING_BRACKET = r"[\])}]"
@@ -84,3 +88,8 @@ class Language:
     ends_with_value: bool = False
     optional_types: bool = False
     placeholders: Placeholders = Placeholders()
+
+    @property
+    def comment_tokens(self) -> tuple[str, ...]:
+        """The tokens that begin a comment where a statement may begin."""
+        return _COMMENT_TOKENS.get(self.line_comment, ())

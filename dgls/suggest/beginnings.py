@@ -10,18 +10,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from dgls.code.brackets import balance
 from dgls.code.cursor import Cursor
 from dgls.code.indentation import closes_body, enclosing, ends_body, indentation, line_below, width
 from dgls.code.languages import Language
 from dgls_engine.types import Beginning
-
-_COMMENTS = MappingProxyType(
-    {"#": ("#", "##"), "//": ("/", "//", "///", "/*", "/**"), "--": ("-", "--", "---"), None: ("/", "/*", "/**")}
-)
-"""The tokens that begin a comment, by the language's `line_comment`."""
 
 _ON_ITS_OWN = re.compile(r"(case|default|function|class|async)\b")
 """How a line may begin that does not run after the line above it, in languages with brackets."""
@@ -32,7 +26,7 @@ def avoided(cursor: Cursor) -> tuple[str, ...]:
     those that leave a body in front of its next line."""
     if not cursor.on_blank_line:
         return ()
-    comments = _COMMENTS.get(cursor.language.line_comment, ())
+    comments = cursor.language.comment_tokens
     return (*comments, *sorted(cursor.language.enders)) if _runs_on(cursor) else comments
 
 

@@ -134,6 +134,14 @@ def test_filled_canvas_without_code_before_the_hole_keeps_its_indentation() -> N
     assert applied(outcome.document, outcome.replacements).text == text.replace("pass", "return 1")
 
 
+@pytest.mark.parametrize("continues", [False, True])
+def test_filled_stub_begins_with_code_where_the_model_writes_on(continues: bool) -> None:
+    script = Script(["return 1"])
+    carry_out(job(functions(1), None, replace(LARGE, continues=continues)), script)
+    [gap] = script.passages[0].gaps
+    assert {'"""', "#"} <= {*gap.hole.avoid} if continues else gap.hole.avoid == ()
+
+
 def test_filled_todo_comment_is_in_prompt() -> None:
     script = Script(["return x"])
     text = "def f(x):\n    pass  # TODO: add one\n"
