@@ -17,6 +17,9 @@ from dgls.code.indentation import closes_body, enclosing, ends_body, indentation
 from dgls.code.languages import Language
 from dgls_engine.types import Beginning
 
+_FAR = 60
+"""The number of lines that are examined for the end of a statement."""
+
 _ON_ITS_OWN = re.compile(r"(case|default|function|class|async)\b")
 """How a line may begin that does not run after the line above it, in languages with brackets."""
 
@@ -59,8 +62,7 @@ class _Line:
 
 def _lines(cursor: Cursor) -> list[_Line]:
     above, below, unit = indentation(cursor.above), indentation(cursor.below), cursor.unit
-    last = cursor.line_below is None
-    continued = _closes_brackets(cursor)
+    last, continued = cursor.line_below is None, _closes_brackets(cursor)
     if cursor.above_opens_body:
         body = above + unit
         if continued:
@@ -126,7 +128,7 @@ def _closes_brackets(cursor: Cursor) -> bool:
     """Do the lines below close a bracket that would have to be opened here?"""
     lines: list[str] = []
     at = cursor.line_below
-    while at is not None:
+    while at is not None and len(lines) < _FAR:
         lines.append(cursor.document.line_text(at))
         if width(indentation(lines[-1])) < width(indentation(cursor.below)):
             break

@@ -50,18 +50,17 @@ class Beginnings:
             hole, decided = places[row]
             before = self._tokenizer.decode(draft[row - decided : row])
             before = before.encode()[len(hole.freed) :].decode(errors="replace") if decided else ""
-            return self._banned(hole.begins, hole.avoid, before, hole.freed if decided == 0 else b"")
+            blanks, begun = _split(before)
+            if begun:
+                return self._continuing if _is_unfinished(blanks, begun, hole.begins) else None
+            return self._banned(hole.begins, hole.avoid, blanks, hole.freed if decided == 0 else b"")
 
         return banned
 
     def _not_allowed(
         self, begins: tuple[Beginning, ...], avoid: tuple[str, ...], before: str, prefix: bytes
     ) -> Tensor | None:
-        """None if nothing is banned: the fill has begun, or its blanks fit no beginning."""
-        blanks, begun = _split(before)
-        if begun:
-            ended = any(each.indent == blanks and begun in each.words and not each.others for each in begins)
-            return self._continuing if ended else None
+        """None if nothing is banned: the blanks `before` fit no beginning."""
         avoided = [id for code in avoid for id in self._by_code(prefix).get(code, ())]
         allowed = self._allowed(begins, before, prefix)
         if not allowed and not avoided:
@@ -121,6 +120,11 @@ class Beginnings:
         ids: Iterable[int] = self._tokenizer.extending(prefix) if prefix else range(self._size)
         for id in ids:
             yield id, self._tokenizer.token_bytes(id)[len(prefix) :].decode(errors="replace")
+
+
+def _is_unfinished(blanks: str, begun: str, begins: Sequence[Beginning]) -> bool:
+    """Is what has `begun` a word that the fill has to begin with? Then it must not become another one."""
+    return any(each.indent == blanks and begun in each.words and not each.others for each in begins)
 
 
 def _split(text: str) -> tuple[str, str]:

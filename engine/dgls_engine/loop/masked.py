@@ -71,8 +71,7 @@ class Unmasker:
     """The decided rows of one canvas with `rows` hole rows. A step decides further rows while their tokens are likelier
     than `threshold`. With a `chance` it decides one drawn token: the predictions for rows behind it expect the
     likeliest one. `guess` saves steps; None: no guesses. `banned`: what the next row may not hold; None: nothing.
-    `kept`: tokens of rows that are decided from the start; they
-    count as certain."""
+    `kept`: tokens of rows that are decided from the start; they count as certain."""
 
     def __init__(
         self,
