@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from dgls_engine.model.slots import Site, Slot
     from dgls_engine.profile import Profile
 
-_CANVAS = 64
-"""The number of rows in a canvas: enough for a line, or for a few short holes."""
+_CANVAS = 128
+"""The number of rows in a canvas: enough for a dozen lines, or for a few short holes and the code between them."""
 
 
 class Masked:
