@@ -9,13 +9,22 @@ of its own. Pure.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dgls.code.brackets import balance
 from dgls.code.cursor import Cursor
 from dgls.code.indentation import closes_body, enclosing, ends_body, indentation, line_below, width
 from dgls.code.languages import Language
+from dgls.code.names import missing_names
 from dgls_engine.types import Beginning
+
+_BINDINGS = ("{} =", "{}=", "{},", "{}:", "import", "from")
+_BINDING_HEADS = ("for {}", "def {}", "class {}", "async", "with", "except")
+"""How a line begins that defines a name, or, where a definition may stand, with "def" an argument."""
+
+_APART = re.compile(r"\s*(#|@|class\b)")
+"""Lines behind which a definition may stand without a blank line."""
 
 _FAR = 60
 """The number of lines that are examined for the end of a statement."""
@@ -37,11 +46,10 @@ def beginnings(cursor: Cursor, typed: str) -> tuple[Beginning, ...]:
     """The ways to begin behind the blanks `typed`; none if any way may be right."""
     if not (cursor.language.heads and cursor.on_blank_line and _between_statements(cursor)):
         return ()
-    return tuple(
-        Beginning(line.indent[len(typed) :], line.words(cursor.language), others=not line.head)
-        for line in _lines(cursor)
-        if line.indent.startswith(typed)
-    )
+    lines = [line for line in _lines(cursor) if line.indent.startswith(typed)]
+    missing = _missing(cursor, lines) if cursor.language.id == "python" else []
+    apart = cursor.line_above is None or cursor.line_above < cursor.line - 1 or bool(_APART.match(cursor.above))
+    return tuple(line.beginning(cursor.language, missing, len(typed), apart) for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +61,16 @@ class _Line:
     head: bool = False
     followed: bool = False
 
-    def words(self, language: Language) -> frozenset[str]:
-        """The only words for a head; for other lines, those that they do not begin with."""
+    def beginning(self, language: Language, missing: Sequence[str], typed: int, apart: bool) -> Beginning:
+        """Behind `typed` characters of the line. It defines one of the names that are `missing`, if there are any.
+        `apart`: a definition may stand here."""
+        indent = self.indent[typed:]
+        if missing:
+            forms = (*_BINDING_HEADS, *(["def"] if apart else [])) if self.head else _BINDINGS
+            return Beginning(indent, frozenset(form.format(name) for form in forms for name in missing), others=False)
         if self.head:
-            return language.heads | language.soft_heads
-        return language.heads | language.enders if self.followed else language.heads
+            return Beginning(indent, language.heads | language.soft_heads, others=False)
+        return Beginning(indent, language.heads | language.enders if self.followed else language.heads)
 
 
 def _lines(cursor: Cursor) -> list[_Line]:
@@ -82,6 +95,16 @@ def _lines(cursor: Cursor) -> list[_Line]:
         if outer is not None:
             lines.append(_Line(outer, head=True))
     return [line for line in lines if not _is_out_of_place(cursor, line.indent, around.get(line.indent, ""))]
+
+
+def _missing(cursor: Cursor, lines: Sequence[_Line]) -> list[str]:
+    """The names that the code below uses and nothing defines."""
+    if not lines:
+        return []
+    document, span = cursor.document, cursor.span
+    before = document.text[: document.line_start(cursor.line)]
+    stand_in = f"{lines[0].indent}{'if 1:' if lines[0].head else 'pass'}"
+    return missing_names(before, stand_in, document.text[span.end :])
 
 
 def _is_out_of_place(cursor: Cursor, indent: str, head: str) -> bool:

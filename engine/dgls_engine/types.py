@@ -98,11 +98,16 @@ Start = Blank | Resume | Revise
 @dataclass(frozen=True, slots=True)
 class Beginning:
     """A way in which a fill may begin: with the blanks `indent`, and then with any word but `words`, or, without
-    `others`, with one of `words`."""
+    `others`, with one of `words`. These may then be longer texts, such as "for item"."""
 
     indent: str = ""
     words: frozenset[str] = frozenset()
     others: bool = True
+
+    @property
+    def texts(self) -> list[str]:
+        """The indentation with each of `words`."""
+        return [self.indent + word for word in sorted(self.words)]
 
 
 @dataclass(frozen=True, slots=True)

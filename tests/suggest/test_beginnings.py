@@ -1,5 +1,6 @@
 """How a line may begin, case by case: see fixtures/suggest/README.md."""
 
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,10 @@ def planned(text: str, language: str, budget: Budget) -> Region:
 
 def kind(beginning: Beginning) -> str:
     if not beginning.others:
-        return "head"
+        names = [
+            word.removesuffix(" =").removeprefix("for ") for word in beginning.words if re.search(" =$|^for ", word)
+        ]
+        return " ".join(["head" if "with" in beginning.words else "defines", *sorted(names)])
     return "followed" if "return" in beginning.words else "plain"
 
 
@@ -42,8 +46,8 @@ def test_beginnings_of_a_marked_case(language: str, case: dict[str, Any]) -> Non
     assert isinstance(hole, Hole)
     assert (hole.begins, hole.avoid) == (region.begins, region.avoid)
     for each in region.begins:
-        assert {"if", "for", "else"} <= each.words
-        assert ("match" in each.words) is not each.others, "a name may begin a plain line"
+        assert {"if", "for", "else"} <= each.words or any(" " in word for word in each.words)
+        assert not (each.others and "match" in each.words), "a name may begin a plain line"
     assert not planned(case["text"], language, Budget()).begins, "only for models that fill from the left"
 
 
