@@ -9,20 +9,21 @@ of its own. Pure.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dgls.code.brackets import balance
 from dgls.code.cursor import Cursor
 from dgls.code.indentation import closes_body, enclosing, ends_body, indentation, line_below, width
-from dgls.code.languages import Language
 from dgls.code.names import missing_names
 from dgls_engine.types import Beginning
 
-_BINDINGS = ("{} =", "{}=", "{},", "{}:", "import", "from")
+_BINDINGS = ("{} =", "{}=", "{},", "{}:")
 _BINDING_HEADS = ("for {}", "def {}", "class {}", "async", "with", "except")
 """How a line begins that defines a name, or, where a definition may stand, with "def" an argument."""
 
+_DEFINED = re.compile(r"\s*(class|def|async\s+def)\b")
 _APART = re.compile(r"\s*(#|@|class\b)")
 """Lines behind which a definition may stand without a blank line."""
 
@@ -48,8 +49,7 @@ def beginnings(cursor: Cursor, typed: str) -> tuple[Beginning, ...]:
         return ()
     lines = [line for line in _lines(cursor) if line.indent.startswith(typed)]
     missing = _missing(cursor, lines) if cursor.language.id == "python" else []
-    apart = cursor.line_above is None or cursor.line_above < cursor.line - 1 or bool(_APART.match(cursor.above))
-    return tuple(line.beginning(cursor.language, missing, len(typed), apart) for line in lines)
+    return tuple(line.beginning(cursor, missing, len(typed)) for line in lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +61,20 @@ class _Line:
     head: bool = False
     followed: bool = False
 
-    def beginning(self, language: Language, missing: Sequence[str], typed: int, apart: bool) -> Beginning:
-        """Behind `typed` characters of the line. It defines one of the names that are `missing`, if there are any.
-        `apart`: a definition may stand here."""
-        indent = self.indent[typed:]
+    def beginning(self, cursor: Cursor, missing: Sequence[str], typed: int) -> Beginning:
+        """Behind `typed` characters of the line. It defines one of the names that are `missing`, if there are any."""
+        language, indent = cursor.language, self.indent[typed:]
         if missing:
-            forms = (*_BINDING_HEADS, *(["def"] if apart else [])) if self.head else _BINDINGS
-            return Beginning(indent, frozenset(form.format(name) for form in forms for name in missing), others=False)
+            forms = _BINDING_HEADS if self.head else _BINDINGS
+            words = {form.format(name) for form in forms for name in missing}
+            in_function = _in_function(cursor, self.indent)
+            if self.head:
+                words |= {"def"} if _is_apart(cursor) and not in_function else set()
+            elif in_function:
+                words |= {f"import {name}" for name in missing if name in sys.stdlib_module_names}
+            else:
+                words |= {"import", "from"}
+            return Beginning(indent, frozenset(words), others=False)
         if self.head:
             return Beginning(indent, language.heads | language.soft_heads, others=False)
         return Beginning(indent, language.heads | language.enders if self.followed else language.heads)
@@ -105,6 +112,20 @@ def _missing(cursor: Cursor, lines: Sequence[_Line]) -> list[str]:
     before = document.text[: document.line_start(cursor.line)]
     stand_in = f"{lines[0].indent}{'if 1:' if lines[0].head else 'pass'}"
     return missing_names(before, stand_in, document.text[span.end :])
+
+
+def _in_function(cursor: Cursor, indent: str) -> bool:
+    """Is a function the innermost definition around a line with this `indent`?"""
+    around = enclosing(cursor.document, cursor.line_above) if cursor.line_above is not None else ()
+    heads = (_DEFINED.match(text) for text in around if width(indentation(text)) < width(indent))
+    innermost = next((head[1] for head in heads if head is not None), "")
+    return innermost.endswith("def")
+
+
+def _is_apart(cursor: Cursor) -> bool:
+    """May a definition stand behind the line above?"""
+    above = cursor.line_above
+    return above is None or above < cursor.line - 1 or _APART.match(cursor.above) is not None
 
 
 def _is_out_of_place(cursor: Cursor, indent: str, head: str) -> bool:
