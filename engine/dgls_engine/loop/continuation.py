@@ -34,7 +34,7 @@ MARGIN = 5.0
 """A running fill that is this many nats less likely than a settled one is dropped, so that the contest does not wait
 for it. The number was not tuned."""
 
-KEPT = 9.0
+KEPT = 12.0
 """At strength 0, a text that stands stays unless the fill is likelier by this many nats."""
 
 _HALF = math.log(0.5)
