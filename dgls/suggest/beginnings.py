@@ -23,7 +23,6 @@ _BINDINGS = ("{} =", "{}=", "{},", "{}:")
 _BINDING_HEADS = ("for {}", "def {}", "class {}", "async", "with", "except")
 """How a line begins that defines a name, or, where a definition may stand, with "def" an argument."""
 
-_DEFINED = re.compile(r"\s*(class|def|async\s+def)\b")
 _APART = re.compile(r"\s*(#|@|class\b)")
 """Lines behind which a definition may stand without a blank line."""
 
@@ -117,9 +116,9 @@ def _missing(cursor: Cursor, lines: Sequence[_Line]) -> list[str]:
 def _in_function(cursor: Cursor, indent: str) -> bool:
     """Is a function the innermost definition around a line with this `indent`?"""
     around = enclosing(cursor.document, cursor.line_above) if cursor.line_above is not None else ()
-    heads = (_DEFINED.match(text) for text in around if width(indentation(text)) < width(indent))
-    innermost = next((head[1] for head in heads if head is not None), "")
-    return innermost.endswith("def")
+    outer = (text.lstrip() for text in around if width(indentation(text)) < width(indent))
+    definitions = (text for text in outer if re.match(cursor.language.definition, text))
+    return not next(definitions, "class").startswith("class")
 
 
 def _is_apart(cursor: Cursor) -> bool:

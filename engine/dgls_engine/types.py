@@ -116,8 +116,8 @@ class Hole:
 
     `min_tokens` and `max_tokens` bound its length; the policy finds the length between them. The fill ends before the
     first `stop`, if there is one, and before a line that is indented less than `indent`, unless the line is blank.
-    It does not begin with one of the tokens `avoid`, without the blanks around them; "" stands for a blank line.
-    `begins` are the ways in which it may begin; none: any way. Models that fill from the left keep to them.
+    `begins` are the ways in which it may begin; none: any way. It does not begin with one of the tokens `avoid`,
+    without the blanks around them; "" stands for a blank line. Models that fill from the left keep to these two.
     `start` is what the hole holds before the first step.
     """
 

@@ -25,10 +25,6 @@ TOKEN_WORTH = 12.0
 """The lead of the original token over others, in nats, at strength 0. It falls to 0 at strength 1."""
 
 
-_BEGINNING = 2
-"""The number of tokens of a hole that are checked for what its fill must not begin with."""
-
-
 class Vocabulary:
     """Sets of token ids, as masks for a model's logits. Made once per open model. `size` is V."""
 
@@ -42,9 +38,9 @@ class Vocabulary:
         self.banned = lru_cache(maxsize=64)(self._banned)
         self._holding = lru_cache(maxsize=8)(self._that_hold)
 
-    def _banned(self, pad: bool, prefix: bytes = b"", stop: bytes = b"", avoid: tuple[str, ...] = ()) -> Tensor:
-        """bool [V] on the device: ids without text (except PAD if `pad`), ids that do not begin with `prefix`, ids that
-        contain `stop`, and ids that `avoid` excludes."""
+    def _banned(self, pad: bool, prefix: bytes = b"", stop: bytes = b"") -> Tensor:
+        """bool [V] on the device: ids without text (except PAD if `pad`), ids that do not begin with `prefix`, and ids
+        that contain `stop`."""
         banned = self._silent.clone()
         banned[self._tokenizer.pad_id] = not pad
         if prefix:
@@ -52,10 +48,6 @@ class Vocabulary:
             banned |= torch.ones_like(banned).index_fill_(0, extending, False)
         if stop:
             banned |= self._holding(stop)
-        if avoid:
-            words = {word.encode(errors="replace") for word in avoid}
-            texts = (self._tokenizer.token_bytes(id)[len(prefix) :] for id in range(self.size))
-            banned |= torch.tensor([text.strip() in words and bool(text.strip() or b"\n" in text) for text in texts])
         return sent(banned, self._device)
 
     def _that_hold(self, stop: bytes) -> Tensor:
@@ -83,8 +75,7 @@ class Constraint:
                 pad = pads and row >= hole.min_tokens
                 # The freed bytes of a first token may contain the stop; they are not part of the text.
                 prefix, ending = (hole.freed, b"") if row == 0 and hole.freed else (b"", stop)
-                # The first token may be blank, so the second may be the first with text.
-                banned.append(vocabulary.banned(pad, prefix, ending, hole.avoid if row < _BEGINNING else ()))
+                banned.append(vocabulary.banned(pad, prefix, ending))
             stood = len(hole.expected) == len(hole) and not hole.stands
             favoured += hole.expected if stood else [0] * len(hole)
             leads += [TOKEN_WORTH * (1 - hole.strength) if stood else 0.0] * len(hole)
