@@ -8,8 +8,7 @@ Shapes: V vocabulary.
 from __future__ import annotations
 
 import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property, lru_cache
 
 import torch
@@ -25,10 +24,6 @@ Banned = Callable[[Sequence[int], int], Tensor | None]
 all."""
 
 _BLANKS = re.compile(r"[ \t]*")
-_WORD = re.compile(r"\w*")
-
-_Tokens = Mapping[str, Mapping[str | None, Sequence[int]]]
-"""Ids by the blanks that the token begins with and by the word behind them; None: nothing stands behind them."""
 
 
 class Beginnings:
@@ -36,8 +31,8 @@ class Beginnings:
 
     def __init__(self, tokenizer: Tokenizer, size: int, device: torch.device) -> None:
         self._tokenizer, self._size, self._device = tokenizer, size, device
-        self._tokens = lru_cache(maxsize=8)(self._by_text)
-        self._by_code = lru_cache(maxsize=8)(self._by_whole_code)
+        self._code_behind = lru_cache(maxsize=16)(self._ids_of_code_behind)
+        self._spaces_behind = lru_cache(maxsize=16)(self._spaces_behind_prefix)
         self._not_first = lru_cache(maxsize=64)(self._banned_first)
 
     def of(self, canvas: Canvas) -> Banned | None:
@@ -60,25 +55,29 @@ class Beginnings:
         self, begins: tuple[Beginning, ...], avoid: tuple[str, ...], before: str, prefix: bytes
     ) -> Tensor | None:
         """Behind the blanks `before`. None if nothing is banned, as these blanks fit no beginning."""
-        avoided = [id for code in avoid for id in self._by_code(prefix).get(code, ())]
-        allowed = [id for each in begins for id in self._allowed(each, before, prefix)]
-        return self._set(allowed, avoided) if allowed or avoided else None
+        allowed = torch.zeros(self._size, dtype=torch.bool)
+        for beginning in begins:
+            self._allow(allowed, beginning, before, prefix)
+        banned = ~allowed if allowed.any() else allowed
+        banned[[id for code in avoid for id in self._with_code(prefix, code)]] = True
+        return sent(banned, self._device) if banned.any() else None
 
-    def _allowed(self, beginning: Beginning, before: str, prefix: bytes) -> Iterator[int]:
-        """The tokens that fit behind the blanks `before`."""
+    def _allow(self, allowed: Tensor, beginning: Beginning, before: str, prefix: bytes) -> None:
+        """Set the tokens that fit behind the blanks `before` in `allowed`, bool [V]."""
         if not beginning.indent.startswith(before):
             return
         if not beginning.others:
             for text in beginning.texts:
-                yield from self._towards(text[len(before) :], prefix)
+                allowed[list(self._towards(text[len(before) :], prefix))] = True
             return
-        tokens, blanks = self._tokens(prefix), beginning.indent[len(before) :]
-        for some, by_word in tokens.items():
-            if blanks.startswith(some):
-                yield from by_word.get(None, ())
-        for word, ids in tokens.get(blanks, {}).items():
-            if word is not None and word not in beginning.words:
-                yield from ids
+        blanks = beginning.indent[len(before) :].encode()
+        own = torch.zeros_like(allowed)
+        own[self._code_behind(prefix + blanks)] = True
+        for word in beginning.words:
+            own[list(self._with_text(prefix + blanks, word))] = False
+        starts = [prefix + blanks[:end] for end in range(len(blanks) + 1)]
+        own[[id for start in starts if start and (id := self._whole(start)) is not None]] = True
+        allowed |= own
 
     def _banned_next(self, begins: Sequence[Beginning], before: str) -> Tensor | None:
         """Behind `before`, with which the fill has begun."""
@@ -89,8 +88,14 @@ class Beginnings:
         texts = [text for each in begins if not each.others for text in each.texts]
         further = [id for text in texts if text.startswith(before) for id in self._towards(text[len(before) :], b"")]
         if before in texts and _is_word(before[-1]):
-            return self._set([], [id for id in self._continuing if id not in further])
-        return self._set(further, []) if further and before not in texts else None
+            banned = self._continuing.clone()
+            banned[further] = False
+            return sent(banned, self._device)
+        if not further or before in texts:
+            return None
+        banned = torch.ones(self._size, dtype=torch.bool)
+        banned[further] = False
+        return sent(banned, self._device)
 
     def _towards(self, text: str, prefix: bytes) -> Iterator[int]:
         """The tokens behind which `text` can stand whole: its first token, and tokens that it ends in. All of them
@@ -101,53 +106,48 @@ class Beginnings:
         first = self._tokenizer.encode(whole.decode(errors="replace"))[:1]
         if all(self._tokenizer.token_bytes(id).startswith(prefix) for id in first):
             yield from first
-        elif prefix:
-            yield from (id for id in self._tokenizer.extending(prefix) if self._tokenizer.token_bytes(id) == prefix)
-        for id in self._tokenizer.extending(whole):
-            behind = self._tokenizer.token_bytes(id)[len(whole) :].decode(errors="replace")
-            if not (_is_word(text[-1]) and _is_word(behind[:1])):
+        elif prefix and (id := self._whole(prefix)) is not None:
+            yield id
+        yield from self._with_text(prefix, text)
+
+    def _with_text(self, prefix: bytes, text: str) -> Iterator[int]:
+        """The tokens that begin with `prefix` and `text`, and do not continue a word at the end of `text`."""
+        for id, behind in self._extending(prefix + text.encode()):
+            if not (_is_word(text[-1]) and _is_word(behind.decode(errors="replace")[:1])):
                 yield id
 
+    def _whole(self, spelling: bytes) -> int | None:
+        """The token that is spelled so."""
+        return next((id for id, behind in self._extending(spelling) if not behind), None)
+
     @cached_property
-    def _continuing(self) -> list[int]:
-        """The tokens that continue a word."""
-        return [id for word, ids in self._tokens(b"")[""].items() if word for id in ids]
+    def _continuing(self) -> Tensor:
+        """The tokens that continue a word, bool [V]."""
+        words = [id for id, text in self._extending(b"") if _is_word(text.decode(errors="replace")[:1])]
+        continuing = torch.zeros(self._size, dtype=torch.bool)
+        continuing[words] = True
+        return continuing
 
-    def _set(self, allowed: Sequence[int], avoided: Sequence[int]) -> Tensor:
-        """All but the `allowed` tokens, if there are any, and those to be `avoided`."""
-        banned = torch.full((self._size,), bool(allowed))
-        banned[list(allowed)] = False
-        banned[list(avoided)] = True
-        return sent(banned, self._device)
+    def _with_code(self, prefix: bytes, code: str) -> Iterator[int]:
+        """The tokens that are `prefix` and then `code` among white space. The code "" stands for a line break."""
+        for space in self._spaces_behind(prefix):
+            for id, behind in self._extending(prefix + space + code.encode()):
+                if not behind.strip() and (code or b"\n" in space + behind):
+                    yield id
 
-    def _by_text(self, prefix: bytes) -> _Tokens:
-        """The tokens that begin with `prefix`, by the text behind it."""
-        tokens: defaultdict[str, defaultdict[str | None, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for id, text in self._texts(prefix):
-            blanks = _BLANKS.match(text)
-            assert blanks is not None
-            code = text[blanks.end() :]
-            if code.lstrip("\r").startswith("\n") or (not text and not prefix):
-                continue  # such a fill is empty, and a special token has no text
-            word = _WORD.match(code)
-            assert word is not None
-            tokens[blanks[0]][word[0] if code else None].append(id)
-        return tokens
+    def _spaces_behind_prefix(self, prefix: bytes) -> frozenset[bytes]:
+        """The white space with which tokens go on behind `prefix`."""
+        return frozenset(behind[: len(behind) - len(behind.lstrip())] for _, behind in self._extending(prefix))
 
-    def _by_whole_code(self, prefix: bytes) -> Mapping[str, Sequence[int]]:
-        """The tokens that begin with `prefix`, by the text behind it without blanks; "" stands for a line break."""
-        tokens: defaultdict[str, list[int]] = defaultdict(list)
-        for id, text in self._texts(prefix):
-            if code := text.strip():
-                tokens[code].append(id)
-            elif "\n" in text:
-                tokens[""].append(id)
-        return tokens
+    def _ids_of_code_behind(self, prefix: bytes) -> Tensor:
+        """The tokens that are `prefix` and then code, without white space between them."""
+        ids = [id for id, behind in self._extending(prefix) if behind[:1].strip()]
+        return torch.tensor(ids, dtype=torch.long)
 
-    def _texts(self, prefix: bytes) -> Iterator[tuple[int, str]]:
-        ids: Iterable[int] = self._tokenizer.extending(prefix) if prefix else range(self._size)
-        for id in ids:
-            yield id, self._tokenizer.token_bytes(id)[len(prefix) :].decode(errors="replace")
+    def _extending(self, prefix: bytes) -> Iterator[tuple[int, bytes]]:
+        """The tokens that begin with `prefix`, and the bytes behind it."""
+        for id in self._tokenizer.extending(prefix):
+            yield id, self._tokenizer.token_bytes(id)[len(prefix) :]
 
 
 def _is_word(character: str) -> bool:
