@@ -162,7 +162,7 @@ def _between_statements(cursor: Cursor) -> bool:
 def _ends_statement(cursor: Cursor) -> bool:
     """Does the line above end a statement, as far as it tells?"""
     above = cursor.above.rstrip()
-    if balance(above, cursor.language).openers or above.endswith("\\"):
+    if balance(above, cursor.language).openers or above.endswith(("\\", ",")):
         return False
     return cursor.language.offside or not above or above.endswith((";", "{", "}"))
 

@@ -74,3 +74,9 @@ COMMENT, LEAVING = ("/", "//", "///", "/*", "/**"), ("break", "continue", "goto"
 def test_line_is_no_comment_and_leaves_no_body_that_runs_on(language: str, text: str, avoid: tuple[str, ...]) -> None:
     assert planned(text, language, Budget(continues=True)).avoid == avoid
     assert not planned(text, language, Budget()).avoid
+
+
+def test_line_between_the_names_of_a_long_import_begins_in_any_way() -> None:
+    names = "".join(f"    name_{number},\n" for number in range(70))
+    text = f"from items import (\n    first,\n<CURSOR>\n{names})\n"
+    assert not planned(text, "python", Budget(continues=True)).begins
