@@ -20,7 +20,7 @@ from urllib.request import url2pathname
 from pathspec import GitIgnoreSpec
 
 from dgls.context.excluded_names import BACKUP, LOCKS, SECRETS
-from dgls.context.gitignore import Ignored
+from dgls.context.gitignore import Ignored, Rules
 
 
 class Excluded(StrEnum):
@@ -41,7 +41,7 @@ class Exclusion:
         self.folders = tuple(dict.fromkeys([*paths, *(Path(os.path.realpath(path)) for path in paths)]))
         self._ignored = Ignored(self.folders)
         self._secrets, self._locks = GitIgnoreSpec.from_lines(SECRETS), GitIgnoreSpec.from_lines(LOCKS)
-        self._chosen = GitIgnoreSpec.from_lines(globs)
+        self._chosen = Rules(globs)
         self._by_name = lru_cache(maxsize=4096)(self._judge_name)
 
     def of_uri(self, uri: str, *, opened: bool) -> Excluded | None:
@@ -71,7 +71,7 @@ class Exclusion:
         if self._locks.match_file(whole.lower()):
             return Excluded.LOCK
         inside = [Path(name).relative_to(folder).as_posix() for folder in self.folders if folder in Path(name).parents]
-        return Excluded.CHOSEN if any(map(self._chosen.match_file, inside or [whole])) else None
+        return Excluded.CHOSEN if any(map(self._chosen.ignores, inside or [whole])) else None
 
 
 def path_of(uri: str) -> Path | None:

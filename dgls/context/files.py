@@ -14,6 +14,7 @@ from pathlib import Path
 from dgls.code.document import Document
 from dgls.context.exclusion import Exclusion, path_of
 from dgls.context.outline import Import, Outline, outline
+from dgls.context.reading import read_start
 
 LARGEST = 200_000
 """Bytes; a longer file is generated, and takes tens of milliseconds to parse."""
@@ -55,7 +56,7 @@ class Files:
             known = self._outlines.get(real)
             if known is not None and known[0] == stamp:
                 return known[1]
-            return self._kept(real, stamp, real.read_text(encoding="utf-8", errors="replace"))
+            return self._kept(real, stamp, read_start(real, LARGEST))
         except (OSError, ValueError):
             return None
 

@@ -1,33 +1,65 @@
-"""Tells which files git ignores: nested .gitignore files and .git/info/exclude (not the user's global file).
+"""Tells which files git ignores: by nested .gitignore files, .git/info/exclude, and the user's own file of rules.
 
-Reloads rules when their file changes. Outside a repository, the .gitignore files of the workspace folder apply. Reads
-files; runs on the reading thread.
+Reloads rules when their file changes. Outside a repository, the .gitignore files of the workspace folder apply. Anybody
+may have written the rules, so RE2 matches them: in time that grows linearly, where Python's expressions may take years.
+Reads files; runs on the reading thread.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+import re
+import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+import re2
 from pathspec import GitIgnoreSpec
-from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+from dgls.context.reading import read_start
 
 Stamp = tuple[int, int] | None
 """A file's modification time and size, or None if there is no file."""
 
 _RULES_BYTES = 256_000
+_GIT_FILE_BYTES = 4096  # of a .git file and the files that it leads to: each holds one path
+_TOGETHER = 256  # rules that RE2 compiles at once; with thousands it runs out of the memory that it allows itself
 _DEEPEST = 64
 _KEPT = 4096
+_GIT_SECONDS = 2.0
 
 
-@dataclass(slots=True)
+class Rules:
+    """The rules of one file. `lines` are as in a .gitignore; like git, invalid ones are skipped."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        self._parts = [
+            part for start in range(0, len(lines), _TOGETHER) for part in _compiled(lines[start : start + _TOGETHER])
+        ]
+
+    def ignores(self, path: str) -> bool | None:
+        """Whether the path is ignored, relative to the rules' folder, with a "/" behind a folder's; None: no rule
+        matches."""
+        decisions = (part.check_file(path).include for part in reversed(self._parts))  # the last rule decides
+        return next((decision for decision in decisions if decision is not None), None)
+
+
+def _compiled(lines: Sequence[str]) -> list[GitIgnoreSpec]:
+    try:
+        return [GitIgnoreSpec.from_lines(lines, backend="re2")]
+    except (ValueError, re.error, re2.error):
+        half = len(lines) // 2
+        return [*_compiled(lines[:half]), *_compiled(lines[half:])] if half else []
+
+
+@dataclass
 class Ignored:
     """`folders` are the resolved workspace folders."""
 
     folders: Sequence[Path]
-    _rules: dict[str, tuple[Stamp, GitIgnoreSpec]] = field(default_factory=dict)
+    _rules: dict[str, tuple[Stamp, Rules]] = field(default_factory=dict)
     _decided: dict[str, tuple[tuple[Stamp, ...], bool]] = field(default_factory=dict)
 
     def holds(self, path: Path) -> bool:
@@ -39,16 +71,30 @@ class Ignored:
         if len(parts) > _DEEPEST:
             return True
         places = [root.joinpath(*parts[:depth]) for depth in range(len(parts))]
-        files = [str(_exclude_file(root)), *(str(place / ".gitignore") for place in places)]
+        everywhere = [] if self._users_file is None else [str(self._users_file)]
+        files = [*everywhere, str(_exclude_file(root)), *(str(place / ".gitignore") for place in places)]
         stamps = tuple(map(_stamp, files))
         decided = self._decided.get(str(path))
         if decided is None or decided[0] != stamps:
-            levels = [self._read(file, stamp) for file, stamp in zip(files, stamps, strict=True)]
-            decided = stamps, _ignores(levels, parts)
+            rules = [self._read(file, stamp) for file, stamp in zip(files, stamps, strict=True)]
+            top = len(rules) - len(parts)
+            decided = stamps, _ignores([(max(0, number - top), own) for number, own in enumerate(rules)], parts)
             if len(self._decided) >= _KEPT:
                 self._decided.clear()
             self._decided[str(path)] = decided
         return decided[1]
+
+    @cached_property
+    def _users_file(self) -> Path | None:
+        """The user's file of rules for all repositories."""
+        command = ["git", "config", "--global", "--type=path", "--get", "core.excludesFile"]
+        try:
+            answer = subprocess.run(command, cwd=Path.home(), capture_output=True, timeout=_GIT_SECONDS)
+            if named := os.fsdecode(answer.stdout).strip():
+                return Path(named)
+            return Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "git" / "ignore"
+        except (OSError, RuntimeError, ValueError, subprocess.SubprocessError):  # no git, or no home
+            return None
 
     def _root(self, path: Path) -> Path | None:
         """The root of the file's repository, else the outermost workspace folder that contains it."""
@@ -58,7 +104,7 @@ class Ignored:
         holding = [folder for folder in self.folders if folder in path.parents]
         return min(holding, key=lambda folder: len(folder.parts), default=None)
 
-    def _read(self, file: str, stamp: Stamp) -> GitIgnoreSpec | None:
+    def _read(self, file: str, stamp: Stamp) -> Rules | None:
         if stamp is None:
             return None
         known = self._rules.get(file)
@@ -69,9 +115,12 @@ class Ignored:
         return known[1]
 
 
-def _ignores(levels: Sequence[GitIgnoreSpec | None], parts: Sequence[str]) -> bool:
-    """`levels` are the rules of the repository, then of each folder down to the file's. No rule can include a file
-    of an ignored folder again."""
+Level = tuple[int, Rules | None]
+"""Rules, and the number of folders between the root and theirs."""
+
+
+def _ignores(levels: Sequence[Level], parts: Sequence[str]) -> bool:
+    """`levels` are the rules for the file, the weakest first. No rule can include a file of an ignored folder again."""
     for depth in range(1, len(parts) + 1):
         folder = "/" if depth < len(parts) else ""
         if _matches(levels, parts[:depth], folder):
@@ -79,12 +128,11 @@ def _ignores(levels: Sequence[GitIgnoreSpec | None], parts: Sequence[str]) -> bo
     return False
 
 
-def _matches(levels: Sequence[GitIgnoreSpec | None], parts: Sequence[str], folder: str) -> bool:
-    """The nearest level with a matching rule decides; the repository's exclude file comes last."""
-    for level in range(len(parts), -1, -1):
-        rules = levels[level]
-        if rules is not None:
-            ignored = rules.check_file("/".join(parts[max(0, level - 1) :]) + folder).include
+def _matches(levels: Sequence[Level], parts: Sequence[str], folder: str) -> bool:
+    """The strongest level with a matching rule decides."""
+    for depth, rules in reversed(levels):
+        if rules is not None and depth < len(parts):
+            ignored = rules.ignores("/".join(parts[depth:]) + folder)
             if ignored is not None:
                 return ignored
     return False
@@ -95,10 +143,9 @@ def _exclude_file(root: Path) -> Path:
     git = root / ".git"
     try:
         if git.is_file():
-            named = git.read_text(encoding="utf-8", errors="replace")[:4096].removeprefix("gitdir:").strip()
-            git = root / named
+            git = root / read_start(git, _GIT_FILE_BYTES).removeprefix("gitdir:").strip()
             common = git / "commondir"
-            git = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
+            git = git / read_start(common, _GIT_FILE_BYTES).strip() if common.is_file() else git
     except (OSError, ValueError):
         pass
     return git / "info" / "exclude"
@@ -112,18 +159,8 @@ def _stamp(file: str) -> Stamp:
     return status.st_mtime_ns, status.st_size
 
 
-def _parse(file: str) -> GitIgnoreSpec:
+def _parse(file: str) -> Rules:
     try:
-        with Path(file).open("rb") as rules:
-            text = rules.read(_RULES_BYTES).decode("utf-8", "replace")
+        return Rules(read_start(Path(file), _RULES_BYTES).splitlines())
     except OSError:
-        text = ""
-    return GitIgnoreSpec(pattern for line in text.splitlines() for pattern in _patterns(line))
-
-
-def _patterns(line: str) -> Iterator[GitIgnoreSpecPattern]:
-    """The rule in one line; like git, skips invalid lines."""
-    try:
-        yield from GitIgnoreSpec.from_lines([line]).patterns
-    except ValueError:
-        return
+        return Rules([])

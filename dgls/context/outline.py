@@ -19,6 +19,7 @@ from dgls.code.syntax import grammar_of
 LONGEST = 1500
 """Characters of one definition; further members of a class are left out."""
 _LONGEST_HEAD, _LONGEST_DOC = 400, 100
+_DEEPEST = 64  # nested statements, and nested expressions in a head; what lies deeper is left out
 
 _NESTED = frozenset(
     ["if_statement", "else_clause", "elif_clause", "try_statement", "except_clause", "finally_clause", "block", "ERROR"]
@@ -58,13 +59,13 @@ def outline(text: str) -> Outline:
     return Outline(tuple(filter(_is_named, imports)), definitions)
 
 
-def _statements(nodes: Iterable[Node]) -> Iterator[Node]:
+def _statements(nodes: Iterable[Node], depth: int = 0) -> Iterator[Node]:
     """The module-level statements, including those inside `if` and `try`."""
     for node in nodes:
-        if node.type in _NESTED:
-            yield from _statements(node.named_children)
-        else:
+        if node.type not in _NESTED:
             yield node
+        elif depth < _DEEPEST:
+            yield from _statements(node.named_children, depth + 1)
 
 
 def _imports(node: Node) -> Iterator[Import]:
@@ -133,15 +134,15 @@ def _head(node: Node) -> str:
     return _one_line(re.sub(r"#[^\n]*\n", "\n", head.decode("utf-8", "replace")))
 
 
-def _strings(nodes: Iterable[Node], end: int) -> Iterator[Node]:
-    """The strings before the byte `end`, except those inside types."""
+def _strings(nodes: Iterable[Node], end: int, depth: int = 0) -> Iterator[Node]:
+    """The strings before the byte `end`, except those inside types. What lies too deep counts as a string."""
     for node in nodes:
         if node.start_byte >= end or node.type == "type":
             continue
-        if node.type in ("string", "concatenated_string"):
+        if node.type in ("string", "concatenated_string") or depth == _DEEPEST:
             yield node
         else:
-            yield from _strings(node.children, end)
+            yield from _strings(node.children, end, depth + 1)
 
 
 def _doc(node: Node, indent: str) -> Iterator[str]:

@@ -21,6 +21,7 @@ MOST_CHARACTERS = 8000
 _MOST_IMPORTED_FILES, _MOST_OPEN_FILES = 32, 16
 _DEEPEST = 4  # chained re-exports that are followed
 _SCANNED = 100_000  # characters on either side of the region
+_IMPORTS = re.compile(r"^[ \t]*+(from .*)?import .*$", re.MULTILINE)
 
 Definition = tuple[Path, str]
 """The defining file, and the definition's text."""
@@ -34,7 +35,7 @@ def imported(files: Files, path: Path, above: str, below: str, texts: Texts) -> 
     above, below = above[:_SCANNED], below[:_SCANNED]
     imports = (*outline(above).imports, *outline(below).imports)
     outside = above + "\n" + below
-    uses = set(re.findall(r"\w+", re.sub(r"(?m)^\s*(from .*)?import .*$", "", outside)))
+    uses = set(re.findall(r"\w+", _IMPORTS.sub("", outside)))
     imports = tuple(sorted(dict.fromkeys(imports), key=lambda one: one.bound.split(".")[0] not in uses))
     search = _Search(files, texts, outside)
     definitions: dict[Definition, None] = {}
