@@ -74,7 +74,7 @@ class Attempt:
             return []
 
     async def _typed_through(self) -> list[Suggestion]:
-        earlier = self.session.suggested.get(self.document.uri)
+        earlier = self.session.memory(self.document.uri).suggested
         if earlier is None or self.invoked:
             return []
         suggestions = earlier.at(self.document, self.offset)[:1]
@@ -112,7 +112,7 @@ class Attempt:
         if not self.invoked:
             suggestions = self._sure(suggestions, profile.calibration)
         if suggestions:
-            session.suggested[document.uri] = TypedThrough(document, tuple(suggestions), self.invoked)
+            session.memory(document.uri).suggested = TypedThrough(document, tuple(suggestions), self.invoked)
         return suggestions
 
     async def _excluded(self, until: float) -> bool:
@@ -131,9 +131,11 @@ class Attempt:
     def _drafting(self, region: Region, profile: Profile) -> Drafting:
         """The drafting of this request. If the text typed since the last draft agrees with it, the hole starts from the
         rest of that draft."""
-        older = self.session.drafting.get(self.document.uri)
-        drafting = Drafting(self.document, region, profile, older.last if older is not None else None)
-        self.session.drafting[self.document.uri] = drafting
+        memory = self.session.memory(self.document.uri)
+        drafting = Drafting(
+            self.document, region, profile, memory.drafting.last if memory.drafting is not None else None
+        )
+        memory.drafting = drafting
         return drafting
 
     def _request(

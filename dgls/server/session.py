@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field, replace
+from itertools import count
 from typing import Any, Literal, TypeVar, get_args
 
 from dgls.change.task import Task
@@ -23,9 +23,8 @@ from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
 from dgls.server.capabilities import Client
 from dgls.server.host import Host, OpenEngine, Status
+from dgls.server.memory import Memory
 from dgls.server.settings import ContextSettings, Problem, Settings, merge, read_settings
-from dgls.suggest.cache import TypedThrough
-from dgls.suggest.draft import Drafting
 from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Snippet
 
@@ -43,17 +42,13 @@ class Session:
     client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
-    openings: Counter[str] = field(default_factory=Counter)
-    suggested: dict[str, TypedThrough] = field(default_factory=dict)
-    drafting: dict[str, Drafting] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     host: Host = field(init=False)
     _surroundings: Surroundings | None = None
     _reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "dgls-reading"))
-    _syntaxes: dict[str, Syntax] = field(default_factory=dict)
-    _deleted_at: dict[str, int] = field(default_factory=dict)
+    _memories: dict[str, Memory] = field(default_factory=dict)
+    _openings: Iterator[int] = field(default_factory=count)
     _in_flight: dict[tuple[str, Purpose], CancelToken] = field(default_factory=dict)
-    _fruitless: dict[str, tuple[Document, set[Task]]] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
     _opened: bool = False
@@ -62,11 +57,19 @@ class Session:
     def __post_init__(self, open_engine: OpenEngine) -> None:
         self.host = Host(open_engine, self._tell)
 
+    def memory(self, uri: str) -> Memory:
+        """What is remembered about a document. Nothing is kept of one that is not open."""
+        if uri not in self.documents:
+            return Memory(next(self._openings))
+        if uri not in self._memories:
+            self._memories[uri] = Memory(next(self._openings))
+        return self._memories[uri]
+
     def syntax(self, document: Document, offset: int) -> Syntax | None:
         """The tree around `offset`, parsed incrementally from the document's last one. None without a grammar."""
-        syntax = parse(document, offset, self._syntaxes.get(document.uri))
-        if syntax is not None:
-            self._syntaxes[document.uri] = syntax
+        memory = self.memory(document.uri)
+        syntax = parse(document, offset, memory.syntax)
+        memory.syntax = syntax or memory.syntax
         return syntax
 
     async def excluded(self, uri: str, until: float) -> Excluded | None:
@@ -162,11 +165,11 @@ class Session:
 
     def note_fruitless(self, document: Document, task: Task) -> None:
         """Note that the task changed nothing in this text, so that it is not offered again."""
-        self._fruitless[document.uri] = (document, self.fruitless(document) | {task})
+        self.memory(document.uri).fruitless = (document, self.fruitless(document) | {task})
 
-    def fruitless(self, document: Document) -> set[Task]:
-        noted, tasks = self._fruitless.get(document.uri, (document, set()))
-        return tasks if noted is document else set()
+    def fruitless(self, document: Document) -> frozenset[Task]:
+        noted = self.memory(document.uri).fruitless
+        return noted[1] if noted is not None and noted[0] is document else frozenset()
 
     def edit(self, uri: str, changes: Sequence[Change], version: int) -> None:
         """Apply changes to an open document. If the last change deleted text, its place is remembered until the next
@@ -176,21 +179,19 @@ class Session:
         """
         self.supersede(uri, "action")
         document = self.documents[uri] = self.documents[uri].apply(changes, version, self.client.encoding)
-        self._deleted_at.pop(uri, None)
-        last = changes[-1] if changes else None
+        memory, last = self.memory(uri), changes[-1] if changes else None
+        memory.deleted_at = None
         if last is not None and last.start is not None and last.start != last.end and not last.text:
-            self._deleted_at[uri] = document.offset(last.start, self.client.encoding)
+            memory.deleted_at = document.offset(last.start, self.client.encoding)
 
     def deleted_at(self, uri: str, offset: int) -> bool:
         """Whether the last edit deleted text here. Then the user wants less text, not more."""
-        return self._deleted_at.get(uri) == offset
+        return self.memory(uri).deleted_at == offset
 
     def forget(self, uri: str) -> None:
         """Drop everything about a closed document. If it is opened again, its version may start at any number."""
-        self.openings[uri] += 1
-        memories: list[dict[str, Any]] = [self.documents, self.suggested, self._syntaxes, self._deleted_at]
-        for memory in (*memories, self.drafting, self._fruitless):
-            memory.pop(uri, None)
+        self.documents.pop(uri, None)
+        self._memories.pop(uri, None)
         for purpose in get_args(Purpose):
             self.supersede(uri, purpose)
 

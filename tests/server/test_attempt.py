@@ -144,6 +144,14 @@ async def test_attempt_after_the_document_was_closed_starts_from_noise(engine: S
     assert engine.starts == [None, None]
 
 
+async def test_attempt_on_a_document_that_is_closed_leaves_nothing(typist: Typist) -> None:
+    attempt = typist.attempt(invoked=False)
+    typist.session.forget(URI)
+    await attempt.run(deadline_ms=1000)
+    assert attempt.error is None
+    assert not typist.session._memories
+
+
 async def test_attempt_after_a_change_of_settings_keeps_those_it_began_with(typist: Typist) -> None:
     typist.session.configure("configuration", {"inlineCompletion": {"candidates": 3}})
     attempt = typist.attempt(invoked=True)

@@ -26,7 +26,7 @@ _MOST_CHARACTERS = 2**31 - 1  # in a line, LSP's limit
 class ActionRequest:
     """A task on one version of a document. `request` is its name in drafts, chosen by the client or the server.
 
-    `opening` is from `Session.openings`: a document that was closed and opened again can have the same version. None
+    `opening` is from `Memory.opening`: a document that was closed and opened again can have the same version. None
     means the document that is open when the work begins.
     """
 

@@ -47,7 +47,7 @@ async def perform(
     `token`: the client's progress token. Raises `StaleDocument`, `NothingToDo`, the engine's errors and `Cancelled`.
     """
     document = _current(session, requests[0])
-    first = replace(requests[0], opening=session.openings[document.uri])
+    first = replace(requests[0], opening=session.memory(document.uri).opening)
     watch = _Watch(server, session, first, document, token, len(requests))
     proposals: list[Proposal] = []
     try:
@@ -112,7 +112,7 @@ def _current(session: Session, request: ActionRequest) -> Document:
     document = session.documents.get(request.uri)
     if document is None:
         raise StaleDocument("the document is not open any more; open it and ask again")
-    if request.opening not in (None, session.openings[request.uri]):
+    if request.opening not in (None, session.memory(request.uri).opening):
         raise StaleDocument("the document was closed and opened again since this was asked for; ask again")
     if document.version != request.version:
         raise StaleDocument("the document has changed since this was asked for; ask again")

@@ -89,7 +89,7 @@ def _render(
     session: Session, document: Document, offer: Offer, kind: str, diagnostics: Iterable[types.Diagnostic]
 ) -> types.CodeAction | types.Command:
     client = session.client
-    opening = session.openings[document.uri]
+    opening = session.memory(document.uri).opening
     data = ActionRequest(new_request(), document.uri, document.version, offer.task, opening).data()
     command = types.Command(offer.title, COMMAND, arguments=[data])
     if not client.actions:
