@@ -56,7 +56,8 @@ class Server(LanguageServer):
         super().__init__("dgls", _version(), protocol_cls=Protocol)
         self.session = session
         self.conversation.experimental = EXPERIMENTAL
-        lifecycle.register(self, session, on_client=lambda: completion.register(self, session))
+        self.conversation.lost = lambda uri: text_sync.lose(self, session, uri)
+        lifecycle.register(self, session, lambda: completion.register(self, session), self.conversation.ended)
         for feature in (text_sync, configuration, status, small_model, inline_completion, code_action, command):
             feature.register(self, session)
 

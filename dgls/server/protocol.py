@@ -8,6 +8,7 @@
   parameters, including its progress token.
 - The client's answer to a cancelled request is ignored. pygls closes the connection.
 - `initialize` announces experimental capabilities.
+- Whatever a message holds, it costs that message alone: it is answered if it can be, and logged.
 
 Knows messages, not their meaning. Runs on the asyncio loop.
 """
@@ -17,13 +18,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import Any
 
 from cattrs import BaseValidationError, transform_error
 from lsprotocol import types
 from pygls.exceptions import (
     JsonRpcException,
+    JsonRpcInternalError,
     JsonRpcInvalidParams,
     JsonRpcInvalidRequest,
     JsonRpcParseError,
@@ -37,6 +39,8 @@ from pygls.protocol import (
 )
 
 from dgls.errors import BadParameters
+from dgls.server.frames import LONGEST
+from dgls.server.leniency import correct
 from dgls.server.transport import Writer
 
 logger = logging.getLogger(__name__)
@@ -56,13 +60,14 @@ class Protocol(LanguageServerProtocol):
     """The messages of one client; a `dgls.server.transport.Connection`.
 
     `exit` sets `ended`; `exit_code` is 0 after a `shutdown`, else 1. `experimental` is that field of the server's
-    capabilities.
+    capabilities. `lost` is called with the URI of a document of which a change cannot be read; None: of an unknown one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.ended = asyncio.Event()
         self.experimental: object = None
+        self.lost: Callable[[str | None], None] = lambda uri: None
         self._initialized = False
         self.fm.add_builtin_feature(types.EXIT, lambda params: self.ended.set())
         self.fm.add_builtin_feature(types.WORKSPACE_EXECUTE_COMMAND, self._run_command)
@@ -87,25 +92,41 @@ class Protocol(LanguageServerProtocol):
 
     def received(self, body: bytes) -> None:
         """Handle one message. A bad request gets an error reply."""
+        data: Any = None
         try:
             data = json.loads(body)
+            self._receive(data)
+        except RecursionError:
+            self._fail(data, JsonRpcInvalidRequest("the message is nested too deeply"))
         except ValueError as error:
-            self._refuse(None, JsonRpcParseError.of(error))
-            return
+            self._fail(data, JsonRpcParseError.of(error))
+        except Exception as error:
+            logger.exception("Can't handle a message")
+            self._fail(data, JsonRpcInternalError(f"{type(error).__name__}: {error}"))
+
+    def skipped(self) -> None:
+        """A message was too long to be read."""
+        self._fail(None, JsonRpcInvalidRequest(f"a message of more than {LONGEST} bytes is not read"))
+        self.lost(None)
+
+    def _receive(self, data: Any) -> None:
         if not isinstance(data, dict) or data.get("jsonrpc") != self.VERSION:
             answerable = isinstance(data, dict) and "method" in data
-            self._refuse(
-                data.get("id") if answerable else None,
-                JsonRpcInvalidRequest("not a JSON-RPC 2.0 message"),
-            )
-            return
-        if "method" not in data:
+            self._refuse(data if answerable else None, JsonRpcInvalidRequest("not a JSON-RPC 2.0 message"))
+        elif "method" not in data:
             self._take_answer(data)
+        elif not isinstance(data["method"], str) or not isinstance(data.get("id", 0), int | str):
+            self._refuse(data, JsonRpcInvalidRequest("a method is a string, an id a number or a string"))
         elif (refusal := self._out_of_order(data)) is not None:
             if "id" in data:
-                self._refuse(data["id"], refusal)
+                self._refuse(data, refusal)
         else:
             self._dispatch(data)
+
+    def _fail(self, data: Any, error: JsonRpcException) -> None:
+        logger.error("A message is dropped: %s", error)
+        if not isinstance(data, dict) or "id" in data:
+            self._refuse(data, error)
 
     def _out_of_order(self, data: dict[str, Any]) -> JsonRpcException | None:
         method = data["method"]
@@ -121,12 +142,15 @@ class Protocol(LanguageServerProtocol):
 
     def _dispatch(self, data: dict[str, Any]) -> None:
         try:
+            correct(data)
             message = self._decode(data)
         except Exception as error:  # structure hooks raise anything for parameters they do not expect
             reason = _reasons(error)
             logger.error("Can't decode the parameters of %s: %s", data["method"], reason)
             if "id" in data:
-                self._refuse(data["id"], JsonRpcInvalidParams(f"Invalid Params: {reason}"))
+                self._refuse(data, JsonRpcInvalidParams(f"Invalid Params: {reason}"))
+            elif data["method"] == types.TEXT_DOCUMENT_DID_CHANGE:
+                self.lost(_uri_in(data))
             return
         self._initialized |= data["method"] == types.INITIALIZE
         self.handle_message(message)
@@ -164,7 +188,7 @@ class Protocol(LanguageServerProtocol):
         """Errors for the client are expected, so they are sent without a traceback in the log."""
         if not future.cancelled() and isinstance(error := future.exception(), BadParameters):
             self._request_futures.pop(msg_id, None)
-            self._refuse(msg_id, JsonRpcInvalidParams(str(error)))
+            self._refuse({"id": msg_id}, JsonRpcInvalidParams(str(error)))
         else:
             super()._send_handler_result(future, msg_id=msg_id)
 
@@ -177,8 +201,19 @@ class Protocol(LanguageServerProtocol):
         else:
             super()._handle_response(msg_id, result, error)
 
-    def _refuse(self, msg_id: str | int | None, error: JsonRpcException) -> None:
-        self._send_data(types.ResponseErrorMessage(id=msg_id, error=error.to_response_error()))
+    def _refuse(self, message: dict[str, Any] | None, error: JsonRpcException) -> None:
+        """Answer a message with an error; null stands for an id that cannot be read."""
+        id = message.get("id") if isinstance(message, dict) else None
+        known = id if isinstance(id, int | str) else None
+        self._send_data(types.ResponseErrorMessage(id=known, error=error.to_response_error()))
+
+
+def _uri_in(data: dict[str, Any]) -> str | None:
+    """The URI of the document that a message is about, if that can be read."""
+    params = data.get("params")
+    document = params.get("textDocument") if isinstance(params, dict) else None
+    uri = document.get("uri") if isinstance(document, dict) else None
+    return uri if isinstance(uri, str) else None
 
 
 def _reasons(error: Exception) -> str:

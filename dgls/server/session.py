@@ -42,6 +42,7 @@ class Session:
     client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
+    out_of_step: dict[str, Document] = field(default_factory=dict)
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     host: Host = field(init=False)
     _surroundings: Surroundings | None = None
@@ -52,6 +53,7 @@ class Session:
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
     _opened: bool = False
+    _lost: bool = False
     _last_status: Status | None = None
 
     def __post_init__(self, open_engine: OpenEngine) -> None:
@@ -171,14 +173,27 @@ class Session:
         noted = self.memory(document.uri).fruitless
         return noted[1] if noted is not None and noted[0] is document else frozenset()
 
-    def edit(self, uri: str, changes: Sequence[Change], version: int) -> None:
-        """Apply changes to an open document. If the last change deleted text, its place is remembered until the next
-        edit.
+    def lose(self, uri: str | None) -> bool:
+        """Take a document for closed because a change of it is lost; None: any open one may have had that change.
+        Returns whether the user has to be told, which is once."""
+        first = not self._lost
+        for each in [uri] if uri in self.documents else list(self.documents) if uri is None else []:
+            document = self.documents[each]
+            self.forget(each)
+            self.out_of_step[each] = document
+            self._lost = True
+        return first and self._lost
+
+    def edit(self, uri: str, changes: Sequence[Change], version: int | None) -> None:
+        """Apply changes to an open document; None: the client sent no version. If the last change deleted text, its
+        place is remembered until the next edit.
 
         Cancels a running action, because it was planned on stale text.
         """
         self.supersede(uri, "action")
-        document = self.documents[uri] = self.documents[uri].apply(changes, version, self.client.encoding)
+        document = self.documents[uri]
+        version = document.version + 1 if version is None else version
+        document = self.documents[uri] = document.apply(changes, version, self.client.encoding)
         memory, last = self.memory(uri), changes[-1] if changes else None
         memory.deleted_at = None
         if last is not None and last.start is not None and last.start != last.end and not last.text:
@@ -191,6 +206,7 @@ class Session:
     def forget(self, uri: str) -> None:
         """Drop everything about a closed document. If it is opened again, its version may start at any number."""
         self.documents.pop(uri, None)
+        self.out_of_step.pop(uri, None)
         self._memories.pop(uri, None)
         for purpose in get_args(Purpose):
             self.supersede(uri, purpose)

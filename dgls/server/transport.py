@@ -1,8 +1,9 @@
 """Bytes in, bytes out: LSP frames over stdio or one loopback TCP connection.
 
 Replaces pygls' own loops, which share a thread pool with handlers, lose the exit code and wait for a closed stdin.
-Knows frames, not messages. Everything runs on the asyncio loop except the reading of stdin: that needs a daemon thread,
-because no portable way exists to wait for a pipe on the loop.
+Knows frames, not messages. Everything runs on the asyncio loop except reading stdin and writing to stdout: each needs a
+daemon thread, because no portable way exists to wait for a pipe on the loop. A client that sends faster than it is
+served has to wait; one that does not read is given up.
 
 stdout belongs to the protocol: `claim_stdio` moves it to a private descriptor and points the public one to stderr, so
 that no stray print, warning or native library corrupts the stream.
@@ -12,18 +13,26 @@ from __future__ import annotations
 
 import asyncio
 import os
-import re
 import sys
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from typing import Protocol
 
-from dgls.errors import BrokenFrame, PortUnavailable
+from dgls.errors import PortUnavailable
+from dgls.server.frames import LONGEST, Frames
 
 LOOPBACK = "127.0.0.1"
 CHUNK = 1 << 16
-HEADER_LIMIT = 1 << 14
-_LENGTH = re.compile(rb"^content-length:[ \t]*(\d+)[ \t]*$", re.IGNORECASE | re.MULTILINE)
+MOST_UNREAD = LONGEST
+"""Bytes that wait for a client to read them."""
+
+FLUSH_SECONDS = 0.5
+"""How long the last messages may take to be written."""
+
+_MOST_CHUNKS = 16  # of stdin that wait to be handled
 
 
 class Writer(Protocol):
@@ -41,62 +50,81 @@ class Connection(Protocol):
 
     def received(self, body: bytes) -> None: ...
 
-
-class Frames:
-    """Cuts a byte stream into message bodies; its chunks may end anywhere."""
-
-    def __init__(self) -> None:
-        self._bytes = bytearray()
-        self._length: int | None = None
-
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """The bodies that `chunk` completes. Raises `BrokenFrame` if a header has no length."""
-        self._bytes += chunk
-        while (body := self._next()) is not None:
-            yield body
-
-    def _next(self) -> bytes | None:
-        if self._length is None:
-            end = self._bytes.find(b"\r\n\r\n")
-            if end < 0:
-                if len(self._bytes) > HEADER_LIMIT:
-                    raise BrokenFrame(
-                        "The client sends no LSP messages (no header ends): speak LSP to this port or pipe."
-                    )
-                return None
-            header = bytes(self._bytes[:end]).replace(b"\r\n", b"\n")
-            match = _LENGTH.search(header)
-            if match is None:
-                raise BrokenFrame(f"The client sent a header without Content-Length: {header[:80]!r}; speak LSP.")
-            self._length = int(match.group(1))
-            del self._bytes[: end + 4]
-        if len(self._bytes) < self._length:
-            return None
-        body = bytes(self._bytes[: self._length])
-        del self._bytes[: self._length]
-        self._length = None
-        return body
+    def skipped(self) -> None: ...
 
 
 class StdioWriter:
-    """Writes whole messages to a descriptor. Calls `on_lost` once if the other side closed it."""
+    """Writes whole messages to a descriptor, on a thread of its own. Calls `on_lost` there, once, if the other side
+    closed the descriptor or leaves more than `MOST_UNREAD` bytes in it."""
 
     def __init__(self, descriptor: int, on_lost: Callable[[], None]) -> None:
-        self._descriptor = descriptor
-        self._on_lost = on_lost
+        self._descriptor, self._on_lost = descriptor, on_lost
+        self._changed = threading.Condition()
+        self._messages: deque[bytes] = deque()
+        self._unread = 0
         self._lost = False
+        threading.Thread(target=self._run, name="dgls-stdout", daemon=True).start()
 
     def write(self, data: bytes) -> None:
-        view = memoryview(data)
-        while view and not self._lost:
-            try:
-                view = view[os.write(self._descriptor, view) :]
-            except OSError:
-                self._lost = True
-                self._on_lost()
+        with self._changed:
+            if self._lost:
+                return
+            self._messages.append(data)
+            self._unread += len(data)
+            self._changed.notify_all()
+            too_much = self._unread > MOST_UNREAD
+        if too_much:
+            self._lose()
+
+    def flush(self, seconds: float) -> None:
+        """Wait until everything is written, at most `seconds`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._lost or not self._unread, seconds)
 
     def close(self) -> None:
-        self._lost = True
+        with self._changed:
+            self._lost = True
+            self._messages.clear()
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lost or self._messages)
+                if self._lost:
+                    return
+                data = self._messages.popleft()
+            try:
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
+            except OSError:
+                self._lose()
+                return
+            with self._changed:
+                self._unread -= len(data)
+                self._changed.notify_all()
+
+    def _lose(self) -> None:
+        if not self._lost:
+            self.close()
+            self._on_lost()
+
+
+class _TcpWriter:
+    """Writes to a TCP client, and gives it up as `StdioWriter` does."""
+
+    def __init__(self, stream: asyncio.StreamWriter, on_lost: Callable[[], None]) -> None:
+        self._stream, self._on_lost = stream, on_lost
+
+    def write(self, data: bytes) -> None:
+        self._stream.write(data)
+        if self._stream.transport.get_write_buffer_size() > MOST_UNREAD:
+            self._stream.transport.abort()
+            self._on_lost()
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 def claim_stdio() -> tuple[int, int]:
@@ -117,7 +145,7 @@ def claim_stdio() -> tuple[int, int]:
 async def serve_stdio(connection: Connection, ended: asyncio.Event, incoming: int, outgoing: int) -> None:
     """Handle frames until `ended` is set, stdin ends or stdout breaks."""
     loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes] = asyncio.Queue()
+    chunks: asyncio.Queue[bytes] = asyncio.Queue(_MOST_CHUNKS)
 
     def read() -> None:
         chunk = b"-"
@@ -126,14 +154,24 @@ async def serve_stdio(connection: Connection, ended: asyncio.Event, incoming: in
                 chunk = os.read(incoming, CHUNK)
             except OSError:
                 chunk = b""
+            putting = chunks.put(chunk)
             try:
-                loop.call_soon_threadsafe(chunks.put_nowait, chunk)
-            except RuntimeError:  # the loop is closed
+                asyncio.run_coroutine_threadsafe(putting, loop).result()
+            except (RuntimeError, CancelledError):  # the loop is closed
+                putting.close()
                 return
 
-    connection.connected(StdioWriter(outgoing, ended.set))
+    def lost() -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(ended.set)
+
+    writer = StdioWriter(outgoing, lost)
+    connection.connected(writer)
     threading.Thread(target=read, name="dgls-stdin", daemon=True).start()
-    await _until(ended, _pump(connection, chunks, ended))
+    try:
+        await _until(ended, _pump(connection, chunks.get, ended))
+    finally:
+        writer.flush(FLUSH_SECONDS)
 
 
 async def serve_tcp(
@@ -142,65 +180,60 @@ async def serve_tcp(
     port: int,
     listening: Callable[[int], None],
 ) -> None:
-    """Serve the first client that connects to `port` of the loopback interface; 0 picks a free one.
+    """Serve the first client that sends something to `port` of the loopback interface; 0 picks a free one.
 
     Calls `listening` with the port. Ends when the client disconnects or `ended` is set. Raises `PortUnavailable`.
     """
-    loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes] = asyncio.Queue()
-    first: asyncio.Future[asyncio.BaseTransport] = loop.create_future()
+    first: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]] = asyncio.Future()
+
+    async def accept(reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
+        chunk = b""
+        if not first.done():
+            with suppress(OSError):
+                chunk = await reader.read(CHUNK)
+        if chunk and not first.done():
+            first.set_result((reader, stream, chunk))
+        else:
+            stream.close()
+
+    async def serve_first() -> None:
+        reader, stream, chunk = await first
+        connection.connected(_TcpWriter(stream, ended.set))
+        begun = [chunk]
+
+        async def read() -> bytes:
+            try:
+                return begun.pop() if begun else await reader.read(CHUNK)
+            except OSError:
+                return b""
+
+        await _pump(connection, read, ended)
+
     try:
-        server = await loop.create_server(lambda: _Client(connection, chunks, first), LOOPBACK, port)
+        server = await asyncio.start_server(accept, LOOPBACK, port)
     except (OSError, OverflowError) as error:
         raise PortUnavailable(f"Can't listen on port {port} ({error}): choose another one, or 0 for any.") from error
     listening(server.sockets[0].getsockname()[1])
     try:
-        await _until(ended, _pump(connection, chunks, ended))
+        await _until(ended, serve_first())
     finally:
         server.close()
         if first.done():
-            first.result().close()
-            await asyncio.sleep(0)
+            stream = first.result()[1]
+            stream.close()
+            with suppress(OSError, TimeoutError):
+                await asyncio.wait_for(stream.wait_closed(), FLUSH_SECONDS)
 
 
-class _Client(asyncio.Protocol):
-    """A TCP client. Only the first one is served; any other is disconnected."""
-
-    def __init__(
-        self,
-        connection: Connection,
-        chunks: asyncio.Queue[bytes],
-        first: asyncio.Future[asyncio.BaseTransport],
-    ) -> None:
-        self._connection = connection
-        self._chunks = chunks
-        self._first = first
-        self._served = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        if self._first.done():
-            transport.close()
-            return
-        self._served = True
-        self._first.set_result(transport)
-        self._connection.connected(transport)
-
-    def data_received(self, data: bytes) -> None:
-        if self._served:
-            self._chunks.put_nowait(data)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._served:
-            self._chunks.put_nowait(b"")
-
-
-async def _pump(connection: Connection, chunks: asyncio.Queue[bytes], ended: asyncio.Event) -> None:
+async def _pump(connection: Connection, read: Callable[[], Awaitable[bytes]], ended: asyncio.Event) -> None:
     frames = Frames()
-    while chunk := await chunks.get():
+    while chunk := await read():
         for body in frames.feed(chunk):
             if ended.is_set():
                 return
+            if body is None:
+                connection.skipped()
+                continue
             connection.received(body)
             # An async handler starts only when the loop turns. It must take its snapshot of the text before the next
             # message, which may be an edit, is applied.

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from dgls.server.features import lifecycle
 from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
@@ -183,4 +184,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    lifecycle.WATCH_SECONDS = 0.1
     sys.exit(main())

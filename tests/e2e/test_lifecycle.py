@@ -204,6 +204,56 @@ async def test_tcp_serves_one_client_on_loopback() -> None:
         await writer.wait_closed()
 
 
+async def test_tcp_waits_for_the_first_client_that_speaks() -> None:
+    async with serving([*fake_command({}), "--tcp", "0"]) as server:
+        await wait_for(server, b"listens on 127.0.0.1:")
+        port = int(server.stderr.split(b"127.0.0.1:")[1].split()[0])
+        _, probe = await asyncio.open_connection("127.0.0.1", port)
+        probe.close()
+        _, silent = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        wire = Wire(reader, writer.write)
+        await wire.initialize()
+        await wire.request("shutdown")
+        wire.notify("exit")
+        assert await server.exit_code(QUICK) == 0
+        for stream in (silent, writer):
+            stream.close()
+
+
+async def test_client_that_ends_while_its_pipes_stay_open_ends_the_server() -> None:
+    async with serving(fake_command({})) as server:
+        editor = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
+        await server.wire.initialize({"processId": editor.pid})
+        await server.wire.status("ready")
+        assert server.process.returncode is None
+        editor.kill()
+        await editor.wait()
+        assert await server.exit_code(PATIENCE) == 1
+        assert b"has ended" in server.stderr
+
+
+async def test_client_whose_process_cannot_be_seen_is_served() -> None:
+    for process in (2**31 - 1, 2**40, -1):
+        async with serving(fake_command({})) as server:
+            await server.wire.initialize({"processId": process})
+            await server.wire.status("ready")
+            await asyncio.sleep(0.3)
+            await server.wire.request("shutdown")
+
+
+async def test_client_that_does_not_read_is_served_no_more_when_stdin_ends() -> None:
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(*fake_command({}), stdin=asyncio.subprocess.PIPE, stdout=writing)
+    os.close(writing)
+    assert process.stdin is not None
+    unknown = frame({"jsonrpc": "2.0", "id": 1, "method": "x" * 1000})
+    process.stdin.write(unknown * 500)  # each is answered, and a pipe holds 64 kB
+    process.stdin.close()
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 1
+    os.close(reading)
+
+
 async def wait_for(server: object, text: bytes) -> None:
     for _ in range(int(PATIENCE / 0.02)):
         if text in server.stderr:  # type: ignore[attr-defined]

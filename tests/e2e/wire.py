@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from dgls.server.frames import Frames
 from dgls.server.settings import own_options
-from dgls.server.transport import Frames
 
 REPO = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
@@ -54,6 +54,7 @@ class Wire:
         frames = Frames()
         while chunk := await self._reader.read(65536):
             for body in frames.feed(chunk):
+                assert body is not None
                 await self._take(json.loads(body))
 
     async def _take(self, message: Message) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls.errors import BrokenFrame
-from dgls.server.transport import HEADER_LIMIT, Frames
+from dgls.server.frames import HEADER_LIMIT, Frames
 
 
 def frame(body: bytes) -> bytes:

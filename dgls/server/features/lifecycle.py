@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
+import psutil
 from lsprotocol import types
 from pygls.capabilities import ServerCapabilitiesBuilder
 from pygls.lsp.server import LanguageServer
@@ -12,8 +16,13 @@ from dgls.server.capabilities import Client
 from dgls.server.session import Session
 from dgls.server.settings import SECTION, own_options
 
+logger = logging.getLogger(__name__)
+
 CLOSE_SECONDS = 0.2
 """How long `shutdown` waits for the engine thread. A running step ends sooner; a load can't be stopped."""
+
+WATCH_SECONDS = 5.0
+"""How often the server looks whether its client's process is there."""
 
 MENU_ONLY = frozenset({"Eglot", "helix"})
 """Names of clients without inline completion. Others show it without declaring it, such as Emacs' lsp-mode."""
@@ -24,11 +33,16 @@ MODAL = frozenset({"Neovim", "helix", "emacs", "Eglot"})
 _TAG = types.CodeActionTag.LlmGenerated
 
 
-def register(server: LanguageServer, session: Session, on_client: Callable[[], None]) -> None:
-    """`on_client` is called when the client's capabilities are known, before the server announces its own."""
+def register(server: LanguageServer, session: Session, on_client: Callable[[], None], ended: asyncio.Event) -> None:
+    """`on_client` is called when the client's capabilities are known, before the server announces its own. `ended` is
+    set when the client's process ends: its pipes may stay open in a child of it."""
+
+    watching: list[asyncio.Task[None]] = []
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
+        if params.process_id is not None:
+            watching.append(asyncio.create_task(_ended(params.process_id, ended)))
         session.client = _client(params)
         session.configure("initialization", own_options(params.initialization_options))
         on_client()
@@ -42,6 +56,20 @@ def register(server: LanguageServer, session: Session, on_client: Callable[[], N
     @server.feature(types.SHUTDOWN)
     def shutdown(params: None) -> None:
         session.close(CLOSE_SECONDS)
+
+
+async def _ended(client: int, ended: asyncio.Event) -> None:
+    """Set `ended` when the process `client` has ended. One that cannot be seen, as from inside a container, is not
+    watched."""
+    try:
+        process = psutil.Process(client)
+    except (psutil.Error, ValueError, OverflowError):
+        return
+    with suppress(psutil.Error):  # it ended between the two questions
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            await asyncio.sleep(WATCH_SECONDS)
+    logger.error("The editor's process %d has ended, so the server ends", client)
+    ended.set()
 
 
 def _client(params: types.InitializeParams) -> Client:
