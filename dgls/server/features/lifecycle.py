@@ -41,8 +41,8 @@ def register(server: LanguageServer, session: Session, on_client: Callable[[], N
 
     @server.feature(types.INITIALIZE)
     def initialize(params: types.InitializeParams) -> None:
-        if params.process_id is not None:
-            watching.append(asyncio.create_task(_ended(params.process_id, ended)))
+        if params.process_id is not None and (process := _process(params.process_id)) is not None:
+            watching.append(asyncio.create_task(_watch(process, ended)))
         session.client = _client(params)
         session.configure("initialization", own_options(params.initialization_options))
         on_client()
@@ -58,17 +58,20 @@ def register(server: LanguageServer, session: Session, on_client: Callable[[], N
         session.close(CLOSE_SECONDS)
 
 
-async def _ended(client: int, ended: asyncio.Event) -> None:
-    """Set `ended` when the process `client` has ended. One that cannot be seen, as from inside a container, is not
-    watched."""
+def _process(client: int) -> psutil.Process | None:
+    """The client's process, if it can be seen: from inside a container it can't."""
     try:
-        process = psutil.Process(client)
+        return psutil.Process(client)
     except (psutil.Error, ValueError, OverflowError):
-        return
+        return None
+
+
+async def _watch(process: psutil.Process, ended: asyncio.Event) -> None:
+    """Set `ended` when the process has ended."""
     with suppress(psutil.Error):  # it ended between the two questions
         while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
             await asyncio.sleep(WATCH_SECONDS)
-    logger.error("The editor's process %d has ended, so the server ends", client)
+    logger.error("The editor's process %d has ended, so the server ends", process.pid)
     ended.set()
 
 
