@@ -90,9 +90,10 @@ def tested(case: Case, outcome: CaseOutcome) -> CaseOutcome:
     """With the result of the case's tests, if it has some. Without a suggestion they count as failed."""
     if case.program is None:
         return outcome
-    source = case.program.source(case.prefix + outcome.text + case.suffix)
-    passed = outcome.rejected is None and sandbox.run_program(source, sandbox.ProgramLimits()).passed
-    return replace(outcome, passed=passed)
+    if outcome.rejected is not None:
+        return replace(outcome, passed=False)
+    source, tests = case.prefix + outcome.text + case.suffix, case.program.tests
+    return replace(outcome, passed=sandbox.run_program(source, tests, sandbox.ProgramLimits()).passed)
 
 
 def figures(outcomes: Sequence[CaseOutcome], small: Sequence[CaseOutcome]) -> dict[str, float | int | None]:

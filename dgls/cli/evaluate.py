@@ -56,7 +56,9 @@ def run(options: Namespace) -> int:
     folder = model.folder
     source, cases = _cases(options, kinds, folder)
     if any(case.program is not None for case in cases):
-        sandbox.containment()  # raises if programs cannot run here
+        held = sandbox.containment()  # raises if programs cannot run here
+        if not held.complete:
+            Console(stderr=True).print(f"The sandbox of the tests: {held}", highlight=False, soft_wrap=True)
     wanted = _drawn(cases, options.seed, options.limit)
     with _opened(options, folder, overrides) as engine:
         header = _header(engine, options, fingerprint(folder), fingerprint_of_cases(cases))
@@ -169,8 +171,8 @@ def _version() -> str:
         return "0"
 
 
-def _passes(source: str) -> bool:
-    return sandbox.run_program(source, sandbox.ProgramLimits()).passed
+def _passes(source: str, tests: str) -> bool:
+    return sandbox.run_program(source, tests, sandbox.ProgramLimits()).passed
 
 
 def _watched(stream: Generator[CaseOutcome], total: int) -> tuple[CaseOutcome, ...]:

@@ -141,7 +141,7 @@ def test_read_dataset_absent_file_or_folder_raises(tmp_path: Path) -> None:
         ("    import sys; sys.exit(0)", False),
     ],
 )
-def test_program_source_passes_only_with_right_fill(fill: str, passes: bool, tmp_path: Path) -> None:
+def test_program_tests_pass_only_with_right_fill(fill: str, passes: bool, tmp_path: Path) -> None:
     case = only(written(tmp_path, problem()))
     assert case.program is not None
-    assert run_program(case.program.source(case.prefix + fill + case.suffix), ProgramLimits()).passed is passes
+    assert run_program(case.prefix + fill + case.suffix, case.program.tests, ProgramLimits()).passed is passes

@@ -26,12 +26,14 @@ def results(tmp_path: Path) -> Iterator[Results]:
         yield results
 
 
-def outcomes(engine: Parrot, results: Results, passes: Callable[[str], bool], jobs: int = 1) -> Iterator[CaseOutcome]:
+def outcomes(
+    engine: Parrot, results: Results, passes: Callable[[str, str], bool], jobs: int = 1
+) -> Iterator[CaseOutcome]:
     return evaluate(engine, CASES, len, Conditions(), passes, results, jobs)
 
 
-def right(source: str) -> bool:
-    exec(source, {"print": lambda *_: None})
+def right(source: str, tests: str) -> bool:
+    exec(source + tests.split("\n", 1)[1], {"print": lambda *_: None})
     return True
 
 
@@ -46,7 +48,7 @@ def test_evaluate_yields_outcomes_in_order_with_test_results(results: Results, j
 def test_evaluate_tests_ending_out_of_order_yields_in_order(results: Results) -> None:
     last = threading.Event()
 
-    def passes(source: str) -> bool:
+    def passes(source: str, tests: str) -> bool:
         """The first waits for the third."""
         nonlocal started
         with lock:
@@ -63,7 +65,7 @@ def test_evaluate_tests_ending_out_of_order_yields_in_order(results: Results) ->
 
 
 def test_evaluate_rejected_fill_fails_without_running(results: Results) -> None:
-    def passes(source: str) -> bool:
+    def passes(source: str, tests: str) -> bool:
         raise AssertionError("an empty fill was run")
 
     yielded = list(outcomes(Parrot("\n"), results, passes))

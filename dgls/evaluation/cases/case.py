@@ -17,9 +17,10 @@ class Program:
     test: str
     entry_point: str
 
-    def source(self, filled: str) -> str:
-        """A program that ends without an exception if `filled`, the whole filled file, passes the tests."""
-        return f"{filled}\n{self.test}\ncheck({self.entry_point})\n"
+    @property
+    def tests(self) -> str:
+        """A program that ends without an exception if the filled file, which it imports from, passes the tests."""
+        return f"from program import {self.entry_point}\n{self.test}\ncheck({self.entry_point})\n"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from dgls.evaluation.running.results import Results
 from dgls.evaluation.running.run_case import Conditions, Count, as_typed, run_case
 from dgls.suggest.exchange import Infiller
 
-Passes = Callable[[str], bool]
-"""Whether a program with this source passes its tests. Called on several threads at once."""
+Passes = Callable[[str, str], bool]
+"""Whether a program, the first, passes its tests, the second. Called on several threads at once."""
 
 _WAITING = 4
 """Filled cases, for each job, that may wait for their tests before the engine pauses."""
@@ -60,7 +60,7 @@ def _tested(case: Case, outcome: CaseOutcome, passes: Passes, pool: ThreadPoolEx
         failed.set_result(False)
         return failed
     typed = as_typed(case)
-    return pool.submit(passes, case.program.source(typed.prefix + outcome.text + typed.suffix))
+    return pool.submit(passes, typed.prefix + outcome.text + typed.suffix, case.program.tests)
 
 
 def _is_complete(outcome: CaseOutcome, tested: Future[bool] | None) -> bool:

@@ -1,45 +1,56 @@
-"""Runs an untrusted program in a sandbox and reports whether it ran to its end.
+"""Runs code that is not trusted in a sandbox, and reports whether it passes its tests.
 
-The program runs in a child (`sandbox_child.py`) in its own session and, where the OS allows, in its own user, network,
-process and mount namespaces. It always runs under limits of time, memory, file size, output and processes, in a
-temporary folder that is deleted afterwards. This module watches the limits that the OS does not enforce, and kills
-every process that the program started, in any group. `Containment` lists what this machine enforces.
+The code runs in one process and its tests in another (`sandbox_judge`), so that the code can't reach the verdict. Both
+are descendants of a child (`sandbox_child`) that confines itself where the OS allows: on Linux to namespaces, a root
+folder of its own and few system calls (`sandbox_linux`). They always run under limits of time, memory, file size,
+output and processes, in a temporary folder that is deleted afterwards. This module watches the limits that the OS does
+not enforce, and kills every process that the code started, in any group. `Containment` lists what this machine
+enforces.
 
-A program passes only if it runs past its last statement: the child then reports a token that the program does not
-know. Knows nothing of cases. Runs on the calling thread; several may run at once. POSIX only.
+Knows nothing of cases. Runs on the calling thread; several may run at once. POSIX only.
 """
 
 from __future__ import annotations
 
-import json
 import os
+import pickle
 import secrets
 import select
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Literal
+from typing import Literal, get_args
 
 import psutil
 
 from dgls.errors import SandboxUnavailable
+from dgls.evaluation.running import sandbox_child
+from dgls.evaluation.running.sandbox_folder import size_of, temporary_folder
 
 Reason = Literal["passed", "failed", "exited", "crashed", "time", "memory", "output", "disk", "processes"]
+Wall = Literal["namespaces", "filters"]
+WALLS: tuple[Wall, ...] = get_args(Wall)
 
-_CHILD = Path(__file__).with_name("sandbox_child.py")
+_PACKAGES = Path(__file__).parents[3]
+_CHILD = """\
+import sys
+sys.path.insert(0, sys.argv[1])
+from dgls.evaluation.running.sandbox_child import main
+del sys.path[0], sys.argv[1]
+main()
+"""
 _MARK = "DGLS_SANDBOX"
 _FIRST_LOOK, _NEXT_LOOK = 0.1, 0.05  # seconds; most programs have ended before the first
-_CHILD_PROCESSES = 2  # processes of the sandbox's child, without the program
+_CHILD_PROCESSES = 2  # the judge and the guard
 _ROUNDS = 200  # of killing the remaining processes; one is enough unless they keep forking
 _TAIL, _DETAIL = 4096, 200
-_EXITED = (0, 3)
+_EXITED = (0, sandbox_child.EXITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +70,7 @@ class ProgramLimits:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a program; `detail` is the last line that it wrote, or ""."""
+    """The result of a program; `detail` is the last line that it or its tests wrote, or ""."""
 
     passed: bool
     reason: Reason
@@ -69,18 +80,22 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Containment:
-    """What this machine's OS enforces beside the limits: no network; no process outlives the program; nothing is
-    writable except a small folder in memory."""
+    """What this machine's OS enforces beside the limits: no network; no process sees others or outlives the program;
+    no files but Python's libraries and a small folder."""
 
     network: bool
     processes: bool
     files: bool
 
+    @property
+    def complete(self) -> bool:
+        return self.network and self.processes and self.files
+
     def __str__(self) -> str:
         parts = (
             "no network" if self.network else "THE NETWORK CAN BE REACHED",
             "a process namespace of its own" if self.processes else "processes are watched and killed one by one",
-            "all files read-only but a folder in memory" if self.files else "files CAN BE WRITTEN where the user may",
+            "no files but a folder of its own" if self.files else "files CAN BE READ AND WRITTEN where the user may",
         )
         return "; ".join(parts)
 
@@ -88,43 +103,52 @@ class Containment:
 @cache
 def containment() -> Containment:
     """Determined once, by running an empty program. Raises `SandboxUnavailable` if that fails."""
-    verdict, held = _contain("", ProgramLimits(), namespaces=True)
+    verdict, held = _contain("", "", ProgramLimits(), WALLS)
     if not verdict.passed:
         raise SandboxUnavailable(
             f"the sandbox does not run an empty program ({verdict.reason}: {verdict.detail}); evaluate without tests"
         )
-    return Containment("network" in held, "processes" in held, "files" in held)
+    return Containment(
+        network="network" in held or "filter" in held,
+        processes="processes" in held,
+        files={"root", "privileges"} <= held or "landlock" in held,
+    )
 
 
-def run_program(source: str, limits: ProgramLimits, *, namespaces: bool = True) -> Verdict:
-    """Run Python source to its end or to a limit. Without `namespaces`, runs as on an OS that has none."""
-    return _contain(source, limits, namespaces)[0]
+def run_program(source: str, tests: str, limits: ProgramLimits, *, walls: Collection[Wall] = WALLS) -> Verdict:
+    """Run Python source, then the tests that use its names, to their end or to a limit.
+
+    The tests decide: `source` can only make them fail. An assertion in `source` itself is its own word. With fewer
+    `walls`, runs as on an OS that has no others.
+    """
+    return _contain(source, tests, limits, walls)[0]
 
 
-def _contain(source: str, limits: ProgramLimits, namespaces: bool) -> tuple[Verdict, frozenset[str]]:
+def _contain(source: str, tests: str, limits: ProgramLimits, walls: Collection[Wall]) -> tuple[Verdict, frozenset[str]]:
     if os.name != "posix":
         raise SandboxUnavailable("programs can't be run safely on Windows; evaluate in WSL, or without tests")
     started = time.monotonic()
-    token, mark = secrets.token_hex(16), secrets.token_hex(16)
+    mark = secrets.token_hex(16)
     with ExitStack() as stack:
-        folder = stack.enter_context(TemporaryDirectory(prefix="dgls-", ignore_cleanup_errors=True))
+        folder = stack.enter_context(temporary_folder())
         outlet, inlet = os.pipe()
         stack.callback(os.close, outlet)
-        spec = {"source": source, "token": token, "report": inlet, "folder": folder, "namespaces": namespaces}
+        spec = {"source": source, "report": inlet, "folder": folder, "walls": tuple(walls)}
         child = stack.enter_context(_started(folder, mark, inlet))
         run = _Run(child, outlet, folder, mark, limits)
         stack.callback(run.kill)
-        _tell(child, json.dumps(spec | asdict(limits)))
+        _tell(child, pickle.dumps(spec | asdict(limits)), tests.encode("utf-8", "surrogatepass"))
         stopped = run.watch()
     seconds = time.monotonic() - started
-    return _verdict(run, stopped, token, seconds), run.held
+    return _verdict(run, stopped, seconds), run.held
 
 
 @contextmanager
 def _started(folder: str, mark: str, inlet: int) -> Iterator[subprocess.Popen[bytes]]:
-    """Start the child in a minimal environment. Not with `-I`, which would ignore the fixed hash seed."""
+    """Start the child in a minimal environment, with the standard library only. Not with `-I`, which would ignore the
+    fixed hash seed."""
     environment = {_MARK: mark, "HOME": folder, "TMPDIR": folder, "PATH": os.defpath, "PYTHONHASHSEED": "0"}
-    command = [sys.executable, "-P", "-s", "-B", "-X", "utf8", str(_CHILD)]
+    command = [sys.executable, "-P", "-S", "-s", "-B", "-X", "utf8", "-c", _CHILD, str(_PACKAGES)]
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -139,10 +163,11 @@ def _started(folder: str, mark: str, inlet: int) -> Iterator[subprocess.Popen[by
         yield child
 
 
-def _tell(child: subprocess.Popen[bytes], spec: str) -> None:
+def _tell(child: subprocess.Popen[bytes], *messages: bytes) -> None:
     assert child.stdin is not None
     with suppress(BrokenPipeError):  # the child died: `watch` notices
-        child.stdin.write(spec.encode("utf-8", "surrogatepass"))
+        for message in messages:
+            child.stdin.write(len(message).to_bytes(8, "big") + message)
     with suppress(BrokenPipeError):
         child.stdin.close()
 
@@ -176,11 +201,20 @@ class _Run:
         """The exit code of the program's process; negative for a signal."""
         return next((int(line.split()[1]) for line in self.lines if line.startswith("ended ")), None)
 
+    @property
+    def judged(self) -> str | None:
+        """Whether the tests passed, by the judge, which runs no foreign code; None if they were not completed."""
+        return next((line for line in self.lines if line in ("passed", "failed")), None)
+
+    @property
+    def ended(self) -> bool:
+        return self.judged is not None or self.exit_code is not None
+
     def watch(self) -> Reason | None:
         """Wait until the program ends (None) or exceeds a limit (the reason)."""
         now = time.monotonic()
         deadline, look = now + self._limits.seconds, now + _FIRST_LOOK
-        while self.exit_code is None and self._child.poll() is None:
+        while not self.ended and self._child.poll() is None:
             self._read(max(0.0, min(deadline, look) - time.monotonic()))
             now = time.monotonic()
             if self._written > self._limits.output_bytes:
@@ -197,7 +231,7 @@ class _Run:
     def kill(self) -> None:
         """Kill everything that the program started, in any session, then the sandbox's processes."""
         with suppress(subprocess.TimeoutExpired):
-            self._child.wait(0.2 if self.exit_code is not None and "processes" in self.held else 0)
+            self._child.wait(0.2 if self.ended and "processes" in self.held else 0)
         for _ in range(_ROUNDS):
             if not (processes := self._alive()):
                 break
@@ -224,7 +258,7 @@ class _Run:
     def _over(self) -> Reason | None:
         """The exceeded limit, of those that the OS does not enforce, or None."""
         processes = self._alive(everywhere=False)
-        if len(processes) > self._limits.processes + _CHILD_PROCESSES - 1:
+        if len(processes) > self._limits.processes + _CHILD_PROCESSES:
             return "processes"
         used = 0
         for process in processes:
@@ -232,7 +266,7 @@ class _Run:
                 used += process.memory_info().rss
         if used > self._limits.memory_bytes:
             return "memory"
-        if "files" not in self.held and _size(self._folder) > self._limits.disk_bytes:
+        if "root" not in self.held and size_of(self._folder) > self._limits.disk_bytes:
             return "disk"
         return None
 
@@ -270,21 +304,12 @@ def _lives(process: psutil.Process) -> bool:
         return False
 
 
-def _size(folder: str) -> int:
-    total = 0
-    for place, _, names in os.walk(folder):
-        for name in names:
-            with suppress(OSError):
-                total += Path(place, name).lstat().st_size
-    return total
-
-
-def _verdict(run: _Run, stopped: Reason | None, token: str, seconds: float) -> Verdict:
+def _verdict(run: _Run, stopped: Reason | None, seconds: float) -> Verdict:
     tail = run.tail.decode("utf-8", "replace").strip()
     detail = tail.splitlines()[-1][:_DETAIL] if tail else ""
-    if token in run.lines:
-        return Verdict(True, "passed", detail, seconds)
-    return Verdict(False, stopped or _reason(run.exit_code, detail), detail, seconds)
+    passed = run.judged == "passed"
+    exit_code = 1 if run.judged == "failed" else run.exit_code
+    return Verdict(passed, "passed" if passed else stopped or _reason(exit_code, detail), detail, seconds)
 
 
 def _reason(exit_code: int | None, detail: str) -> Reason:
