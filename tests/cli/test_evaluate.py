@@ -63,6 +63,16 @@ def test_eval_json_prints_figures_on_last_line(run: Run, dataset: Path, model: P
 
 
 @pytest.mark.usefixtures("untested")
+def test_eval_weak_sandbox_says_what_is_not_held(
+    run: Run, dataset: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 1, "--results", tmp_path / "results.jsonl")
+    assert "sandbox" not in run(*arguments, "--limit", 1).err
+    monkeypatch.setattr(sandbox, "containment", lambda: sandbox.Containment(network=False, processes=True, files=True))
+    assert "THE NETWORK CAN BE REACHED" in run(*arguments, "--limit", 1).err
+
+
+@pytest.mark.usefixtures("untested")
 def test_eval_higher_limit_resumes_lower_one(run: Run, dataset: Path, model: Path, tmp_path: Path) -> None:
     results = tmp_path / "results.jsonl"
     arguments = ("eval", "--dataset", dataset, "--model", model, "--steps", 1, "--results", results, "--json")

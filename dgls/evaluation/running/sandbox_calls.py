@@ -20,7 +20,9 @@ _FORBIDDEN = """
     mount 165/40 umount2 166/39 pivot_root 155/41 chroot 161/51 setns 308/268 unshare 272/97 vhangup 153/58
     ptrace 101/117 process_vm_readv 310/270 process_vm_writev 311/271 kcmp 312/272 perf_event_open 298/241
     keyctl 250/219 add_key 248/217 request_key 249/218 bpf 321/280 userfaultfd 323/282 personality 135/92
-    socket 41/198 memfd_create 319/279 shmget 29/194 msgget 68/186 semget 64/190 mq_open 240/180
+    socket 41/198 memfd_create 319/279 mq_open 240/180 mq_unlink 241/181
+    shmget 29/194 shmat 30/196 shmctl 31/195 semget 64/190 semop 65/193 semctl 66/191 semtimedop 220/192
+    msgget 68/186 msgsnd 69/189 msgrcv 70/188 msgctl 71/187
     open_by_handle_at 304/265 name_to_handle_at 303/264 fanotify_init 300/262 quotactl 179/60 acct 163/89
     kexec_load 246/104 kexec_file_load 320/294 init_module 175/105 finit_module 313/273 delete_module 176/106
     reboot 169/142 swapon 167/224 swapoff 168/225 syslog 103/116 sethostname 170/161 setdomainname 171/162
@@ -31,9 +33,11 @@ _FORBIDDEN_OUTSIDE = """
     chmod 90/- fchmod 91/52 fchmodat 268/53 chown 92/- fchown 93/55 lchown 94/- fchownat 260/54
     utime 132/- utimes 235/- utimensat 280/88 futimesat 261/- setxattr 188/5 lsetxattr 189/6 fsetxattr 190/7
     removexattr 197/14 lremovexattr 198/15 fremovexattr 199/16
+    truncate 76/45 inotify_init 253/- inotify_init1 294/26
     tkill 200/130 setpriority 141/140 ioprio_set 251/30 migrate_pages 256/238 move_pages 279/239
 """
-"""Also forbidden where the process sees the user's files and processes: Landlock leaves modes and owners alone."""
+"""Also forbidden where the process sees the user's files and processes. Landlock leaves modes, owners and times alone,
+and some versions of it `truncate`."""
 _SELF_ONLY = """
     kill 62/129 tgkill 234/131 rt_sigqueueinfo 129/138 rt_tgsigqueueinfo 297/240 prlimit64 302/261
     sched_setaffinity 203/122 sched_setscheduler 144/119 sched_setparam 142/118 sched_setattr 314/274

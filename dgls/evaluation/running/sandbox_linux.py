@@ -132,7 +132,7 @@ class Linux:
         return True
 
     def _new_root(self, folder: str, disk_bytes: int) -> bool:
-        """Whether `folder` is the root now. If not, some mounts in it may remain, in this namespace only."""
+        """Whether `folder` is the root now. If not, it is as before."""
         root, scratch = os.fsencode(folder), os.fsencode(folder + SCRATCH)
         attributes = (ctypes.c_uint64 * 4)(_ATTR_READ_ONLY | _ATTR_NOSUID, 0, 0, 0)
         size = ctypes.c_size_t(ctypes.sizeof(attributes))
@@ -152,6 +152,7 @@ class Linux:
             self._check(self._libc.umount2(b".", _DETACH))
             os.chdir(SCRATCH)
         except OSError:
+            self._libc.umount2(root, _DETACH)
             return False
         return True
 
