@@ -32,6 +32,7 @@ from dgls.server.protocol import Protocol
 from dgls.server.session import Session
 from dgls.server.settings import Settings
 from dgls.server.transport import claim_stdio, serve_stdio, serve_tcp
+from dgls.server.watchdog import watched
 from dgls_engine.types import Loading
 from dgls_engine.worker import EngineLike
 
@@ -120,10 +121,11 @@ async def _serve(tcp: int | None, open_engine: OpenEngine) -> int:
     server = build(open_engine)
     protocol = server.conversation
     try:
-        if tcp is None:
-            await serve_stdio(protocol, protocol.ended, *claim_stdio())
-        else:
-            await serve_tcp(protocol, protocol.ended, tcp, _listening)
+        with watched(asyncio.get_running_loop(), lambda: server.session.serving):
+            if tcp is None:
+                await serve_stdio(protocol, protocol.ended, *claim_stdio())
+            else:
+                await serve_tcp(protocol, protocol.ended, tcp, _listening)
     finally:
         server.session.close(CLOSE_SECONDS)
     return protocol.exit_code

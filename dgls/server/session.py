@@ -43,6 +43,7 @@ class Session:
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
     out_of_step: dict[str, Document] = field(default_factory=dict)
+    serving: bool = False
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     host: Host = field(init=False)
     _surroundings: Surroundings | None = None
@@ -52,7 +53,6 @@ class Session:
     _in_flight: dict[tuple[str, Purpose], CancelToken] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _problems: tuple[Problem, ...] = ()
-    _opened: bool = False
     _lost: bool = False
     _last_status: Status | None = None
 
@@ -135,7 +135,7 @@ class Session:
 
         From now on listeners receive the status. Before this call the client is not ready for it.
         """
-        self._opened = True
+        self.serving = True
         if self.settings.inline_completion.enabled:
             self.host.start()
         self.tell()
@@ -220,13 +220,14 @@ class Session:
 
     def _tell(self) -> None:
         status = self.status()
-        if self._opened and status != self._last_status:
+        if self.serving and status != self._last_status:
             self._last_status = status
             for listener in self.listeners:
                 listener(status)
 
     def close(self, timeout: float) -> bool:
         """Cancel all requests and close the engine. False if the engine thread did not end within `timeout` seconds."""
+        self.serving = False
         for token in self._in_flight.values():
             token.cancel()
         self._reading.shutdown(wait=False, cancel_futures=True)
