@@ -184,6 +184,12 @@ class Protocol(LanguageServerProtocol):
             raise BadParameters(f"there is no command {params.command!r}; there are {known}")
         return await handler(params)
 
+    def _execute_handler(self, msg_id: str | int, *arguments: Any, **named: Any) -> None:
+        """pygls keeps the future of each notification's asynchronous handler for ever."""
+        super()._execute_handler(msg_id, *arguments, **named)
+        if (future := self._request_futures.get(msg_id)) is not None:
+            future.add_done_callback(lambda done: self._request_futures.pop(msg_id, None))
+
     def _send_handler_result(self, future: Any, *, msg_id: str | int) -> None:
         """Errors for the client are expected, so they are sent without a traceback in the log."""
         if not future.cancelled() and isinstance(error := future.exception(), BadParameters):

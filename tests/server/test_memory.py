@@ -1,0 +1,65 @@
+"""What the server holds after documents were closed, requests ended and settings changed: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+from dgls.server.lsp_server import Server, build
+from tests.e2e.fake_server import FakeEngine, Script
+from tests.e2e.wire import completion
+
+PATIENCE = 30.0
+
+
+class Client:
+    """A client in this process. `replies` has the ids that were answered."""
+
+    def __init__(self, server: Server) -> None:
+        self._protocol = server.conversation
+        self.replies: set[int] = set()
+        self._protocol.connected(self)
+
+    def write(self, data: bytes) -> None:
+        for line in data.decode().splitlines():
+            if line.startswith("{") and "method" not in (message := json.loads(line)):
+                self.replies.add(message["id"])
+
+    def close(self) -> None: ...
+
+    async def send(self, method: str, params: object, id: int | None = None) -> None:
+        message: dict[str, Any] = {"jsonrpc": "2.0", "method": method, "params": params}
+        self._protocol.received(json.dumps(message if id is None else {**message, "id": id}).encode())
+        await asyncio.sleep(0)
+
+    async def answered(self, id: int) -> None:
+        async with asyncio.timeout(PATIENCE):
+            while id not in self.replies:
+                await asyncio.sleep(0.001)
+
+
+async def test_server_keeps_nothing_of_closed_documents_and_old_settings() -> None:
+    server = build(lambda settings, on_loading: FakeEngine(Script(texts=["a", "b"]), settings))
+    client, session, protocol = Client(server), server.session, server.conversation
+    await client.send("initialize", {"processId": None, "rootUri": None, "capabilities": {}}, id=0)
+    await client.send("initialized", {})
+    for number in range(1, 40):
+        uri = f"file:///{number}.py"
+        await client.send("workspace/didChangeConfiguration", {"settings": {"dgls": {"inlineCompletion": {}}}})
+        item = {"uri": uri, "languageId": "python", "version": 1, "text": "x = \n"}
+        await client.send("textDocument/didOpen", {"textDocument": item})
+        await client.send("textDocument/inlineCompletion", completion(uri, 0, 4, kind=1 + number % 2), id=number)
+        if number % 3:
+            await client.answered(number)
+        if number % 5 == 0:
+            await client.send(
+                "textDocument/didChange", {"textDocument": {"uri": uri}, "contentChanges": [{"range": 1}]}
+            )
+            assert uri in session.out_of_step
+        await client.send("textDocument/didClose", {"textDocument": {"uri": uri}})
+        await client.answered(number)
+    await asyncio.sleep(0.01)
+    kept = (session.documents, session.out_of_step, session._memories, session._in_flight, protocol._request_futures)
+    assert [len(each) for each in kept] == [0] * len(kept)
+    session.close(1)
