@@ -12,7 +12,7 @@ FETCH := $(BIN)/python -P -c 'from dgls_engine.weights.small import small_folder
     $(BIN)/python -P -m dgls models pull small --yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check bench kernels vscode e2e e2e-vscode e2e-nvim clean
+.PHONY: help setup demo test fuzz check bench kernels vscode e2e e2e-vscode e2e-nvim clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,6 +26,9 @@ demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five 
 
 test: $(VENV)/.contributor  ## run the tests, on up to four cores
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+
+fuzz: $(VENV)/.contributor  ## send the server a million mutated messages; takes about an hour
+	DGLS_FUZZ=1000000 $(BIN)/python -m pytest tests/server/test_fuzz.py
 
 check: $(VENV)/.contributor  ## lint, formatting, types, layers
 	$(BIN)/ruff check

@@ -20,16 +20,19 @@ _INLINE = types.TEXT_DOCUMENT_INLINE_COMPLETION
 
 
 def correct(message: dict[str, Any]) -> None:
-    """Raises `ValueError` for a text or URI that is no string: decoding would make one of it, such as "None"."""
+    """Raises `ValueError` for a text, URI or id that is of another type: decoding would let it through, or make a
+    string of it, such as "None"."""
     method, params = message.get("method"), message.get("params")
+    if method == types.CANCEL_REQUEST and isinstance(params, dict) and not isinstance(params.get("id"), int | str):
+        raise ValueError("the id is no number and no string")
     if not (isinstance(method, str) and method.startswith("textDocument/") and isinstance(params, dict)):
         return
+    document = params.get("textDocument")
+    if isinstance(document, dict) and not isinstance(document.get("uri"), str):
+        raise ValueError("the URI is not a string")
     if method in (types.TEXT_DOCUMENT_DID_OPEN, types.TEXT_DOCUMENT_DID_CHANGE):
-        document = params.get("textDocument")
         if isinstance(document, dict) and document.get("version") is None:
             document["version"] = UNKNOWN_VERSION
-        if isinstance(document, dict) and not isinstance(document.get("uri"), str):
-            raise ValueError("the URI is not a string")
         changes = params.get("contentChanges", [document])
         for change in changes if isinstance(changes, list) else ():
             if isinstance(change, dict) and not isinstance(change.get("text"), str):

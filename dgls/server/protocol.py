@@ -110,12 +110,12 @@ class Protocol(LanguageServerProtocol):
         self.lost(None)
 
     def _receive(self, data: Any) -> None:
+        answers = isinstance(data, dict) and ("result" in data or "error" in data)
         if not isinstance(data, dict) or data.get("jsonrpc") != self.VERSION:
-            answerable = isinstance(data, dict) and "method" in data
-            self._refuse(data if answerable else None, JsonRpcInvalidRequest("not a JSON-RPC 2.0 message"))
-        elif "method" not in data:
+            self._refuse(None if answers else data, JsonRpcInvalidRequest("not a JSON-RPC 2.0 message"))
+        elif answers:
             self._take_answer(data)
-        elif not isinstance(data["method"], str) or not isinstance(data.get("id", 0), int | str):
+        elif not isinstance(data.get("method"), str) or not isinstance(data.get("id", 0), int | str):
             self._refuse(data, JsonRpcInvalidRequest("a method is a string, an id a number or a string"))
         elif (refusal := self._out_of_order(data)) is not None:
             if "id" in data:
@@ -207,11 +207,12 @@ class Protocol(LanguageServerProtocol):
         else:
             super()._handle_response(msg_id, result, error)
 
-    def _refuse(self, message: dict[str, Any] | None, error: JsonRpcException) -> None:
+    def _refuse(self, message: Any, error: JsonRpcException) -> None:
         """Answer a message with an error; null stands for an id that cannot be read."""
         id = message.get("id") if isinstance(message, dict) else None
         known = id if isinstance(id, int | str) else None
-        self._send_data(types.ResponseErrorMessage(id=known, error=error.to_response_error()))
+        # lsprotocol's converter would leave out an id that is null
+        self._send_data({"jsonrpc": self.VERSION, "id": known, "error": error.to_response_error()})
 
 
 def _uri_in(data: dict[str, Any]) -> str | None:

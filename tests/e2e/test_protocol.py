@@ -175,7 +175,7 @@ async def test_body_that_is_no_message_gets_an_error() -> None:
     async with initialized() as wire:
         for body in bodies:
             wire.write(frame(body))
-            expected = 9 if b"method" in body else None
+            expected = 9 if b"9" in body else None
             reply = await wire.reply(expected)
             assert reply["error"]["code"] in (PARSE_ERROR, INVALID_REQUEST), body
             del wire.replies[expected]

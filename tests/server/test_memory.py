@@ -18,13 +18,13 @@ class Client:
 
     def __init__(self, server: Server) -> None:
         self._protocol = server.conversation
-        self.replies: set[int] = set()
+        self.replies: set[int | str | None] = set()
         self._protocol.connected(self)
 
     def write(self, data: bytes) -> None:
         for line in data.decode().splitlines():
             if line.startswith("{") and "method" not in (message := json.loads(line)):
-                self.replies.add(message["id"])
+                self.replies.add(message.get("id"))
 
     def close(self) -> None: ...
 
