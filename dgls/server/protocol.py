@@ -19,6 +19,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
 from cattrs import BaseValidationError, transform_error
@@ -185,10 +186,12 @@ class Protocol(LanguageServerProtocol):
         return await handler(params)
 
     def _execute_handler(self, msg_id: str | int, *arguments: Any, **named: Any) -> None:
-        """pygls keeps the future of each notification's asynchronous handler for ever."""
+        """pygls keeps the futures of notifications' handlers for ever."""
         super()._execute_handler(msg_id, *arguments, **named)
         if (future := self._request_futures.get(msg_id)) is not None:
-            future.add_done_callback(lambda done: self._request_futures.pop(msg_id, None))
+            # Not at once: at shutdown, pygls cancels futures while it goes through them.
+            forget = partial(asyncio.get_running_loop().call_soon, self._request_futures.pop, msg_id, None)
+            future.add_done_callback(lambda done: forget())
 
     def _send_handler_result(self, future: Any, *, msg_id: str | int) -> None:
         """Errors for the client are expected, so they are sent without a traceback in the log."""

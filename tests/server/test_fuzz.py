@@ -121,8 +121,8 @@ async def test_any_message_is_answered_and_ends_nothing(caplog: pytest.LogCaptur
     assert not unexpected, unexpected[0].exc_info
     assert not server.conversation.ended.is_set()
     await client.send("textDocument/didOpen", {"textDocument": OPEN})
-    await client.send("textDocument/inlineCompletion", completion(URI, 0, 4), id=-1)
-    await client.answered(-1)
+    await client.send("textDocument/inlineCompletion", completion(URI, 0, 4), id=10**9)
+    await client.answered(10**9)
     await client.send("textDocument/didClose", {"textDocument": {"uri": URI}})
     await asyncio.sleep(0.01)
     assert not server.conversation._request_futures
