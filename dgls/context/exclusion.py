@@ -88,6 +88,12 @@ def _original(name: str) -> str:
 
 
 def _names(uri: str) -> tuple[str, ...]:
-    """The names that a URI may stand for: # and ? may be part of the name or start a fragment or query."""
-    rest = re.sub(r"^[A-Za-z][A-Za-z0-9+.-]+:(//[^/]*)?", "", uri)
-    return tuple(dict.fromkeys((unquote(rest), unquote(re.split("[?#]", rest, maxsplit=1)[0]))))
+    """The names that a URI may stand for: # and ? may be part of the name or start a fragment or query. A name without
+    a path stands in the place of the authority, as in buffer://id_rsa."""
+    parts = re.match(r"(?:[A-Za-z][A-Za-z0-9+.-]+:(?://([^/?#]*))?)?(.*)", uri, re.DOTALL)
+    assert parts is not None, "each part may be empty"
+    authority, path = (parts[1] or "").rpartition("@")[2], parts[2]
+    names = [path, re.split("[?#]", path, maxsplit=1)[0]]
+    if not names[1].strip("/"):
+        names += [authority + path, authority, re.sub(r":\d+$", "", authority)]
+    return tuple(dict.fromkeys(map(unquote, names)))

@@ -125,6 +125,11 @@ def test_exclusion_lock_file_is_excluded(tmp_path: Path, name: str) -> None:
     [
         ("untitled:.env", Excluded.SECRET),
         ("untitled:Untitled-1", None),
+        ("inmemory://.env", Excluded.SECRET),
+        ("inmemory://.env/", Excluded.SECRET),
+        ("buffer://%2Eenv?x=1", Excluded.SECRET),
+        ("buffer://me@id_rsa:1", Excluded.SECRET),
+        ("inmemory://model/1", None),
         ("vscode-notebook-cell:/project/.env/note.ipynb#W0sZmlsZQ", Excluded.SECRET),
         ("vscode-notebook-cell:/project/note.ipynb#W0sZmlsZQ", None),
         ("vscode-remote://ssh-remote+host/home/u/.ssh/config", Excluded.SECRET),
