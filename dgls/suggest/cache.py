@@ -17,8 +17,9 @@ _CLOSERS = frozenset(")]}\"'`")
 class TypedThrough:
     """The last suggestions for a document, and the document they were made in.
 
-    Every look-up starts from that document, so the user may delete typed letters again. `invoked` suggestions may be
-    ones that are not shown unasked, so they are served only once the user has typed the beginning of one.
+    Every look-up starts from that document, so the user may delete typed letters again. A text that was changed and is
+    the same again has none of the suggestions: the user took one back, or other text. `invoked` suggestions may be ones
+    that are not shown unasked, so they are served only once the user has typed the beginning of one.
     """
 
     document: Document
@@ -27,7 +28,8 @@ class TypedThrough:
 
     def at(self, document: Document, offset: int) -> tuple[Suggestion, ...]:
         """The rest of each suggestion that fits `document` with the cursor at `offset`."""
-        if self.invoked and len(document.text) <= len(self.document.text):
+        changed_back = document.version != self.document.version and document.text == self.document.text
+        if changed_back or (self.invoked and len(document.text) <= len(self.document.text)):
             return ()
         rebased = (rebase(suggestion, self.document, document) for suggestion in self.suggestions)
         return tuple(suggestion for suggestion in rebased if suggestion and suggestion.span.start == offset)

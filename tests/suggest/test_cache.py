@@ -51,6 +51,12 @@ def test_typed_through_after_deleting_letters_serves_them_again() -> None:
     assert [item.new_text for item in cached.at(later("x = f\nend\n"), 5)] == ["oo(bar)"]
 
 
+def test_typed_through_after_taking_it_back_serves_nothing() -> None:
+    cached = TypedThrough(OLD, (SHOWN,))
+    assert [item.new_text for item in cached.at(OLD, 4)] == ["foo(bar)"]
+    assert cached.at(later(OLD.text), 4) == ()
+
+
 def test_typed_through_at_the_cursor_serves_only_what_agrees() -> None:
     other = Suggestion("untitled:1", 1, Span(4, 4), "far", 0.4)
     cached = TypedThrough(OLD, (SHOWN, other))
