@@ -174,7 +174,8 @@ def _signature(document: Document, stub: Stub) -> int:
 def _note(document: Document, stub: Stub, language: Language) -> str:
     """The stub's placeholders, if a comment among them describes the code, else ""."""
     text = document.text[stub.span.start : stub.span.end]
-    comments = text.partition(language.line_comment or "\n")[2]
+    mark = (language.line_comments or ("\n",))[0].removeprefix("^")
+    comments = text.partition(mark)[2]
     return text.strip() if says_todo(comments) and says_what(comments) else ""
 
 

@@ -7,6 +7,7 @@ thread.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 
 from tree_sitter import Node
 
@@ -67,17 +68,20 @@ def _statement(syntax: Syntax, span: Span) -> Span | None:
         return None
     start, end = syntax.byte(span.start), syntax.byte(span.end)
     first = max(0, start - 1) if start == end else start
-    node = syntax.tree.root_node.descendant_for_byte_range(first, end)
+    innermost = syntax.tree.root_node.descendant_for_byte_range(first, end)
     bodies = syntax.language.bodies
-    while node is not None and node.type not in bodies:
-        if node.is_error or node.parent is None:
+    around = syntax.lineage(innermost) if innermost is not None else ()
+    for node, parent in pairwise(around):
+        if node.type in bodies:
+            break
+        if node.is_error:
             return None
-        if node.parent.type in bodies or any(child.type in bodies for child in node.children):
+        if parent.type in bodies or any(child.type in bodies for child in node.children):
             return _between_bodies(syntax, node, start, end)
-        node = node.parent
-    if node is None:
+    body = next((node for node in around if node.type in bodies), None)
+    if body is None:
         return None
-    covered = [child for child in node.named_children if child.start_byte < end and start < child.end_byte]
+    covered = [child for child in body.named_children if child.start_byte < end and start < child.end_byte]
     if not covered or any(child.is_error for child in covered):
         return None
     return Span(syntax.offset(covered[0].start_byte), syntax.offset(covered[-1].end_byte))

@@ -48,12 +48,15 @@ def _in_open_bracket(cursor: Cursor) -> bool:
 
 
 def _is_gap(cursor: Cursor) -> bool:
-    """Does the line show a place to fill: an empty bracket, a comma before a bracket, a space before more code?"""
+    """Does the line show a place to fill: an empty bracket or string, nothing between a bracket and a comma or
+    semicolon, a space before more code?"""
     last, first = cursor.left.rstrip()[-1], cursor.right.strip()[:1]
-    empty = first == CLOSERS.get(last, last if last in cursor.language.quotes else None)
+    quotes = {quote.start[-1]: quote.end for quote in cursor.language.quotes}
+    empty = first == CLOSERS.get(last, quotes.get(last))
     after_comma = last == "," and first in CLOSERS.values()
+    before_comma = last in CLOSERS and first in (",", ";")
     after_space = cursor.left[-1].isspace() and (cursor.right[:1] in ")]}>,;:" or cursor.right[:1].isspace())
-    return empty or after_comma or after_space
+    return empty or after_comma or before_comma or after_space
 
 
 def _statement(cursor: Cursor) -> Node | None:

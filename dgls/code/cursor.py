@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Literal
 
 from tree_sitter import Node
 
 from dgls.code.brackets import Balance, balance
 from dgls.code.document import Document, Span
+from dgls.code.embedded import embedded_at
 from dgls.code.indentation import (
     closes_body,
     ends_body,
@@ -26,7 +28,9 @@ from dgls.code.indentation import (
     width,
 )
 from dgls.code.languages import Language, language_of
-from dgls.code.syntax import Syntax
+from dgls.code.literals import literal_at
+from dgls.code.syntax import WINDOW_TOKENS, Syntax
+from dgls.code.window import before_start, estimate_tokens
 
 CLOSERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 _CLOSING = frozenset(")]}>\"'`;:, \t")
@@ -158,11 +162,11 @@ class Cursor:
         if self.syntax is None or self.line_above is None:
             return False
         above_end = self.document.line_start(self.line_above) + len(self.above.rstrip())
-        inside_body = (node for node in self.syntax.around(above_end) if _body_of(node, self.language) is not None)
-        statement = next(inside_body, None)
-        body = None if statement is None else _body_of(statement, self.language)
-        if body is None or body.parent is None:  # the file itself is no body
+        around, bodies = pairwise(self.syntax.around(above_end)), self.language.bodies
+        inner, body = next((pair for pair in around if pair[1].type in bodies), (None, None))
+        if inner is None or body == self.syntax.tree.root_node:  # the file itself is no body
             return False
+        statement: Node | None = inner
         while statement is not None and _is_text(statement, self.language):
             statement = statement.prev_named_sibling
         return statement is None
@@ -178,7 +182,7 @@ class Cursor:
     @cached_property
     def nodes(self) -> tuple[Node, ...]:
         """The named nodes that hold the character before the cursor, innermost first; none without a tree."""
-        return () if self.syntax is None else tuple(self.syntax.around(self.offset))
+        return () if self.syntax is None else self.syntax.around(self.offset)
 
     @cached_property
     def leaf(self) -> Node:
@@ -192,14 +196,33 @@ class Cursor:
         return self.syntax is not None and not self.syntax.has_error(self.span)
 
     @cached_property
+    def embedded(self) -> tuple[Language, int] | None:
+        """The language of the code around the cursor, and where that code starts, if it is not the file's language."""
+        return embedded_at(self.document.text, self._start, self.offset, self.language)
+
+    @cached_property
     def inside(self) -> Inside:
-        """The tree tells, except on a line that is being typed: there the open quote does."""
+        """The tree tells, except in code of another language and where something is not closed yet: there the text
+        above does. An empty string that only the text tells of is a place to fill."""
         by_tree: Inside | None = next(filter(None, map(self._inside, self.nodes)), None)
         if by_tree is not None:
             return by_tree
-        if self.parses or not (self.balance.comment or self.balance.quote):
+        if self.embedded is None and self.parses:
             return "code"
-        return "comment" if self.balance.comment else "string"
+        language, start = self.embedded or (self.language, self._start)
+        literal = literal_at(self.document.text, start, self.offset, language)
+        if literal is None:
+            return "code"
+        empty = self.left.endswith(literal.mark) and self.right.startswith(literal.end)
+        return "code" if empty and literal.kind == "string" and self.syntax is None else literal.kind
+
+    @cached_property
+    def _start(self) -> int:
+        """Where the tree starts, or would if there was a grammar."""
+        if self.syntax is not None:
+            return self.syntax.start
+        line_start = self.document.line_start(self.line)
+        return before_start(self.document, line_start, self.language, WINDOW_TOKENS, estimate_tokens)
 
     def _inside(self, node: Node) -> Inside | None:
         """What the type of a node around the cursor says; None if it says nothing."""
@@ -220,19 +243,14 @@ class Cursor:
         assert self.syntax is not None, "a node comes from a tree"
         if node.start_byte >= self.byte or not self.syntax.is_sure_of(node):
             return False
-        source, marker = self.syntax.source, self.language.line_comment
-        if marker is not None and source.startswith(marker.encode(), node.start_byte):
-            return b"\n" not in source[node.start_byte : self.byte]
-        return self.byte < node.end_byte
+        source, blocks = self.syntax.source, self.language.block_comments
+        if any(source.startswith(mark.removeprefix("^").encode(), node.start_byte) for mark, _ in blocks):
+            return self.byte < node.end_byte
+        return b"\n" not in source[node.start_byte : self.byte]
 
 
 def is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
-
-
-def _body_of(node: Node, language: Language) -> Node | None:
-    """The body that `node` is a statement of."""
-    return node.parent if node.parent is not None and node.parent.type in language.bodies else None
 
 
 def _is_text(statement: Node, language: Language) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Literal
 
@@ -18,12 +18,39 @@ _EMPTY_VALUE = (
     r"|\[\]|\{\}|\"\"|''|Default::default)+"
 )
 _ENDERS = frozenset({"break", "continue", "goto", "return", "throw"})
-_COMMENT_TOKENS = MappingProxyType(
-    {"#": ("#", "##"), "//": ("/", "//", "///", "/*", "/**"), "--": ("-", "--", "---"), None: ("/", "/*", "/**")}
-)
+_COMMENT_TOKENS = MappingProxyType({"#": ("#", "##"), "//": ("/", "//", "///", "/*", "/**"), "--": ("-", "--", "---")})
+_OTHER_TOKENS = ("/", "/*", "/**")
 _LITERALS = frozenset({"true", "false", "none", "null", "nil", "this", "self", "super"})
 
 CLOSING_BRACKET = r"[\])}]"
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """Where a string starts and ends. `escape` takes its meaning from the character behind it. A string that ends with
+    its line, even if it is not closed, has no `lines`."""
+
+    start: str
+    end: str
+    escape: str = "\\"
+    lines: bool = False
+
+
+DOUBLE, SINGLE, BACKTICK = Quote('"', '"'), Quote("'", "'"), Quote("`", "`", lines=True)
+TRIPLE, TRIPLE_SINGLE = Quote('"""', '"""', lines=True), Quote("'''", "'''", lines=True)
+RAW_DOUBLE, RAW_SINGLE, RAW_BACKTICK = (replace(quote, escape="") for quote in (DOUBLE, SINGLE, BACKTICK))
+ATTRIBUTES = (Quote('="', '"', ""), Quote("='", "'", ""))
+"""In markup a quote delimits a string only behind `=`: elsewhere it is text."""
+
+
+CHARACTER = r"'(?:\\[^\n']{1,9}|\\'|[^\\\n'])'"
+"""A single character, in languages in which a lone ' is no quote."""
+
+REGEX = (
+    r"/(?:(?<=[(,=:\[!&|?{};\n~]/)|(?<=[(,=:\[!&|?{};~] /)|(?<=return /)|(?<![\s\S]/))"
+    r"(?![/*\s])(?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*+\])++/"
+)
+"""A regular expression: a slash where no operator can stand, up to the next one outside of brackets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +73,13 @@ class Language:
     """`id` is the LSP language id, `ids` are others that clients send. `filetypes` are Neovim's names, if they differ
     from these ids. `grammar` names a module and the function in it that returns the grammar.
 
+    `names` are whole file names. `line_comments` start a comment up to the line's end; with ^ in front, only where the
+    line's code begins. `block_comments` are pairs of marks; with ^ they stand at the start of a line. Literals of
+    other forms, such as regular expressions, match `atoms`. `quotes` delimit strings, longer marks before shorter ones.
+
     `opener` finds the head of a body at the end of a line's text. `closer` matches the start of a line that ends a body
-    (or goes on after it, as `else`). `quotes` delimit strings on one line. `line_comment` starts a comment up to the
-    line's end. In an `offside` language indentation alone ends a body. `heads` are the words that begin the head of a
+    (or goes on after it, as `else`). Only tabs indent a language that `needs_tabs`. In an `offside` language
+    indentation alone ends a body. `heads` are the words that begin the head of a
     body, and nothing else; `soft_heads` may also be names. Nothing runs behind a statement that begins with one of
     the `enders`. `definition` matches the start of a line from which blank lines separate the code behind its body.
 
@@ -66,12 +97,16 @@ class Language:
     ids: tuple[str, ...] = ()
     filetypes: tuple[str, ...] = ()
     extensions: tuple[str, ...] = ()
-    line_comment: str | None = "//"
+    names: tuple[str, ...] = ()
+    line_comments: tuple[str, ...] = ("//",)
+    block_comments: tuple[tuple[str, str], ...] = (("/*", "*/"),)
     has_comments: bool = True
-    quotes: str = "\"'"
+    quotes: tuple[Quote, ...] = (DOUBLE, SINGLE)
+    atoms: str = ""
     opener: str = r"\{$"
     closer: str = CLOSING_BRACKET
     indent: str = "    "
+    needs_tabs: bool = False
     offside: bool = False
     heads: frozenset[str] = frozenset()
     soft_heads: frozenset[str] = frozenset()
@@ -92,4 +127,5 @@ class Language:
     @property
     def comment_tokens(self) -> tuple[str, ...]:
         """The tokens that begin a comment where a statement may begin."""
-        return _COMMENT_TOKENS.get(self.line_comment, ())
+        tokens = [token for mark in self.line_comments for token in _COMMENT_TOKENS.get(mark, ())]
+        return tuple(dict.fromkeys(tokens)) or _OTHER_TOKENS

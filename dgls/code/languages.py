@@ -1,7 +1,7 @@
 """The table of languages: one entry each, data only.
 
-To add a language, follow the recipe in CONTRIBUTING.md. `FALLBACK` serves every language without an entry, by lines and
-indentation alone.
+The entries here have a grammar, those of `plain_languages` have none. `FALLBACK` serves every language without an
+entry. To add a language, follow the recipe in CONTRIBUTING.md.
 """
 
 from __future__ import annotations
@@ -9,11 +9,29 @@ import __future__
 
 import builtins
 import sys
+from dataclasses import replace
 from pathlib import PurePosixPath
-from types import BuiltinFunctionType
+from types import BuiltinFunctionType, MappingProxyType
 
-from dgls.code.language import CLOSING_BRACKET, SAYS_UNWRITTEN, THROWS_UNWRITTEN, Placeholders
+from dgls.code.language import (
+    ATTRIBUTES,
+    BACKTICK,
+    CHARACTER,
+    CLOSING_BRACKET,
+    DOUBLE,
+    RAW_BACKTICK,
+    RAW_SINGLE,
+    REGEX,
+    SAYS_UNWRITTEN,
+    SINGLE,
+    THROWS_UNWRITTEN,
+    TRIPLE,
+    TRIPLE_SINGLE,
+    Placeholders,
+    Quote,
+)
 from dgls.code.language import Language as Language
+from dgls.code.plain_languages import PLAIN
 
 
 def _types(names: str) -> frozenset[str]:
@@ -34,16 +52,28 @@ _JS_BODIES = _types("program statement_block class_body switch_body")
 _TS_BODIES = _JS_BODIES | _types("interface_body enum_body")
 _JS_FUNCTIONS = _types("function_declaration generator_function_declaration method_definition")
 _JS_CLOSURES = _types("arrow_function function_expression generator_function")
+_JS_QUOTES = (DOUBLE, SINGLE, BACKTICK)
+_RUST_QUOTES = (
+    *(Quote(f'r{hashes}"', f'"{hashes}', "", lines=True) for hashes in ("##", "#", "")),
+    replace(DOUBLE, lines=True),
+)
+_CSHARP_VERBATIM = (
+    Quote('$@"', '"', "", lines=True),
+    Quote('@$"', '"', "", lines=True),
+    Quote('@"', '"', "", lines=True),
+)
 _C_BODIES = _types("translation_unit compound_statement field_declaration_list declaration_list enumerator_list")
 _C_STRINGS = _types("string_literal char_literal system_lib_string")
 _C_ASSERTS = rf"assert\(.*{SAYS_UNWRITTEN}.*\)"
 
-LANGUAGES: tuple[Language, ...] = (
+_PARSED: tuple[Language, ...] = (
     Language(
         "python",
         ("tree_sitter_python", "language"),
-        extensions=(".py", ".pyi"),
-        line_comment="#",
+        line_comments=("#",),
+        block_comments=(),
+        quotes=(TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE),
+        extensions=(".py", ".pyi", ".pyw"),
         opener=_PYTHON_HEADER,
         closer=CLOSING_BRACKET + r"|(elif|else|except|finally)\b",
         offside=True,
@@ -67,25 +97,29 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "javascript",
         ("tree_sitter_javascript", "language"),
+        quotes=_JS_QUOTES,
+        atoms=REGEX,
         ids=("javascriptreact",),
         extensions=(".js", ".jsx", ".mjs", ".cjs"),
-        quotes="\"'`",
         indent="  ",
         bodies=_JS_BODIES,
         strings=_JS_STRINGS,
         interpolations=_types("template_substitution"),
+        comments=_types("comment hash_bang_line"),
         functions=_JS_FUNCTIONS,
         closures=_JS_CLOSURES,
     ),
     Language(
         "typescript",
         ("tree_sitter_typescript", "language_typescript"),
+        quotes=_JS_QUOTES,
+        atoms=REGEX,
         extensions=(".ts", ".mts", ".cts"),
-        quotes="\"'`",
         indent="  ",
         bodies=_TS_BODIES,
         strings=_JS_STRINGS,
         interpolations=_types("template_substitution"),
+        comments=_types("comment hash_bang_line"),
         functions=_JS_FUNCTIONS,
         closures=_JS_CLOSURES,
         optional_types=True,
@@ -93,12 +127,14 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "typescriptreact",
         ("tree_sitter_typescript", "language_tsx"),
+        quotes=_JS_QUOTES,
+        atoms=REGEX,
         extensions=(".tsx",),
-        quotes="\"'`",
         indent="  ",
         bodies=_TS_BODIES,
         strings=_JS_STRINGS,
         interpolations=_types("template_substitution"),
+        comments=_types("comment hash_bang_line"),
         functions=_JS_FUNCTIONS,
         closures=_JS_CLOSURES,
         optional_types=True,
@@ -106,8 +142,8 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "go",
         ("tree_sitter_go", "language"),
+        quotes=(DOUBLE, SINGLE, RAW_BACKTICK),
         extensions=(".go",),
-        quotes="\"'`",
         closer=CLOSING_BRACKET + r"|(case\b.*|default\s*):",
         indent="\t",
         bodies=_types("source_file block statement_list field_declaration_list interface_type"),
@@ -119,8 +155,9 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "rust",
         ("tree_sitter_rust", "language"),
+        quotes=_RUST_QUOTES,
+        atoms=CHARACTER,
         extensions=(".rs",),
-        quotes='"',  # ' also opens lifetimes
         bodies=_types("source_file block declaration_list match_block field_declaration_list enum_variant_list"),
         ends_with_value=True,
         strings=_types("string_literal raw_string_literal char_literal"),
@@ -136,6 +173,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "java",
         ("tree_sitter_java", "language"),
+        quotes=(TRIPLE, DOUBLE, SINGLE),
         extensions=(".java",),
         bodies=_types("program block class_body interface_body enum_body constructor_body switch_block"),
         strings=_types("string_literal character_literal"),
@@ -160,6 +198,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "cpp",
         ("tree_sitter_cpp", "language"),
+        quotes=(Quote('R"(', ')"', "", lines=True), DOUBLE, SINGLE),
         extensions=(".cpp", ".cc", ".cxx", ".hpp", ".hh", ".hxx"),
         closer=CLOSING_BRACKET + r"|(public|private|protected)\s*:",
         bodies=_C_BODIES,
@@ -171,6 +210,7 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "csharp",
         ("tree_sitter_c_sharp", "language"),
+        quotes=(TRIPLE, *_CSHARP_VERBATIM, DOUBLE, SINGLE),
         filetypes=("cs",),
         extensions=(".cs",),
         bodies=_types("compilation_unit declaration_list block switch_body accessor_list enum_member_declaration_list"),
@@ -187,8 +227,11 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "ruby",
         ("tree_sitter_ruby", "language"),
-        extensions=(".rb", ".rake"),
-        line_comment="#",
+        line_comments=("#",),
+        block_comments=(("^=begin", "^=end"),),
+        atoms=REGEX,
+        extensions=(".rb", ".rake", ".gemspec", ".ru"),
+        names=("Gemfile", "Rakefile", "Vagrantfile", "Podfile"),
         opener=r"^\s*(def|class|module|if|elsif|else|unless|while|until|for|case|when|begin|rescue|ensure)\b"
         r"(?!.*\bend$)|\bdo(\s*\|.*\|)?$|\{(\s*\|.*\|)?$",
         closer=CLOSING_BRACKET + r"|(end|elsif|else|when|rescue|ensure)\b",
@@ -204,7 +247,9 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "php",
         ("tree_sitter_php", "language_php"),
-        extensions=(".php",),
+        line_comments=("//", "#"),
+        atoms=r"#\[",  # an attribute
+        extensions=(".php", ".phtml"),
         bodies=_types("program compound_statement declaration_list switch_block"),
         strings=_types("string encapsed_string heredoc"),
         functions=_types("function_definition method_declaration"),
@@ -214,8 +259,10 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "lua",
         ("tree_sitter_lua", "language"),
+        line_comments=("--",),
+        block_comments=(("--[[", "]]"),),
+        quotes=(Quote("[[", "]]", "", lines=True), DOUBLE, SINGLE),
         extensions=(".lua",),
-        line_comment="--",
         opener=r"\b(then|do|else|repeat)$|\bfunction\b[^()]*\([^()]*\)$|\{$",
         closer=CLOSING_BRACKET + r"|(end|else|elseif|until)\b",
         indent="  ",
@@ -228,10 +275,12 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "shellscript",
         ("tree_sitter_bash", "language"),
+        line_comments=("#",),
+        block_comments=(),
+        quotes=(DOUBLE, RAW_SINGLE),
         ids=("bash", "sh"),
         filetypes=("bash", "sh"),
-        extensions=(".sh", ".bash"),
-        line_comment="#",
+        extensions=(".sh", ".bash", ".bashrc", ".bash_profile", ".profile"),
         opener=r"\b(then|do|else)$|\{$",
         closer=CLOSING_BRACKET + r"|(fi|done|else|elif|esac)\b",
         indent="  ",
@@ -248,10 +297,11 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "html",
         ("tree_sitter_html", "language"),
+        line_comments=(),
+        block_comments=(("<!--", "-->"),),
+        quotes=ATTRIBUTES,
         kind="markup",
-        extensions=(".html", ".htm"),
-        line_comment=None,
-        quotes="",
+        extensions=(".html", ".htm", ".xhtml"),
         opener=r"<[A-Za-z][^<>/]*>$",
         closer=r"</",
         indent="  ",
@@ -261,9 +311,9 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "css",
         ("tree_sitter_css", "language"),
+        line_comments=(),
         kind="markup",
         extensions=(".css",),
-        line_comment=None,
         indent="  ",
         bodies=_types("stylesheet block"),
         strings=_types("string_value"),
@@ -271,12 +321,11 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "json",
         ("tree_sitter_json", "language"),
+        quotes=(DOUBLE,),
         kind="data",
-        ids=("jsonc",),
-        extensions=(".json",),
-        line_comment=None,
+        ids=("jsonc", "json5", "jsonl", "snippets"),
+        extensions=(".json", ".jsonc", ".json5", ".jsonl", ".code-workspace"),
         has_comments=False,
-        quotes='"',
         opener=r"[\[{]$",
         indent="  ",
         bodies=_types("document object array"),
@@ -284,11 +333,13 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "yaml",
         ("tree_sitter_yaml", "language"),
+        line_comments=("#",),
+        block_comments=(),
+        quotes=(DOUBLE, RAW_SINGLE),
         kind="data",
         ids=("dockercompose",),
         filetypes=("yaml",),
         extensions=(".yaml", ".yml"),
-        line_comment="#",
         opener=r":$",
         indent="  ",
         offside=True,
@@ -298,41 +349,44 @@ LANGUAGES: tuple[Language, ...] = (
     Language(
         "toml",
         ("tree_sitter_toml", "language"),
+        line_comments=("#",),
+        block_comments=(),
+        quotes=(TRIPLE, replace(TRIPLE_SINGLE, escape=""), DOUBLE, RAW_SINGLE),
         kind="data",
         extensions=(".toml",),
-        line_comment="#",
+        names=("Pipfile",),
         opener=r"\[$",
         bodies=_types("document table table_array_element"),
         strings=_types("string"),
     ),
-    Language(
-        "markdown",
-        kind="prose",
-        ids=("restructuredtext", "latex", "tex", "asciidoc", "git-commit", "gitcommit"),
-        extensions=(".md", ".markdown", ".rst", ".adoc", ".tex"),
-        line_comment=None,
-        quotes="",
-    ),
 )
+
+_OF_ANY = Placeholders(
+    nothing=r"pass|\.\.\.|:|\(\)|;+",
+    refusal=f"(?:{'|'.join({language.placeholders.refusal: None for language in _PARSED})})",
+    hints=_PYTHON_NOTHING,
+)
+"""A placeholder of any language counts as one in a language without a grammar."""
+
+LANGUAGES: tuple[Language, ...] = (*_PARSED, *(replace(language, placeholders=_OF_ANY) for language in PLAIN))
 
 FALLBACK = Language(
     "unknown",
-    line_comment=None,
-    quotes="",
+    line_comments=("^//", "^#", "^--", "^;", "^%"),
+    quotes=(DOUBLE,),
     opener=r"[{:]$",
-    placeholders=Placeholders(
-        nothing=r"pass|\.\.\.|:|\(\)|;+",
-        refusal=f"(?:{'|'.join({language.placeholders.refusal: None for language in LANGUAGES})})",
-        hints=_PYTHON_NOTHING,
-    ),
+    placeholders=_OF_ANY,
 )
-"""A placeholder of any language counts as one here."""
+
+_BY_ID = MappingProxyType({name: language for language in LANGUAGES for name in (language.id, *language.ids)})
+_BY_FILE = MappingProxyType(
+    {name: language for language in LANGUAGES for name in (*language.extensions, *language.names)}
+)
 
 
 def language_of(language_id: str, path: str = "") -> Language:
-    """The entry with this LSP language id, else the one with the path's extension, else `FALLBACK`."""
-    for language in LANGUAGES:
-        if language_id == language.id or language_id in language.ids:
-            return language
-    suffix = PurePosixPath(path).suffix.lower()
-    return next((language for language in LANGUAGES if suffix in language.extensions), FALLBACK)
+    """The entry with this LSP language id, else the one with the path's name or extension, else `FALLBACK`."""
+    if (known := _BY_ID.get(language_id)) is not None:
+        return known
+    name = path.rpartition("/")[2]
+    return _BY_FILE.get(name) or _BY_FILE.get(PurePosixPath(name).suffix.lower()) or FALLBACK

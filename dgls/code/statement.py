@@ -8,8 +8,9 @@ the end is kept. Pure.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from tree_sitter import Node
 
@@ -17,6 +18,9 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import indentation, width
 from dgls.code.syntax import Syntax
 
+_SIMPLE = frozenset({"expression_statement", "return_statement", "assert_statement", "raise_statement"})
+"""Statements without a body, which may be deep."""
+_DEEPEST = 300  # nodes; Python's blocks are nested 100 deep at most
 _LONGEST = 100  # lines of a statement above that are parsed with the edit: about a millisecond
 
 
@@ -37,6 +41,12 @@ class Statements:
         edited = f"{document.text[start : span.start]}{new_text}{document.text[span.end : end]}"
         line_break = "" if edited.endswith("\n") else "\n"  # a second one would end a line that a backslash continues
         return f"{self.above}{edited}{line_break}{self.below}"
+
+    def until(self, new_text: str) -> str:
+        """The module up to the line on which `new_text` ends in place of the span."""
+        document, span = self.document, self.span
+        start, end = document.line_start(self.lines.start), document.line_end(document.line_at(span.end))
+        return f"{self.above}{document.text[start : span.start]}{new_text}{document.text[span.end : end]}\n"
 
     def without_edited_lines(self) -> str:
         """The module with `pass` in place of the lines of the span."""
@@ -61,8 +71,8 @@ def statements_around(document: Document, span: Span, syntax: Syntax) -> Stateme
             return None
         top, heads = 0, []
     else:
-        top, node = nearest if first - above[0] > _LONGEST else above
-        heads = _heads(document, node, syntax)
+        top, around = nearest if first - above[0] > _LONGEST else above
+        heads = _heads(document, around, syntax)
     level = [*heads, indentation(document.line_text(top))] if above is not None else [""]
     outside = next((indent for indent in reversed(level) if width(indent) <= depth), level[0])
     stop = _end(document, top, document.line_at(span.end), width(outside), syntax)
@@ -75,28 +85,37 @@ def statements_around(document: Document, span: Span, syntax: Syntax) -> Stateme
     return Statements(document, span, range(top, stop), bodies, f"{outside}{rest}\n")
 
 
-def _statements_above(document: Document, line: int, syntax: Syntax) -> Iterator[tuple[int, Node]]:
-    """The lines above on which a statement starts, nearest first, each with its statement."""
+def _statements_above(document: Document, line: int, syntax: Syntax) -> Iterator[tuple[int, list[Node]]]:
+    """The lines above on which a statement starts, nearest first, each with the nodes around the statement."""
     for above in range(line - 1, document.line_at(syntax.start) - 1, -1):
         text = document.line_text(above)
         if text.strip() and not text.lstrip().startswith("#"):
-            node = _leaf(document, above, syntax)
-            while node.parent is not None and node.parent.start_byte == node.start_byte and not _is_body(node.parent):
-                node = node.parent
-            if node.parent is not None and _is_body(node.parent):
-                yield above, node
+            around = _around_statement(_code_start(document, above, syntax), syntax)
+            if around:
+                yield above, around
 
 
-def _heads(document: Document, node: Node, syntax: Syntax) -> list[str]:
-    """The indentations of the statements whose bodies a node is in, outermost first."""
+def _around_statement(at: int, syntax: Syntax) -> list[Node]:
+    """The nodes around the statement that starts at this byte, outermost first; none if no statement starts there."""
+    around: list[Node] = []
+    for node in _descent(at, syntax):
+        if node.start_byte == at and around and _is_body(around[-1]) and not _is_body(node):
+            return around
+        if node.type in _SIMPLE:
+            break
+        around.append(node)
+    return []
+
+
+def _heads(document: Document, around: Sequence[Node], syntax: Syntax) -> list[str]:
+    """The indentations of the statements whose bodies are among these nodes, outermost first."""
     indents: list[str] = []
-    while (parent := node.parent) is not None:
+    for parent, node in reversed(list(pairwise(around))):
         if node.type == "block":
             row = document.line_at(syntax.start) + parent.start_point.row
             indent = indentation(document.line_text(row))
             if not indents or width(indent) < width(indents[0]):
                 indents.insert(0, indent)
-        node = parent
     return indents
 
 
@@ -107,18 +126,27 @@ def _end(document: Document, top: int, last: int, level: int, syntax: Syntax) ->
         text = document.line_text(line)
         if not text.strip() or text.lstrip().startswith("#") or width(indentation(text)) > level:
             continue
-        node: Node | None = _leaf(document, line, syntax)
         here = syntax.byte(document.line_start(line))
-        while node is not None and not (start <= node.start_byte < here and not _is_body(node)):
-            node = node.parent
-        if node is None:
+        around = _descent(_code_start(document, line, syntax), syntax)
+        if not any(start <= node.start_byte < here and not _is_body(node) for node in around):
             return line
     return document.line_at(max(syntax.start, syntax.start + len(syntax.text) - 1)) + 1
 
 
-def _leaf(document: Document, line: int, syntax: Syntax) -> Node:
-    at = syntax.byte(document.line_start(line) + len(indentation(document.line_text(line))))
-    return syntax.tree.root_node.descendant_for_byte_range(at, at + 1) or syntax.tree.root_node
+def _code_start(document: Document, line: int, syntax: Syntax) -> int:
+    return syntax.byte(document.line_start(line) + len(indentation(document.line_text(line))))
+
+
+def _descent(at: int, syntax: Syntax) -> Iterator[Node]:
+    """The nodes that hold the byte, outermost first."""
+    cursor = syntax.tree.walk()
+    for _ in range(_DEEPEST):
+        node = cursor.node
+        if node is None or node.start_byte > at:
+            return
+        yield node
+        if cursor.goto_first_child_for_byte(at) is None:
+            return
 
 
 def _is_body(node: Node) -> bool:

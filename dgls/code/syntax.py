@@ -12,7 +12,7 @@ use.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+from collections import deque
 from dataclasses import dataclass
 from functools import cache
 
@@ -25,6 +25,7 @@ from dgls.code.window import after_end, before_start, estimate_tokens
 
 WINDOW_TOKENS = 5400
 """On either side of the offset, by `estimate_tokens`: some 300 lines, parsed in one or two milliseconds."""
+_DEEPEST = 1000  # nodes around a place that are looked at
 _LONGEST = 50_000  # characters of a window; only lines of generated text make one longer
 
 
@@ -53,7 +54,7 @@ class Syntax:
         if whole:
             return filled.tree.root_node.has_error
         new_body = filled._body(Span(span.start, span.start + len(new_text)), body)
-        old_body = body if new_body.parent is not None else self.tree.root_node
+        old_body = body if new_body != filled.tree.root_node else self.tree.root_node
         return new_body.has_error and not old_body.has_error
 
     def needs(self, span: Span, new_text: str, shorter: str) -> bool:
@@ -69,9 +70,9 @@ class Syntax:
         assert filled is not None, "a language with a tree has a grammar"
         return filled
 
-    def around(self, offset: int) -> Iterator[Node]:
+    def around(self, offset: int) -> tuple[Node, ...]:
         """The nodes that hold the character before `offset`, innermost first; the root alone at the start."""
-        yield from self._holding(max(self.start, offset - 1), offset)
+        return self._holding(max(self.start, offset - 1), offset)
 
     def leaf(self, offset: int) -> Node:
         """The smallest node, named or not, that holds the character before `offset`."""
@@ -103,11 +104,19 @@ class Syntax:
             return self.start + byte
         return self.start + len(self.source[:byte].decode("utf-8", "surrogatepass"))
 
-    def _holding(self, start: int, end: int) -> Iterator[Node]:
+    def _holding(self, start: int, end: int) -> tuple[Node, ...]:
         node = self.tree.root_node.named_descendant_for_byte_range(self.byte(start), self.byte(end))
-        while node is not None:
-            yield node
-            node = node.parent
+        return self.lineage(node) if node is not None else ()
+
+    def lineage(self, node: Node) -> tuple[Node, ...]:
+        """A node and the nodes around it, innermost first; of a tree too deep for a person's code, the innermost.
+
+        One descent from the root: `node.parent` descends anew on each call, which costs the square of the depth.
+        """
+        path: deque[Node] = deque([self.tree.root_node], _DEEPEST)
+        while path[0] != node and (inner := path[0].child_with_descendant(node)) is not None:
+            path.appendleft(inner)
+        return tuple(path)
 
     def _body(self, span: Span, before: Node | None = None) -> Node:
         """The innermost body that holds `span` (and starts with the body `before` an edit, if given); else the root."""

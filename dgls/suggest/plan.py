@@ -140,7 +140,7 @@ def _kind(cursor: Cursor) -> Kind:
 def _in_body(cursor: Cursor) -> bool:
     if cursor.syntax is not None and cursor.parses:
         innermost = cursor.nodes[0]
-        if innermost.type in cursor.language.bodies and innermost.parent is not None:
+        if innermost.type in cursor.language.bodies and innermost != cursor.syntax.tree.root_node:
             return True
         if cursor.syntax.source.startswith((b"(", b"["), innermost.start_byte):
             return False

@@ -28,7 +28,6 @@ _GENERATED = re.compile(
 )
 _GENERATED_NAME = re.compile(r"\.min\.(js|css)$|\.map$")
 _NOTES = frozenset({"plaintext", "text"})
-_FENCE = re.compile(r"^ {0,3}(```|~~~)", re.MULTILINE)
 
 
 class Quiet(StrEnum):
@@ -60,7 +59,7 @@ def _in_prose(cursor: Cursor) -> bool:
     document = cursor.document
     if document.language in _NOTES and document.uri.lower().endswith(".txt"):
         return True
-    return cursor.language.kind == "prose" and len(_FENCE.findall(document.text[: cursor.offset])) % 2 == 0
+    return cursor.language.kind == "prose" and cursor.embedded is None
 
 
 def _between_definitions(cursor: Cursor) -> bool:

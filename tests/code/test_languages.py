@@ -23,15 +23,16 @@ def test_grammar_of_each_language_knows_the_node_types_of_its_entry(language: La
     assert missing <= ({"comment"} if language.id == "json" else set())
 
 
-@pytest.mark.parametrize("language", LANGUAGES, ids=lambda language: language.id)
+@pytest.mark.parametrize("language", PARSED, ids=lambda language: language.id)
 def test_entry_names_functions_only_for_code(language: Language) -> None:
     assert bool(language.functions) == (language.kind == "code")
-    assert language.kind == "prose" or language.grammar
 
 
-def test_table_has_no_id_or_extension_twice() -> None:
-    names = [name for language in LANGUAGES for name in (language.id, *language.ids, *language.extensions)]
-    assert len(names) == len(set(names))
+def test_table_has_no_id_or_file_twice() -> None:
+    ids = [name for language in LANGUAGES for name in (language.id, *language.ids)]
+    files = [name for language in LANGUAGES for name in (*language.extensions, *language.names)]
+    assert len(ids) == len(set(ids))
+    assert len(files) == len(set(files))
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,9 @@ def test_table_has_no_id_or_extension_twice() -> None:
         ("python", "", "python"),
         ("javascriptreact", "a.jsx", "javascript"),
         ("", "file:///a/b.RS", "rust"),
+        ("", "file:///a/Makefile", "makefile"),
+        ("plaintext", "file:///a/.gitignore", "ignore"),
+        ("plaintext", "file:///a/B.KT", "kotlin"),
         ("cobol", "a.cbl", "unknown"),
     ],
 )

@@ -9,8 +9,9 @@ bodies that may be empty on purpose. Uses the syntax tree, or lines and indentat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 
 from tree_sitter import Node, Query, QueryCursor
 
@@ -117,11 +118,12 @@ def _lacks_code(owner: Node, body: Body, syntax: Syntax, bases: frozenset[str]) 
     `bases` of others: subclasses implement them. An empty constructor is a stub only if it takes arguments that it
     neither stores nor passes on; one without arguments overrides another one.
     """
-    if _is_abstract(owner, syntax):
+    around = syntax.lineage(owner)[1:]
+    if _is_abstract(owner, around, syntax):
         return False
     if body.todo:
         return True
-    parent = _class_of(owner)
+    parent = _class_of(around)
     name = None if parent is None else parent.child_by_field_name("name")
     if (name is not None and syntax.code(name) in bases) or _FOR_OTHERS.search(_placeholders(syntax, body)):
         return False
@@ -142,18 +144,16 @@ def _placeholders(syntax: Syntax, body: Body) -> str:
     return syntax.text[start:end]
 
 
-def _is_abstract(owner: Node, syntax: Syntax) -> bool:
-    parent = owner.parent
-    if parent is not None and parent.type == "decorated_definition":
-        decorators = syntax.source[parent.start_byte : owner.start_byte].decode("utf-8", "surrogatepass")
+def _is_abstract(owner: Node, around: Sequence[Node], syntax: Syntax) -> bool:
+    if around and around[0].type == "decorated_definition":
+        decorators = syntax.source[around[0].start_byte : owner.start_byte].decode("utf-8", "surrogatepass")
         if _ABSTRACT.search(decorators):
             return True
-    while parent is not None:
+    for parent in around:
         condition = parent.child_by_field_name("condition")
         if condition is not None and syntax.code(condition).endswith("TYPE_CHECKING"):
             return True
-        parent = parent.parent
-    owning_class = _class_of(owner)
+    owning_class = _class_of(around)
     if owning_class is None:
         return False
     bases = owning_class.child_by_field_name("superclasses")
@@ -162,11 +162,9 @@ def _is_abstract(owner: Node, syntax: Syntax) -> bool:
     )
 
 
-def _class_of(owner: Node) -> Node | None:
-    """The class, interface or trait that `owner` is a method of."""
-    node = owner.parent
-    while node is not None and node.child_by_field_name("name") is None:
-        node = node.parent
+def _class_of(around: Sequence[Node]) -> Node | None:
+    """The class, interface or trait that a function is a method of, with the nodes `around` it."""
+    node = next((node for node in around if node.child_by_field_name("name") is not None), None)
     return node if node is not None and ("class" in node.type or node.type in _INTERFACES) else None
 
 
@@ -217,11 +215,12 @@ def _around(document: Document, offset: int, syntax: Syntax) -> Iterator[Body]:
 def _owners(syntax: Syntax, offset: int) -> Iterator[Node]:
     """The nodes around `offset` that have a body, functions or not."""
     functions = syntax.language.functions | syntax.language.closures
-    for node in syntax.around(offset):
+    for node, parent in pairwise((*syntax.around(offset), None)):
+        assert node is not None, "only the root has no parent"
         if node.type == "decorated_definition":
             node = node.child_by_field_name("definition") or node
         braced = node.type in syntax.language.bodies and node.children[:1] and node.children[0].type == "{"
-        if braced and node.parent is not None and node.parent.type in functions:
+        if braced and parent is not None and parent.type in functions:
             continue  # the function itself comes next
         indented = syntax.language.offside and any(child.type == "block" for child in node.children)
         if braced or indented or node.type in functions:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dgls.change.stubs.placeholders import declares_only, is_comment, is_placeholder, is_value
 from dgls.code.document import Document
 from dgls.code.indentation import closes_body, indentation, line_above, line_below, width
-from dgls.code.languages import FALLBACK, Language, language_of
+from dgls.code.languages import Language, language_of
 
 # Each pattern begins with plain letters, because `re` searches for these many times faster.
 _EVERYWHERE = (
@@ -53,7 +53,7 @@ def hints_at_stubs(document: Document) -> bool:
     if language.offside:
         return any(_is_bare(document, match) for match in _INDENTED.finditer(document.text))
     empty = _END if closes_body("end", language) else _BRACES
-    return language is not FALLBACK and empty.search(document.text) is not None
+    return language.grammar is not None and empty.search(document.text) is not None
 
 
 def _lines(document: Document, *patterns: str) -> Iterator[int]:

@@ -7,8 +7,20 @@ return {
   -- Settings for the user's own Python: the server would import a project's `enum.py` in place of Python's.
   cmd_env = { PYTHONPATH = '', PYTHONOPTIMIZE = '', PYTHONHOME = '', PYTHONSTARTUP = '', PYTHONINSPECT = '' },
   filetypes = {
-    'bash', 'c', 'cpp', 'cs', 'css', 'go', 'html', 'java', 'javascript', 'javascriptreact', 'json', 'jsonc', 'lua',
-    'php', 'python', 'ruby', 'rust', 'sh', 'toml', 'typescript', 'typescriptreact', 'yaml',
+    'FortranFreeForm', 'ada', 'asm', 'aspnetcorerazor', 'astro', 'awk', 'bash', 'bat', 'bazel', 'bib', 'bibtex', 'bzl',
+    'c', 'cabal', 'clojure', 'cmake', 'coffee', 'coffeescript', 'commonlisp', 'conf', 'cpp', 'crystal', 'cs', 'css',
+    'csv', 'cuda', 'cuda-cpp', 'cython', 'd', 'dart', 'django-html', 'dockerfile', 'dosbatch', 'dosini', 'dotenv',
+    'editorconfig', 'eelixir', 'elisp', 'elixir', 'elm', 'emacs-lisp', 'env', 'erb', 'erlang', 'eruby', 'fish',
+    'fortran', 'fortran-modern', 'fsharp', 'gdscript', 'gitconfig', 'gitignore', 'glsl', 'go', 'graphql', 'groovy',
+    'handlebars', 'haskell', 'hcl', 'hlsl', 'html', 'htmldjango', 'ignore', 'ini', 'jade', 'java', 'javascript',
+    'javascriptreact', 'jinja', 'jinja-html', 'jproperties', 'json', 'json5', 'jsonc', 'jsonl', 'jsp', 'julia',
+    'kotlin', 'less', 'lhaskell', 'lisp', 'lua', 'make', 'makefile', 'matlab', 'meson', 'mustache', 'mysql', 'nasm',
+    'nim', 'nix', 'objc', 'objcpp', 'objective-c', 'objective-cpp', 'ocaml', 'ocaml.interface', 'octave', 'pascal',
+    'perl', 'pgsql', 'php', 'plsql', 'powershell', 'prisma', 'prolog', 'properties', 'proto', 'proto3', 'protobuf',
+    'ps1', 'pug', 'purescript', 'pyrex', 'python', 'r', 'racket', 'raku', 'razor', 'ruby', 'rust', 'sass', 'scala',
+    'scheme', 'scss', 'sh', 'shaderlab', 'sml', 'snippets', 'solidity', 'sql', 'starlark', 'stylus', 'svelte', 'svg',
+    'swift', 'systemd', 'systemverilog', 'tcl', 'terraform', 'terraform-vars', 'toml', 'tsv', 'twig', 'typescript',
+    'typescriptreact', 'v', 'vb', 'vbnet', 'verilog', 'vhdl', 'vim', 'vue', 'wgsl', 'xml', 'xsl', 'yaml', 'zig', 'zsh',
   },
   root_markers = { '.git' },
   get_language_id = function(_, filetype)

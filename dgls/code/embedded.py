@@ -1,0 +1,38 @@
+"""Code of another language inside of a file: a script or style in markup, a fenced block in prose.
+
+Reads the text above an offset and no tree. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+
+from dgls.code.language import Language
+from dgls.code.languages import language_of
+
+_TAG = re.compile(r"<(/?)(script|style)\b([^<>]*)>", re.IGNORECASE)
+_LANG = re.compile(r"\blang=[\"']?(\w+)")
+_FENCE = re.compile(r"^ {0,3}(?:```+|~~~+)[ \t]*\{?\.?([\w+#-]*)[^\n]*$", re.MULTILINE)
+_OF_TAG = {"script": "javascript", "style": "css"}
+
+
+def embedded_at(text: str, start: int, offset: int, outer: Language) -> tuple[Language, int] | None:
+    """The language of the code around `offset`, and where that code starts, if it is in a file of another language.
+
+    Markup is read from `start` on; prose from its top, because fences come in pairs.
+    """
+    if outer.kind == "markup":
+        *_, tag = (None, *_TAG.finditer(text, start, offset))
+        if tag is None or tag[1]:
+            return None
+        named = _LANG.search(tag[3])
+        return _named(named[1] if named else _OF_TAG[tag[2].lower()]), tag.end()
+    if outer.kind == "prose":
+        fences = list(_FENCE.finditer(text, 0, offset))
+        if len(fences) % 2 and "\n" in text[fences[-1].end() : offset]:
+            return _named(fences[-1][1].lower()), fences[-1].end()
+    return None
+
+
+def _named(name: str) -> Language:
+    return language_of(name, f".{name}")
