@@ -9,6 +9,8 @@ Pure.
 from __future__ import annotations
 
 import ast
+import codeop
+import re
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,6 +21,8 @@ from dgls.code.document import Document, Span
 from dgls.code.statement import Statements, statements_around
 from dgls.code.syntax import Syntax, grammar_of, parse_all
 
+_UNPAIRED = re.compile(r"^unmatched|does not match opening")
+_OPEN = "was never closed"
 _LONGEST = 100_000  # characters of a file that is parsed whole, which takes tens of milliseconds
 
 
@@ -40,7 +44,7 @@ class Breakage:
             if self._was_sound:
                 return True
             if self._was_unfinished:
-                return False
+                return _is_beyond_repair(self._python.until(new_text))
         if self._widest.breaks(self.span, new_text):
             return True
         return self._was_python and not _is_python(self._filled(new_text))
@@ -57,7 +61,7 @@ class Breakage:
 
     @cached_property
     def _was_unfinished(self) -> bool:
-        """Does the code parse without the line being typed? Then there is nothing to break."""
+        """Does the code parse without the line being typed? Then the edit may leave that line unfinished."""
         assert self._python is not None
         return self._parses(self._python.without_edited_lines())
 
@@ -87,6 +91,22 @@ class Breakage:
         if Parser(grammar).parse(text.encode("utf-8", "surrogatepass")).root_node.has_error:
             return False
         return _is_python(text)
+
+
+def _is_beyond_repair(text: str) -> bool:
+    """Is there an error that nothing behind the last line removes, and no more text on this line?"""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            compile(text, "", "exec", ast.PyCF_ONLY_AST | codeop.PyCF_ALLOW_INCOMPLETE_INPUT)
+        except IndentationError:
+            return True
+        except SyntaxError as error:
+            above = error.lineno is not None and error.lineno < text.count("\n")
+            return _UNPAIRED.search(error.msg) is not None or (above and _OPEN not in error.msg)
+        except (ValueError, RecursionError, MemoryError):
+            return False
+    return False
 
 
 def _is_python(text: str) -> bool:

@@ -38,12 +38,15 @@ def line_below(document: Document, line: int) -> int | None:
 def unit(document: Document, line: int, language: Language) -> str:
     """The text that one level adds in the code around `line`: the most common step from a line to a deeper next one.
 
-    A tab is one level, even if lines add several at once. If no line is deeper than another, a line indented with tabs
-    still shows that the file uses them.
+    The line's own indentation tells first whether tabs or spaces indent the code here, and where no other line is
+    deeper than the one above it, how wide a level is. A tab is one level, even if lines add several at once.
     """
+    if language.needs_tabs:
+        return "\t"
+    own = indentation(document.line_text(line))
     steps: Counter[str] = Counter()
     last: str | None = None
-    tabs = False
+    tabs = own.startswith("\t")
     for at in range(max(0, line - _NEAR), min(document.line_count, line + _NEAR)):
         text = document.line_text(at)
         if not text.strip() or at == line:
@@ -52,11 +55,22 @@ def unit(document: Document, line: int, language: Language) -> str:
         if last is not None and len(indent) > len(last) and indent.startswith(last):
             steps[indent[len(last) :]] += 1
         last = indent
-        tabs = tabs or indent.startswith("\t")
-    if not steps:
-        return "\t" if tabs else language.indent
-    step = steps.most_common(1)[0][0]
-    return "\t" if step.startswith("\t") else step
+        tabs = tabs or (not own and indent.startswith("\t"))
+    alike = Counter({step: count for step, count in steps.items() if not own or step[0] == own[0]})
+    if alike:
+        step = alike.most_common(1)[0][0]
+        return "\t" if step.startswith("\t") else step
+    return "\t" if tabs else _own_step(document, line, own, language) or language.indent
+
+
+def _own_step(document: Document, line: int, own: str, language: Language) -> str | None:
+    """What the line is indented deeper than the line above. None if it may be aligned with something there."""
+    at = line_above(document, line)
+    above = "" if at is None else document.line_text(at).rstrip()
+    outer = indentation(above)
+    opens = opens_body(above, language) or above.endswith(("(", "[", "{"))
+    step = own[len(outer) :]
+    return step if opens and own.startswith(outer) and len(step) > 1 else None
 
 
 def opens_body(text: str, language: Language) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from dgls.code.brackets import balance
@@ -9,8 +10,12 @@ from dgls.code.cursor import is_word
 from dgls.code.document import Document
 from dgls.code.indentation import levels, line_above, line_below, unit
 from dgls.code.languages import Language, language_of
+from dgls.code.literals import Open
 from dgls.suggest.plan import Region
 
+_ANGLE = re.compile(r"<(?![\s<=-])|(?<![-=\s])>(?!=)")
+_SEPARATOR = re.compile(r"(?:([,;])\n\1|(?<!:):\n:(?!:)|(?<!\.)\.\n\.(?!\.)|\s=\n=\s)")
+"""What stands twice if a fill ends with it and the code on the right begins with it."""
 _FOLLOWING = 8  # lines after the hole that a fill is compared with
 
 
@@ -75,30 +80,75 @@ def without_following_lines(fill: str, site: Site) -> str:
 
 
 def without_closers(fill: str, region: Region, site: Site) -> str:
-    """The fill up to the first closing bracket that the code after the hole already has.
+    """The fill up to the first closing mark that the code after the hole already has: a bracket, the quote of the
+    string around the hole, or >.
 
-    A fill may close brackets that are open before the hole and that nothing after it closes. If there is code on the
-    right, only that line is compared. Otherwise the whole canvas is compared, if it closes as many brackets after the
-    hole as are open before it. If the numbers differ, the canvas' borders separate pairs of brackets.
+    If there is code on the right, only that line is compared, otherwise the whole canvas.
     """
+    left, right = (site.left, site.right) if site.right.strip() else (region.before, region.after)
+    inside = balance(left, site.language).literal
+    if inside is not None and inside.kind == "string":
+        fill = _without_quote(fill, inside, right, site.language)
+    fill = _without_brackets(fill, inside, region, site)
+    return _without_angles(fill, site)
+
+
+def _without_quote(fill: str, inside: Open, right: str, language: Language) -> str:
+    """The fill up to its last quote, if that ends the string that goes on and ends on the right."""
+    rest = inside.rest.match(right)
+    if rest is None or not rest[0].endswith(inside.end) or balance(fill, language, inside).literal == inside:
+        return fill
+    return fill[: fill.rfind(inside.end)]
+
+
+def _without_brackets(fill: str, inside: Open | None, region: Region, site: Site) -> str:
+    """A fill may close brackets that are open before the hole and that nothing after it closes. If the whole canvas is
+    compared, it has to close as many brackets after the hole as are open before it: otherwise its borders separate
+    pairs of brackets."""
     if site.right.strip():
-        waiting = [site.right[at] for at in balance(site.right, site.language).closers]
+        waiting = [site.right[at] for at in balance(site.right, site.language, inside).closers]
         spare = len(balance(site.left, site.language).openers) - len(waiting)
     else:
-        waiting = [region.after[at] for at in balance(region.after, site.language).closers]
+        waiting = [region.after[at] for at in balance(region.after, site.language, inside).closers]
         spare = len(balance(region.before, site.language).openers) - len(waiting)
         if spare != 0:
             return fill
-    for at in balance(fill, site.language).closers:
+    for at in balance(fill, site.language, inside).closers:
         if spare <= 0 and fill[at] in waiting:
             return fill[:at]
         spare -= 1
     return fill
 
 
+def _without_angles(fill: str, site: Site) -> str:
+    """As for brackets, but where < and > compare, they are none. So only a > right behind the hole counts."""
+    opened = len(_angles(site.left)[0])
+    if not opened or not site.right.startswith(">"):
+        return fill
+    spare = opened - len(_angles(site.right)[1])
+    closers = _angles(fill)[1]
+    return fill[: closers[max(0, spare)]] if len(closers) > max(0, spare) else fill
+
+
+def _angles(text: str) -> tuple[list[int], list[int]]:
+    """The indices of < and > without a partner."""
+    openers: list[int] = []
+    closers: list[int] = []
+    for match in _ANGLE.finditer(text):
+        if match[0] == "<":
+            openers.append(match.start())
+        elif openers:
+            openers.pop()
+        else:
+            closers.append(match.start())
+    return openers, closers
+
+
 def without_rest_of_line(fill: str, site: Site) -> str:
     """The fill without an end that repeats the rest of the line, unless this leaves a bracket or quote open."""
     right = site.right.rstrip()
+    if right and _SEPARATOR.search(f"{fill.rstrip()}\n{right.lstrip()}"):
+        return fill.rstrip()[:-1].rstrip()
 
     def left_open(fill: str) -> tuple[int, bool]:
         line = balance(site.left + fill + right, site.language)
