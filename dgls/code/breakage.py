@@ -23,6 +23,7 @@ from dgls.code.syntax import Syntax, grammar_of, parse_all
 
 _UNPAIRED = re.compile(r"^unmatched|does not match opening")
 _OPEN = "was never closed"
+_INCOMPLETE = codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # type: ignore[attr-defined]  # missing in the stubs
 _LONGEST = 100_000  # characters of a file that is parsed whole, which takes tens of milliseconds
 
 
@@ -98,7 +99,7 @@ def _is_beyond_repair(text: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            compile(text, "", "exec", ast.PyCF_ONLY_AST | codeop.PyCF_ALLOW_INCOMPLETE_INPUT)
+            compile(text, "", "exec", ast.PyCF_ONLY_AST | _INCOMPLETE)
         except IndentationError:
             return True
         except SyntaxError as error:

@@ -12,7 +12,8 @@ from dgls.code.languages import language_of
 
 _TAG = re.compile(r"<(/?)(script|style)\b([^<>]*)>", re.IGNORECASE)
 _LANG = re.compile(r"\blang=[\"']?(\w+)")
-_FENCE = re.compile(r"^ {0,3}(?:```+|~~~+)[ \t]*\{?\.?([\w+#-]*)[^\n]*$", re.MULTILINE)
+_FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
+_INFO = re.compile(r"[`~]*[ \t]*\{?\.?([\w+#-]*)[^\n]*\n")
 _OF_TAG = {"script": "javascript", "style": "css"}
 
 
@@ -28,9 +29,12 @@ def embedded_at(text: str, start: int, offset: int, outer: Language) -> tuple[La
         named = _LANG.search(tag[3])
         return _named(named[1] if named else _OF_TAG[tag[2].lower()]), tag.end()
     if outer.kind == "prose":
-        fences = list(_FENCE.finditer(text, 0, offset))
-        if len(fences) % 2 and "\n" in text[fences[-1].end() : offset]:
-            return _named(fences[-1][1].lower()), fences[-1].end()
+        if len(_FENCE.findall(text, 0, offset)) % 2 == 0:
+            return None
+        *_, fence = _FENCE.finditer(text, 0, offset)
+        info = _INFO.match(text, fence.end(), offset)
+        if info is not None:
+            return _named(info[1].lower()), info.end()
     return None
 
 
