@@ -11,19 +11,22 @@ from __future__ import annotations
 import ast
 import codeop
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
-from tree_sitter import Parser
+from tree_sitter import Parser, Query, QueryCursor
 
 from dgls.code.document import Document, Span
+from dgls.code.languages import language_of
 from dgls.code.statement import Statements, statements_around
 from dgls.code.syntax import Syntax, grammar_of, parse_all
 
 _UNPAIRED = re.compile(r"^unmatched|does not match opening")
 _OPEN = "was never closed"
 _INCOMPLETE = codeop.PyCF_ALLOW_INCOMPLETE_INPUT  # type: ignore[attr-defined]  # missing in the stubs
+_HAS_FSTRING = re.compile(r"(?i:\b(?:f|rf|fr)[\"'])")
 _LONGEST = 100_000  # characters of a file that is parsed whole, which takes tens of milliseconds
 
 
@@ -111,6 +114,14 @@ def _is_beyond_repair(text: str) -> bool:
 
 
 def _is_python(text: str) -> bool:
+    if _ast_parses(text):
+        return True
+    return (
+        sys.version_info < (3, 12) and _HAS_FSTRING.search(text) is not None and _ast_parses(_with_plain_fstrings(text))
+    )
+
+
+def _ast_parses(text: str) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about the user's code, such as "\d"
         try:
@@ -118,3 +129,22 @@ def _is_python(text: str) -> bool:
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             return False
     return True
+
+
+def _with_plain_fstrings(text: str) -> str:
+    """The text with a number in place of each string inside an f-string: there, Python before 3.12 takes a quote for
+    the f-string's own."""
+    grammar = grammar_of(language_of("python"))
+    if grammar is None:
+        return text
+    source = bytearray(text.encode("utf-8", "surrogatepass"))
+    root = Parser(grammar).parse(bytes(source)).root_node
+    strings = QueryCursor(Query(grammar, "(string) @string")).captures(root).get("string", [])
+    outer_end = inner_end = 0
+    for node in sorted(strings, key=lambda node: node.start_byte):
+        if node.start_byte >= outer_end:
+            outer_end = node.end_byte
+        elif node.start_byte >= inner_end:
+            inner_end = node.end_byte
+            source[node.start_byte : inner_end] = b"0".ljust(inner_end - node.start_byte)
+    return source.decode("utf-8", "surrogatepass")

@@ -374,6 +374,7 @@ FALLBACK = Language(
     "unknown",
     line_comments=("^//", "^#", "^--", "^;", "^%"),
     quotes=(DOUBLE,),
+    atoms=r"'(?<!\w')[^'\n]*'",  # if it is closed: a lone ' may be anything
     opener=r"[{:]$",
     placeholders=_OF_ANY,
 )

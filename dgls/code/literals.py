@@ -136,7 +136,7 @@ def _string(quote: Quote) -> Open:
 
 
 def _pattern(mark: str) -> str:
-    guard = r"\b" if mark[-1].isalpha() else _GUARDS.get(mark, "")
+    guard = r"\b" if mark.lstrip("@").isalpha() else _GUARDS.get(mark, "")
     return re.escape(mark) + guard
 
 

@@ -36,6 +36,7 @@ _NIX = Quote("''", "''", "", lines=True)
 _TWO = (DOUBLE, SINGLE)
 _PASCAL, _ML = ("{", "}"), ("(*", "*)")
 _C, _MARKUP, _HASKELL = ("/*", "*/"), ("<!--", "-->"), ("{-", "-}")
+_PERL = REGEX + r"|q[qwrx]?(?:\{[^{}\n]*\}|\([^()\n]*\))"
 _POD = tuple((mark, "^=cut") for mark in ("^=pod", "^=head", "^=over", "^=item", "^=begin", "^=encoding"))
 
 
@@ -119,7 +120,7 @@ PLAIN: tuple[Language, ...] = (
     _like_c("swift", ".swift", (TRIPLE, DOUBLE)),
     _like_c("dart", ".dart", (TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE), indent="  "),
     _like_c("scala", ".scala .sc .sbt", (TRIPLE, DOUBLE), indent="  ", atoms=CHARACTER),
-    _like_c("groovy", ".groovy .gradle .jenkinsfile Jenkinsfile", (TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE)),
+    _like_c("groovy", ".groovy .gradle .jenkinsfile Jenkinsfile", (TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE), atoms=REGEX),
     _like_c("objective-c objective-cpp objc objcpp", ".m .mm"),
     _like_c("cuda-cpp cuda", ".cu .cuh"),
     _like_c("glsl hlsl wgsl shaderlab", ".glsl .vert .frag .hlsl .wgsl .shader", (DOUBLE,)),
@@ -144,7 +145,7 @@ PLAIN: tuple[Language, ...] = (
         needs_tabs=True,
     ),
     _row("dockerfile", ".dockerfile .containerfile Dockerfile Containerfile", "^#", (), _TWO, opener=r"\\$"),
-    _row("perl raku", ".pl .pm .t .raku", "#", _POD, _TWO, atoms=REGEX),
+    _row("perl raku", ".pl .pm .t .raku", "#", _POD, _TWO, atoms=_PERL),
     _row("powershell ps1", ".ps1 .psm1 .psd1", "#", (("<#", "#>"),), (*_HERE, _BACK_ESCAPED, RAW_SINGLE)),
     _row(
         "cython pyrex", ".pyx .pxd .pxi", "#", (), (TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE), offside=True, opener=r":$"
@@ -206,7 +207,7 @@ PLAIN: tuple[Language, ...] = (
         opener=r"^\s*(?:if|elif|else|foreach)\b.*$|[(\[{]$",
         closer=r"[\])}]|(?:end\w+|elif|else)\b",
     ),
-    _with_end("elixir eelixir", ".ex .exs", "#", (), (TRIPLE, DOUBLE, SINGLE)),
+    _with_end("elixir eelixir", ".ex .exs", "#", (), (TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE)),
     _with_end("crystal", ".cr", "#", (), (DOUBLE,)),
     _with_end("julia", ".jl", "#", (("#=", "=#"),), (TRIPLE, DOUBLE)),
     _with_end("fish", ".fish", "#"),
@@ -257,7 +258,7 @@ PLAIN: tuple[Language, ...] = (
         opener=r"(?:=|->|\b(?:begin|struct|sig|do|then|else|with))$",
     ),
     _row("erlang prolog", ".erl .hrl", "%", (), (DOUBLE, SINGLE), opener=r"(?:->|\bof|\()$"),
-    _row("clojure", ".clj .cljs .cljc .edn", ";", (), (DOUBLE,), indent="  ", opener=_LISP),
+    _row("clojure", ".clj .cljs .cljc .edn", ";", (), (DOUBLE,), indent="  ", opener=_LISP, atoms=r"\\."),
     _row(
         "lisp commonlisp scheme racket elisp emacs-lisp",
         ".lisp .scm .rkt .el",
@@ -266,6 +267,7 @@ PLAIN: tuple[Language, ...] = (
         (DOUBLE,),
         indent="  ",
         opener=_LISP,
+        atoms=r"\\.",
     ),
     _row("asm nasm", ".asm .s", "; ^#", (_C,), (DOUBLE,), opener=r":$"),
     _data("ini dosini systemd", ".ini", "; ^#"),

@@ -49,6 +49,36 @@ def test_breakage_by_a_body_depends_on_its_end() -> None:
     assert not broken(text, "if (b) {\n    c();\n  }", "javascript")
 
 
+@pytest.mark.parametrize(
+    ("new_text", "breaking"),
+    [
+        ('f"{d["a)"]}"', False),
+        ('f"{d["a"]} {g(f"{x}", "b")}"', False),
+        ('f"{d["a"}"', True),
+        ('f"a" "b" c', True),
+    ],
+)
+def test_breakage_by_quotes_inside_an_fstring_is_none(new_text: str, breaking: bool) -> None:
+    assert broken("f(|)\n", new_text) is breaking
+
+
+@pytest.mark.parametrize(
+    ("text", "new_text", "breaking"),
+    [
+        ("def f(n):\n\t|\n\nf(1)\n", "print('a')\n    print('b')", True),
+        ("def f(n):\n\t|\n\nf(1)\n", "print('a')", False),
+        ("def f(n):\n    |\n\nf(1)\n", "x = = 1\n    y = 2", True),
+        ("def f(n):\n    |\n\nf(1)\n", "x = n)", True),
+        ("def f(n):\n    if |\n\nf(1)\n", "n > 3", False),
+        ("def f(n):\n    |\n\nf(1)\n", "if n:", False),
+    ],
+)
+def test_breakage_of_an_unfinished_line_is_what_nothing_behind_it_removes(
+    text: str, new_text: str, breaking: bool
+) -> None:
+    assert broken(text, new_text) is breaking
+
+
 FAR = "def far():\n    return 1\n\n\n" * 5000  # longer than what is ever parsed at once
 
 

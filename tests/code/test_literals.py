@@ -50,6 +50,9 @@ from dgls.code.literals import literal_at
         ("powershell", '@"\na "b" c', "string"),
         ("makefile", "a: b # c", "comment"),
         ("dockerfile", "RUN a # b", None),
+        ("perl", "=head1 A\na", "comment"),
+        ("perl", "q{'} a", None),
+        ("cobol", "don't a", None),
         ("cobol", "// a", "comment"),
         ("cobol", "a // b", None),
     ],
@@ -83,6 +86,8 @@ def test_literal_below_a_window_that_starts_in_one_is_known(language: str, above
         ("rust", "g(')')", (), ()),
         ("kotlin", '":) hi")', (), (7,)),
         ("pascal", "{ ( } (", (6,), ()),
+        ("clojure", "(f \\) (", (0, 6), ()),
+        ("cobol", "('a) b'", (0,), ()),
         ("javascript", "s.match(/\\)/g", (7,), ()),
     ],
 )

@@ -130,3 +130,23 @@ def test_byte_of_an_offset_counts_code_points() -> None:
 def test_parse_of_lone_surrogates_gives_a_tree(text: str) -> None:
     syntax = parsed(text)
     assert syntax.byte(len(text)) == len(syntax.source)
+
+
+def test_lineage_of_each_node_is_that_of_its_parents() -> None:
+    syntax = parsed("def f(a, b=(1, [2])):\n    return f'{a}' if b else (\n")
+    nodes = [syntax.tree.root_node]
+    for node in nodes:
+        nodes += node.children
+        parents = [node]
+        while (parent := parents[-1].parent) is not None:
+            parents.append(parent)
+        assert list(syntax.lineage(node)) == parents
+    assert len(nodes) > 20
+
+
+def test_around_in_a_tree_of_thousands_of_levels_is_the_innermost_ones() -> None:
+    depth = 5000
+    syntax = parsed("x = " + "(" * depth + "a" + ")" * depth + "\n")
+    around = syntax.around(4 + depth + 1)
+    assert around[0].type == "identifier"
+    assert len(around) == 1000
