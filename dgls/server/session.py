@@ -191,13 +191,21 @@ class Session:
         Cancels a running action, because it was planned on stale text.
         """
         self.supersede(uri, "action")
-        document = self.documents[uri]
-        version = document.version + 1 if version is None else version
-        document = self.documents[uri] = document.apply(changes, version, self.client.encoding)
-        memory, last = self.memory(uri), changes[-1] if changes else None
-        memory.deleted_at = None
-        if last is not None and last.start is not None and last.start != last.end and not last.text:
-            memory.deleted_at = document.offset(last.start, self.client.encoding)
+        before = self.documents[uri]
+        version = before.version + 1 if version is None else version
+        if len(changes) > 1:
+            before = before.apply(changes[:-1], version, self.client.encoding)
+        self.documents[uri] = before.apply(changes[-1:], version, self.client.encoding)
+        self.memory(uri).deleted_at = self._place_of_deletion(before, changes[-1]) if changes else None
+
+    def _place_of_deletion(self, before: Document, change: Change) -> int | None:
+        """Where the change deletes text. Some clients undo by a replacement with the start of what stood there."""
+        if change.start is None or change.end is None:
+            return None
+        start, end = (before.offset(place, self.client.encoding) for place in (change.start, change.end))
+        start, end = min(start, end), max(start, end)
+        shorter = len(change.text) < end - start and before.text.startswith(change.text, start)
+        return start + len(change.text) if shorter else None
 
     def deleted_at(self, uri: str, offset: int) -> bool:
         """Whether the last edit deleted text here. Then the user wants less text, not more."""

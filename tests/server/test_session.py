@@ -72,10 +72,22 @@ def test_syntax_after_an_edit_parses_the_new_text() -> None:
         ([Change("z", Position(0, 6), Position(0, 6)), Change("", Position(0, 6), Position(0, 7))], 6),
         ([Change("", Position(0, 4), Position(0, 6)), Change("z", Position(0, 4), Position(0, 4))], None),
         ([Change("z", Position(0, 4), Position(0, 6))], None),
+        ([Change("y", Position(0, 4), Position(0, 6))], 5),
+        ([Change("yz1", Position(0, 4), Position(0, 6))], None),
         ([Change("")], None),
         ([], None),
     ],
-    ids=["letters", "a line break", "last of two", "typed over", "replaced", "all text sent", "nothing changed"],
+    ids=[
+        "letters",
+        "a line break",
+        "last of two",
+        "typed over",
+        "replaced",
+        "replaced by its start",
+        "typed on",
+        "all text sent",
+        "nothing changed",
+    ],
 )
 def test_deleted_at_after_a_deletion_holds_until_the_next_edit(changes: list[Change], deleted_at: int | None) -> None:
     session = Session(never)
