@@ -62,7 +62,8 @@ class Attempt:
     async def run(self, deadline_ms: int) -> list[Suggestion]:
         """One suggestion, or up to the setting `candidates` for an invoked request. Failures are logged.
 
-        At the deadline, the model's best draft is its answer.
+        At the deadline, the model's best draft is its answer. All candidates share the deadline: the next one gets what
+        is left, and none starts if less is left than a step takes.
         """
         try:
             return await self._typed_through() or await self._infilled(deadline_ms)
@@ -100,7 +101,8 @@ class Attempt:
             drafting = None if self.invoked else self._drafting(region, profile)
             request = self._request(region, snippets, drafting, deadline_ms)
             suggestions: list[Suggestion] = []
-            for seed in range(self.settings.inline_completion.candidates if self.invoked else 1):
+            began, most = time.monotonic(), self.settings.inline_completion.candidates if self.invoked else 1
+            for seed in range(most):
                 infill = await self._infill(request, cancel, drafting)
                 # A model that always chooses the likeliest gives the same text with every seed.
                 request = another(request, infill) if profile.continues else replace(request, seed=seed + 1)
@@ -109,6 +111,11 @@ class Attempt:
                     drafting.end(infill, usable=suggestion is not None)
                 if suggestion is not None and suggestion.new_text not in [other.new_text for other in suggestions]:
                     suggestions.append(suggestion)
+                spent_ms = (time.monotonic() - began) * 1000
+                left_ms = deadline_ms - spent_ms
+                if left_ms < spent_ms / max(1, self.steps):
+                    break
+                request = replace(request, limits=Limits(deadline_ms=int(left_ms)))
         if not self.invoked:
             suggestions = self._sure(suggestions, profile.calibration)
         if suggestions:

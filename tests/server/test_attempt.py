@@ -24,17 +24,21 @@ URI = "file:///a.py"
 
 class Scripted:
     """Fills all holes with `text` in one step, with a confidence that only invoked requests show. `halts`: waits after
-    the step until it is cancelled."""
+    the step until it is cancelled. `seconds`: how long a fill takes. `deadlines`: those of the requests, in ms."""
 
     def __init__(self, text: str, halts: bool = False) -> None:
         self.text, self.halts = text, halts
         self.stepped = threading.Event()
         self.holes: list[Hole] = []
+        self.deadlines: list[int | None] = []
+        self.seconds = 0.0
         profile = Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
         self.info = ModelInfo("fake", 1, 4, "cpu", "cpu", "float32", 0.0, profile)
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         halts = self.halts
+        self.deadlines.append(request.limits.deadline_ms)
+        time.sleep(self.seconds)
         self.holes += [segment for segment in request.segments if isinstance(segment, Hole)]
         yield Step(1, (Fill(self.text, (Piece(self.text, 1.0),), None, 1.0),), 0.0)
         self.stepped.set()
@@ -158,3 +162,20 @@ async def test_attempt_after_a_change_of_settings_keeps_those_it_began_with(typi
     typist.session.configure("configuration", {"inlineCompletion": {"candidates": 1}})
     assert await attempt.run(5_000)
     assert attempt.steps == 3
+
+
+async def test_invoked_attempt_gives_the_next_candidates_the_time_that_is_left(
+    engine: Scripted, typist: Typist
+) -> None:
+    engine.seconds = 0.05
+    assert await typist.asks(invoked=True)
+    first, second, third = (deadline for deadline in engine.deadlines if deadline is not None)
+    assert first == 5_000
+    assert 4_000 < second <= 4_950
+    assert 3_000 < third <= second - 50
+
+
+async def test_invoked_attempt_with_less_than_a_step_left_starts_no_candidate(engine: Scripted, typist: Typist) -> None:
+    engine.seconds = 0.05
+    assert await typist.attempt(invoked=True).run(80)
+    assert engine.deadlines == [80]
