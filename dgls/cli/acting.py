@@ -129,7 +129,7 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
         raise UnusableOptions(f"the model {model.name!r} takes no instructions; {_taking_instructions()}")
     seed = _random_seed(options.check) if options.seed is None else options.seed
     started = time.perf_counter()
-    with PassageFiller(options.model, options.dtype, Limits(options.steps), seed) as filler:
+    with PassageFiller(options.model, options.dtype, options.threads, Limits(options.steps), seed) as filler:
         syntax = parse(document, task.span.start)
         room = Room.of(model.profile, model.count)
         outcome = carry_out(start(replace(task, seed=seed), document, room, syntax), filler)

@@ -38,7 +38,7 @@ def build_parser() -> argparse.ArgumentParser:
     _demo(commands.add_parser("demo", help="show how the model fills a line of each function in five files"))
     _eval(commands.add_parser("eval", help="measure how well a model fills holes"))
     _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
-    commands.add_parser("doctor", help="check what works on this machine, and say what to do about the rest")
+    _model(commands.add_parser("doctor", help="check what works on this machine, and say what to do about the rest"))
     _models(commands.add_parser("models", help="list models, fetch one, or remove packed experts"))
     return parser
 
@@ -69,6 +69,13 @@ def _model(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
     parser.add_argument("--model", default="auto", metavar="M", help=models)
     numbers = f"format of the weights: {', '.join(DTYPES)} (default auto)"
     parser.add_argument("--dtype", choices=DTYPES, default="auto", metavar="D", help=numbers)
+    _threads(parser)
+
+
+def _threads(parser: argparse.ArgumentParser | argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--threads", type=_whole(1, 256), metavar="N", help="CPU threads of the model (default: all cores but one)"
+    )
 
 
 def _fill(parser: argparse.ArgumentParser) -> None:
@@ -125,6 +132,7 @@ def _target_or_piped(
 
 def _demo(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--svg", metavar="FILE", help="write a picture of this run")
+    _threads(parser)
 
 
 def _eval(parser: argparse.ArgumentParser) -> None:
@@ -156,7 +164,6 @@ def _eval(parser: argparse.ArgumentParser) -> None:
         metavar="NAME=VALUE",
         help="another value for its profile",
     )
-    how.add_argument("--threads", type=_whole(1), metavar="N", help="CPU threads of the model")
     how.add_argument("--jobs", type=_whole(1), default=1, metavar="N", help="programs tested at a time (default 1)")
     out = parser.add_argument_group("output")
     out.add_argument("--results", metavar="FILE", help="store the outcomes here, and resume from them")
@@ -223,17 +230,15 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 class _whole:
-    """Type of an argument: a whole number from `least` to `MOST`."""
+    """Type of an argument: a whole number from `least` to `most`."""
 
-    MOST = 10**9
-
-    def __init__(self, least: int) -> None:
-        self._least = least
+    def __init__(self, least: int, most: int = 10**9) -> None:
+        self._least, self._most = least, most
 
     def __call__(self, text: str) -> int:
-        if text.isascii() and text.isdecimal() and len(text) < 20 and self._least <= int(text) <= self.MOST:
+        if text.isascii() and text.isdecimal() and len(text) < 20 and self._least <= int(text) <= self._most:
             return int(text)
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self._least} to {self.MOST}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {self._least} to {self._most}")
 
 
 def _share(text: str) -> float:

@@ -64,8 +64,10 @@ def run(options: Namespace) -> int:
     if len(cases) < LEAST_FILLS:
         raise DglsError(_too_few(f"{source} has room for {len(cases)} holes"))
     from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
+    from dgls_engine.device import spare_threads
 
-    with Engine.open(model.name, dtype=options.dtype) as engine:
+    threads = options.threads or spare_threads()
+    with Engine.open(model.name, dtype=options.dtype, threads=threads) as engine:
         # --ship compares with the shipped calibration, even if a calibration of the user's is in use.
         replaced = model.profile.calibration if options.ship else engine.profile.calibration
         fills = _filled(engine, cases, model.count, Conditions(options.seed, unasked=True))

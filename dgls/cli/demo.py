@@ -80,7 +80,7 @@ def run(options: Namespace) -> int:
     animated = console.is_terminal and not console.is_dumb_terminal and picture is None
     model = chosen(AUTO)
     with console.status("Loading the model ...") if animated else nullcontext():
-        engine = Engine.open(model, threads=spare_threads())
+        engine = Engine.open(model, threads=options.threads or spare_threads())
     with engine:
         played = [hole for source in examples() for hole in play(engine, source, console, animated)]
         console.print(_totals(played, engine.info))

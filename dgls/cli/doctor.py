@@ -1,4 +1,6 @@
-"""`dgls doctor`: check what works on this machine, and say what to do about the rest. Changes nothing."""
+"""`dgls doctor`: check what works on this machine, and say what to do about the rest. Changes no file.
+
+Fills a hole with the model: only that shows that the model and the libraries fit each other."""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +20,12 @@ from rich.console import Console
 from dgls.cli.models import size
 from dgls.code.languages import LANGUAGES
 from dgls.code.syntax import grammar_of
-from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
-from dgls_engine.errors import EngineError, NotEnoughMemory, UnsupportedModel
+from dgls_engine.errors import EngineError, NotEnoughMemory, UnsupportedModel, reason_of
 from dgls_engine.model.families import LARGE
 from dgls_engine.model.family import Footprint, Size
-from dgls_engine.weights.auto import EMBEDDED, fallback_advice, resolved
+from dgls_engine.types import Context, Hole, Infill, InfillRequest, Limits, Pinned
+from dgls_engine.weights.auto import AUTO, EMBEDDED, fallback_advice, resolved
 from dgls_engine.weights.checkpoint import Checkpoint
 from dgls_engine.weights.files import read_files
 from dgls_engine.weights.hub import Installed, installed, locate
@@ -57,11 +60,17 @@ class Finding:
     details: tuple[str, ...] = ()
 
 
-def run(_: Namespace) -> int:
+_HOLE = "def add(a, b):\n    return ", "\n"
+"""The code before and after the hole that the model fills."""
+
+_HOLE_TOKENS, _FILL_MS = 12, 5_000
+
+
+def run(options: Namespace) -> int:
     """Print the findings. Returns 1 if one is `fatal`: without it no hole can be filled."""
     console = Console(highlight=False, soft_wrap=True)
     failed = False
-    for finding in examine():
+    for finding in examine(options):
         failed |= finding.fatal
         mark, style = ("ok ", "green") if finding.advice is None else ("!! ", "red" if finding.fatal else "yellow")
         console.print(mark, style=style, end="")
@@ -73,11 +82,11 @@ def run(_: Namespace) -> int:
     return 1 if failed else 0
 
 
-def examine() -> Iterator[Finding]:
+def examine(options: Namespace) -> Iterator[Finding]:
     yield Finding("Python", f"{platform.python_version()} ({sys.executable})")
     yield from _libraries()
     yield from _devices()
-    yield from _models()
+    yield from _models(options)
     yield _grammars()
     yield from _editors()
 
@@ -105,17 +114,19 @@ def _devices() -> Iterator[Finding]:
         yield Finding("device", "there is an NVIDIA GPU, but this torch has no CUDA", "install PyTorch's CUDA build")
 
 
-def _models() -> Iterator[Finding]:
-    chosen, fallback = resolved(Settings().model), fallback_advice(Settings().model)
+def _models(options: Namespace) -> Iterator[Finding]:
+    chosen, fallback, fits = resolved(options.model), fallback_advice(options.model), False
     try:
         with repair_advice(chosen):
             files = read_files(locate(chosen))
         profile, fitted = files.profile, own_calibration(files.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
-        details, advice = _fit(files.checkpoint, profile.max_prompt_tokens)
+        why = why if options.model == AUTO else "chosen by `--model`"
+        details, advice = _fit(files.checkpoint, profile.max_prompt_tokens, options.dtype)
         state = f"{chosen}, canvas of {profile.canvas_tokens} tokens: {why}"
         yield Finding("model", state, advice or fallback, details=details)
         yield Finding("confidence", _calibrated(profile.calibration, fitted))
+        fits = advice is None
     except EngineError as error:
         yield Finding("model", f"{chosen} cannot be used", str(error), fatal=True)
     models = installed()
@@ -126,6 +137,38 @@ def _models() -> Iterator[Finding]:
         details, _ = _fit(LARGE.size, LARGE.prompt_tokens)
         state = f"{LARGE.name} is not in the local cache; `dgls models pull {LARGE.name}` fetches it"
         yield Finding("model", state, details=details)
+    if fits:
+        yield from _fill(chosen, options)
+
+
+def _fill(model: str, options: Namespace) -> Iterator[Finding]:
+    """Fill a hole. Nothing if torch does not load; the devices' finding reports that."""
+    try:
+        from dgls_engine import Engine
+        from dgls_engine.device import spare_threads
+    except (ImportError, OSError):
+        return
+    before, after = _HOLE
+    hole = Hole(max_tokens=_HOLE_TOKENS, stop="\n")
+    request = InfillRequest(Context(), (Pinned(before), hole, Pinned(after)), Limits(deadline_ms=_FILL_MS))
+    started = time.perf_counter()
+    try:
+        with (
+            repair_advice(model),
+            Engine.open(model, dtype=options.dtype, threads=options.threads or spare_threads()) as engine,
+        ):
+            loaded = time.perf_counter()
+            infill = next(event for event in engine.infill(request) if isinstance(event, Infill))
+            load, fill = loaded - started, time.perf_counter() - loaded
+    except EngineError as error:
+        yield Finding("fill", f"{model} cannot fill a hole", str(error), fatal=True)
+    except Exception as error:  # a model's files and other versions of libraries can raise any exception
+        reason = f"{type(error).__name__}: {reason_of(error)}"
+        advice = "update dgls, which names the versions of torch and transformers that it needs, or take another model"
+        yield Finding("fill", f"{model} cannot fill a hole ({reason})", advice, fatal=True)
+    else:
+        took = f"{fill * 1000:.0f} ms and {infill.steps} steps after {load:.1f} s to load"
+        yield Finding("fill", f"{before.splitlines()[-1].strip()} {infill.texts[0]!r}: {took}")
 
 
 def _cached(model: Installed) -> Finding:
@@ -138,8 +181,8 @@ def _cached(model: Installed) -> Finding:
     return Finding("model", state, advice, details=details)
 
 
-def _fit(model: Checkpoint | Size, prompt_tokens: int) -> tuple[tuple[str, ...], str | None]:
-    """Whether the model fits this machine: a line for each possible precision, and advice if `auto` would not load.
+def _fit(model: Checkpoint | Size, prompt_tokens: int, dtype: str = "auto") -> tuple[tuple[str, ...], str | None]:
+    """Whether the model fits this machine: a line for each possible precision, and advice if `dtype` would not load.
 
     Empty if torch does not load; the devices' finding reports that.
     """
@@ -165,8 +208,8 @@ def _fit(model: Checkpoint | Size, prompt_tokens: int) -> tuple[tuple[str, ...],
         verdict = "fits" if name in fits else f"too much for the {size(free)} that are free"
         lines.append(f"{name}: {_sum(needed, prompt_tokens)} on {device_name(device)}: {verdict}")
     try:
-        pick_precision("auto", device, model_size, prompt_tokens)
-    except NotEnoughMemory as error:
+        pick_precision(dtype, device, model_size, prompt_tokens)
+    except (NotEnoughMemory, UnsupportedModel) as error:
         other = f"`dgls.dtype` (or `--dtype`) {fits[0]} fits" if fits else str(error)
         return tuple(lines), other
     return tuple(lines), None

@@ -39,6 +39,7 @@ from dgls_engine.weights.saved_calibration import fingerprint
 
 if TYPE_CHECKING:
     from dgls_engine import Engine
+    from dgls_engine.device import spare_threads
     from dgls_engine.peer import Peer
 
 ORACLE = "oracle"
@@ -78,11 +79,12 @@ def _opened(options: Namespace, folder: Path, overrides: dict[str, Any]) -> Engi
     from dgls_engine import Engine
     from dgls_engine.peer import Peer, is_peer
 
+    threads = options.threads or spare_threads()
     if not is_peer(folder):
-        return Engine.open(options.model, dtype=options.dtype, threads=options.threads, overrides=overrides)
+        return Engine.open(options.model, dtype=options.dtype, threads=threads, overrides=overrides)
     if options.policy is not None:
         raise DglsError(f"{folder} holds an autoregressive model, which finds a hole's end itself; leave --policy out")
-    return Peer.open(folder, threads=options.threads, overrides=overrides)
+    return Peer.open(folder, threads=threads, overrides=overrides)
 
 
 def _page(name: str | None) -> Path | None:

@@ -131,7 +131,8 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
     from dgls_engine import Engine  # takes seconds; mistakes in the arguments are reported before
     from dgls_engine.device import spare_threads
 
-    with Engine.open(options.model, dtype=options.dtype, threads=spare_threads()) as engine:
+    threads = options.threads or spare_threads()
+    with Engine.open(options.model, dtype=options.dtype, threads=threads) as engine:
         loaded = time.perf_counter()
         # The user asked, so keep the doubtful lines too.
         calibration = replace(engine.profile.calibration, keep_above=0.0)

@@ -41,11 +41,13 @@ class Spent:
 
 
 class PassageFiller:
-    """Called with a passage, returns its infill. As a context manager it unloads the model at the end."""
+    """Called with a passage, returns its infill. As a context manager it unloads the model at the end. `threads`:
+    None leaves a core free."""
 
-    def __init__(self, model: str, dtype: str, limits: Limits, seed: int) -> None:
+    def __init__(self, model: str, dtype: str, threads: int | None, limits: Limits, seed: int) -> None:
         self.spent = Spent()
-        self._model, self._dtype, self._limits, self._seed = model, dtype, limits, seed
+        self._model, self._dtype, self._threads = model, dtype, threads
+        self._limits, self._seed = limits, seed
         self._open = ExitStack()
         self._engine: Engine | None = None
         self._spinner = Spinner("dots", "Loading the model ...")
@@ -83,7 +85,7 @@ class PassageFiller:
         from dgls_engine import Engine  # imports torch; mistakes in the arguments are reported before
         from dgls_engine.device import spare_threads
 
-        engine = Engine.open(self._model, dtype=self._dtype, threads=spare_threads())
+        engine = Engine.open(self._model, dtype=self._dtype, threads=self._threads or spare_threads())
         self._engine = self._open.enter_context(engine)
         self.spent.load_ms = (time.perf_counter() - started) * 1000
         self.spent.model, self.spent.device = self._engine.info.name, self._engine.info.device

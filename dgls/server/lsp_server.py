@@ -33,7 +33,9 @@ from dgls.server.session import Session
 from dgls.server.settings import Settings
 from dgls.server.transport import claim_stdio, serve_stdio, serve_tcp
 from dgls.server.watchdog import watched
+from dgls_engine.errors import EngineError
 from dgls_engine.types import Loading
+from dgls_engine.weights.repair import repair_advice
 from dgls_engine.worker import EngineLike
 
 logger = logging.getLogger(__name__)
@@ -72,7 +74,7 @@ class Server(LanguageServer):
 
 
 def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
-    """The engine that the settings choose. Imports torch, on the engine thread.
+    """The engine that the settings choose, after it has filled a hole. Imports torch, on the engine thread.
 
     The default number of threads leaves one core to the editor. If a team server runs the model, only the model's
     tokenizer and template are loaded here.
@@ -83,9 +85,16 @@ def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
     from dgls_engine.device import spare_threads
 
     threads = settings.threads or spare_threads()
-    return Engine.open(
+    engine = Engine.open(
         settings.model, settings.device, settings.dtype, threads, on_loading=on_loading, prefill_ms=PREFILL_MS
     )
+    try:
+        with repair_advice(settings.model):
+            engine.try_out()
+    except EngineError:
+        engine.close()
+        raise
+    return engine
 
 
 def _open_remote(settings: Settings) -> EngineLike:

@@ -19,7 +19,7 @@ from typing import Any, Self
 import torch
 
 from dgls_engine.device import pick_device, reclaim, release, translate_memory_errors, trim
-from dgls_engine.errors import Cancelled, EngineClosed, NotEnoughMemory
+from dgls_engine.errors import Cancelled, EngineClosed, EngineError, NotEnoughMemory, reason_of
 from dgls_engine.loop.constraint import Constraint, Vocabulary
 from dgls_engine.loop.contest import Contest
 from dgls_engine.loop.doubt import doubts
@@ -114,15 +114,27 @@ class Engine:
         except NotEnoughMemory as error:
             raise self._relieved(loaded, error) from None
 
+    def try_out(self) -> None:
+        """Fill a tiny hole. Raises an `EngineError` that says why the model cannot fill one."""
+        try:
+            for _ in self.infill(first_request()):
+                pass
+        except EngineError:
+            raise
+        except Exception as error:  # a model's files and other versions of libraries can raise any exception
+            raise EngineError(
+                f"the model {self.info.name} loads, but cannot fill a hole ({reason_of(error)}); `dgls doctor` lists "
+                "the versions of its libraries; update dgls, or take another model"
+            ) from error
+        self._reading.encoder.cache.crop(0)  # the first request prefills as in a cold engine
+
     def warm(self) -> Iterator[None]:
         """Compile kernels and capture passes for the most frequent requests, one part at each `next`."""
         if self._loaded is None or not self._model.captures:
             return
         shapes = usual_shapes(self.profile, self._length, len(self._reading.canvas_end))
         if not self._reading.encoder.ids:
-            for _ in self.infill(first_request()):
-                pass
-            self._reading.encoder.cache.crop(0)  # the first request prefills as in a cold engine
+            self.try_out()
             yield
         for batch, tokens in shapes:
             if self._loaded is None:

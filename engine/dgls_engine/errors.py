@@ -59,3 +59,8 @@ class EngineClosed(EngineError):
 MAY_PASS = (BrokenCheckpoint, NotEnoughMemory, ServerUnfit)
 """Errors of opening whose cause the user can fix while the server runs (a damaged model, memory, a team server). So a
 retry can succeed."""
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what an error of another library says, or its kind if it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -15,6 +15,7 @@ import pytest
 import dgls.cli.doctor
 import dgls.cli.models
 from dgls import cli
+from dgls.cli.arguments import build_parser
 from dgls_engine.calibration import Calibration
 from dgls_engine.model.diffusion_gemma.skeleton import described
 from dgls_engine.weights.expert_cache import Writing, entry_of
@@ -22,6 +23,7 @@ from dgls_engine.weights.hub import Installed, PullPlan
 from dgls_engine.weights.hub_client import RemoteFile
 from dgls_engine.weights.saved_calibration import save
 from tests.cli.conftest import Run
+from tests.engine.checkpoints import raw_checkpoint, without_numbers
 
 PLAN = PullPlan("some/model", (RemoteFile("a.safetensors", 3_000_000_000, False),), Path("/cache"), 10**12)
 
@@ -136,6 +138,50 @@ def test_doctor_missing_model_exits_1(run: Run, monkeypatch: pytest.MonkeyPatch,
     outcome = run("doctor")
     assert outcome.code == 1
     assert "reinstall dgls" in outcome.out
+
+
+def test_doctor_fills_a_hole_and_says_what_it_took(run: Run, model: Path) -> None:
+    outcome = run("doctor", "--model", model, "--threads", 1)
+    assert outcome.code == 0
+    assert f"model: {model}, canvas of 96 tokens: chosen by `--model`" in outcome.out
+    assert re.search(r"^ok fill: return '.*': \d+ ms and \d+ steps after \d+\.\d s to load$", outcome.out, re.M)
+
+
+def test_doctor_weights_without_numbers_exits_1_with_advice(run: Run, tmp_path: Path) -> None:
+    outcome = run("doctor", "--model", without_numbers(raw_checkpoint(tmp_path)))
+    assert outcome.code == 1
+    assert f"!! fill: {tmp_path} cannot fill a hole\n   the model computes values that are no numbers" in outcome.out
+
+
+def test_doctor_libraries_that_do_not_fit_exits_1_with_the_reason(
+    run: Run, monkeypatch: pytest.MonkeyPatch, model: Path
+) -> None:
+    def incompatible(*_: object) -> None:
+        raise TypeError("update() got an unexpected keyword argument 'kwargs'")
+
+    monkeypatch.setattr("dgls_engine.engine.Engine.infill", incompatible)
+    outcome = run("doctor", "--model", model)
+    assert outcome.code == 1
+    assert "cannot fill a hole (TypeError: update() got an unexpected keyword argument 'kwargs')" in outcome.out
+    assert "update dgls" in outcome.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["infill", "a.py:1:1"],
+        ["fill", "a.py"],
+        ["rewrite", "a.py:1"],
+        ["demo"],
+        ["doctor"],
+        ["eval", "--fixtures"],
+        ["calibrate", "--source", "src"],
+    ],
+    ids=lambda words: str(words[0]),
+)
+def test_command_that_runs_the_model_takes_threads(words: list[str]) -> None:
+    assert build_parser().parse_args([*words, "--threads", "3"]).threads == 3
+    assert build_parser().parse_args(words).threads is None
 
 
 def test_doctor_names_calibration_in_use(

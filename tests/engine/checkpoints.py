@@ -8,6 +8,7 @@ weights, and for the chat one a vision tower and a chat template.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,6 +89,15 @@ def speak_ascii(folder: Path) -> Path:
         if name.endswith("decoder.embed_tokens.weight"):
             tensor[foreign] = 0
     save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    return folder
+
+
+def without_numbers(folder: Path) -> Path:
+    """Put NaN into every weight of a checkpoint. Returns `folder`."""
+    weights = load_file(folder / "model.safetensors")
+    save_file(
+        {name: torch.full_like(tensor, math.nan) for name, tensor in weights.items()}, folder / "model.safetensors"
+    )
     return folder
 
 

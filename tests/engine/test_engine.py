@@ -12,8 +12,10 @@ import pytest
 import torch
 
 from dgls_engine import Context, Engine, Hole, Infill, InfillRequest, Limits, Pinned, Step
-from dgls_engine.errors import EngineClosed, EngineError, RequestTooLarge
+from dgls_engine.errors import BrokenCheckpoint, EngineClosed, EngineError, RequestTooLarge
+from dgls_engine.types import Timings
 from dgls_engine.weights.loader import LoadedModel
+from tests.engine.checkpoints import masked_checkpoint, raw_checkpoint, without_numbers
 
 HOLE = Hole(max_tokens=6)
 
@@ -130,3 +132,29 @@ def test_import_package_loads_neither_torch_nor_transformers() -> None:
         "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", check], check=True)
+
+
+@pytest.mark.parametrize("checkpoint", [raw_checkpoint, masked_checkpoint])
+def test_try_out_weights_without_numbers_raises(checkpoint: Callable[[Path], Path], tmp_path: Path) -> None:
+    with (
+        Engine.open(without_numbers(checkpoint(tmp_path)), device="cpu") as engine,
+        pytest.raises(BrokenCheckpoint, match="no numbers"),
+    ):
+        engine.try_out()
+
+
+def test_try_out_error_of_a_library_says_the_reason(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def incompatible(*_: object) -> None:
+        raise TypeError("update() got an unexpected keyword argument 'kwargs'")
+
+    monkeypatch.setattr(Engine, "infill", incompatible)
+    with pytest.raises(EngineError, match=r"cannot fill a hole \(update\(\) got an unexpected .*update dgls"):
+        engine.try_out()
+
+
+def test_try_out_changes_no_answer(flat: LoadedModel) -> None:
+    tried = Engine(flat)
+    tried.try_out()
+    question = ask(Pinned("def f(x):\n    ret"), HOLE, Pinned("\n"))
+    answers = [replace(run(each, question)[1], timings=Timings(0.0, 0.0)) for each in (tried, Engine(flat))]
+    assert answers[0] == answers[1]

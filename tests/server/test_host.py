@@ -8,16 +8,19 @@ import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
-from dgls.server.host import Status
+from dgls.server.host import Host, Status
+from dgls.server.lsp_server import open_engine
 from dgls.server.session import Session
 from dgls.server.settings import Settings
-from dgls_engine.errors import NotEnoughMemory
+from dgls_engine.errors import BrokenCheckpoint, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings
 from dgls_engine.worker import EngineLike
+from tests.engine.checkpoints import raw_checkpoint, without_numbers
 
 PROFILE = Profile("raw", "pad", 64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
 ON_GPU = ModelInfo("m", 1, 2, "cuda:0", "a GPU", "bfloat16", 0.0, PROFILE)
@@ -204,3 +207,17 @@ async def test_model_after_a_first_load_without_memory_tries_again() -> None:
     assert await there.session.host.model(CancelToken()) is ON_GPU
     await there.reach("ready")
     assert there.session.close(5)
+
+
+async def test_host_model_that_cannot_fill_is_failed_with_the_reason(tmp_path: Path) -> None:
+    folder = without_numbers(raw_checkpoint(tmp_path))
+    host = Host(open_engine, lambda: None)
+    host.configure(Settings(model=str(folder), device="cpu", threads=1))
+    try:
+        with pytest.raises(BrokenCheckpoint):
+            await host.model(CancelToken())
+        status = host.status(working=False)
+        assert status.state == "failed"
+        assert "no numbers (NaN), so its weights are damaged" in status.message
+    finally:
+        assert host.close(5)

@@ -10,6 +10,7 @@ D hidden.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise, starmap
@@ -22,6 +23,7 @@ from dgls_engine.errors import Cancelled
 from dgls_engine.loop.choice import Choice, Choosing, Plain
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.leads import Draft
+from dgls_engine.loop.sampler import no_numbers
 from dgls_engine.loop.stopping import Deadline, Schedule
 from dgls_engine.model.batches import places, sent, stacked
 from dgls_engine.model.passes import Carry, Passes
@@ -132,6 +134,8 @@ class _Running:
         """The drafts of all rivals. Waits for the pass."""
         assert self._choice is not None
         ids, entropies, log_probabilities = self._choice.report()
+        if any(map(math.isnan, log_probabilities)):
+            raise no_numbers()
         drafts = []
         for number, rows in zip(self.numbers, self._parts, strict=True):
             draft = Draft(number, ids[rows], entropies[rows], log_probabilities[rows])

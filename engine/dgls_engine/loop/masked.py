@@ -29,7 +29,7 @@ from torch import Tensor
 from dgls_engine.loop.beginnings import Banned
 from dgls_engine.loop.choice import Report
 from dgls_engine.loop.constraint import Constraint, Rules
-from dgls_engine.loop.sampler import entropy
+from dgls_engine.loop.sampler import entropy, no_numbers
 from dgls_engine.model.batches import Places, sent
 from dgls_engine.model.passes import Head
 
@@ -64,6 +64,8 @@ class Chance:
     def draw(self, likely: Tensor) -> int:
         """A token by its log-probabilities [V]."""
         tempered = (likely.cpu() / TEMPERATURE).softmax(-1)
+        if tempered.isnan().any():
+            raise no_numbers()
         return int(torch.multinomial(tempered, 1, generator=self._generator))
 
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from dgls_engine.errors import BrokenCheckpoint
+
 
 class Sampler:
     """Draws tokens with `generator`, one stream a request, in the order in which transformers' sampler draws them."""
@@ -34,6 +36,13 @@ class Sampler:
         """
         drawn = torch.multinomial(probabilities, 1, generator=self._generator)[:, 0]
         return torch.where(accepted(entropies, self.entropy_bound), drawn, self.noise(len(drawn)))
+
+
+def no_numbers() -> BrokenCheckpoint:
+    """The error for logits that are NaN."""
+    return BrokenCheckpoint(
+        "the model computes values that are no numbers (NaN), so its weights are damaged; fetch the model again"
+    )
 
 
 def accepted(entropies: Tensor, bound: float) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from dgls_engine.device import device_name, pick_device, translate_memory_errors, trim, use
-from dgls_engine.errors import BrokenCheckpoint, EngineError
+from dgls_engine.errors import BrokenCheckpoint, EngineError, reason_of
 from dgls_engine.model.family import Family
 from dgls_engine.model.slots import Slot, slots
 from dgls_engine.profile import ModelInfo, Profile
@@ -141,9 +141,8 @@ def _build(checkpoint: Checkpoint) -> nn.Module:
     try:
         return checkpoint.family.build(checkpoint.config, checkpoint.shapes)
     except Exception as error:  # a mistake in a config can raise any exception
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise BrokenCheckpoint(
-            f"{checkpoint.folder / 'config.json'} describes no valid model ({reason}); fetch the model again"
+            f"{checkpoint.folder / 'config.json'} describes no valid model ({reason_of(error)}); fetch the model again"
         ) from error
 
 
