@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import stat
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -21,6 +22,9 @@ Health = Literal["", "not answering", "refusing"]
 PinnedSignal = Literal["always", "after-first", "never"]
 
 INFILL_FILE = "infill.json"
+
+_MAX_JSON = 128 * 2**20
+"""The most bytes of a JSON file that are read. The largest tokenizers have 35 MB."""
 
 _LINES_BEFORE, _LINES_AFTER = 48, 31
 
@@ -122,11 +126,19 @@ class ModelInfo:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in the file `path`. Raises `BrokenCheckpoint` if the file does not hold one."""
+    """The JSON object in the file `path`. Raises `BrokenCheckpoint` if the file does not hold one, is no regular file
+    (a FIFO would wait for a writer), is too large or nests too deeply."""
     try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("it is no regular file")
+        if status.st_size > _MAX_JSON:
+            raise ValueError(f"it has {status.st_size} bytes; at most {_MAX_JSON} are read")
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BrokenCheckpoint(f"{path} is missing; fetch the model again") from None
+    except RecursionError:
+        raise BrokenCheckpoint(f"{path} nests its values too deeply; fetch the model again") from None
     except (OSError, ValueError) as error:
         raise BrokenCheckpoint(f"{path} cannot be read ({error}); fetch the model again") from None
     if not isinstance(value, dict):

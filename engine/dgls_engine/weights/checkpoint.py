@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ SINGLE_FILE = "model.safetensors"
 
 _FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _MAX_HEADER = 100 * 2**20
+_MAX_DIMENSIONS, _MAX_LAYERS = 8, 1000
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -74,6 +76,10 @@ def read_checkpoint(folder: Path) -> Checkpoint:
         raise ModelNotFound(f"{folder} holds no model (it has no config.json); `dgls models` lists the models here")
     config = read_json(folder / "config.json")
     family = require_family(config, folder)
+    if _layers(config) > _MAX_LAYERS:
+        raise BrokenCheckpoint(
+            f"{folder / 'config.json'} has more than {_MAX_LAYERS} layers, as no model has; fetch the model again"
+        )
     tensors: dict[str, StoredTensor] = {}
     indexed = _weight_files(folder)
     adapters = [folder / name for name in family.adapter_files if (folder / name).is_file()]
@@ -90,6 +96,16 @@ def read_checkpoint(folder: Path) -> Checkpoint:
             f"{listed(missing)} in {folder / INDEX_FILE}, but not in the files it names; fetch the model again"
         )
     return Checkpoint(folder, family, config, tensors)
+
+
+def _layers(config: Mapping[str, Any]) -> int:
+    """The largest number of layers that a config or a part of it names. Building a million takes minutes."""
+    parts = [config, *(part for part in config.values() if isinstance(part, Mapping))]
+    numbers = [part.get("num_hidden_layers") for part in parts]
+    kinds = [part.get("layer_types") for part in parts]
+    return max(
+        [*(n for n in numbers if isinstance(n, int)), *(len(k) for k in kinds if isinstance(k, list))], default=0
+    )
 
 
 def require_family(config: Mapping[str, Any], folder: Path) -> Family:
@@ -118,7 +134,10 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     """The tensors in a safetensors file (https://github.com/huggingface/safetensors#format): eight bytes with the
     header's length, the header in JSON, the values. Raises `BrokenCheckpoint` if the file is truncated or damaged."""
     try:
-        size = file.stat().st_size
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):  # a FIFO would wait for a writer
+            raise ValueError("it is no regular file")
+        size = status.st_size
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(size - 8, _MAX_HEADER):
@@ -128,7 +147,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
         ends = [_end_of(entry) for entry in header.values()]
     except FileNotFoundError:
         raise BrokenCheckpoint(f"{file} is missing; fetch the model again") from None
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, struct.error) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error) as error:
         raise BrokenCheckpoint(f"{file} is not a complete safetensors file ({error}); fetch the model again") from None
     if size != 8 + length + max(ends, default=0):
         raise BrokenCheckpoint(
@@ -162,11 +181,20 @@ def _either(names: list[str]) -> str:
 
 def _end_of(entry: dict[str, Any]) -> int:
     start, end = entry["data_offsets"]
-    if not (isinstance(entry["dtype"], str) and all(isinstance(size, int) and size >= 0 for size in entry["shape"])):
+    if not (isinstance(entry["dtype"], str) and _is_shape(entry["shape"])):
         raise ValueError("a tensor has no valid dtype or shape")
-    if not 0 <= start <= end:
+    if not (isinstance(start, int) and isinstance(end, int) and 0 <= start <= end):
         raise ValueError("a tensor has impossible offsets")
     return int(end)
+
+
+def _is_shape(shape: object) -> bool:
+    """Whether a shape is one that a model can have: the product of a long shape takes long."""
+    return (
+        isinstance(shape, list)
+        and len(shape) <= _MAX_DIMENSIONS
+        and all(isinstance(size, int) and 0 <= size < 2**48 for size in shape)
+    )
 
 
 def _weight_files(folder: Path) -> dict[str, Path]:
