@@ -39,7 +39,6 @@ from dgls_engine.weights.saved_calibration import fingerprint
 
 if TYPE_CHECKING:
     from dgls_engine import Engine
-    from dgls_engine.device import spare_threads
     from dgls_engine.peer import Peer
 
 ORACLE = "oracle"
@@ -77,6 +76,7 @@ def _opened(options: Namespace, folder: Path, overrides: dict[str, Any]) -> Engi
     """The model, or an autoregressive one to compare it with."""
     # Importing torch takes seconds; mistakes in the arguments are reported before.
     from dgls_engine import Engine
+    from dgls_engine.device import spare_threads
     from dgls_engine.peer import Peer, is_peer
 
     threads = options.threads or spare_threads()

@@ -76,7 +76,7 @@ class Attempt:
 
     async def _typed_through(self) -> list[Suggestion]:
         earlier = self.session.memory(self.document.uri).suggested
-        if earlier is None or self.invoked or self.session.deleted_at(self.document.uri, self.offset):
+        if earlier is None or self.invoked:
             return []
         suggestions = earlier.at(self.document, self.offset)[:1]
         if suggestions and earlier.invoked and await self._excluded(time.monotonic() + READING_SECONDS):

@@ -51,7 +51,7 @@ class HalfRight:
 @pytest.fixture
 def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = raw_checkpoint(tmp_path / "model", canvas_length=96)
-    opener = type("Opener", (), {"open": staticmethod(lambda model, dtype: HalfRight(Path(model)))})
+    opener = type("Opener", (), {"open": staticmethod(lambda model, dtype, threads: HalfRight(Path(model)))})
     monkeypatch.setattr(dgls_engine, "Engine", opener, raising=False)
     monkeypatch.setattr("dgls_engine.weights.saved_calibration.calibration_folder", lambda: tmp_path / "configuration")
     monkeypatch.setattr("dgls.cli.calibrate.cut", cut)

@@ -99,13 +99,11 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
 
 def _layers(config: Mapping[str, Any]) -> int:
-    """The largest number of layers that a config or a part of it names. Building a million takes minutes."""
+    """The largest number of layers that a config or a part of it names or lists. Building a million takes minutes."""
     parts = [config, *(part for part in config.values() if isinstance(part, Mapping))]
-    numbers = [part.get("num_hidden_layers") for part in parts]
-    kinds = [part.get("layer_types") for part in parts]
-    return max(
-        [*(n for n in numbers if isinstance(n, int)), *(len(k) for k in kinds if isinstance(k, list))], default=0
-    )
+    named = [number for part in parts if isinstance(number := part.get("num_hidden_layers"), int)]
+    listed = [len(value) for part in parts for value in part.values() if isinstance(value, list)]
+    return max([*named, *listed], default=0)
 
 
 def require_family(config: Mapping[str, Any], folder: Path) -> Family:
