@@ -119,7 +119,7 @@ class Cursor:
     @cached_property
     def unit(self) -> str:
         """What one level of indentation adds here."""
-        return unit(self.document, self.line, self.language)
+        return unit(self.document, self.line, self.language, self.offset)
 
     @cached_property
     def first_indents(self) -> tuple[str, ...]:

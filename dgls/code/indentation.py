@@ -35,15 +35,16 @@ def line_below(document: Document, line: int) -> int | None:
     return next((at for at in range(line + 1, last) if document.line_text(at).strip()), None)
 
 
-def unit(document: Document, line: int, language: Language) -> str:
+def unit(document: Document, line: int, language: Language, end: int | None = None) -> str:
     """The text that one level adds in the code around `line`: the most common step from a line to a deeper next one.
 
     The line's own indentation tells first whether tabs or spaces indent the code here, and where no other line is
-    deeper than the one above it, how wide a level is. A tab is one level, even if lines add several at once.
+    deeper than the one above it, how wide a level is. Blanks behind the offset `end`, the cursor's, do not count. A tab
+    is one level, even if lines add several at once.
     """
     if language.needs_tabs:
         return "\t"
-    own = indentation(document.line_text(line))
+    own = indentation(document.line_text(line)[: None if end is None else end - document.line_start(line)])
     steps: Counter[str] = Counter()
     last: str | None = None
     tabs = own.startswith("\t")

@@ -56,7 +56,7 @@ def site_of(document: Document, region: Region) -> Site:
         at = line_below(document, at)
     return Site(
         language=language,
-        unit=unit(document, line, language),
+        unit=unit(document, line, language, start),
         left=document.text[max(document.line_start(line), start - len(region.before)) : start],
         right=document.text[end : min(document.line_end(line), end + len(region.after))],
         above=tuple(reversed(above)),
