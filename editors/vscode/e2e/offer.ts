@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { existsSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import type { Locator } from 'playwright-core';
 import type { Editor } from './editor.ts';
 import { inWindow } from './hands.ts';
 import { ROOT, type Program } from './scripted.ts';
@@ -31,7 +32,7 @@ export async function offer(editor: Editor, _program: Program, pictures: string)
     await center.click();
     await question.waitFor();
     await hands.picture('offer');
-    await question.getByText('No', { exact: true }).click();
+    await press(question, 'No');
     await question.waitFor({ state: 'detached' });
     assert.ok((await hands.status()).includes('dgls: failed'));
     await hands.page.locator('#status\\.languageStatus').click();
@@ -40,8 +41,13 @@ export async function offer(editor: Editor, _program: Program, pictures: string)
     console.log('ok: without a server it offers the wheel that it carries, by name, and installs nothing unasked');
     await hands.command('dgls: Install the Server That Comes with the Extension...');
     await center.click();
-    await question.getByText('Install', { exact: true }).click();
+    await press(question, 'Install');
     await hands.until('it is installed', () => existsSync(installed));
     console.log('ok: told to, it installs that wheel into a folder of its own');
   });
+}
+
+/** A tooltip that fades in over the notification would take a click with the mouse. */
+async function press(question: Locator, button: string): Promise<void> {
+  await question.getByText(button, { exact: true }).dispatchEvent('click');
 }
