@@ -3,6 +3,7 @@
     DglsError
     |-- BrokenFrame          what the client sends is not the protocol; the connection can't go on
     |-- PortUnavailable      the TCP port can't be listened on
+    |-- UnusableToken        the TCP port's token could be guessed
     |-- NothingToDo          the place in the document does not allow the action that was asked for
     |-- StaleDocument        the document is not, or no longer, the one that was asked about
     |-- BadParameters        a client's parameters can't be used
@@ -22,6 +23,10 @@ class BrokenFrame(DglsError):
 
 
 class PortUnavailable(DglsError):
+    pass
+
+
+class UnusableToken(DglsError):
     pass
 
 

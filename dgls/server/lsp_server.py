@@ -9,6 +9,7 @@ import asyncio
 import logging
 import os
 import sys
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import NoReturn, cast
 
@@ -16,6 +17,7 @@ from pygls.exceptions import JsonRpcException, PyglsError
 from pygls.lsp.server import LanguageServer
 
 from dgls.change.task import STRENGTHS
+from dgls.server.admission import VARIABLE, Token
 from dgls.server.features import (
     code_action,
     command,
@@ -114,8 +116,8 @@ def build(open_engine: OpenEngine = open_engine) -> Server:
 def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoReturn:
     """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), then end the process.
 
-    Raises `DglsError` if the port is taken or the client does not speak LSP. The process ends without the interpreter's
-    teardown, which takes torch a second or two and cannot stop an engine thread that is loading a model.
+    Raises `DglsError` if the port or its token is unusable or the client speaks no LSP. The process ends without the
+    interpreter's teardown, which takes torch a second or two and cannot stop an engine thread that is loading a model.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     try:
@@ -134,14 +136,15 @@ async def _serve(tcp: int | None, open_engine: OpenEngine) -> int:
             if tcp is None:
                 await serve_stdio(protocol, protocol.ended, *claim_stdio())
             else:
-                await serve_tcp(protocol, protocol.ended, tcp, _listening)
+                token = Token(os.environ.pop(VARIABLE, None))
+                await serve_tcp(protocol, protocol.ended, tcp, partial(_listening, token.advice), token.refusal)
     finally:
         server.session.close(CLOSE_SECONDS)
     return protocol.exit_code
 
 
-def _listening(port: int) -> None:
-    sys.stderr.write(f"dgls listens on 127.0.0.1:{port}\n")
+def _listening(advice: str, port: int) -> None:
+    sys.stderr.write(f"dgls listens on 127.0.0.1:{port}\n{advice}")
     sys.stderr.flush()
 
 

@@ -16,12 +16,12 @@ import os
 import sys
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from typing import Protocol
 
-from dgls.errors import PortUnavailable
+from dgls.errors import BrokenFrame, PortUnavailable
 from dgls.server.frames import LONGEST, Frames
 
 LOOPBACK = "127.0.0.1"
@@ -33,6 +33,11 @@ FLUSH_SECONDS = 0.5
 """How long the last messages may take to be written."""
 
 _MOST_CHUNKS = 16  # of stdin that wait to be handled
+
+# What a TCP client may cost before it is admitted.
+_MOST_WAITING = 16
+_LONGEST_FIRST = 1 << 20  # bytes; editors' longest `initialize` has 20,000
+_ADMISSION_SECONDS = 10.0
 
 
 class Writer(Protocol):
@@ -169,7 +174,7 @@ async def serve_stdio(connection: Connection, ended: asyncio.Event, incoming: in
     connection.connected(writer)
     threading.Thread(target=read, name="dgls-stdin", daemon=True).start()
     try:
-        await _until(ended, _pump(connection, chunks.get, ended))
+        await _until(ended, _pump(connection, chunks.get, ended, Frames()))
     finally:
         writer.flush(FLUSH_SECONDS)
 
@@ -179,35 +184,45 @@ async def serve_tcp(
     ended: asyncio.Event,
     port: int,
     listening: Callable[[int], None],
+    refusal: Callable[[bytes], bytes | None],
 ) -> None:
-    """Serve the first client that sends something to `port` of the loopback interface; 0 picks a free one.
+    """Serve one client on `port` of the loopback interface, the first that is admitted; 0 picks a free port.
 
-    Calls `listening` with the port. Ends when the client disconnects or `ended` is set. Raises `PortUnavailable`.
+    Calls `listening` with the port. `refusal` gets a client's first message and returns the answer that turns it away,
+    or None. Ends when the client disconnects or `ended` is set. Raises `PortUnavailable`.
     """
-    first: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]] = asyncio.Future()
+    admitted: asyncio.Future[tuple[asyncio.StreamReader, asyncio.StreamWriter, Frames, bytes]] = asyncio.Future()
+    waiting = 0
 
     async def accept(reader: asyncio.StreamReader, stream: asyncio.StreamWriter) -> None:
-        chunk = b""
-        if not first.done():
-            with suppress(OSError):
-                chunk = await reader.read(CHUNK)
-        if chunk and not first.done():
-            first.set_result((reader, stream, chunk))
-        else:
-            stream.close()
+        nonlocal waiting
+        waiting += 1
+        frames = Frames()
+        body = None
+        if not admitted.done() and waiting <= _MOST_WAITING:
+            with suppress(OSError, TimeoutError, BrokenFrame):
+                body = await asyncio.wait_for(_first(reader, frames), _ADMISSION_SECONDS)
+        waiting -= 1
+        if body is not None and (answer := refusal(body)) is not None:
+            stream.write(b"Content-Length: %d\r\n\r\n%s" % (len(answer), answer))
+        elif body is not None and not admitted.done():
+            admitted.set_result((reader, stream, frames, body))
+            return
+        stream.close()
 
-    async def serve_first() -> None:
-        reader, stream, chunk = await first
+    async def serve_admitted() -> None:
+        reader, stream, frames, body = await admitted
         connection.connected(_TcpWriter(stream, ended.set))
-        begun = [chunk]
 
         async def read() -> bytes:
             try:
-                return begun.pop() if begun else await reader.read(CHUNK)
+                return await reader.read(CHUNK)
             except OSError:
                 return b""
 
-        await _pump(connection, read, ended)
+        await _handle(connection, [body], ended)
+        await _handle(connection, frames.feed(b""), ended)
+        await _pump(connection, read, ended, frames)
 
     try:
         server = await asyncio.start_server(accept, LOOPBACK, port)
@@ -215,29 +230,46 @@ async def serve_tcp(
         raise PortUnavailable(f"Can't listen on port {port} ({error}): choose another one, or 0 for any.") from error
     listening(server.sockets[0].getsockname()[1])
     try:
-        await _until(ended, serve_first())
+        await _until(ended, serve_admitted())
     finally:
         server.close()
-        if first.done():
-            stream = first.result()[1]
+        if admitted.done():
+            stream = admitted.result()[1]
             stream.close()
             with suppress(OSError, TimeoutError):
                 await asyncio.wait_for(stream.wait_closed(), FLUSH_SECONDS)
 
 
-async def _pump(connection: Connection, read: Callable[[], Awaitable[bytes]], ended: asyncio.Event) -> None:
-    frames = Frames()
-    while chunk := await read():
+async def _first(reader: asyncio.StreamReader, frames: Frames) -> bytes | None:
+    """A client's first message; None if it sends none, or too much before its end."""
+    size = 0
+    while size <= _LONGEST_FIRST and (chunk := await reader.read(CHUNK)):
+        size += len(chunk)
         for body in frames.feed(chunk):
-            if ended.is_set():
-                return
-            if body is None:
-                connection.skipped()
-                continue
-            connection.received(body)
-            # An async handler starts only when the loop turns. It must take its snapshot of the text before the next
-            # message, which may be an edit, is applied.
-            await asyncio.sleep(0)
+            return body
+    return None
+
+
+async def _pump(
+    connection: Connection, read: Callable[[], Awaitable[bytes]], ended: asyncio.Event, frames: Frames
+) -> None:
+    while chunk := await read():
+        await _handle(connection, frames.feed(chunk), ended)
+        if ended.is_set():
+            return
+
+
+async def _handle(connection: Connection, bodies: Iterable[bytes | None], ended: asyncio.Event) -> None:
+    for body in bodies:
+        if ended.is_set():
+            return
+        if body is None:
+            connection.skipped()
+            continue
+        connection.received(body)
+        # An async handler starts only when the loop turns. It must take its snapshot of the text before the next
+        # message, which may be an edit, is applied.
+        await asyncio.sleep(0)
 
 
 async def _until(ended: asyncio.Event, pump: Coroutine[None, None, None]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dgls.change.task import STRENGTHS
-from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame, serving
+from tests.e2e.wire import PATIENCE, REPO, completion, fake_command, frame, serving
 
 URI = "file:///project/a.py"
 QUICK = 3.0
@@ -186,41 +186,6 @@ async def test_serve_in_a_folder_with_packages_named_like_ours_ignores_them(tmp_
         assert b"the workspace was imported" not in server.stderr
 
 
-async def test_tcp_serves_one_client_on_loopback() -> None:
-    async with serving([*fake_command({}), "--tcp", "0"]) as server:
-        await wait_for(server, b"listens on 127.0.0.1:")
-        port = int(server.stderr.split(b"127.0.0.1:")[1].split()[0])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        wire = Wire(reader, writer.write)
-        await wire.initialize()
-        await wire.status("ready")
-        turned_away, unused = await asyncio.open_connection("127.0.0.1", port)
-        assert await turned_away.read() == b""
-        unused.close()
-        await wire.request("shutdown")
-        wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
-        writer.close()
-        await writer.wait_closed()
-
-
-async def test_tcp_waits_for_the_first_client_that_speaks() -> None:
-    async with serving([*fake_command({}), "--tcp", "0"]) as server:
-        await wait_for(server, b"listens on 127.0.0.1:")
-        port = int(server.stderr.split(b"127.0.0.1:")[1].split()[0])
-        _, probe = await asyncio.open_connection("127.0.0.1", port)
-        probe.close()
-        _, silent = await asyncio.open_connection("127.0.0.1", port)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        wire = Wire(reader, writer.write)
-        await wire.initialize()
-        await wire.request("shutdown")
-        wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
-        for stream in (silent, writer):
-            stream.close()
-
-
 async def test_client_that_ends_while_its_pipes_stay_open_ends_the_server() -> None:
     async with serving(fake_command({})) as server:
         editor = await asyncio.create_subprocess_exec(sys.executable, "-c", "input()", stdin=asyncio.subprocess.PIPE)
@@ -252,14 +217,6 @@ async def test_client_that_does_not_read_is_served_no_more_when_stdin_ends() -> 
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), PATIENCE) == 1
     os.close(reading)
-
-
-async def wait_for(server: object, text: bytes) -> None:
-    for _ in range(int(PATIENCE / 0.02)):
-        if text in server.stderr:  # type: ignore[attr-defined]
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError(f"{text!r} never came")
 
 
 async def test_initialize_is_answered_within_two_seconds_of_process_start() -> None:

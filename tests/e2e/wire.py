@@ -147,6 +147,14 @@ class Server:
         while chunk := await self.process.stderr.read(65536):
             self.stderr += chunk
 
+    async def says(self, text: bytes) -> None:
+        """Wait until `text` is on stderr."""
+        for _ in range(int(PATIENCE / 0.02)):
+            if text in self.stderr:
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{text!r} never came")
+
     async def exit_code(self, within: float) -> int:
         code = await asyncio.wait_for(self.process.wait(), within)
         await self._draining

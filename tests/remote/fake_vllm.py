@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import repeat
 from typing import Any, Protocol
 
 
@@ -294,21 +295,26 @@ async def _begin_stream(writer: asyncio.StreamWriter) -> None:
 
 
 async def _stream(writer: asyncio.StreamWriter, events: Iterator[str], fault: str) -> None:
-    said = list(events)
+    said: Any = list(events)
     if fault == "drop":
         raise ConnectionError
     if fault == "garbage":
         said = ["{not json", "[DONE]"]
+    if fault == "deep":
+        said = ["[" * 100_000, "[DONE]"]
+    if fault == "endless":
+        said = repeat("x" * 2**20)
     if fault == "short":
         del said[0]
     if fault == "logits":
         said = [re.sub(r"-(\d+\.\d+)", r"\1", event) for event in said]
     for event in said:
-        content = f"data: {event}\n\n".encode()
+        content = event.encode() if fault == "endless" else f"data: {event}\n\n".encode()
         if fault == "half":
             content = content[: len(content) // 2]
         writer.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
         if fault == "half":
             break
+        await writer.drain()
     writer.write(b"0\r\n\r\n")
     await writer.drain()

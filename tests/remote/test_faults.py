@@ -32,6 +32,8 @@ def test_infill_after_one_wrong_answer_retries(scripted: FakeVllm, connect: Open
     [
         ("half", "answers that can't be used"),
         ("garbage", "an answer is no JSON"),
+        ("deep", "an answer is no JSON"),
+        ("endless", "an answer has no end"),
         ("short", "tokens where"),
         ("logits", "log-probabilities are none: .*--logprobs-mode"),
         ("500", "answers 500: busy"),

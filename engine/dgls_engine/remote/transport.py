@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -87,14 +87,17 @@ class Transport:
             return wire.parsed((await _whole(response)).decode("utf-8", "replace"))
 
     async def _stream(self, ask: wire.Ask, model: str, headers: Headers) -> wire.Told:
-        gathering, url, size = wire.Gathering(ask), self.address.base + "/v1/completions", 0
+        gathering, url = wire.Gathering(ask), self.address.base + "/v1/completions"
         async with self._client.stream("POST", url, json=wire.body(ask, model), headers=headers) as response:
             if response.status_code != 200:
                 raise await _refusal(response, headers)
-            async for line in response.aiter_lines():
-                if (size := size + len(line)) > _LONGEST_ANSWER:
-                    raise wire.Malformed("an answer has no end")
-                gathering.take(line)
+            line = bytearray()
+            async for part in _parts(response):
+                line += part
+                if b"\n" in part:
+                    *lines, line = line.split(b"\n")
+                    for whole in lines:
+                        gathering.take(whole.decode("utf-8", "replace"))
         return gathering.told()
 
     async def _patiently(self, attempt: Callable[[Headers], Awaitable[T]]) -> T:
@@ -143,7 +146,12 @@ class Transport:
 def _client(address: Address, patience: Patience) -> httpx2.AsyncClient:
     timeout = httpx2.Timeout(patience.answer, connect=patience.connect)
     try:  # a proxy for the world outside is none for this machine
-        return httpx2.AsyncClient(timeout=timeout, trust_env=not address.loopback, follow_redirects=False)
+        return httpx2.AsyncClient(
+            timeout=timeout,
+            headers={"Accept-Encoding": "identity"},  # a compressed answer has no size until it is unpacked
+            trust_env=not address.loopback,
+            follow_redirects=False,
+        )
     except (ImportError, ValueError, OSError) as error:
         raise ServerUnfit(
             f"the proxy or the certificates that the environment names can't be used ({_reason(error)}): see "
@@ -163,12 +171,15 @@ async def _refusal(response: httpx2.Response, headers: Headers) -> wire.Refused:
 
 
 async def _whole(response: httpx2.Response) -> bytes:
-    content = b""
+    return b"".join([part async for part in _parts(response)])
+
+
+async def _parts(response: httpx2.Response) -> AsyncIterator[bytes]:
+    size = 0
     async for part in response.aiter_bytes():
-        content += part
-        if len(content) > _LONGEST_ANSWER:
+        if (size := size + len(part)) > _LONGEST_ANSWER:
             raise wire.Malformed("an answer has no end")
-    return content
+        yield part
 
 
 def _seconds(retry_after: str | None) -> float | None:

@@ -178,7 +178,7 @@ def parsed(text: str) -> dict[str, Any]:
     """A JSON object. Raises `Malformed`."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Malformed("an answer is no JSON") from None
     if not isinstance(value, dict):
         raise Malformed("an answer is no JSON object")
