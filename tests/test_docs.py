@@ -59,6 +59,14 @@ def test_experiments_index_names_every_page() -> None:
     assert {page.name for page in folder.glob("*.md")} - {"README.md"} <= named
 
 
+def test_threats_name_a_test_for_every_promise() -> None:
+    page = (REPO / "docs" / "threats.md").read_text(encoding="utf-8")
+    promises = re.findall(r"^\| (?!promise |---)(.+) \| (.+) \|$", page, re.MULTILINE)
+    assert promises
+    tests = re.compile(r"`tests/\S+\.py`(, `tests/\S+\.py`)*")
+    assert [promise for promise, held in promises if not tests.fullmatch(held)] == []
+
+
 def test_architecture_names_every_room() -> None:
     page = (REPO / "docs" / "architecture.md").read_text(encoding="utf-8")
     rooms = {

@@ -58,6 +58,12 @@ def test_extension_lets_no_workspace_set_the_remote_server_or_the_key_command() 
     assert remote == ["machine"] * 4
 
 
+def test_extension_lets_no_untrusted_workspace_choose_what_is_run_or_read_as_a_model() -> None:
+    untrusted = MANIFEST["capabilities"]["untrustedWorkspaces"]
+    assert untrusted["supported"] == "limited"
+    assert set(untrusted["restrictedConfigurations"]) >= {"dgls.server.path", "dgls.model"}
+
+
 def test_extension_has_the_version_of_the_server() -> None:
     project = (Path(__file__).resolve().parents[2] / "pyproject.toml").read_text(encoding="utf-8")
     assert f'\nversion = "{MANIFEST["version"]}"\n' in project
