@@ -1,12 +1,12 @@
 /** Runs the named parts, by default all tests, each in its own editor. */
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Editor } from './editor.ts';
 import { feel } from './feel.ts';
 import { hosted } from './hosted.ts';
 import { offer } from './offer.ts';
 import { pictures } from './pictures.ts';
-import { Program, ROOT } from './scripted.ts';
+import { Program } from './scripted.ts';
 import { small } from './small.ts';
 import { ui } from './ui.ts';
 
@@ -16,8 +16,7 @@ const SHOWN = { pictures, feel };
 
 const build = join(import.meta.dirname, '..', 'build', 'e2e');
 const folder = join(build, 'pictures');
-const vsix = readdirSync(join(ROOT, 'dist')).find((name) => name.endsWith('.vsix'));
-const { VSCODE_PATH: vscode, BROWSER_PATH: browser } = process.env;
+const { DGLS_VSIX: vsix, VSCODE_PATH: vscode, BROWSER_PATH: browser } = process.env;
 if (vsix === undefined || vscode === undefined || browser === undefined) {
   throw new Error('run this by `make e2e-vscode`');
 }
@@ -26,7 +25,7 @@ mkdirSync(folder, { recursive: true });
 const named = process.argv.slice(2);
 for (const [name, run] of Object.entries({ ...TESTS, ...SHOWN })) {
   if (named.length === 0 ? name in TESTS : named.includes(name)) {
-    const editor = new Editor({ vscode, browser, work: join(build, 'runs', name), vsix: join(ROOT, 'dist', vsix) });
+    const editor = new Editor({ vscode, browser, work: join(build, 'runs', name), vsix });
     const program = new Program(join(build, 'runs', name));
     try {
       await run(editor, program, folder);
