@@ -5,6 +5,7 @@ Serves the features that show suggestions, and does not know how they are shown.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
 from dgls.suggest.exchange import another, request_of, suggestion_of
 from dgls.suggest.plan import Budget, Quiet, Region, plan
-from dgls.suggest.suggestion import Suggestion
+from dgls.suggest.suggestion import Rejection, Suggestion
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import Cancelled, EngineError
 from dgls_engine.profile import Profile
@@ -28,10 +29,11 @@ logger = logging.getLogger(__name__)
 
 def eligible_document(session: Session, uri: str, invoked: bool) -> Document | None:
     """The open document at `uri`. None if it is not open, or if an automatic request comes while automatic suggestions
-    are off or the model is not loaded."""
-    if invoked or (session.host.ready and session.settings.inline_completion.enabled):
-        return session.documents.get(uri)
-    return None
+    are off in its language or the model is not loaded."""
+    document = session.documents.get(uri)
+    if document is None or invoked:
+        return document
+    return document if session.host.ready and session.settings.suggests_in(document.language) else None
 
 
 def with_plain_breaks(text: str) -> str:
@@ -44,17 +46,19 @@ def with_plain_breaks(text: str) -> str:
 class Attempt:
     """One attempt to suggest something at `offset`: a snapshot of text, cursor and settings, and the result.
 
-    `invoked`: the user asked for it. `steps` counts the denoising steps of finished infills. `error` is the exception
-    that ended the attempt; it stays None if a newer request cancels this one.
+    `invoked`: the user asked for it. `delay_ms`: how long to wait for a newer request before the model is asked.
+    `steps` counts the denoising steps of finished infills. If nothing comes of it, `trouble` says why: the exception
+    that ended it, or why the model's text was rejected; None if a newer request cancelled this one.
     """
 
     session: Session
     document: Document
     offset: int
     invoked: bool
+    delay_ms: int = 0
     settings: Settings = field(init=False)
     steps: int = 0
-    error: Exception | None = None
+    trouble: Exception | Rejection | None = None
 
     def __post_init__(self) -> None:
         self.settings = self.session.settings
@@ -71,7 +75,7 @@ class Attempt:
             return []
         except Exception as error:
             logger.error("No suggestion: %s", error, exc_info=not isinstance(error, EngineError))
-            self.error = error
+            self.trouble = error
             return []
 
     async def _typed_through(self) -> list[Suggestion]:
@@ -87,6 +91,7 @@ class Attempt:
         session, document = self.session, self.document
         deleted = session.deleted_at(document.uri, self.offset)
         with session.in_flight(document.uri, "completion") as cancel:
+            await self._pause(cancel)
             profile = (await session.host.model(cancel)).profile
             until = time.monotonic() + READING_SECONDS
             if not self.invoked and await self._excluded(until):
@@ -122,6 +127,11 @@ class Attempt:
             session.memory(document.uri).suggested = TypedThrough(document, tuple(suggestions), self.invoked)
         return suggestions
 
+    async def _pause(self, cancel: CancelToken) -> None:
+        if self.delay_ms:
+            await asyncio.sleep(self.delay_ms / 1000)
+            _stop_if(cancel)
+
     async def _excluded(self, until: float) -> bool:
         reason = await self.session.excluded(self.document.uri, until)
         if reason is not None:
@@ -153,8 +163,7 @@ class Attempt:
         return request_of(region, path, self.document.language, limits, 0, snippets, start)
 
     async def _infill(self, request: InfillRequest, cancel: CancelToken, drafting: Drafting | None) -> Infill:
-        if cancel.cancelled:  # between two candidates a newer request may come
-            raise Cancelled("A newer request replaced this one.")
+        _stop_if(cancel)  # between two candidates a newer request may come
         note, key = drafting.note if drafting else None, (self.document.uri, "completion")
         infill = await self.session.host.infill(request, cancel, key, note, invoked=self.invoked)
         self.steps += infill.steps
@@ -169,6 +178,7 @@ class Attempt:
         if isinstance(suggestion, Suggestion):
             return suggestion
         logger.debug("Rejected: %s", suggestion)
+        self.trouble = suggestion
         return None
 
     def _sure(self, suggestions: list[Suggestion], calibration: Calibration) -> list[Suggestion]:
@@ -176,3 +186,8 @@ class Attempt:
         least = self.settings.inline_completion.min_confidence
         least = calibration.show_above if least is None else least
         return [each for each in suggestions if each.confidence is None or each.confidence >= least]
+
+
+def _stop_if(cancel: CancelToken) -> None:
+    if cancel.cancelled:
+        raise Cancelled("A newer request replaced this one.")

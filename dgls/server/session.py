@@ -24,7 +24,7 @@ from dgls.context.surroundings import Source, Surroundings
 from dgls.server.capabilities import Client
 from dgls.server.host import Host, OpenEngine, Status
 from dgls.server.memory import Memory
-from dgls.server.settings import ContextSettings, Problem, Settings, merge, read_settings
+from dgls.server.settings import ContextSettings, Problem, Settings, Unknown, merge, read_settings
 from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Snippet
 
@@ -52,7 +52,7 @@ class Session:
     _openings: Iterator[int] = field(default_factory=count)
     _in_flight: dict[tuple[str, Purpose], CancelToken] = field(default_factory=dict)
     _layers: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    _problems: tuple[Problem, ...] = ()
+    _problems: tuple[Problem | Unknown, ...] = ()
     _lost: bool = False
     _last_status: Status | None = None
 
@@ -114,11 +114,11 @@ class Session:
 
     def configure(
         self, layer: Literal["initialization", "configuration"], options: Mapping[str, Any]
-    ) -> tuple[Problem, ...]:
+    ) -> tuple[Problem | Unknown, ...]:
         """Set one layer of options; the configuration overrides the initialization options.
 
-        Returns the problems with unusable values, unless they are the same as last time. Replaces an open model if the
-        settings choose another one.
+        Returns the unusable values and unknown names, unless they are the same as last time. Replaces an open model if
+        the settings choose another one.
         """
         self._layers[layer] = options
         previous = self._problems

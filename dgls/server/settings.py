@@ -1,12 +1,14 @@
 """Options (raw, from the client) -> Settings (validated, frozen).
 
-A bad value never stops the server: the default replaces it, and a message names the setting and what it takes. Pure
-functions. Knows no LSP, and of the engine only the form of a server's address.
+A bad value never stops the server: the default replaces it, and a message names the setting and what it takes. A name
+that is nearly one of a setting is named, too. Pure functions. Knows no LSP, and of the engine only the form of a
+server's address.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from cattrs import ClassValidationError, Converter
@@ -16,6 +18,10 @@ from pathspec import GitIgnoreSpec
 from dgls_engine.remote.address import VARIABLE, refusal
 
 SECTION = "dgls"
+_ALIKE = 0.75  # of difflib's ratio; "modle" and "model" have 0.8
+OF_CLIENTS = frozenset({"server", "rewrite", "drafts", "tcpToken"})
+"""Names in the section that editors' extensions keep for themselves, and the token of a TCP port."""
+
 DTYPES = ("auto", "float32", "bfloat16", "float16", "fp8", "int4")
 
 
@@ -61,6 +67,10 @@ _GLOBS = Takes(
     "a list of globs, as in a .gitignore",
     lambda value: isinstance(value, (list, tuple)) and all(map(_is_glob, value)),
 )
+_LANGUAGES = Takes(
+    'an object with true or false for language ids, and for "*", all others',
+    lambda value: isinstance(value, Mapping) and all(type(flag) is bool for flag in value.values()),
+)
 _MODEL = Takes(
     '"auto", "small", "embedded", a folder or the name of a model in the local cache',
     lambda v: isinstance(v, str) and v != "",
@@ -103,8 +113,8 @@ class InlineCompletionSettings:
     """Suggestions as you type. `enabled` turns automatic ones on or off; invoked ones always work.
 
     `min_confidence` hides less confident automatic suggestions; None leaves the limit to the model's calibration.
-    `deadline_ms` limits one suggestion: at the deadline the best draft is shown. `candidates`: suggestions for one
-    invoked request.
+    `deadline_ms` limits one suggestion: at the deadline the best draft is shown. `delay_ms` is the pause in typing that
+    an automatic one waits for. `candidates`: suggestions for one invoked request.
     """
 
     enabled: Annotated[bool, _FLAG] = True
@@ -112,6 +122,7 @@ class InlineCompletionSettings:
     max_tokens: Annotated[int, _whole(1, 256)] = 48
     min_confidence: Annotated[float | None, _SHARE_OR_NULL] = None
     deadline_ms: Annotated[int, _whole(50, 60_000)] = 1500
+    delay_ms: Annotated[int, _whole(0, 10_000)] = 0
     candidates: Annotated[int, _whole(1, 3)] = 3
 
 
@@ -131,6 +142,7 @@ class Settings:
     - `threads`: CPU threads of the model; 0: all cores but one, which stays free for the editor
     - `idle_minutes`: after so long without a request the model is unloaded from the GPU; 0: never
     - `exclude`: files that the model never sees, and that get no automatic suggestions
+    - `languages`: whether automatic suggestions are on, by LSP language id; "*" stands for all others
     - `completion`: suggestions in the editor's completion menu; "auto": for editors without inline completion
     """
 
@@ -140,10 +152,15 @@ class Settings:
     threads: Annotated[int, _whole(0, 256)] = 0
     idle_minutes: Annotated[int, _whole(0, 1440)] = 15
     exclude: Annotated[tuple[str, ...], _GLOBS] = ()
+    languages: Annotated[Mapping[str, bool], _LANGUAGES] = field(default_factory=dict)
     completion: Annotated[str, _one_of("auto", "on", "off")] = "auto"
     inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
+
+    def suggests_in(self, language: str) -> bool:
+        """Whether automatic suggestions are on for this LSP language id."""
+        return self.inline_completion.enabled and self.languages.get(language, self.languages.get("*", True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +171,18 @@ class Problem:
     takes: str
 
     def __str__(self) -> str:
-        return f"{self.name} takes {self.takes}"
+        return f"{self.name} takes {self.takes}, so the default is used"
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A name that no setting has, and the nearest that one has."""
+
+    name: str
+    nearest: str
+
+    def __str__(self) -> str:
+        return f"{self.name} is no setting: did you mean {self.nearest}?"
 
 
 def own_options(options: object) -> Mapping[str, Any]:
@@ -183,10 +211,12 @@ def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def read_settings(options: Mapping[str, Any]) -> tuple[Settings, tuple[Problem, ...]]:
-    """The settings of merged options, and their unusable values. Unknown names are ignored, for newer versions."""
+def read_settings(options: Mapping[str, Any]) -> tuple[Settings, tuple[Problem | Unknown, ...]]:
+    """The settings of merged options, with their unusable values and the names that are nearly those of settings. Other
+    names are ignored: they may belong to a newer version, or to another tool."""
+    unknown = tuple(_unknown(options))
     try:
-        return _CONVERTER.structure(options, Settings), ()
+        return _CONVERTER.structure(options, Settings), unknown
     except ClassValidationError as error:
         problems = tuple(_problems(error, ()))
     usable = merge(options)
@@ -196,12 +226,40 @@ def read_settings(options: Mapping[str, Any]) -> tuple[Settings, tuple[Problem, 
             place = place[group]
         del place[path[-1]]
     settings = _CONVERTER.structure(usable, Settings)
-    return settings, tuple(Problem(".".join((SECTION, *path)), takes) for path, takes in problems)
+    return settings, (*(Problem(".".join((SECTION, *path)), takes) for path, takes in problems), *unknown)
 
 
-def warning_about(problems: tuple[Problem, ...]) -> str:
+def warning_about(problems: tuple[Problem | Unknown, ...]) -> str:
     """One message for all problems."""
-    return "; ".join(str(problem) for problem in problems) + ". The default is used instead."
+    return "; ".join(map(str, problems))
+
+
+def setting_names(group: type = Settings, above: str = "") -> Iterator[str]:
+    """The names of all settings as the user writes them, without the section."""
+    for each in fields(group):
+        name = above + _camel(each.name)
+        inner = each.default_factory
+        if isinstance(inner, type) and is_dataclass(inner):
+            yield from setting_names(inner, name + ".")
+        else:
+            yield name
+
+
+def _unknown(options: Mapping[str, Any]) -> Iterator[Unknown]:
+    known = list(setting_names())
+    groups = {name.partition(".")[0] for name in known if "." in name}
+    alike = {name.rpartition(".")[2].lower(): name for name in known} | {
+        name.lower(): name for name in (*known, *groups)
+    }
+    for name, value in options.items():
+        inside = value if name in groups and isinstance(value, Mapping) else {"": value}
+        for inner in inside:
+            path = f"{name}.{inner}" if inner else str(name)
+            if path in known or path in groups or name in OF_CLIENTS:
+                continue
+            plain = path.replace("_", "").replace("-", "").lower()
+            if near := get_close_matches(plain, alike, 1, _ALIKE):
+                yield Unknown(f"{SECTION}.{path}", f"{SECTION}.{alike[near[0]]}")
 
 
 def _problems(error: ClassValidationError, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

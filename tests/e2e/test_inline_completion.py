@@ -310,6 +310,42 @@ async def test_request_in_comments_and_strings_is_quiet_unless_invoked(text: str
         assert texts(await wire.request(METHOD, completion(URI, 0, where, INVOKED))) == ["more"]
 
 
+async def test_request_in_a_language_that_is_off_is_quiet_unless_invoked(tmp_path: Path) -> None:
+    async with ready(tmp_path, {"initializationOptions": {"languages": {"python": False}}}, texts=["1"]) as (
+        wire,
+        journal,
+    ):
+        wire.open(URI, "x = \n")
+        assert await wire.request(METHOD, completion(URI, 0, 4)) == {"items": []}
+        assert journal.entries("infill") == []
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1"]
+        wire.open("file:///b.js", "x = \n", "javascript")
+        assert texts(await wire.request(METHOD, completion("file:///b.js", 0, 4))) == ["1"]
+
+
+async def test_request_with_a_delay_asks_the_model_for_the_newest_alone(tmp_path: Path) -> None:
+    async with ready(tmp_path, {"initializationOptions": {"inlineCompletion": {"delayMs": 200}}}, texts=["1"]) as (
+        wire,
+        journal,
+    ):
+        wire.open(URI, "x = \n")
+        older, newer = (wire.ask(METHOD, completion(URI, 0, 4)) for _ in range(2))
+        assert texts((await wire.reply(newer))["result"]) == ["1"]
+        assert (await wire.reply(older))["result"] == {"items": []}
+        assert len(journal.entries("infill")) == 1
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1"]
+
+
+async def test_invoked_request_whose_text_is_dropped_says_why(tmp_path: Path) -> None:
+    async with ready(tmp_path, texts=["   "]) as (wire, _):
+        wire.open(URI, "x = \n")
+        assert await wire.request(METHOD, completion(URI, 0, 4)) == {"items": []}
+        assert await wire.request(METHOD, completion(URI, 0, 4, INVOKED)) == {"items": []}
+        shown = [m["params"] for m in wire.heard if m["method"] == "window/showMessage"]
+        said = "dgls has no suggestion here: the model's text was dropped (nothing but whitespace)."
+        assert shown == [{"type": 3, "message": said}]
+
+
 async def test_request_for_an_unknown_document_returns_none(tmp_path: Path) -> None:
     async with ready(tmp_path) as (wire, _):
         assert await wire.request(METHOD, completion("file:///never-opened.py", 0, 0, INVOKED)) == {"items": []}

@@ -29,7 +29,10 @@ BAD: list[tuple[str, object]] = [
     ("inlineCompletion.maxTokens", "48"),
     ("inlineCompletion.minConfidence", 1.01),
     ("inlineCompletion.deadlineMs", 10),
+    ("inlineCompletion.delayMs", -1),
     ("inlineCompletion.candidates", 4),
+    ("languages", ["python"]),
+    ("languages", {"python": 1}),
     ("engine.url", "gpu.example"),
     ("engine.url", "http://gpu.example"),
     ("engine.url", "https://me:secret@gpu.example"),
@@ -73,6 +76,7 @@ def test_read_settings_reads_every_setting() -> None:
         "threads": 3,
         "idleMinutes": 0,
         "exclude": ["*.csv", "/build/"],
+        "languages": {"*": False, "go": True},
         "context": {"imports": "on", "openFiles": "off"},
         "completion": "off",
         "engine": {
@@ -87,6 +91,7 @@ def test_read_settings_reads_every_setting() -> None:
             "maxTokens": 2,
             "minConfidence": 1,
             "deadlineMs": 50,
+            "delayMs": 9,
             "candidates": 1,
         },
     }
@@ -110,6 +115,36 @@ def test_read_settings_ignores_unknown_names_and_null() -> None:
         Settings(),
         (),
     )
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"modle": "m"}, "dgls.modle is no setting: did you mean dgls.model?"),
+        ({"idle_minutes": 3}, "dgls.idle_minutes is no setting: did you mean dgls.idleMinutes?"),
+        ({"maxLines": 3}, "dgls.maxLines is no setting: did you mean dgls.inlineCompletion.maxLines?"),
+        ({"inlineCompletion": {"maxlines": 3}}, "did you mean dgls.inlineCompletion.maxLines?"),
+        ({"inlineCompletion.enable": False}, "did you mean dgls.inlineCompletion.enabled?"),
+        ({"inlineCompletions": {"enabled": False}}, "did you mean dgls.inlineCompletion?"),
+        ({"server": {"path": "x"}, "drafts": {"enabled": True}, "rewrite": {"preview": True}, "tcpToken": "t"}, ""),
+        ({"languages": {"modle": False}}, ""),
+        ({3: 4}, ""),
+    ],
+    ids=str,
+)
+def test_read_settings_name_that_is_nearly_one_of_a_setting_is_named(options: dict[Any, Any], named: str) -> None:
+    settings, problems = read_settings(merge(options))
+    assert settings == read_settings({"languages": options.get("languages", {})})[0]
+    assert warning_about(problems).endswith(named) if named else not problems
+
+
+@pytest.mark.parametrize(
+    ("languages", "on"),
+    [({}, True), ({"python": False}, False), ({"*": False}, False), ({"*": False, "python": True}, True)],
+)
+def test_suggests_in_goes_by_the_language_and_else_by_the_star(languages: dict[str, bool], on: bool) -> None:
+    assert read_settings({"languages": languages})[0].suggests_in("python") is on
+    assert not read_settings({"languages": languages, "inlineCompletion": {"enabled": False}})[0].suggests_in("python")
 
 
 def test_merge_prefers_later_layers_and_merges_groups() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dgls.server.settings import Settings, merge, read_settings
+from dgls.server.settings import OF_CLIENTS, Problem, Settings, merge, read_settings
 from tests.server.test_protocol_page import settings_of
 
 MANIFEST = json.loads(
@@ -21,18 +21,23 @@ DECLARED: dict[str, dict[str, Any]] = {
     for name, declared in group["properties"].items()
 }
 ITS_OWN = {"server.path", "rewrite.preview", "drafts.enabled"}
-NOT_FOR_IT = {"completion"}
-"""Settings for editors without inline completion."""
+NOT_FOR_IT = {"completion", "languages"}
+"""Settings for editors without inline completion, and without settings by language."""
 
 
 def takes(name: str) -> str:
     (problem,) = read_settings(merge({name: {"never": "right"}}))[1]
+    assert isinstance(problem, Problem)
     return problem.takes
 
 
 def test_extension_declares_each_setting_with_its_default() -> None:
     expected = {name: value for name, value in settings_of(Settings()) if name not in NOT_FOR_IT}
     assert {name: declared["default"] for name, declared in DECLARED.items() if name not in ITS_OWN} == expected
+
+
+def test_extensions_own_settings_are_not_taken_for_misspelt_ones() -> None:
+    assert {name.partition(".")[0] for name in ITS_OWN} <= OF_CLIENTS
 
 
 @pytest.mark.parametrize("name", sorted(set(DECLARED) - ITS_OWN))

@@ -1,7 +1,8 @@
 """textDocument/inlineCompletion: a suggestion at the cursor, as the user types or on request.
 
 A newer request for a document replaces the older one, even if the client does not cancel it. If the user typed a part
-of the last suggestion, the rest is served without the engine. Errors are logged; an invoked request also shows them.
+of the last suggestion, the rest is served without the engine. Errors are logged. An invoked request that comes to
+nothing says why.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from dgls.server.attempt import Attempt, eligible_document, with_plain_breaks
 from dgls.server.positions import position_of, range_of
 from dgls.server.session import Session
 from dgls.suggest.cache import rebase
-from dgls.suggest.suggestion import Suggestion
+from dgls.suggest.suggestion import Rejection, Suggestion
 
 SUGGESTED = "dgls/suggested"
 
@@ -31,9 +32,8 @@ def register(server: LanguageServer, session: Session) -> None:
         if attempt is None:
             return types.InlineCompletionList(items=[])
         suggestions = await attempt.run(attempt.settings.inline_completion.deadline_ms)
-        if attempt.error is not None and attempt.invoked:
-            message = f"dgls has no suggestion: {attempt.error}"
-            server.window_show_message(types.ShowMessageParams(types.MessageType.Error, message))
+        if attempt.invoked and not suggestions and attempt.trouble is not None:
+            server.window_show_message(_told(attempt.trouble))
         selected = params.context.selected_completion_info
         rendered = (_render(session, attempt.document, each, selected) for each in suggestions)
         items = [item for item in rendered if item is not None]
@@ -41,6 +41,13 @@ def register(server: LanguageServer, session: Session) -> None:
             took = round(1000 * (time.monotonic() - began), 1)
             server.protocol.notify(SUGGESTED, _figures(suggestions[0], took, attempt.steps))
         return types.InlineCompletionList(items=items)
+
+
+def _told(trouble: Exception | Rejection) -> types.ShowMessageParams:
+    if isinstance(trouble, Rejection):
+        reason = f"the model's text was dropped ({trouble})."
+        return types.ShowMessageParams(types.MessageType.Info, f"dgls has no suggestion here: {reason}")
+    return types.ShowMessageParams(types.MessageType.Error, f"dgls has no suggestion: {trouble}")
 
 
 def _figures(suggestion: Suggestion, took: float, steps: int) -> dict[str, object]:
@@ -59,12 +66,13 @@ def _attempt(session: Session, params: types.InlineCompletionParams) -> Attempt 
     if document is None:
         return None
     encoding, selected = session.client.encoding, params.context.selected_completion_info
+    delay_ms = 0 if invoked else session.settings.inline_completion.delay_ms
     if selected is None:
-        return Attempt(session, document, document.offset(position_of(params.position), encoding), invoked)
+        return Attempt(session, document, document.offset(position_of(params.position), encoding), invoked, delay_ms)
     start, end = position_of(selected.range.start), position_of(selected.range.end)
     offset = document.offset(start, encoding) + len(selected.text)
     accepted = document.apply([Change(selected.text, start, end)], document.version, encoding)
-    return Attempt(session, accepted, offset, invoked)
+    return Attempt(session, accepted, offset, invoked, delay_ms)
 
 
 def _render(
