@@ -99,4 +99,8 @@ def _dispatch(options: Namespace) -> int:
             from dgls.cli import models
 
             return models.run(options)
+        case "completion":
+            from dgls.cli import completion
+
+            return completion.run(options)
     raise AssertionError(f"a command without a module: {options.command}")

@@ -41,7 +41,7 @@ from dgls_engine.weights.profiles import read_profile
 PIPED = "-"
 """The file name that means standard input."""
 
-UNCHANGED, WOULD_CHANGE = 0, 1
+UNCHANGED, CHANGED = 0, 1
 
 
 class UnusableOptions(DglsError):
@@ -145,16 +145,19 @@ def act(task: Task, source: SourceFile, document: Document, piped: bool, options
 def conclude(change: ChangedText, source: SourceFile, document: Document, piped: bool, options: Namespace) -> int:
     """Show or write the text, report the rest, and return the exit code."""
     source.encoded(change.text)  # fail before showing a text that could not be written
-    if options.apply and change.replacements:
+    refused = options.apply and change.broke and not options.force
+    if options.apply and change.replacements and not refused:
         source.write(change.text)
-    elif options.diff or not (options.apply or options.check or piped):
+    elif options.json or options.check:
+        pass
+    elif options.diff or refused or not (options.apply or piped):
         show(source, change.text)
-    elif piped and not (options.check or options.json):
+    elif piped:
         write_bytes(source.encoded(change.text))
-    _tell(change, source, piped, options)
+    _tell(change, source, piped, refused, options)
     if options.json:
         print(json.dumps(as_json(change, document)))
-    return WOULD_CHANGE if options.check and change.replacements else UNCHANGED
+    return CHANGED if refused or (options.check and change.replacements) else UNCHANGED
 
 
 def as_json(change: ChangedText, document: Document) -> dict[str, object]:
@@ -209,7 +212,7 @@ def _place(document: Document, offset: int) -> dict[str, int]:
     return {"line": place.line + 1, "column": place.character + 1}
 
 
-def _tell(change: ChangedText, source: SourceFile, piped: bool, options: Namespace) -> None:
+def _tell(change: ChangedText, source: SourceFile, piped: bool, refused: bool, options: Namespace) -> None:
     if (spent := change.spent) is not None:
         print(
             f"{_counted(len(spent.origins), 'hole')} in {_counted(spent.canvases, 'canvas', 'es')}, "
@@ -226,7 +229,9 @@ def _tell(change: ChangedText, source: SourceFile, piped: bool, options: Namespa
         return
     if spent is not None and (same := len(spent.origins) - _touched(change, spent)):
         print(f"{same} of {len(spent.origins)} holes stay unchanged; try another --seed.", file=sys.stderr)
-    if options.check:
+    if refused:
+        print("Nothing is written; --force writes it, another --seed may be sound.", file=sys.stderr)
+    elif options.check:
         print(f"{source.path} would be changed.", file=sys.stderr)
     elif options.apply:
         print(f"Written to {source.path}.", file=sys.stderr)

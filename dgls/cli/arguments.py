@@ -13,10 +13,13 @@ from dgls.server.settings import DTYPES
 from dgls_engine.model.families import LARGE
 from dgls_engine.profile import HolePolicy
 
+SHELLS = ("bash", "zsh", "fish", "powershell", "tcsh")
+
 _CHANGES_EPILOG = (
-    "Exit codes: 0 for success, whether or not anything changed; 1 if --check found that something would change; 2 if "
-    "the command is not possible; 130 after Ctrl-C. The diff, or with FILE `-` the whole new text, goes to standard "
-    "output, everything else to standard error. Only the named stubs or lines change."
+    "Exit codes: 0 for success, whether or not anything changed; 1 if --check found that something would change, or if "
+    "--apply would break code that parsed; 2 if the command is not possible; 130 after Ctrl-C. The diff, or with FILE "
+    "`-` the whole new text, goes to standard output, everything else to standard error. Only the named stubs or lines "
+    "change."
 )
 
 
@@ -40,6 +43,7 @@ def build_parser() -> argparse.ArgumentParser:
     _calibrate(commands.add_parser("calibrate", help="fit a model's confidence to your own code"))
     _model(commands.add_parser("doctor", help="check what works on this machine, and say what to do about the rest"))
     _models(commands.add_parser("models", help="list models, fetch one, or remove packed experts"))
+    _completion(commands.add_parser("completion", help="print a script that completes these commands in your shell"))
     return parser
 
 
@@ -56,10 +60,11 @@ def _infill(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-tokens", type=_whole(1), metavar="N", help="limit of the fill, in tokens")
     parser.add_argument("--lines", type=_whole(1), metavar="N", help="limit of the fill, in lines")
     parser.add_argument("--apply", action="store_true", help="write the fill into the file")
+    parser.add_argument("--force", action="store_true", help="take a fill that breaks code which parsed, too")
 
 
 def _engine(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object on the last line")
+    parser.add_argument("--json", action="store_true", help="print the answer as one JSON object, and nothing else")
     parser.add_argument("--steps", type=_whole(1), metavar="N", help="limit of denoising steps")
     _model(parser)
 
@@ -113,6 +118,7 @@ def _changes(parser: argparse.ArgumentParser) -> None:
     out.add_argument("--diff", action="store_true", help="print a unified diff (the default, unless FILE is `-`)")
     out.add_argument("--apply", action="store_true", help="write the file")
     out.add_argument("--check", action="store_true", help="change and print nothing; exit 1 if something would change")
+    parser.add_argument("--force", action="store_true", help="with --apply: write a file that no longer parses, too")
     parser.add_argument("--language", metavar="ID", help="such as python (default: by the file name)")
     parser.add_argument("--stdin-filename", metavar="NAME", help="a file name for standard input")
     seed = "the same seed gives the same text (default: 0 with --check, else random)"
@@ -167,7 +173,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--jobs", type=_whole(1), default=1, metavar="N", help="programs tested at a time (default 1)")
     out = parser.add_argument_group("output")
     out.add_argument("--results", metavar="FILE", help="store the outcomes here, and resume from them")
-    out.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
+    out.add_argument("--json", action="store_true", help="print the figures as one JSON object, and nothing else")
     out.add_argument("--report", metavar="FILE.html", help="write a page with plots and a sample of the holes")
 
 
@@ -185,7 +191,7 @@ def _calibrate(parser: argparse.ArgumentParser) -> None:
         metavar="SHARE",
         help="show at least this share, the surest, even if the model is seldom right (default: 0.1)",
     )
-    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object on the last line")
+    parser.add_argument("--json", action="store_true", help="print the figures as one JSON object, and nothing else")
     where = parser.add_mutually_exclusive_group()
     where.add_argument("--dry-run", action="store_true", help="store nothing")
     where.add_argument("--ship", action="store_true", help="store it beside the model's weights, for all who use them")
@@ -198,6 +204,14 @@ def _models(parser: argparse.ArgumentParser) -> None:
     pull.add_argument("--yes", action="store_true", help="fetch without asking")
     clean = actions.add_parser("clean", help="remove packed experts whose model is gone")
     clean.add_argument("--all", action="store_true", help="remove all of them; the next load packs its experts again")
+
+
+def _completion(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print a script for your shell. For example: "
+        "dgls completion bash > ~/.local/share/bash-completion/completions/dgls"
+    )
+    parser.add_argument("shell", choices=SHELLS, metavar="SHELL", help=f"one of {', '.join(SHELLS)}")
 
 
 def _strength(text: str) -> float:

@@ -72,7 +72,7 @@ def run(options: Namespace) -> int:
         replaced = model.profile.calibration if options.ship else engine.profile.calibration
         fills = _filled(engine, cases, model.count, Conditions(options.seed, unasked=True))
     result = calibrated(fills, options.show, replaced)
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=options.json)
     console.print(table_of(result))
     for remark in remarks(result):
         console.print(remark, soft_wrap=True)

@@ -215,7 +215,7 @@ class _Score:
 
 
 def _tell(report: Report, page: Path | None, as_object: bool) -> None:
-    console = Console(highlight=False)
+    console = Console(highlight=False, stderr=as_object)
     if report.outcomes:
         console.print(table_of(report))
     else:

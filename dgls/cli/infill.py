@@ -64,7 +64,8 @@ def run(options: Namespace) -> int:
     document = Document(options.target.path, 0, language_of("", options.target.path).id, source.text)
     offset = offset_of(document, options.target)
     region, answer = _infill(document, offset, options)
-    _show(document, region, answer)
+    if not options.json:
+        _show(document, region, answer)
     applied = options.apply and isinstance(answer.suggestion, Suggestion)
     if applied:
         source.write(filled(document, region, answer.text))
@@ -136,7 +137,10 @@ def _infill(document: Document, offset: int, options: Namespace) -> tuple[Region
         loaded = time.perf_counter()
         # The user asked, so keep the doubtful lines too.
         calibration = replace(engine.profile.calibration, keep_above=0.0)
-        suggestion, infill, _ = asked(engine, request, lambda fill: suggestion_of(document, region, fill, calibration))
+        judge = None if options.force else syntax
+        suggestion, infill, _ = asked(
+            engine, request, lambda fill: suggestion_of(document, region, fill, calibration, judge)
+        )
         return region, Answer(
             suggestion,
             infill.fills[0].confidence,
@@ -181,9 +185,7 @@ def _tell(source: SourceFile, answer: Answer, applied: bool) -> None:
         file=sys.stderr,
     )
     if isinstance(answer.suggestion, Rejection):
-        print(
-            f"Nothing filled in: the model's text was dropped ({answer.suggestion}). Try another --seed.",
-            file=sys.stderr,
-        )
+        advice = "Try another --seed" + (", or --force." if answer.suggestion is Rejection.BREAKS_SYNTAX else ".")
+        print(f"Nothing filled in: the model's text was dropped ({answer.suggestion}). {advice}", file=sys.stderr)
     elif applied:
         print(f"Written to {source.path}.", file=sys.stderr)

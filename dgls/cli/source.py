@@ -40,16 +40,17 @@ class SourceFile:
     bom: bytes
 
     def write(self, text: str) -> None:
-        """Replace the file atomically: readers see the old file or the new one.
+        """Replace the file atomically: readers see the old file or the new one. Only a file with hard links or another
+        owner is written in place, so that it keeps them.
 
         Keeps encoding, byte order mark and mode bits, and a symbolic link's target. Raises `UnusableFile`, also if the
         file has changed since it was read: somebody may save it while the model runs.
         """
-        content = self.encoded(text)
+        content, old = self.encoded(text), self.encoded(self.text)
         try:
-            if self.path.read_bytes() != self.encoded(self.text):
+            if self.path.read_bytes() != old:
                 raise UnusableFile(f"{self.path} has changed since it was read; nothing was written, try again")
-            _replace(self.path.resolve(), content)
+            _replace(self.path.resolve(), content, old)
         except OSError as error:
             raise UnusableFile(f"{self.path} cannot be written: {error.strerror or error}") from None
 
@@ -121,19 +122,36 @@ def _decode(body: bytes, encoding: str) -> str | None:
     return None if encoding == "latin-1" and _CONTROLS.search(text) else text
 
 
-def _replace(path: Path, content: bytes) -> None:
-    mode = path.stat().st_mode & 0o7777
+def _replace(path: Path, content: bytes, old: bytes) -> None:
     if not os.access(path, os.W_OK):
         raise PermissionError(None, "permission denied")
+    there = path.stat()
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     fresh = Path(name)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.chmod(mode)
-        fresh.replace(path)
-    except BaseException:
+        _write(descriptor, content)
+        made = fresh.stat()
+        if there.st_nlink == 1 and (made.st_uid, made.st_gid) == (there.st_uid, there.st_gid):
+            fresh.chmod(there.st_mode & 0o7777)
+            fresh.replace(path)
+        else:
+            _overwrite(path, content, old)
+    finally:
         fresh.unlink(missing_ok=True)
+
+
+def _overwrite(path: Path, content: bytes, old: bytes) -> None:
+    """Write in place. If the disk is full, the old content comes back: its blocks are still there."""
+    try:
+        _write(os.open(path, os.O_WRONLY), content)
+    except OSError:
+        _write(os.open(path, os.O_WRONLY), old)
         raise
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.truncate()
+        file.flush()
+        os.fsync(file.fileno())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Self
 
+from dgls_engine.calibration import Calibration
 from dgls_engine.types import CancelToken, Fill, Hole, Infill, InfillRequest, Piece, Step, Timings
 
 SUMS = "def add(a, b):\n    c = a + b\n    return c\n\n\ndef sub(a, b):\n    return a - b\n"
@@ -38,6 +39,7 @@ class ScriptedEngine:
     requests: list[InfillRequest] = field(default_factory=list)
     closed: bool = False
     info: Any = field(default_factory=lambda: SimpleNamespace(name="scripted", device="nowhere"))
+    profile: Any = field(default_factory=lambda: SimpleNamespace(calibration=Calibration(), continues=False))
 
     def open(self, model: str, dtype: str, threads: int) -> Self:
         self.opened.append(model)

@@ -71,7 +71,7 @@ def cut(folder: Path, seed: int, count: int, kinds: object, **_: object) -> list
 def test_calibrate_source_stores_and_reset_removes(run: Run, model: Path) -> None:
     outcome = run("calibrate", "--source", "400", "--model", model, "--holes", 400, "--json")
     assert outcome.code == 0, outcome.err
-    figures = json.loads(outcome.out.splitlines()[-1])
+    figures = json.loads(outcome.out)
     calibration = own_calibration(model)
     assert calibration is not None
     assert figures["calibration"] == json.loads(json.dumps(calibration.as_json()))
@@ -79,9 +79,9 @@ def test_calibrate_source_stores_and_reset_removes(run: Run, model: Path) -> Non
     assert figures["before"]["calibration_error"] is None
     assert figures["after"]["calibration_error"] < 0.1
     assert Path(figures["stored"]).is_file()
-    assert figures["stored"] in outcome.out
+    assert figures["stored"] in outcome.err
     assert calibration.confidence(0.95) == pytest.approx(0.475, abs=0.2)
-    assert "--reset" in outcome.out
+    assert "--reset" in outcome.err
     assert Path(figures["stored"]).name in run("calibrate", "--reset", "--model", model).out
     assert own_calibration(model) is None
     assert "no calibration of your own" in run("calibrate", "--reset", "--model", model).out
@@ -97,8 +97,8 @@ def test_calibrate_prints_table_before_and_after(run: Run, model: Path) -> None:
 def test_calibrate_dry_run_stores_nothing(run: Run, model: Path) -> None:
     outcome = run("calibrate", "--source", "150", "--model", model, "--dry-run", "--json")
     assert outcome.code == 0
-    assert json.loads(outcome.out.splitlines()[-1])["stored"] is None
-    assert "Nothing was stored" in outcome.out
+    assert json.loads(outcome.out)["stored"] is None
+    assert "Nothing was stored" in outcome.err
     assert own_calibration(model) is None
 
 

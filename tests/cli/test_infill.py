@@ -12,7 +12,7 @@ from dgls.cli.infill import UnusablePosition, offset_of
 from dgls.cli.targets import Target
 from dgls.cli.terminal import printable
 from dgls.code.document import Document
-from tests.cli.conftest import Completed, Run
+from tests.cli.conftest import Completed, Run, Scripted
 
 SUMS = "def add(a, b):\n    return \n\n\ndef sub(a, b):\n    return a - b\n"
 FIELDS = {"text", "confidence", "model", "device", "steps", "finish", "ms"}
@@ -27,12 +27,12 @@ def sums(tmp_path: Path) -> Path:
 
 
 def answer(out: str) -> dict[str, object]:
-    fields = json.loads(out.splitlines()[-1])
+    fields = json.loads(out)
     assert isinstance(fields, dict)
     return fields
 
 
-def test_infill_json_prints_answer_on_last_line(run: Run, sums: Path, model: Path) -> None:
+def test_infill_json_prints_answer_alone(run: Run, sums: Path, model: Path) -> None:
     outcome = run("infill", f"{sums}:2:12", "--model", model, "--json", "--steps", 3, "--max-tokens", 8)
     fields = answer(outcome.out)
     assert outcome.code == 0
@@ -45,16 +45,26 @@ def test_infill_json_prints_answer_on_last_line(run: Run, sums: Path, model: Pat
 
 
 def test_infill_prints_fill_in_its_place(run: Run, sums: Path, model: Path) -> None:
-    outcome = run("infill", f"{sums}:2:12", "--model", model, "--json", "--seed", 1)
-    shown = outcome.out.rsplit("\n", 2)[0]
-    assert f"    return {printable(str(answer(outcome.out)['text']))}\n" in shown
+    words = ("infill", f"{sums}:2:12", "--model", model, "--force", "--seed", 1)
+    shown, text = run(*words).out, answer(run(*words, "--json").out)["text"]
+    assert f"    return {printable(str(text))}\n" in shown
     assert shown.startswith("def add(a, b):\n")
-    assert "\x1b" not in outcome.out  # no terminal, no colours
+    assert "\x1b" not in shown  # no terminal, no colours
+
+
+def test_infill_that_breaks_the_file_is_dropped_unless_forced(run: Run, sums: Path, scripted: Scripted) -> None:
+    scripted(lambda request: ["(a + b"])
+    refused = run("infill", f"{sums}:2:12", "--apply")
+    assert refused.code == 1
+    assert "(breaks code that parsed). Try another --seed, or --force." in refused.err
+    assert sums.read_bytes() == SUMS.encode()
+    assert run("infill", f"{sums}:2:12", "--apply", "--force").code == 0
+    assert sums.read_bytes() == SUMS.replace("return \n", "return (a + b\n").encode()
 
 
 def test_infill_same_seed_gives_same_text(run: Run, sums: Path, model: Path) -> None:
     texts = [
-        answer(run("infill", f"{sums}:2:12", "--model", model, "--json", "--seed", seed).out)["text"]
+        answer(run("infill", f"{sums}:2:12", "--model", model, "--json", "--force", "--seed", seed).out)["text"]
         for seed in (7, 7, 8)
     ]
     assert texts[0] == texts[1] != texts[2]

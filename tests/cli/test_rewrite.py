@@ -99,15 +99,15 @@ def test_rewrite_strength_revises_lines(run: Run, sums: Path, scripted: Scripted
 
 
 def test_rewrite_keep_pins_lines_between_holes(run: Run, sums: Path, scripted: Scripted) -> None:
-    scripted(lambda _: ["a, b = b, a", "return b - a"])
+    scripted(lambda _: ["def add(b, a):", "return b - a"])
     outcome = run("rewrite", "sums.py:1-3", "--keep", "2", "--apply")
     assert outcome.code == 0
     assert sums.read_text().splitlines()[1] == "    c = a + b"
     assert "2 holes in 1 canvas" in outcome.err
 
 
-def test_rewrite_json_prints_answer_on_last_line(run: Run, sums: Path, engine: ScriptedEngine) -> None:
-    figures = json.loads(run("rewrite", "sums.py:2-3", "--seed", 7, "--json").out.splitlines()[-1])
+def test_rewrite_json_prints_answer_alone(run: Run, sums: Path, engine: ScriptedEngine) -> None:
+    figures = json.loads(run("rewrite", "sums.py:2-3", "--seed", 7, "--json").out)
     assert figures.pop("ms").keys() == {"load", "plan", "prefill", "denoise"}
     assert figures == {
         "replacements": [
@@ -133,6 +133,16 @@ def test_rewrite_steps_and_seed_reach_engine(run: Run, sums: Path, engine: Scrip
 def test_rewrite_broken_result_warns(run: Run, sums: Path, scripted: Scripted) -> None:
     scripted(lambda _: ["return (a + b"])
     assert "Warning: sums.py parsed before, and does not with" in run("rewrite", "sums.py:2-3").err
+
+
+def test_rewrite_that_breaks_the_file_is_written_only_by_force(run: Run, sums: Path, scripted: Scripted) -> None:
+    scripted(lambda request: ["return (a + b"])
+    refused = run("rewrite", "sums.py:2-3", "--apply")
+    assert refused.code == 1
+    assert "Nothing is written; --force writes it" in refused.err
+    assert sums.read_text() == SUMS
+    assert run("rewrite", "sums.py:2-3", "--apply", "--force").code == 0
+    assert "return (a + b\n" in sums.read_text()
 
 
 @pytest.mark.parametrize(

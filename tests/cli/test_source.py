@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,45 @@ def test_read_source_pipe_raises(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(UnusableFile, match="no regular file"):
         read_source(str(tmp_path / "pipe"))
+
+
+def test_write_hard_link_keeps_its_other_name(tmp_path: Path) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_bytes(b"a long line\n")
+    other.hardlink_to(one)
+    read_source(str(one)).write("b\n")
+    assert (one.read_bytes(), other.read_bytes()) == (b"b\n", b"b\n")
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["one.py", "other.py"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root gives files away")
+def test_write_file_of_somebody_else_keeps_its_owner(tmp_path: Path) -> None:
+    path = tmp_path / "theirs.py"
+    path.write_bytes(b"a\n")
+    path.chmod(0o640)
+    os.chown(path, 12345, 23456)
+    read_source(str(path)).write("longer than before\n")
+    there = path.stat()
+    assert path.read_bytes() == b"longer than before\n"
+    assert (there.st_uid, there.st_gid, stat.S_IMODE(there.st_mode)) == (12345, 23456, 0o640)
+
+
+def test_write_in_place_on_a_full_disk_keeps_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_bytes(b"old\n")
+    other.hardlink_to(one)
+    synced, fsync = [], os.fsync
+
+    def full(descriptor: int) -> None:
+        synced.append(descriptor)
+        if len(synced) == 2:  # after the new file, the old one
+            raise OSError(errno.ENOSPC, "No space left on device")
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(UnusableFile, match="No space left"):
+        read_source(str(one)).write("new and longer\n")
+    assert (one.read_bytes(), other.read_bytes()) == (b"old\n", b"old\n")
 
 
 def test_write_link_keeps_target(tmp_path: Path) -> None:
