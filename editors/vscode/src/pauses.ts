@@ -1,10 +1,11 @@
 /**
  * Pauses automatic suggestions: in one language or in the workspace (both are settings, so they last), or everywhere
- * for ten minutes.
+ * for some minutes.
  */
 import * as vscode from 'vscode';
 
-const MINUTES = 10;
+const MINUTES = [5, 15, 60];
+const LONGEST_MINUTES = 24 * 60;
 const ENABLED = 'inlineCompletion.enabled';
 
 export class Pauses implements vscode.Disposable {
@@ -52,14 +53,13 @@ export class Pauses implements vscode.Disposable {
   /** The command "Pause Suggestions...". */
   async choose(): Promise<void> {
     const document = vscode.window.activeTextEditor?.document;
-    const choices: { label: string; pause: () => unknown }[] = [
-      {
-        label: `For ${MINUTES} minutes`,
-        pause: () => {
-          this.forAWhile();
-        },
+    const choices: { label: string; pause: () => unknown }[] = MINUTES.map((minutes) => ({
+      label: `For ${minutes} minutes`,
+      pause: () => {
+        this.forMinutes(minutes);
       },
-    ];
+    }));
+    choices.push({ label: 'For how many minutes?', pause: () => this.forAsManyMinutesAsAsked() });
     if (document !== undefined) {
       choices.push({ label: `In ${document.languageId} files`, pause: () => this.inLanguage(document) });
     }
@@ -71,13 +71,26 @@ export class Pauses implements vscode.Disposable {
     await chosen?.pause();
   }
 
-  forAWhile(): void {
+  forMinutes(minutes: number): void {
     this.forget();
-    this.until = new Date(Date.now() + MINUTES * 60_000);
+    this.until = new Date(Date.now() + minutes * 60_000);
     this.timer = setTimeout(() => {
       this.forget();
-    }, MINUTES * 60_000);
+    }, minutes * 60_000);
     this.changed.fire();
+  }
+
+  private async forAsManyMinutesAsAsked(): Promise<void> {
+    const typed = await vscode.window.showInputBox({
+      title: 'Pause suggestions for how many minutes?',
+      value: '30',
+      validateInput: (text) =>
+        minutesIn(text) === undefined ? `A whole number from 1 to ${LONGEST_MINUTES}` : undefined,
+    });
+    const minutes = minutesIn(typed ?? '');
+    if (minutes !== undefined) {
+      this.forMinutes(minutes);
+    }
   }
 
   async inLanguage(document: vscode.TextDocument): Promise<void> {
@@ -120,4 +133,9 @@ export class Pauses implements vscode.Disposable {
     this.until = undefined;
     this.changed.fire();
   }
+}
+
+function minutesIn(text: string): number | undefined {
+  const minutes = /^\s*\d{1,4}\s*$/.test(text) ? Number(text) : 0;
+  return minutes >= 1 && minutes <= LONGEST_MINUTES ? minutes : undefined;
 }

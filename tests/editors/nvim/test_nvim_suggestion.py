@@ -184,6 +184,15 @@ def test_suggestion_with_tabs_shows_blanks(start: Open) -> None:
     assert editor.ghost() == "\n    b()\n    c()"
 
 
+def test_pause_of_some_minutes_ends_by_itself(start: Open) -> None:
+    editor = in_body(start)
+    editor.keys("<Esc>:Dgls pause 0.05<CR>")
+    editor.until(lambda: editor.statusline() == "dgls: paused")
+    editor.until(lambda: editor.statusline() == "dgls")
+    editor.keys("A")
+    editor.until(editor.ghost)
+
+
 @pytest.mark.parametrize("paused", [True, False])
 def test_pause_stops_suggestions_and_a_second_one_resumes(start: Open, paused: bool) -> None:
     editor = in_body(start)

@@ -10,17 +10,50 @@ local function log()
   vim.fn.search('dgls', 'bcW')
 end
 
+---@type uv.uv_timer_t? runs until a pause of some minutes is over
+local timer
+
 --- Turn suggestions on or off everywhere. This uses the server's setting, so that the server can unload its model.
-local function pause()
-  local set = vim.lsp.config.dgls.settings
-  local pausing = vim.tbl_get(set or {}, 'dgls', 'inlineCompletion', 'enabled') ~= false
-  local settings = { dgls = { inlineCompletion = { enabled = not pausing } } }
+---@param enabled boolean
+local function suggest(enabled)
+  if timer then
+    timer:stop()
+    timer:close()
+    timer = nil
+  end
+  local settings = { dgls = { inlineCompletion = { enabled = enabled } } }
   vim.lsp.config('dgls', { settings = settings }) -- for servers that start later
   for _, client in ipairs(vim.lsp.get_clients({ name = 'dgls' })) do
     client.settings = vim.tbl_deep_extend('force', client.settings, settings)
     client:notify('workspace/didChangeConfiguration', { settings = client.settings })
   end
-  vim.notify(pausing and 'dgls: paused; :Dgls pause again resumes' or 'dgls: suggests again')
+end
+
+--- Without minutes, a second call resumes.
+---@param given string the minutes; empty for none
+local function pause(_, given)
+  local minutes = tonumber(given)
+  if given ~= '' and not (minutes and minutes > 0 and minutes <= 1440) then
+    vim.notify('dgls: pause takes minutes, 1440 at most; not ' .. given, vim.log.levels.ERROR)
+    return
+  end
+  local set = vim.lsp.config.dgls.settings
+  local paused = vim.tbl_get(set or {}, 'dgls', 'inlineCompletion', 'enabled') == false
+  suggest(paused and not minutes)
+  if minutes then
+    timer = assert(vim.uv.new_timer())
+    timer:start(
+      math.floor(minutes * 60000),
+      0,
+      vim.schedule_wrap(function()
+        suggest(true)
+        vim.notify('dgls: suggests again')
+      end)
+    )
+    vim.notify(('dgls: paused until %s; :Dgls pause resumes'):format(os.date('%H:%M', os.time() + minutes * 60)))
+  else
+    vim.notify(paused and 'dgls: suggests again' or 'dgls: paused; :Dgls pause again resumes')
+  end
 end
 
 --- Answer the preview; `discard` also cancels a running request.
@@ -83,7 +116,12 @@ local subcommands = {
       require('dgls.action').fill(rest == 'all')
     end,
   },
-  pause = { run = pause },
+  pause = {
+    arguments = function()
+      return { '5', '15', '60' }
+    end,
+    run = pause,
+  },
   status = {
     run = function()
       vim.api.nvim_echo({ { require('dgls.status').long(0) } }, false, {})
