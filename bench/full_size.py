@@ -16,7 +16,8 @@ from typing import Any
 import torch
 
 from dgls_engine.device import device_name, pick_device
-from dgls_engine.profile import ModelInfo, read_json
+from dgls_engine.model_files import read_json
+from dgls_engine.profile import ModelInfo
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.checkpoint import require_family
 from dgls_engine.weights.hub import embedded_folder

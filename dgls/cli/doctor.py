@@ -31,6 +31,7 @@ from dgls_engine.weights.files import read_files
 from dgls_engine.weights.hub import Installed, installed, locate
 from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.saved_calibration import own_calibration
+from dgls_engine.weights.small import require_unchanged
 
 EDITORS = {
     "nvim": "Neovim",
@@ -119,6 +120,7 @@ def _models(options: Namespace) -> Iterator[Finding]:
     try:
         with repair_advice(chosen):
             files = read_files(locate(chosen))
+            require_unchanged(files.folder)
         profile, fitted = files.profile, own_calibration(files.folder)
         why = "the default; `dgls.model` in the editor's settings or `--model` chooses another"
         why = why if options.model == AUTO else "chosen by `--model`"

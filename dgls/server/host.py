@@ -13,7 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from dgls.server.settings import Settings
-from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError, NotEnoughMemory
+from dgls_engine.errors import (
+    MAY_PASS,
+    BrokenCheckpoint,
+    Cancelled,
+    EngineClosed,
+    EngineError,
+    NotEnoughMemory,
+    reason_of,
+)
 from dgls_engine.profile import Health, ModelInfo
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 from dgls_engine.weights.auto import fallback_advice, resolved
@@ -63,7 +71,7 @@ class Host:
         self._worker: Worker | None = None
         self._load = _Load()
         self._waiting: list[asyncio.Future[None]] = []
-        self._shortage = ""
+        self._trouble = ""
         self._warned = False
 
     @property
@@ -95,7 +103,7 @@ class Host:
             return Status("loading", model, message=f"Loading the model {model}.", percent=self._load.percent)
         unloaded = worker is not None and worker.state == "unloaded"
         state: State = "working" if working else "paused" if not enabled else "resting" if unloaded else "ready"
-        message = _MESSAGES.get(state, self._shortage)
+        message = _MESSAGES.get(state, self._trouble)
         info = self.info
         if info is None:
             return Status(state, model, message=message)
@@ -142,15 +150,17 @@ class Host:
     ) -> Infill:
         """Send a request to the engine. Loads an unloaded model. Raises the engine's errors.
 
-        The caller reports the errors of an `invoked` request. If an automatic request lacks memory, `warners` tell the
-        user, once for each model; its other errors are not reported.
+        The caller reports the errors of an `invoked` request. If an automatic request lacks memory, or the model fails
+        at it, `warners` tell the user, once for each model; its other errors are not reported. The model stays open:
+        it may fill other places.
         """
         worker = self.start()
         try:
             return await asyncio.wrap_future(worker.submit(request, cancel, key, on_step))
-        except NotEnoughMemory as error:
-            if worker is self._worker and worker.state != "failed":  # the status reports a failed load
-                self._note_shortage(str(error), invoked)
+        except Exception as error:
+            trouble = _trouble(error)
+            if trouble and worker is self._worker and worker.state != "failed":  # the status reports a failed load
+                self._note(trouble, invoked)
             raise
 
     def tell(self) -> None:
@@ -160,7 +170,7 @@ class Host:
             if not turn.done():
                 turn.set_result(None)
         if self._worker is not None and self._worker.state in ("loading", "unloaded"):
-            self._shortage = ""  # a new load starts with the full prompt length
+            self._trouble = ""  # a new load starts with the full prompt length
         self._changed()
 
     def close(self, timeout: float) -> bool:
@@ -193,7 +203,7 @@ class Host:
         if replaced is not None:
             replaced.close(0)
         load = self._load = _Load()
-        self._shortage, self._warned = "", False
+        self._trouble, self._warned = "", False
         worker = self._worker = Worker(open_engine, wake)
         worker.unload_after(_idle_seconds(settings))
         self.tell()
@@ -204,8 +214,8 @@ class Host:
         self._fallback_advice = None if settings.engine.url else fallback_advice(settings.model)
         return replace(settings, model=resolved(settings.model))
 
-    def _note_shortage(self, message: str, invoked: bool) -> None:
-        warned, self._warned, self._shortage = self._warned, True, message
+    def _note(self, message: str, invoked: bool) -> None:
+        warned, self._warned, self._trouble = self._warned, True, message
         for warn in self.warners if not (invoked or warned) else ():
             warn(message)
         self.tell()
@@ -224,6 +234,15 @@ _MESSAGES: dict[State, str] = {
     "paused": "Automatic suggestions are off: set dgls.inlineCompletion.enabled.",
     "resting": "The model is unloaded to free memory. The next suggestion loads it again.",
 }
+
+
+def _trouble(error: Exception) -> str:
+    """What the user has to know of a failed request; empty if the next one may well succeed."""
+    if isinstance(error, (NotEnoughMemory, BrokenCheckpoint)):
+        return str(error)
+    if isinstance(error, EngineError):
+        return ""
+    return f"The model failed ({reason_of(error)}). Restart dgls; `dgls doctor` shows whether the model works."
 
 
 def _advice(error: Exception | None) -> str:

@@ -7,11 +7,14 @@ and may be used from any thread.
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Self
+
+from dgls_engine.model_files import shown
+
+_MAX_POINTS, _LARGEST_BIAS = 10_000, 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,10 @@ class Calibration:
         flat = [number for point in self.points for number in point]
         if not all(0.0 <= number <= 1.0 for number in (*flat, self.show_above, self.keep_above)):
             raise ValueError("a calibration's points and thresholds must be between 0 and 1")
-        if not math.isfinite(self.length_bias):
-            raise ValueError("a calibration's length_bias must be a finite number")
+        if len(self.points) > _MAX_POINTS:
+            raise ValueError(f"a calibration must have at most {_MAX_POINTS} points, not {len(self.points)}")
+        if not abs(self.length_bias) <= _LARGEST_BIAS:  # NaN, too
+            raise ValueError(f"a calibration's length_bias must be from -{_LARGEST_BIAS} to {_LARGEST_BIAS}")
         probabilities, shares = [point[0] for point in self.points], [point[1] for point in self.points]
         if probabilities != sorted(set(probabilities)) or shares != sorted(shares):
             raise ValueError("a calibration's points must be in ascending order")
@@ -43,14 +48,14 @@ class Calibration:
         """The inverse of `as_json`; a missing key keeps its default. Raises `ValueError` if `value` is not valid."""
         names = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping) or not set(value) <= set(names):
-            raise ValueError(f"a calibration must be an object with some of {', '.join(names)}, not {value!r}")
+            raise ValueError(f"a calibration must be an object with some of {', '.join(names)}, not {shown(value)}")
         points = value.get("points", ())
         if not isinstance(points, (list, tuple)) or not all(_is_pair(point) for point in points):
-            raise ValueError(f"a calibration's points must be pairs of numbers, not {points!r}")
+            raise ValueError(f"a calibration's points must be pairs of numbers, not {shown(points)}")
         numbers = {name: number for name, number in value.items() if name != "points"}
         wrong = [name for name, number in numbers.items() if not _is_number(number)]
         if wrong:
-            raise ValueError(f"a calibration's {wrong[0]} must be a number, not {numbers[wrong[0]]!r}")
+            raise ValueError(f"a calibration's {wrong[0]} must be a number, not {shown(numbers[wrong[0]])}")
         return cls(points=tuple((point[0], point[1]) for point in points), **numbers)
 
     def as_json(self) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -66,6 +67,7 @@ class Engine:
         self._reading = Reading(loaded, self._model, clock, prefill_ms)
         self._vocabulary = Vocabulary(loaded.tokenizer, self._model.vocabulary, loaded.device)
         self._noise = noise_of(self._model, loaded.profile, loaded.tokenizer, loaded.device)
+        self._tried = False
 
     @classmethod
     def open(
@@ -88,7 +90,11 @@ class Engine:
             torch.set_num_threads(threads)
         where, loaded = pick_device(device), None
         try:
-            with repair_advice(str(model)), translate_memory_errors(where):
+            with (
+                _explained(f"the model {model} cannot be opened"),
+                repair_advice(str(model)),
+                translate_memory_errors(where),
+            ):
                 loaded = load(model, device, dtype, on_loading).with_profile(overrides)
                 return cls(loaded, prefill_ms=prefill_ms)
         except Exception as error:
@@ -116,24 +122,18 @@ class Engine:
 
     def try_out(self) -> None:
         """Fill a tiny hole. Raises an `EngineError` that says why the model cannot fill one."""
-        try:
+        with _explained(f"the model {self.info.name} loads, but cannot fill a hole"):
             for _ in self.infill(first_request()):
                 pass
-        except EngineError:
-            raise
-        except Exception as error:  # a model's files and other versions of libraries can raise any exception
-            raise EngineError(
-                f"the model {self.info.name} loads, but cannot fill a hole ({reason_of(error)}); `dgls doctor` lists "
-                "the versions of its libraries; update dgls, or take another model"
-            ) from error
         self._reading.encoder.cache.crop(0)  # the first request prefills as in a cold engine
+        self._tried = True
 
     def warm(self) -> Iterator[None]:
         """Compile kernels and capture passes for the most frequent requests, one part at each `next`."""
         if self._loaded is None or not self._model.captures:
             return
         shapes = usual_shapes(self.profile, self._length, len(self._reading.canvas_end))
-        if not self._reading.encoder.ids:
+        if not (self._tried or self._reading.encoder.ids):
             self.try_out()
             yield
         for batch, tokens in shapes:
@@ -244,6 +244,21 @@ class _Competition:
         self.prefilled_tokens += computed
         self._prefill_seconds += self._engine._clock() - started
         return self._engine._model.passes_after(reading.encoder.cache)
+
+
+@contextmanager
+def _explained(problem: str) -> Iterator[None]:
+    """Raises an `EngineError` in place of any other exception. A model's files and other versions of libraries can
+    raise every kind."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        raise EngineError(
+            f"{problem} ({reason_of(error)}); `dgls doctor` lists the versions of its libraries; update dgls, or take "
+            "another model"
+        ) from error
 
 
 def _seed(seed: int, canvas: Canvas, competing: int) -> int:

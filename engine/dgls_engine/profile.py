@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-import stat
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from types import MappingProxyType
+from typing import Literal, get_args
 
 from dgls_engine.calibration import Calibration
-from dgls_engine.errors import BrokenCheckpoint
+from dgls_engine.model_files import shown
 
 PromptFormat = Literal["raw", "chat", "plain"]
 HolePolicy = Literal["pad", "batch", "fixed", "draws"]
@@ -23,10 +24,36 @@ PinnedSignal = Literal["always", "after-first", "never"]
 
 INFILL_FILE = "infill.json"
 
-_MAX_JSON = 128 * 2**20
-"""The most bytes of a JSON file that are read. The largest tokenizers have 35 MB."""
-
 _LINES_BEFORE, _LINES_AFTER = 48, 31
+
+
+_RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "canvas_tokens": (2, 8192),
+        "max_prompt_tokens": (0, 2**20),
+        "before_tokens": (0, 8192),
+        "after_tokens": (0, 8192),
+        "max_steps": (1, 8192),
+        "entropy_bound": (0.0, 1000.0),
+        "t_min": (1e-6, 100.0),
+        "t_max": (1e-6, 100.0),
+        "stability_threshold": (0, 1000),
+        "confidence_threshold": (0.0, 1000.0),
+        "unmask_threshold": (1e-6, 1.0),
+    }
+)
+"""The smallest and the largest value of each number in a profile."""
+
+_WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "prompt_format": get_args(PromptFormat),
+        "hole_policy": get_args(HolePolicy),
+        "pinned_signal": get_args(PinnedSignal),
+    }
+)
+
+_LONGEST_TOKEN = 200
+"""Characters of a special token's spelling."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +83,27 @@ class Profile:
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
-        checks = {
-            f"prompt_format is one of {', '.join(get_args(PromptFormat))}": self.prompt_format
-            in get_args(PromptFormat),
-            "0 < unmask_threshold <= 1": 0 < self.unmask_threshold <= 1,
-            "mask_token is a string": isinstance(self.mask_token, str),
-            f"hole_policy is one of {', '.join(get_args(HolePolicy))}": self.hole_policy in get_args(HolePolicy),
-            f"pinned_signal is one of {', '.join(get_args(PinnedSignal))}": self.pinned_signal
-            in get_args(PinnedSignal),
-            "max_steps is at least 1": self.max_steps >= 1,
-            "0 < t_min <= t_max": 0 < self.t_min <= self.t_max,
-            "entropy_bound and confidence_threshold are not negative": min(
-                self.entropy_bound, self.confidence_threshold, self.stability_threshold
+        for name, words in _WORDS.items():
+            if (value := getattr(self, name)) not in words:
+                raise ValueError(f"{name} must be one of {', '.join(words)}, not {shown(value)}")
+        for name, (least, most) in _RANGES.items():
+            value, whole = getattr(self, name), isinstance(least, int)
+            number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+            if not number or not least <= value <= most:  # NaN, too
+                raise ValueError(
+                    f"{name} must be a {'whole ' if whole else ''}number from {least} to {most}, not {shown(value)}"
+                )
+        if not isinstance(self.mask_token, str) or len(self.mask_token) > _LONGEST_TOKEN:
+            raise ValueError(
+                f"mask_token must be a string of at most {_LONGEST_TOKEN} characters, not {shown(self.mask_token)}"
             )
-            >= 0,
-            "the budgets are not negative": min(self.max_prompt_tokens, self.before_tokens, self.after_tokens) >= 0,
-            "before_tokens + after_tokens leave room for a hole": self.hole_tokens >= 1,
-        }
-        for condition, holds in checks.items():
-            if not holds:
-                raise ValueError(f"invalid profile; make sure that {condition}")
+        if self.t_min > self.t_max:
+            raise ValueError(f"t_min must be at most t_max, which is {self.t_max}, not {self.t_min}")
+        if self.hole_tokens < 1:
+            raise ValueError(
+                f"before_tokens and after_tokens must leave room for a hole in canvas_tokens, which is "
+                f"{self.canvas_tokens}, not be {self.before_tokens} and {self.after_tokens}"
+            )
 
     @property
     def hole_tokens(self) -> int:
@@ -123,24 +151,3 @@ class ModelInfo:
     def on_gpu(self) -> bool:
         """Whether the model uses GPU memory of this machine. A server's model does not."""
         return self.device.split(":")[0] in ("cuda", "mps")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The JSON object in the file `path`. Raises `BrokenCheckpoint` if the file does not hold one, is no regular file
-    (a FIFO would wait for a writer), is too large or nests too deeply."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("it is no regular file")
-        if status.st_size > _MAX_JSON:
-            raise ValueError(f"it has {status.st_size} bytes; at most {_MAX_JSON} are read")
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BrokenCheckpoint(f"{path} is missing; fetch the model again") from None
-    except RecursionError:
-        raise BrokenCheckpoint(f"{path} nests its values too deeply; fetch the model again") from None
-    except (OSError, ValueError) as error:
-        raise BrokenCheckpoint(f"{path} cannot be read ({error}); fetch the model again") from None
-    if not isinstance(value, dict):
-        raise BrokenCheckpoint(f"{path} does not hold a JSON object; fetch the model again")
-    return value

@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from transformers import DiffusionGemmaForBlockDiffusion
 
-from dgls_engine.profile import Profile, read_json
+from dgls_engine.model_files import read_json
+from dgls_engine.profile import Profile
 from dgls_training import run_folder
 from dgls_training.architecture import Architecture, new_model
 from dgls_training.corpus import Package

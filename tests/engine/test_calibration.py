@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from dgls_engine.calibration import Calibration
 from dgls_engine.engine import Engine
-from dgls_engine.profile import INFILL_FILE, read_json
+from dgls_engine.model_files import read_json
+from dgls_engine.profile import INFILL_FILE
 from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import fingerprint, own_calibration, path_of, remove, save, ship
 from tests.engine.checkpoints import raw_checkpoint

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 from dgls.server.settings import InlineCompletionSettings
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
 from dgls_engine.model.widths import WIDTHS
-from dgls_engine.profile import Profile
+from dgls_engine.profile import _RANGES, Profile
 from dgls_engine.weights.profiles import read_profile
 
 PROFILE = Profile("raw", "pad", canvas_tokens=64, max_prompt_tokens=128, before_tokens=24, after_tokens=16)
@@ -71,13 +72,20 @@ def test_read_model_without_template_and_profile_raises(tmp_path: Path) -> None:
     ("infill", "words"),
     [
         ({"t_minn": 1}, "unknown keys t_minn"),
-        ({"t_min": "cold"}, "t_min .* must be a number, not 'cold'"),
-        ({"max_steps": 1.5}, "max_steps .* must be a number, not 1.5"),
-        ({"max_steps": True}, "max_steps .* must be a number, not True"),
-        ({"max_steps": 0}, "max_steps is at least 1"),
-        ({"t_min": 0.9}, "t_min <= t_max"),
+        ({"t_min": "cold"}, "t_min must be a number from 1e-06 to 100.0, not cold"),
+        ({"max_steps": 1.5}, "max_steps must be a whole number from 1 to 8192, not 1.5"),
+        ({"max_steps": True}, "max_steps must be a whole number .*, not True"),
+        ({"max_steps": 0}, "max_steps must be .* from 1 to 8192, not 0"),
+        ({"t_min": 0.9}, "t_min must be at most t_max, which is 0.8, not 0.9"),
         ({"before_tokens": 250}, r"leave room for a hole"),
         ({"prompt_format": "poem"}, "one of raw, chat"),
+        *(({name: 10**9}, f"{name} must be .* to {most}, not 1000000000") for name, (_, most) in _RANGES.items()),
+        *(({name: math.nan}, f"{name} must be") for name in _RANGES),
+        ({"max_steps": 10**4000}, r"max_steps must be .*, not 10+\.\.\.0+;"),
+        ({"mask_token": "x" * 1000}, "at most 200 characters"),
+        ({"calibration": {"length_bias": 1e9}}, "length_bias must be from -100.0 to 100.0"),
+        ({"calibration": {"points": [[n / 20_000, 0.5] for n in range(20_000)]}}, "at most 10000 points"),
+        ({"calibration": {"points": "x" * 10**6}}, "must be pairs of numbers, not x{200};"),
         ([], "does not hold a JSON object"),
     ],
 )
@@ -92,5 +100,5 @@ def test_read_config_without_canvas_raises(tmp_path: Path) -> None:
 
 
 def test_profile_with_invalid_fields_raises() -> None:
-    with pytest.raises(ValueError, match="not negative"):
+    with pytest.raises(ValueError, match="after_tokens must be a whole number from 0 to 8192, not -1"):
         replace(PROFILE, after_tokens=-1)

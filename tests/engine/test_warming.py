@@ -90,6 +90,13 @@ def test_warm_with_a_prompt_keeps_it(flat: LoadedModel) -> None:
     assert asked(engine, 6).prefilled_tokens == 0
 
 
+def test_warm_after_try_out_fills_no_second_time(flat: LoadedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(flat, captured=True)
+    engine.try_out()
+    monkeypatch.setattr(Engine, "try_out", lambda engine: pytest.fail("filled again"))
+    assert list(engine.warm())
+
+
 def test_warm_closed_engine_yields_nothing(flat: LoadedModel) -> None:
     engine = Engine(flat, captured=True)
     warming = engine.warm()

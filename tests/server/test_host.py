@@ -16,7 +16,8 @@ from dgls.server.host import Host, Status
 from dgls.server.lsp_server import open_engine
 from dgls.server.session import Session
 from dgls.server.settings import Settings
-from dgls_engine.errors import BrokenCheckpoint, NotEnoughMemory
+from dgls_engine.errors import BrokenCheckpoint, Cancelled, NotEnoughMemory
+from dgls_engine.loop.sampler import no_numbers
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings
 from dgls_engine.worker import EngineLike
@@ -172,6 +173,38 @@ async def test_infill_automatic_out_of_memory_warns_once(quickly: None) -> None:
         there.session.configure("configuration", {"idleMinutes": 0})
         await there.ask(invoked=False)
         assert (await there.reach("ready")).message == "", "a new load clears the message"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (no_numbers(), "no numbers"),
+        (
+            RuntimeError("CUDA error: an illegal memory access\nCompile with"),
+            "The model failed (CUDA error: an illegal ",
+        ),
+    ],
+)
+async def test_infill_automatic_failure_of_an_open_model_warns_once_and_keeps_it(error: Exception, said: str) -> None:
+    async with opened() as there:
+        there.running[:] = [error] * 2
+        for _ in range(2):
+            with pytest.raises(type(error)):
+                await there.ask(invoked=False)
+        (warning,) = there.warnings
+        assert said in warning
+        assert "\n" not in warning
+        assert (await there.ask(invoked=False)).texts == ("x",), "it may fill other places"
+        assert (await there.reach("ready")).message == warning
+        assert there.times == 1
+
+
+async def test_infill_cancelled_warns_of_nothing() -> None:
+    async with opened() as there:
+        there.running[:] = [Cancelled()]
+        with pytest.raises(Cancelled):
+            await there.ask(invoked=False)
+        assert (there.warnings, there.session.host.status(working=False).message) == ([], "")
 
 
 async def test_infill_invoked_out_of_memory_leaves_the_message_to_the_caller() -> None:

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from dgls_engine.model.masked.adapter import spread
 from dgls_engine.model.masked.passes import MaskedPasses
-from dgls_engine.profile import read_json
+from dgls_engine.model_files import read_json
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights.loader import load
 from dgls_training import corpus, run_folder

@@ -41,7 +41,8 @@ class Sampler:
 def no_numbers() -> BrokenCheckpoint:
     """The error for logits that are NaN."""
     return BrokenCheckpoint(
-        "the model computes values that are no numbers (NaN), so its weights are damaged; fetch the model again"
+        "the model computes values that are no numbers (NaN), so its weights are damaged or its device fails; restart "
+        "dgls, and if that does not help, fetch the model again"
     )
 
 

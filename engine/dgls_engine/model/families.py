@@ -17,8 +17,9 @@ LARGE: Published = INSTRUCTION_TUNED
 
 def family_of(config: Mapping[str, Any]) -> Family | None:
     """The family of a `config.json`; None if no family runs it."""
+    named = config.get("architectures")
     for family in FAMILIES:
         for architecture, kind in family.architectures.items():
-            if architecture in (config.get("architectures") or ()) and config.get("model_type") == kind:
+            if isinstance(named, list) and architecture in named and config.get("model_type") == kind:
                 return family
     return None

@@ -19,14 +19,15 @@ tensors; runs on the engine thread.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
+from copy import copy
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, Self
 
 from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
-from dgls_engine.profile import Profile, read_json
+from dgls_engine.profile import Profile
 from dgls_engine.prompt.excerpts import Remembered, fit, fit_snippets, start_of
+from dgls_engine.prompt.template import Turn, read_template, render
 from dgls_engine.text.canvas import Spilled
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Context, Snippet
@@ -68,15 +69,20 @@ class Prompt(Protocol):
         prompt has no room for the code to rewrite or for the instruction."""
         ...
 
+    def within(self, max_tokens: int) -> Self:
+        """The same format with another bound. Raises `BrokenCheckpoint` if the format needs more tokens."""
+        ...
+
 
 def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
-    """The prompt format of the checkpoint in `folder`. Raises `BrokenCheckpoint` or `UnsupportedModel` if its tokenizer
-    or its chat template does not fit the format that the profile names."""
+    """The prompt format of the checkpoint in `folder`. A chat template runs here, and only here. Raises
+    `BrokenCheckpoint` or `UnsupportedModel` if the tokenizer or the template does not fit the format that the profile
+    names."""
     if profile.prompt_format == "raw":
         return RawPrompt(tokenizer, profile.max_prompt_tokens)
     if profile.prompt_format == "plain":
         return PlainPrompt(tokenizer, profile.max_prompt_tokens)
-    return ChatPrompt(tokenizer, profile.max_prompt_tokens, read_template(folder))
+    return ChatPrompt(tokenizer, profile.max_prompt_tokens, render(read_template(folder), tokenizer.roles))
 
 
 class RawPrompt:
@@ -93,6 +99,11 @@ class RawPrompt:
         self._below, self._above = tokenizer.id_of(BELOW), tokenizer.id_of(ABOVE)
         self.canvas_start: tuple[int, ...] = (self._above,)
         self._budget = _room(max_tokens, 2)
+
+    def within(self, max_tokens: int) -> Self:
+        same = copy(self)
+        same._budget = _room(max_tokens, 2)
+        return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         texts = [snippet.text for snippet in context.snippets]
@@ -118,6 +129,11 @@ class PlainPrompt:
         self._budget = _room(max_tokens, 1)
         self._remembered = Remembered(tokenizer)
 
+    def within(self, max_tokens: int) -> Self:
+        same = copy(self)
+        same._budget = _room(max_tokens, 1)
+        return same
+
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         texts = [snippet.text for snippet in context.snippets]
         shown = fit_snippets(self._remembered, texts, self._budget // _SNIPPETS)
@@ -136,14 +152,12 @@ class ChatPrompt:
 
     takes_spilled = False
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int, template: str) -> None:
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, turn: Turn) -> None:
         self._tokenizer, self._max_tokens = tokenizer, max_tokens
-        head, tail = _render(template, tokenizer, generation=True)
         thought = _empty_thought(tokenizer)
-        self._head = tokenizer.encode_scaffold(head)
-        self._tail = tokenizer.encode_scaffold(tail if thought in tail else tail + thought)
-        _, closing = _render(template, tokenizer, generation=False)
-        ends = [id for id in tokenizer.encode_scaffold(closing) if id in tokenizer.special_ids]
+        self._head = tokenizer.encode_scaffold(turn.head)
+        self._tail = tokenizer.encode_scaffold(turn.tail if thought in turn.tail else turn.tail + thought)
+        ends = [id for id in tokenizer.encode_scaffold(turn.closing) if id in tokenizer.special_ids]
         if not ends:
             raise UnsupportedModel(
                 "the model's chat template ends a turn without a special token, so nothing can close a canvas; "
@@ -151,6 +165,11 @@ class ChatPrompt:
             )
         self.canvas_end: tuple[int, ...] = (ends[0],)
         self.canvas_start: tuple[int, ...] = tuple(self._tail[-1:])
+
+    def within(self, max_tokens: int) -> Self:
+        same = copy(self)
+        same._max_tokens = max_tokens
+        return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
         tokenizer = self._tokenizer
@@ -216,47 +235,6 @@ def _room(max_tokens: int, scaffold: int) -> int:
     if scaffold > max_tokens:
         raise BrokenCheckpoint(f"the profile's max_prompt_tokens must be at least {scaffold}, it is {max_tokens}")
     return max_tokens - scaffold
-
-
-def read_template(folder: Path) -> str:
-    """The checkpoint's chat template, from `chat_template.jinja` or from the files where older checkpoints have it."""
-    try:
-        return (folder / "chat_template.jinja").read_text(encoding="utf-8")
-    except FileNotFoundError:
-        pass
-    except (OSError, ValueError) as error:
-        raise BrokenCheckpoint(
-            f"{folder / 'chat_template.jinja'} cannot be read ({error}); fetch the model again"
-        ) from None
-    for name in ("chat_template.json", "tokenizer_config.json"):
-        if (folder / name).is_file():
-            template = read_json(folder / name).get("chat_template")
-            if isinstance(template, str):
-                return template
-    raise UnsupportedModel(f"{folder} has no chat template; take an instruction-tuned checkpoint")
-
-
-def _render(template: str, tokenizer: Tokenizer, generation: bool) -> tuple[str, str]:
-    """The template's text before and after a user's message.
-
-    The message is a random word: the template runs in transformers' sandbox and never gets the user's text.
-    """
-    from transformers.utils.chat_template_utils import render_jinja_template
-
-    word = secrets.token_hex(16)
-    values: dict[str, Any] = {**tokenizer.roles, "enable_thinking": False}
-    try:
-        rendered: Any = render_jinja_template(  # annotated as str, but returns (texts, masks)
-            [[{"role": "user", "content": word}]], chat_template=template, add_generation_prompt=generation, **values
-        )[0]
-    except Exception as error:  # a template can raise any exception
-        raise UnsupportedModel(f"the model's chat template cannot be used ({error}); take another model") from error
-    parts = rendered[0].split(word)
-    if len(parts) != 2:
-        raise UnsupportedModel(
-            f"the model's chat template shows a user's message {len(parts) - 1} times, not once; take another model"
-        )
-    return parts[0], parts[1]
 
 
 def _empty_thought(tokenizer: Tokenizer) -> str:

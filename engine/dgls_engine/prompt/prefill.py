@@ -33,9 +33,10 @@ class Reading:
     def __init__(
         self, loaded: LoadedModel, model: OpenModel[Any], clock: Callable[[], float], prefill_ms: float | None
     ) -> None:
-        self._loaded, self._model = loaded, model
+        self._model, self._device = model, loaded.device
         self._clock = clock
         self._budget = PromptBudget(loaded.profile.max_prompt_tokens, prefill_ms)
+        self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
         self._use(loaded.profile)
         self.encoder = self._new_encoder()
 
@@ -85,7 +86,7 @@ class Reading:
 
     def _use(self, profile: Profile) -> None:
         self._profile = profile
-        self._prompt = open_prompt(self._loaded.tokenizer, profile, self._loaded.folder)
+        self._prompt = self._prompt.within(profile.max_prompt_tokens)
         # While the user types inside the region the context stays the same. Encoding 4,096 tokens takes 37 ms on a CPU.
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
@@ -96,5 +97,5 @@ class Reading:
 
     def _measure(self, tokens: int, started: float) -> None:
         if self._budget.measures and tokens >= MIN_MEASURED:
-            finish(self._loaded.device)  # the device may still be busy with queued work
+            finish(self._device)  # the device may still be busy with queued work
             self._budget.read(tokens, (self._clock() - started) * 1000)

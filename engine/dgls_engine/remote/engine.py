@@ -24,7 +24,8 @@ from dgls_engine.loop.infilling import Layout, infilling
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.stopping import deadline_of, schedule_of
-from dgls_engine.profile import Health, ModelInfo, Profile, read_json
+from dgls_engine.model_files import read_json
+from dgls_engine.profile import Health, ModelInfo, Profile
 from dgls_engine.prompt.formats import open_prompt
 from dgls_engine.remote import judging
 from dgls_engine.remote.address import Address, Credentials
@@ -57,10 +58,11 @@ class RemoteEngine:
 
     def __init__(self, address: Address, folder: Path, name: str, patience: Patience) -> None:
         started = time.perf_counter()
-        self._address, self._folder, self._patience = address, folder, patience
+        self._address, self._patience = address, patience
         self._tokenizer = Tokenizer(folder / "tokenizer.json")
         profile = read_profile(folder)
         self._own = replace(profile, calibration=own_calibration(folder) or profile.calibration)
+        self._prompt = open_prompt(self._tokenizer, self._own, folder)
         self._vocabulary = _vocabulary(folder, self._tokenizer)
         self._served: Served | None = None
         self._runner: asyncio.Runner | None = asyncio.Runner()
@@ -171,7 +173,7 @@ class RemoteEngine:
     def _adopt(self, profile: Profile) -> None:
         """Prompts as the server has room for."""
         self.info = replace(self.info, profile=profile)
-        self._prompt = open_prompt(self._tokenizer, profile, self._folder)
+        self._prompt = self._prompt.within(profile.max_prompt_tokens)
         self._encode = lru_cache(maxsize=1)(self._prompt.encode)
 
     def _report(self, health: Health) -> None:

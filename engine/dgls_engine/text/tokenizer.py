@@ -9,8 +9,10 @@ imports no torch, and may be used from any thread.
 from __future__ import annotations
 
 import re
+import string
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -19,7 +21,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
-from dgls_engine.profile import read_json
+from dgls_engine.model_files import holds, json_object, read_bytes, read_json, shown
 
 SPACE_MARK = "\u2581"
 """SentencePiece's character for a space."""
@@ -43,6 +45,12 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 _LETTER = "x"
 
+_MAX_TOKENS, _MAX_ADDED = 2**21, 2**14
+"""Eight times the tokens of the largest vocabularies, and twice the most added tokens."""
+
+_PROBE = string.printable + " \u00a0\u2581\ufb01e\u0301\u00e9\u0130 \u4f60\U0001f389  \n"
+"""A text that a vocabulary changes if it normalizes: by case, form, accents or blanks."""
+
 Kind = Literal["byte-level", "sentencepiece"]
 
 
@@ -57,11 +65,17 @@ class Tokenizer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        spec = read_json(path)
-        try:
-            self._backend = Backend.from_file(str(path))
-        except Exception as error:  # `tokenizers` raises bare Exception
-            raise BrokenCheckpoint(f"{path} is not a valid tokenizer ({error}); fetch the model again") from None
+        content = read_bytes(path)
+        spec = json_object(path, content)
+        _require_sizes(spec, path)
+        with _without_panics(path):
+            try:
+                self._backend = Backend.from_buffer(content)
+            except Exception as error:  # `tokenizers` raises bare Exception
+                reason = shown(str(error))
+                raise BrokenCheckpoint(f"{path} is not a valid tokenizer ({reason}); fetch the model again") from None
+        self._backend.no_truncation()
+        self._backend.no_padding()
         self._kind = _kind_of(spec, path)
         roles = _special_roles(path.parent / "tokenizer_config.json")
         added = self._backend.get_added_tokens_decoder()
@@ -142,6 +156,14 @@ class Tokenizer:
             ids += [self.specials[part]] if part in self.specials else self.encode(part)
         return ids
 
+    def require_lossless(self) -> None:
+        """Raise `UnsupportedModel` if the vocabulary changes the text that it encodes."""
+        if self.decode(self.encode(_PROBE)) != self._unreadable.sub("\ufffd", _PROBE):
+            raise UnsupportedModel(
+                f"{self.path} changes the text that it encodes (case, accents or blanks), so code would not stay as it "
+                "is; take another model"
+            )
+
     def decode(self, ids: Iterable[int]) -> str:
         """The text of `ids` without special tokens. Invalid UTF-8 becomes U+FFFD."""
         return b"".join(self.token_bytes(id) for id in ids).decode("utf-8", errors="replace")
@@ -158,18 +180,23 @@ class Tokenizer:
         return sorted(ids[low:high])
 
     def _encode_plain(self, text: str) -> list[int]:
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        ids = self._encode_raw(text)
         if self.special_ids.isdisjoint(ids):
             return ids
         # The vocabulary's merges can produce a special id: encode the spelling's first character on its own.
         ids = []
         for part in self._special_pattern.split(text):
             for piece in (part[:1], part[1:]) if part in self.specials else (part,):
-                ids += self._backend.encode(piece, add_special_tokens=False).ids
+                ids += self._encode_raw(piece)
         if not self.special_ids.isdisjoint(ids):
             raise UnsupportedModel(
                 f"{self.path} turns plain text into special tokens, which is not safe; take another model"
             )
+        return ids
+
+    def _encode_raw(self, text: str) -> list[int]:
+        with _without_panics(self.path):
+            ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
     @cached_property
@@ -180,7 +207,11 @@ class Tokenizer:
     @cached_property
     def _bytes(self) -> list[bytes]:
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
-        table = [b""] * (1 + max(vocabulary.values()))
+        if (largest := max(vocabulary.values())) > _MAX_TOKENS:
+            raise BrokenCheckpoint(
+                f"{self.path} has the token id {largest}, at most {_MAX_TOKENS} is possible; fetch the model again"
+            )
+        table = [b""] * (1 + largest)
         for text, id in vocabulary.items():
             if id not in self.special_ids:
                 table[id] = self._spell(text, added=id in self._contents)
@@ -192,7 +223,12 @@ class Tokenizer:
             return bytes([int(byte[1], 16)]) if byte else token.replace(SPACE_MARK, " ").encode()
         if added:  # added tokens are stored as plain text, not in the byte alphabet
             return token.encode()
-        return bytes(_BYTE_OF[character] for character in token)
+        try:
+            return bytes(_BYTE_OF[character] for character in token)
+        except KeyError:
+            raise UnsupportedModel(
+                f"{self.path} has the token {shown(token)}, which spells no bytes; take another model"
+            ) from None
 
     def _find_bytes(self) -> dict[int, int]:
         """The id of each single-byte token, by byte. Raises `UnsupportedModel` if a byte is missing that texts need."""
@@ -210,6 +246,29 @@ class Tokenizer:
         return [spelling for spelling, _ in pairs], [id for _, id in pairs]
 
 
+@contextmanager
+def _without_panics(path: Path) -> Iterator[None]:
+    """Raises `UnsupportedModel` in place of a panic of the library, which is no `Exception` and would end a thread. An
+    expression in the file that takes too long is one."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # the library does not export it
+            raise
+        raise UnsupportedModel(f"{path} makes the tokenizer fail ({shown(str(error))}); take another model") from None
+
+
+def _require_sizes(spec: Mapping[str, Any], path: Path) -> None:
+    """Raise `BrokenCheckpoint` for more tokens than a vocabulary has: each takes time and memory."""
+    model = spec.get("model")
+    parts = {"vocab": model.get("vocab") if isinstance(model, dict) else None, "added_tokens": spec.get("added_tokens")}
+    for (name, part), most in zip(parts.items(), (_MAX_TOKENS, _MAX_ADDED), strict=True):
+        if isinstance(part, (dict, list)) and len(part) > most:
+            raise BrokenCheckpoint(
+                f"{path} has {len(part)} {name}, but at most {most} are possible; fetch the model again"
+            )
+
+
 def _kind_of(spec: dict[str, Any], path: Path) -> Kind:
     model = spec.get("model") or {}
     if model.get("type", "BPE") == "BPE":
@@ -223,23 +282,26 @@ def _kind_of(spec: dict[str, Any], path: Path) -> Kind:
 
 
 def _types_in(part: object) -> set[str]:
-    """The `type`s of a part of `tokenizer.json` and of all parts inside it."""
-    if isinstance(part, list):
-        return set().union(*map(_types_in, part)) if part else set()
-    if isinstance(part, dict):
-        types = {part["type"]} if isinstance(part.get("type"), str) else set()
-        return types.union(*map(_types_in, part.values()))
-    return set()
+    """The `type`s of a part of `tokenizer.json` and of all parts inside it, which may nest deeply."""
+    types, parts = set[str](), [part]
+    while parts:
+        part = parts.pop()
+        if isinstance(part, dict):
+            types |= {part["type"]} if isinstance(part.get("type"), str) else set()
+            parts += part.values()
+        elif isinstance(part, list):
+            parts += part
+    return types
 
 
 def _special_roles(config: Path) -> list[tuple[str, str]]:
     """The special tokens in a `tokenizer_config.json`, as (role, spelling)."""
     roles: list[tuple[str, str]] = []
-    for key, value in (read_json(config) if config.is_file() else {}).items():
+    for key, value in (read_json(config) if holds(config) else {}).items():
         if key.endswith("_token"):
             values: Iterable[object] = (value,)
         elif key in ("additional_special_tokens", "extra_special_tokens", "model_specific_special_tokens"):
-            values = value.values() if isinstance(value, dict) else value or ()
+            values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         else:
             continue
         for item in values:

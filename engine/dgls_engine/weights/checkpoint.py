@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import stat
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +17,32 @@ from typing import Any
 from dgls_engine.errors import BrokenCheckpoint, ModelNotFound, UnsupportedModel
 from dgls_engine.model.families import FAMILIES, LARGE, family_of
 from dgls_engine.model.family import Family
-from dgls_engine.profile import read_json
+from dgls_engine.model_files import holds, read_json, regular_size, shown
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 
 _FLOAT_BYTES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
 _MAX_HEADER = 100 * 2**20
-_MAX_DIMENSIONS, _MAX_LAYERS = 8, 1000
+_MAX_DIMENSIONS, _MAX_LISTED = 8, 1000
+
+_LARGEST = {
+    "hidden_size": 2**17,
+    "intermediate_size": 2**20,
+    "moe_intermediate_size": 2**20,
+    "num_hidden_layers": _MAX_LISTED,
+    "num_attention_heads": 2**12,
+    "num_key_value_heads": 2**12,
+    "num_global_key_value_heads": 2**12,
+    "head_dim": 2**14,
+    "global_head_dim": 2**14,
+    "num_experts": 2**14,
+    "top_k_experts": 2**14,
+    "vocab_size": 2**22,
+    "max_position_embeddings": 2**30,
+    "sliding_window": 2**30,
+}
+"""Sizes in a config, each some ten times that of the largest published model."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -72,17 +89,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 
     Raises `ModelNotFound` if the folder holds no model, `UnsupportedModel` or `BrokenCheckpoint`.
     """
-    if not (folder / "config.json").is_file():
+    if not holds(folder / "config.json"):
         raise ModelNotFound(f"{folder} holds no model (it has no config.json); `dgls models` lists the models here")
     config = read_json(folder / "config.json")
     family = require_family(config, folder)
-    if _layers(config) > _MAX_LAYERS:
-        raise BrokenCheckpoint(
-            f"{folder / 'config.json'} has more than {_MAX_LAYERS} layers, as no model has; fetch the model again"
-        )
     tensors: dict[str, StoredTensor] = {}
     indexed = _weight_files(folder)
-    adapters = [folder / name for name in family.adapter_files if (folder / name).is_file()]
+    adapters = [folder / name for name in family.adapter_files if holds(folder / name)]
     for file in [*sorted(set(indexed.values()) or _unindexed_files(folder)), *adapters]:
         for name, tensor in read_header(file).items():
             if name in tensors:
@@ -98,44 +111,53 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     return Checkpoint(folder, family, config, tensors)
 
 
-def _layers(config: Mapping[str, Any]) -> int:
-    """The largest number of layers that a config or a part of it names or lists. Building a million takes minutes."""
-    parts = [config, *(part for part in config.values() if isinstance(part, Mapping))]
-    named = [number for part in parts if isinstance(number := part.get("num_hidden_layers"), int)]
-    listed = [len(value) for part in parts for value in part.values() if isinstance(value, list)]
-    return max([*named, *listed], default=0)
-
-
 def require_family(config: Mapping[str, Any], folder: Path) -> Family:
     """The family of a config. Raises `UnsupportedModel` if there is none, if the weights are quantised, or if the model
-    needs remote code."""
+    needs remote code, and `BrokenCheckpoint` for sizes that no model has."""
     if "auto_map" in config:
         raise UnsupportedModel(
             f"the model in {folder} needs its own code (auto_map), which dgls never runs; take another model"
         )
     family = family_of(config)
     if family is None:
-        architectures = config.get("architectures") or [f"model type {config.get('model_type')!r}"]
+        named = config.get("architectures")
+        kinds = named if isinstance(named, list) and named else [f"model type {config.get('model_type')!r}"]
         known = [name for known_family in FAMILIES for name in known_family.architectures]
         raise UnsupportedModel(
-            f"the model in {folder} is a {', '.join(map(str, architectures))}; only {_either(known)} can infill, "
+            f"the model in {folder} is a {shown(', '.join(map(str, kinds)))}; only {_either(known)} can infill, "
             f"such as {LARGE.name}"
         )
     if config.get("quantization_config"):
         raise UnsupportedModel(
             f"the weights in {folder} are quantised, which is not supported; take the bf16 checkpoint"
         )
+    _require_sizes(config, folder / "config.json")
     return family
+
+
+def _require_sizes(config: Mapping[str, Any], file: Path) -> None:
+    """Raise `BrokenCheckpoint` for sizes in a config, or in a part of it, that no model has: to build a million layers
+    takes minutes."""
+    for part in (config, *(value for value in config.values() if isinstance(value, Mapping))):
+        for name, value in part.items():
+            most = _LARGEST.get(name)
+            if most is not None and value is not None and not (type(value) is int and 0 <= value <= most):
+                raise BrokenCheckpoint(
+                    f"{name} in {file} is {shown(value)}, but must be a whole number from 0 to {most}; fetch the model "
+                    "again"
+                )
+            if isinstance(value, list) and len(value) > _MAX_LISTED:
+                raise BrokenCheckpoint(
+                    f"{name} in {file} lists {len(value)} values, at most {_MAX_LISTED} are possible; fetch the model "
+                    "again"
+                )
 
 
 def read_header(file: Path) -> dict[str, StoredTensor]:
     """The tensors in a safetensors file (https://github.com/huggingface/safetensors#format): eight bytes with the
     header's length, the header in JSON, the values. Raises `BrokenCheckpoint` if the file is truncated or damaged."""
+    size = regular_size(file)
     try:
-        status = file.stat()
-        if not stat.S_ISREG(status.st_mode):  # a FIFO would wait for a writer
-            raise ValueError("it is no regular file")
-        size = status.st_size
         with file.open("rb") as stream:
             (length,) = struct.unpack("<Q", stream.read(8))
             if length > min(size - 8, _MAX_HEADER):
@@ -143,8 +165,6 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
             header = json.loads(stream.read(length))
         header.pop("__metadata__", None)
         ends = [_end_of(entry) for entry in header.values()]
-    except FileNotFoundError:
-        raise BrokenCheckpoint(f"{file} is missing; fetch the model again") from None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, struct.error) as error:
         raise BrokenCheckpoint(f"{file} is not a complete safetensors file ({error}); fetch the model again") from None
     if size != 8 + length + max(ends, default=0):
@@ -157,13 +177,17 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
             f"{file} holds {', '.join(sorted(unknown))} tensors; quantised weights are not supported, take bf16"
         )
     tensors: dict[str, StoredTensor] = {}
-    for name, entry in header.items():
+    reached = 0
+    for name, entry in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
         start, end = entry["data_offsets"]
         tensors[name] = tensor = StoredTensor(file, tuple(entry["shape"]), entry["dtype"], 8 + length + start)
         if end - start != tensor.bytes:
             raise BrokenCheckpoint(
                 f"{file}: {name} has {end - start} bytes, but its shape needs {tensor.bytes}; fetch the model again"
             )
+        if start != reached:
+            raise BrokenCheckpoint(f"{file}: {name} overlaps another tensor, or follows a gap; fetch the model again")
+        reached = end
     return tensors
 
 
@@ -197,7 +221,7 @@ def _is_shape(shape: object) -> bool:
 
 def _weight_files(folder: Path) -> dict[str, Path]:
     """Tensor name -> file, from the index file; empty if there is no index file. Rejects files outside the folder."""
-    if not (folder / INDEX_FILE).is_file():
+    if not holds(folder / INDEX_FILE):
         return {}
     weight_map = read_json(folder / INDEX_FILE).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
@@ -207,14 +231,14 @@ def _weight_files(folder: Path) -> dict[str, Path]:
             raise BrokenCheckpoint(
                 f"{folder / INDEX_FILE} names {file!r}, which is no safetensors file beside it; fetch the model again"
             )
-    missing = sorted({file for file in weight_map.values() if not (folder / file).is_file()})
+    missing = sorted({file for file in weight_map.values() if not holds(folder / file)})
     if missing:
         raise BrokenCheckpoint(f"{folder} lacks {listed(missing)}; fetch the model again")
     return {name: folder / file for name, file in weight_map.items()}
 
 
 def _unindexed_files(folder: Path) -> list[Path]:
-    if (folder / SINGLE_FILE).is_file():
+    if holds(folder / SINGLE_FILE):
         return [folder / SINGLE_FILE]
     if any(folder.glob("*.safetensors")):
         raise BrokenCheckpoint(

@@ -16,7 +16,7 @@ from typing import Protocol
 
 from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
 from dgls_engine.model.families import LARGE
-from dgls_engine.profile import read_json
+from dgls_engine.model_files import read_json
 from dgls_engine.weights.auto import EMBEDDED, resolved
 from dgls_engine.weights.checkpoint import require_family
 from dgls_engine.weights.files import read_files

@@ -78,6 +78,7 @@ def load(
         raise BrokenCheckpoint(
             f"the tokenizer in {checkpoint.folder} has more tokens than the model has embeddings; fetch the model again"
         )
+    tokenizer.require_lossless()
     precision = pick_precision(
         dtype, target, checkpoint.family.size(checkpoint.config, checkpoint.shapes), profile.max_prompt_tokens
     )

@@ -14,7 +14,8 @@ from typing import Any, cast
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
 from dgls_engine.model.family import Family
-from dgls_engine.profile import INFILL_FILE, Profile, read_json
+from dgls_engine.model_files import holds, read_json, shown
+from dgls_engine.profile import INFILL_FILE, Profile
 from dgls_engine.weights.checkpoint import require_family
 
 CHAT_TEMPLATE_FILES = ("chat_template.jinja", "chat_template.json")
@@ -25,11 +26,11 @@ def read_profile(folder: Path) -> Profile:
     for a model whose files do not define a prompt format."""
     config = read_json(folder / "config.json")
     values = _defaults(folder, config, require_family(config, folder))
-    if (folder / INFILL_FILE).is_file():
+    if holds(folder / INFILL_FILE):
         overrides = read_json(folder / INFILL_FILE)
-        unknown = sorted(set(overrides) - set(_types()))
+        unknown = sorted(set(overrides) - {field.name for field in fields(Profile)})
         if unknown:
-            raise BrokenCheckpoint(f"{folder / INFILL_FILE}: unknown keys {', '.join(unknown)}; remove them")
+            raise BrokenCheckpoint(f"{folder / INFILL_FILE}: unknown keys {shown(', '.join(unknown))}; remove them")
         values |= overrides
     if "prompt_format" not in values:
         raise UnsupportedModel(
@@ -41,36 +42,27 @@ def read_profile(folder: Path) -> Profile:
 
 def has_chat_template(folder: Path) -> bool:
     """Whether the checkpoint has a chat template, in its own file or in the tokenizer's config."""
-    if any((folder / name).is_file() for name in CHAT_TEMPLATE_FILES):
+    if any(holds(folder / name) for name in CHAT_TEMPLATE_FILES):
         return True
     config = folder / "tokenizer_config.json"
-    return config.is_file() and "chat_template" in read_json(config)
+    return holds(config) and "chat_template" in read_json(config)
 
 
 def _defaults(folder: Path, config: Mapping[str, Any], family: Family) -> dict[str, Any]:
     path = folder / "generation_config.json"
     try:
-        values = family.defaults(config, read_json(path) if path.is_file() else {})
+        values = family.defaults(config, read_json(path) if holds(path) else {})
     except ValueError as error:
         raise BrokenCheckpoint(f"{folder / 'config.json'}: {error}; fetch the model again") from None
     return ({"prompt_format": "chat"} if has_chat_template(folder) else {}) | values
 
 
 def _checked(values: Mapping[str, Any], folder: Path) -> Profile:
-    for name, value in values.items():
-        expected = _types()[name]
-        allowed = (int, float) if expected == "float" else (int,)
-        if expected in ("int", "float") and (not isinstance(value, allowed) or isinstance(value, bool)):
-            raise BrokenCheckpoint(f"{name} in the JSON files of {folder} must be a number, not {value!r}; correct it")
     try:
         return Profile(**cast(Any, dict(values) | _calibration(values)))
     except (ValueError, TypeError) as error:
-        raise BrokenCheckpoint(f"the JSON files of {folder} give no valid profile: {error}") from None
+        raise BrokenCheckpoint(f"the JSON files of {folder} give no valid profile: {error}; correct it") from None
 
 
 def _calibration(values: Mapping[str, Any]) -> dict[str, Calibration]:
     return {"calibration": Calibration.from_json(values["calibration"])} if "calibration" in values else {}
-
-
-def _types() -> dict[str, str]:
-    return {field.name: str(field.type) for field in fields(Profile)}

@@ -16,7 +16,8 @@ from platformdirs import user_config_path
 
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import EngineError
-from dgls_engine.profile import INFILL_FILE, read_json
+from dgls_engine.model_files import holds, read_json
+from dgls_engine.profile import INFILL_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ def remove(folder: Path) -> Path | None:
 def ship(calibration: Calibration, folder: Path) -> Path:
     """Write a calibration into the model's folder, for all its users; returns the file."""
     path = folder / INFILL_FILE
-    _write(path, (read_json(path) if path.is_file() else {}) | {"calibration": calibration.as_json()})
+    _write(path, (read_json(path) if holds(path) else {}) | {"calibration": calibration.as_json()})
     return path
 
 
@@ -82,7 +83,7 @@ def fingerprint(folder: Path) -> str:
     """A hash of the weights, the tokenizer and the profile: a confidence depends on all of them."""
     digest = hashlib.sha256()
     infill_file = folder / INFILL_FILE
-    profile = read_json(infill_file) if infill_file.is_file() else {}
+    profile = read_json(infill_file) if holds(infill_file) else {}
     profile.pop("calibration", None)
     digest.update(json.dumps(profile, sort_keys=True).encode())
     for path in [*(folder / name for name in _FINGERPRINTED), *sorted(folder.glob("*.safetensors"))]:

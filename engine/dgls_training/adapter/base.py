@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dgls_engine.model.masked.adapter import FUSED
-from dgls_engine.profile import read_json
+from dgls_engine.model_files import read_json
 from dgls_training.adapter.weights import Adapter, Pair
 
 States = Sequence[tuple[Tensor, Tensor]]

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
+from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge
 from dgls_engine.profile import Profile
 from dgls_engine.prompt.formats import ABOVE, BELOW, ChatPrompt, Prompt, RawPrompt, fit, open_prompt
+from dgls_engine.prompt.template import render
 from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.types import Context, Snippet
 from dgls_engine.weights.profiles import read_profile
@@ -236,32 +237,16 @@ def test_chat_prompt_long_instruction_is_cut_with_note(chat: Path) -> None:
 
 def test_chat_prompt_too_short_for_instruction_raises(chat: Path) -> None:
     tokenizer = Tokenizer(chat / "tokenizer.json")
-    scaffold = len(ChatPrompt(tokenizer, 4096, TEMPLATE).encode(Context()))
-    prompt = ChatPrompt(tokenizer, scaffold + 40, TEMPLATE)
+    long = ChatPrompt(tokenizer, 4096, render(TEMPLATE, tokenizer.roles))
+    prompt = long.within(len(long.encode(Context())) + 40)
     assert prompt.encode(Context(above="def above\n"))
     with pytest.raises(RequestTooLarge, match="no room for code to rewrite"):
         prompt.encode(Context(instruction="Use add."))
 
 
-@pytest.mark.parametrize(
-    ("template", "words"),
-    [
-        ("{% for", "cannot be used"),
-        ("{{ ''.__class__.__mro__ }}{{ messages[0].content }}<turn|>", "cannot be used"),
-        ("{{ raise_exception('only two users') }}", "only two users"),
-        ("no message", "0 times"),
-        ("{{ messages[0].content }}{{ messages[0].content }}<turn|>", "2 times"),
-        ("{{ messages[0].content }} over", "without a special token"),
-    ],
-)
-def test_open_prompt_unusable_template_raises(chat: Path, template: str, words: str) -> None:
-    with pytest.raises(UnsupportedModel, match=words):
-        ChatPrompt(Tokenizer(chat / "tokenizer.json"), 4096, template)
-
-
 def test_open_prompt_budget_smaller_than_scaffold_raises(chat: Path) -> None:
     with pytest.raises(BrokenCheckpoint, match="max_prompt_tokens must be at least"):
-        ChatPrompt(Tokenizer(chat / "tokenizer.json"), 40, TEMPLATE).encode(Context())
+        open_prompt(Tokenizer(chat / "tokenizer.json"), read_profile(chat), chat).within(40).encode(Context())
 
 
 def test_open_prompt_raw_without_special_tokens_raises(chat: Path) -> None:

@@ -26,7 +26,7 @@ from dgls_engine.text.tokenizer import Tokenizer
 from dgls_engine.weights import small
 from dgls_engine.weights.auto import resolved
 from dgls_engine.weights.hub import installed, locate
-from dgls_engine.weights.small import ADAPTER_SHA256, pull_small, small_folder
+from dgls_engine.weights.small import ADAPTER_SHA256, pull_small, require_unchanged, small_folder
 from tests.engine.checkpoints import MASKED_SPECIALS, byte_level_tokenizer, masked_checkpoint
 
 NAMES = {
@@ -252,6 +252,36 @@ def test_pull_small_repairs_a_damaged_file(
     assert len(fetched) == fetches
     Engine.open("small", "cpu").close()
     assert set((cache / "models").iterdir()) == {folder, small._base()}
+
+
+def no_numbers(file: Path) -> None:
+    """Whole by its header, but NaN in the last values; in place, as `halve` does it."""
+    with file.open("r+b") as stream:
+        stream.seek(-200, 2)
+        stream.write(b"\xff" * 200)
+
+
+@pytest.mark.parametrize(("name", "fetches"), [("model.safetensors", 2), ("adapter.safetensors", 1)])
+def test_pull_small_repairs_weights_of_other_values(fetched: list[Path], name: str, fetches: int) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    require_unchanged(folder)
+    before = (folder / name).read_bytes()
+    no_numbers(folder / name)
+    assert small_folder() == folder, "a start does not read all bytes"
+    with pytest.raises(BrokenCheckpoint, match=rf"{name} differs from what was pulled"):
+        require_unchanged(folder)
+    assert pull_small(lambda: True) == folder
+    assert len(fetched) == fetches
+    assert (folder / name).read_bytes() == before
+
+
+def test_pull_small_folder_without_digests_is_kept(fetched: list[Path]) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    for each in (folder, small._base()):
+        (each / "digests.json").unlink()
+    assert pull_small(lambda: pytest.fail("asked again")) == folder
 
 
 @pytest.mark.parametrize("name", small._MODEL_FILES)
