@@ -27,8 +27,8 @@ demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five 
 test: $(VENV)/.contributor  ## run the tests, on up to four cores
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-fuzz: $(VENV)/.contributor  ## send the server a million mutated messages; takes about an hour
-	DGLS_FUZZ=1000000 $(BIN)/python -m pytest tests/server/test_fuzz.py
+fuzz: $(VENV)/.contributor  ## send the server a million mutated messages, mutate 10,000 models; takes about two hours
+	DGLS_FUZZ=1000000 $(BIN)/python -m pytest tests/server/test_fuzz.py tests/engine/weights/test_mutated_folders.py
 
 check: $(VENV)/.contributor  ## lint, formatting, types, layers
 	$(BIN)/ruff check

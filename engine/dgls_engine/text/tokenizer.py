@@ -45,8 +45,8 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 _LETTER = "x"
 
-_MAX_TOKENS, _MAX_ADDED = 2**21, 2**14
-"""Eight times the tokens of the largest vocabularies, and twice the most added tokens."""
+_MAX_TOKENS, _MAX_ADDED = 2**20, 2**14
+"""Four times the tokens of the largest vocabularies, and twice the most added tokens."""
 
 _PROBE = string.printable + " \u00a0\u2581\ufb01e\u0301\u00e9\u0130 \u4f60\U0001f389  \n"
 """A text that a vocabulary changes if it normalizes: by case, form, accents or blanks."""
