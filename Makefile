@@ -27,7 +27,7 @@ demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five 
 test: $(VENV)/.contributor  ## run the tests, on up to four cores
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-fuzz: $(VENV)/.contributor  ## send the server a million mutated messages, mutate 10,000 models; takes about two hours
+fuzz: $(VENV)/.contributor  ## send the server a million mutated messages, open thousands of mutated models; takes hours
 	DGLS_FUZZ=1000000 $(BIN)/python -m pytest tests/server/test_fuzz.py tests/engine/weights/test_mutated_folders.py
 
 check: $(VENV)/.contributor  ## lint, formatting, types, layers

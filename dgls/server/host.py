@@ -158,7 +158,7 @@ class Host:
         try:
             return await asyncio.wrap_future(worker.submit(request, cancel, key, on_step))
         except Exception as error:
-            trouble = _trouble(error)
+            trouble = _worth_telling(error)
             if trouble and worker is self._worker and worker.state != "failed":  # the status reports a failed load
                 self._note(trouble, invoked)
             raise
@@ -236,7 +236,7 @@ _MESSAGES: dict[State, str] = {
 }
 
 
-def _trouble(error: Exception) -> str:
+def _worth_telling(error: Exception) -> str:
     """What the user has to know of a failed request; empty if the next one may well succeed."""
     if isinstance(error, (NotEnoughMemory, BrokenCheckpoint)):
         return str(error)

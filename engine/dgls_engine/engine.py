@@ -9,6 +9,7 @@ valid even after a cancelled request.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -40,6 +41,8 @@ from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step,
 from dgls_engine.warming import first_request, usual_shapes
 from dgls_engine.weights.loader import LoadedModel, load
 from dgls_engine.weights.repair import repair_advice
+
+logger = logging.getLogger(__name__)
 
 
 class Engine:
@@ -255,6 +258,7 @@ def _explained(problem: str) -> Iterator[None]:
     except EngineError:
         raise
     except Exception as error:
+        logger.debug("%s", problem, exc_info=True)
         raise EngineError(
             f"{problem} ({reason_of(error)}); `dgls doctor` lists the versions of its libraries; update dgls, or take "
             "another model"

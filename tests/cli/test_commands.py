@@ -153,6 +153,14 @@ def test_doctor_weights_without_numbers_exits_1_with_advice(run: Run, tmp_path: 
     assert f"!! fill: {tmp_path} cannot fill a hole\n   the model computes values that are no numbers" in outcome.out
 
 
+def test_doctor_file_other_than_pulled_exits_1_with_its_name(run: Run, tmp_path: Path) -> None:
+    folder = raw_checkpoint(tmp_path)
+    (folder / "digests.json").write_text(json.dumps({"model.safetensors": "0" * 64}))
+    outcome = run("doctor", "--model", folder)
+    assert outcome.code == 1
+    assert f"{folder / 'model.safetensors'} differs from what was pulled; fetch the model again" in outcome.out
+
+
 def test_doctor_libraries_that_do_not_fit_exits_1_with_the_reason(
     run: Run, monkeypatch: pytest.MonkeyPatch, model: Path
 ) -> None:
