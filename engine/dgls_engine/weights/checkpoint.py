@@ -38,6 +38,7 @@ _LARGEST = {
     "global_head_dim": 2**14,
     "num_experts": 2**14,
     "top_k_experts": 2**14,
+    "canvas_length": 8192,
     "vocab_size": 2**22,
     "max_position_embeddings": 2**30,
     "sliding_window": 2**30,
