@@ -16,7 +16,11 @@ Every module may import this one: it needs no torch.
 
 
 class EngineError(Exception):
-    """Base of all errors of the engine. Editors show `str(error)` to the user."""
+    """Base of all errors of the engine. Editors show `str(error)` to the user: one line, without characters that act on
+    a terminal, whatever a file or a server has put into it."""
+
+    def __str__(self) -> str:
+        return "".join(character if character.isprintable() else " " for character in super().__str__())
 
 
 class ModelNotFound(EngineError):

@@ -84,9 +84,8 @@ def json_object(path: Path, content: bytes) -> dict[str, Any]:
 
 
 def shown(value: object) -> str:
-    """A value for one line of a message: short, and without characters that act on a terminal."""
-    text = value if isinstance(value, str) else reprlib.repr(value)
-    return "".join(character if character.isprintable() else " " for character in text[:200])
+    """The start of a value, for a message."""
+    return (value if isinstance(value, str) else reprlib.repr(value))[:200]
 
 
 def _unreadable(path: Path, reason: object) -> BrokenCheckpoint:

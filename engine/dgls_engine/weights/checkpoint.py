@@ -175,7 +175,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
     unknown = {entry["dtype"] for entry in header.values()} - set(_FLOAT_BYTES)
     if unknown:
         raise UnsupportedModel(
-            f"{file} holds {', '.join(sorted(unknown))} tensors; quantised weights are not supported, take bf16"
+            f"{file} holds {shown(', '.join(sorted(unknown)))} tensors; quantised weights are not supported, take bf16"
         )
     tensors: dict[str, StoredTensor] = {}
     reached = 0
@@ -195,7 +195,7 @@ def read_header(file: Path) -> dict[str, StoredTensor]:
 def listed(names: list[str], limit: int = 3) -> str:
     """The first `limit` names and the number of all names, for an error message."""
     rest = len(names) - limit
-    return ", ".join(names[:limit]) + (f" and {rest} more ({len(names)} in all)" if rest > 0 else "")
+    return ", ".join(map(shown, names[:limit])) + (f" and {rest} more ({len(names)} in all)" if rest > 0 else "")
 
 
 def _either(names: list[str]) -> str:
