@@ -24,6 +24,7 @@ from dgls_engine.errors import (
 )
 from dgls_engine.profile import Health, ModelInfo
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
+from dgls_engine.weights import speeds
 from dgls_engine.weights.auto import fallback_advice, resolved
 from dgls_engine.worker import EngineLike, Worker
 
@@ -57,6 +58,11 @@ class _Load:
     """The progress of one load, written by the engine thread. A load that was replaced keeps its own."""
 
     percent: int | None = None
+    timed: bool = False
+
+
+TIMED_STEPS = 4
+"""Steps of a fill that says how fast a model is. In a shorter one the first step counts too much."""
 
 
 class Host:
@@ -156,12 +162,22 @@ class Host:
         """
         worker = self.start()
         try:
-            return await asyncio.wrap_future(worker.submit(request, cancel, key, on_step))
+            infill = await asyncio.wrap_future(worker.submit(request, cancel, key, on_step))
+            self._time(infill)
+            return infill
         except Exception as error:
             trouble = _worth_telling(error)
             if trouble and worker is self._worker and worker.state != "failed":  # the status reports a failed load
                 self._note(trouble, invoked)
             raise
+
+    def _time(self, infill: Infill) -> None:
+        """Keep how fast the open model runs here, by its first fill of some steps."""
+        here = not self._settings.engine.url
+        if here and infill.steps >= TIMED_STEPS and not self._load.timed and self.info is not None:
+            self._load.timed = True
+            ms = infill.timings.denoise_ms / infill.steps
+            asyncio.get_running_loop().run_in_executor(None, speeds.remember, self.info.name, ms)
 
     def tell(self) -> None:
         """Wake the requests that wait for the model, and call `changed`."""

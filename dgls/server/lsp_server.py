@@ -25,6 +25,7 @@ from dgls.server.features import (
     configuration,
     inline_completion,
     lifecycle,
+    models,
     small_model,
     status,
     text_sync,
@@ -63,7 +64,7 @@ class Server(LanguageServer):
         self.conversation.experimental = EXPERIMENTAL
         self.conversation.lost = lambda uri: text_sync.lose(self, session, uri)
         lifecycle.register(self, session, lambda: completion.register(self, session), self.conversation.ended)
-        for feature in (text_sync, configuration, status, small_model, inline_completion, code_action, command):
+        for feature in (text_sync, configuration, status, models, small_model, inline_completion, code_action, command):
             feature.register(self, session)
 
     @property

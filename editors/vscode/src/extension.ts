@@ -1,6 +1,7 @@
 /** Creates and connects everything. No logic. */
 import * as vscode from 'vscode';
 import { Changes } from './changes';
+import { chooseModel } from './choosing';
 import { Doctor } from './doctor';
 import { openExample } from './example';
 import { History } from './history';
@@ -53,6 +54,7 @@ export function activate(context: vscode.ExtensionContext): Api {
     ],
     ['dgls.pause', () => pauses.choose()],
     ['dgls.resume', () => pauses.resume()],
+    ['dgls.chooseModel', () => chooseModel(() => server.models())],
     ['dgls.restart', () => server.restart()],
     [
       'dgls.showLog',

@@ -6,6 +6,7 @@ import type { Position, Range, WorkspaceEdit } from 'vscode-languageserver-proto
 export const STATUS = 'dgls/status';
 export const DRAFT = 'dgls/draft';
 export const SUGGESTED = 'dgls/suggested';
+export const MODELS = 'dgls/models';
 
 /** The notifications that this client wants, sent under `capabilities.experimental`. */
 export interface ExperimentalCapabilities {
@@ -33,6 +34,25 @@ export interface Status {
   instructions: boolean | null;
   /** Of a server that runs the model: empty if it is well. */
   health?: string;
+}
+
+/** A model on this machine. */
+export interface Model {
+  name: string;
+  parameters: number;
+  bytes: number;
+  /** Empty if it is not known. */
+  licence: string;
+  /** Null if it did not run here yet. */
+  stepMs: number | null;
+  /** Why it cannot be used, else empty. */
+  problem: string;
+}
+
+/** The answer to `dgls/models`. `chosen` is the setting. */
+export interface Models {
+  chosen: string;
+  models: Model[];
 }
 
 export interface Suggested {

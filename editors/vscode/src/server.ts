@@ -18,10 +18,12 @@ import { withoutPythonSettings } from './environment';
 import { isFound, locate, type Found, type Machine } from './locate';
 import {
   DRAFT,
+  MODELS,
   STATUS,
   SUGGESTED,
   type ExperimentalCapabilities,
   type Draft,
+  type Models,
   type Status,
   type Suggested,
 } from './protocol';
@@ -80,6 +82,11 @@ export class Server implements vscode.Disposable {
   /** The settings changed: have the server request them again. */
   async settingsChanged(): Promise<void> {
     await this.running?.sendNotification(DidChangeConfigurationNotification.type, { settings: null });
+  }
+
+  /** The models on this machine; undefined without a running server. */
+  async models(): Promise<Models | undefined> {
+    return this.running?.sendRequest<Models>(MODELS, {});
   }
 
   dispose(): void {

@@ -25,18 +25,21 @@ from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_LICENCES = {SMALL: "Apache-2.0", EMBEDDED: "Apache-2.0", LARGE.name: "Apache-2.0"}
 _PULLED = (".safetensors", ".json", ".jinja")
 
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A model on this machine. `problem` is one line that says why it cannot be used, or None."""
+    """A model on this machine. `problem` is one line that says why it cannot be used, or None. `licence` is an SPDX
+    name; empty if it is not known."""
 
     name: str
     folder: Path
     bytes: int
     parameters: int
     problem: str | None
+    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +206,12 @@ def _plan(name: str, files: Sequence[RemoteFile]) -> PullPlan:
 
 def _inspect(name: str, folder: Path) -> Installed:
     size = sum(file.stat().st_size for file in folder.iterdir() if file.is_file())
+    licence = _LICENCES.get(name, "")
     try:
         with repair_advice(name):
-            return Installed(name, folder, size, read_files(folder).checkpoint.elements, None)
+            return Installed(name, folder, size, read_files(folder).checkpoint.elements, None, licence)
     except EngineError as error:
-        return Installed(name, folder, size, 0, str(error))
+        return Installed(name, folder, size, 0, str(error), licence)
 
 
 def _cached_names() -> list[str]:

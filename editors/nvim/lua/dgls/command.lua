@@ -10,6 +10,17 @@ local function log()
   vim.fn.search('dgls', 'bcW')
 end
 
+--- Change a setting of the server, now and for servers that start later.
+---@param section table what stands below `dgls`
+local function set(section)
+  local settings = { dgls = section }
+  vim.lsp.config('dgls', { settings = settings })
+  for _, client in ipairs(vim.lsp.get_clients({ name = 'dgls' })) do
+    client.settings = vim.tbl_deep_extend('force', client.settings, settings)
+    client:notify('workspace/didChangeConfiguration', { settings = client.settings })
+  end
+end
+
 ---@type uv.uv_timer_t? runs until a pause of some minutes is over
 local timer
 
@@ -21,12 +32,7 @@ local function suggest(enabled)
     timer:close()
     timer = nil
   end
-  local settings = { dgls = { inlineCompletion = { enabled = enabled } } }
-  vim.lsp.config('dgls', { settings = settings }) -- for servers that start later
-  for _, client in ipairs(vim.lsp.get_clients({ name = 'dgls' })) do
-    client.settings = vim.tbl_deep_extend('force', client.settings, settings)
-    client:notify('workspace/didChangeConfiguration', { settings = client.settings })
-  end
+  set({ inlineCompletion = { enabled = enabled } })
 end
 
 --- Without minutes, a second call resumes.
@@ -37,8 +43,8 @@ local function pause(_, given)
     vim.notify('dgls: pause takes minutes, 1440 at most; not ' .. given, vim.log.levels.ERROR)
     return
   end
-  local set = vim.lsp.config.dgls.settings
-  local paused = vim.tbl_get(set or {}, 'dgls', 'inlineCompletion', 'enabled') == false
+  local settings = vim.lsp.config.dgls.settings
+  local paused = vim.tbl_get(settings or {}, 'dgls', 'inlineCompletion', 'enabled') == false
   suggest(paused and not minutes)
   if minutes then
     timer = assert(vim.uv.new_timer())
@@ -121,6 +127,16 @@ local subcommands = {
       return { '5', '15', '60' }
     end,
     run = pause,
+  },
+  model = {
+    arguments = function()
+      return require('dgls.model').names()
+    end,
+    run = function(_, rest)
+      require('dgls.model').choose(rest, function(name)
+        set({ model = name })
+      end)
+    end,
   },
   status = {
     run = function()
