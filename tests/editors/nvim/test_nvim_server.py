@@ -46,6 +46,24 @@ def test_failed_model_shows_advice(start: Open) -> None:
     editor.until(lambda: "try another" in editor.screen())
 
 
+def test_model_is_taken_by_name_or_from_a_list(start: Open) -> None:
+    editor = start(script={}, columns=WIDE)
+    editor.open("a.py", TEXT)
+
+    def status() -> str:
+        return str(editor.lua("return require('dgls.status').long(0)"))
+
+    assert editor.lua("return vim.fn.getcompletion('Dgls model e', 'cmdline')") == ["embedded"]
+    editor.keys(":Dgls model other<CR>")
+    editor.until(lambda: "ready, fake other" in status())
+    editor.lua(
+        "vim.ui.select = function(items, options, take) _G.offered = options.format_item(items[1]); take(items[1]) end"
+    )
+    editor.keys(":Dgls model<CR>")
+    editor.until(lambda: "ready, fake embedded" in status())
+    assert str(editor.lua("return _G.offered")).startswith("embedded (")
+
+
 def test_killed_server_is_restarted(start: Open) -> None:
     editor = start(script={"texts": ["return total"]}, columns=WIDE)
     editor.open("a.py", TEXT)
