@@ -84,12 +84,12 @@ class Cursor:
     @cached_property
     def opens_body(self) -> bool:
         """Does the text on the left head a body, with nothing but closing characters on the right?"""
-        return _CLOSING.issuperset(self.right) and opens_body(self.left, self.language)
+        return _CLOSING.issuperset(self.right) and opens_body(self.left, self.code_language)
 
     @cached_property
     def balance(self) -> Balance:
         """The brackets and the quote that the text on the left leaves open."""
-        return balance(self.left, self.language)
+        return balance(self.left, self.code_language)
 
     # The lines around.
 
@@ -199,6 +199,11 @@ class Cursor:
     def embedded(self) -> tuple[Language, int] | None:
         """The language of the code around the cursor, and where that code starts, if it is not the file's language."""
         return embedded_at(self.document.text, self._start, self.offset, self.language)
+
+    @property
+    def code_language(self) -> Language:
+        """The language of the code around the cursor."""
+        return self.language if self.embedded is None else self.embedded[0]
 
     @cached_property
     def inside(self) -> Inside:

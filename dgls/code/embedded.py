@@ -11,6 +11,7 @@ from dgls.code.language import Language
 from dgls.code.languages import language_of
 
 _TAG = re.compile(r"<(/?)(script|style)\b([^<>]*)>", re.IGNORECASE)
+_TAGS = ("<script", "<style", "</script", "</style")
 _LANG = re.compile(r"\blang=[\"']?(\w+)")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
 _INFO = re.compile(r"[`~]*[ \t]*\{?\.?([\w+#-]*)[^\n]*\n")

@@ -54,14 +54,34 @@ def test_plan_after_a_deletion_is_quiet() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "complete"),
+    ("marked", "complete"),
     [
         ("x = f(1)|", True),
         ("x = f(1|", False),
         ("x = f(1) |", False),
-        ("x = 1|", False),  # a word may go on
+        ("x = 1|", True),
+        ("x = 0xff|", True),
+        ("x = other|", False),  # a word may go on
+        ("other = x\nx = other|", True),
+        ("x = 1 +|", False),
+        ("x = |f(1)", True),
+        ("x = f|(1)", True),
+        ("x: |int", True),
+        ("x|: int", True),
+        ("f(x.|)", False),
+        ("f(oth|)", False),
+        ("y = x\nf(x|)", True),
+        ("f(|\n  1,\n)", True),
+        ("f(|\n)", False),
+        ("f(\n  1,|\n  2\n)", True),
+        ("f(\n  1,|\n)", True),
+        ("f(1,|\ng()", False),
+        ("x = 1 + \\|\n2", True),
+        ("List<int>|", True),
+        ("a >|", False),
     ],
 )
-def test_quiet_without_a_grammar_goes_by_the_line(text: str, complete: bool) -> None:
-    region = plan(Document("untitled:1", 1, "zig", text[:-1]), len(text) - 1, Budget())
+def test_quiet_without_a_grammar_goes_by_the_line(marked: str, complete: bool) -> None:
+    left, right = marked.split("|")
+    region = plan(Document("untitled:1", 1, "zig", left + right), len(left), Budget())
     assert (region is Quiet.COMPLETE) is complete

@@ -50,15 +50,11 @@ class ImportedNames:
             node = waiting.pop()
             if node.type in ("import_from_statement", "import_statement", "future_import_statement"):
                 continue
-            waiting += node.named_children
+            waiting += [child for child in node.named_children if not _is_argument_or_attribute(child, node)]
             line = code.lines.get(node.start_point.row)
             if line is None or line.end - line.start > LONGEST_LINE:
                 continue
-            if (
-                node.type == "identifier"
-                and (node.text or b"").decode() in names
-                and not _is_argument_or_attribute(node)
-            ):
+            if node.type == "identifier" and (node.text or b"").decode() in names:
                 uses.append((line, code.offset(node.start_point.row, node.start_point.column)))
         return sorted(uses, key=lambda use: use[1])
 
@@ -81,11 +77,8 @@ def _defined(path: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _is_argument_or_attribute(node: Node) -> bool:
+def _is_argument_or_attribute(node: Node, parent: Node) -> bool:
     """Whether the identifier is a keyword argument's or an attribute's name, which only happens to be equal."""
-    parent = node.parent
-    if parent is None:
-        return False
     if parent.type == "keyword_argument":
         return parent.child_by_field_name("name") == node
     return parent.type == "attribute" and parent.child_by_field_name("attribute") == node
