@@ -198,7 +198,7 @@ class Cursor:
     @cached_property
     def embedded(self) -> tuple[Language, int] | None:
         """The language of the code around the cursor, and where that code starts, if it is not the file's language."""
-        return embedded_at(self.document.text, self._start, self.offset, self.language)
+        return embedded_at(self.document.text, self.offset, self.language)
 
     @property
     def code_language(self) -> Language:
@@ -212,7 +212,8 @@ class Cursor:
         by_tree: Inside | None = next(filter(None, map(self._inside, self.nodes)), None)
         if by_tree is not None:
             return by_tree
-        if self.embedded is None and self.parses:
+        undivided = any(node.type in self.language.undivided for node in self.nodes)
+        if self.embedded is None and self.parses and not undivided:
             return "code"
         language, start = self.embedded or (self.language, self._start)
         literal = literal_at(self.document.text, start, self.offset, language)

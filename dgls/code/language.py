@@ -43,6 +43,9 @@ ATTRIBUTES = (Quote('="', '"', ""), Quote("='", "'", ""))
 """In markup a quote delimits a string only behind `=`: elsewhere it is text."""
 
 
+HEREDOC = r"(?<![<\w)])<<[-~]?(?:[ \t]*[\"'\\]?(?=[A-Z_])|[\"'\\]?)(?P<word>[A-Za-z_]\w+)"
+"""The start of a string on the lines below. A shift of bits to the left looks alike."""
+
 CHARACTER = r"'(?:\\[^\n']{1,9}|\\'|[^\\\n'])'"
 """A single character, in languages in which a lone ' is no quote."""
 
@@ -73,9 +76,12 @@ class Language:
     """`id` is the LSP language id, `ids` are others that clients send. `filetypes` are Neovim's names, if they differ
     from these ids. `grammar` names a module and the function in it that returns the grammar.
 
+    `grammar_within` is the grammar of code whose opening mark, the first of `around_code`, is above the parsed text.
+
     `names` are whole file names. `line_comments` start a comment up to the line's end; with ^ in front, only where the
     line's code begins. `block_comments` are pairs of marks; with ^ they stand at the start of a line. Literals of
     other forms, such as regular expressions, match `atoms`. `quotes` delimit strings, longer marks before shorter ones.
+    `heredoc` matches what announces a string on the lines below, up to the `word` that ends it.
 
     `opener` finds the head of a body at the end of a line's text. `closer` matches the start of a line that ends a body
     (or goes on after it, as `else`). Only tabs indent a language that `needs_tabs`. In an `offside` language
@@ -83,8 +89,8 @@ class Language:
     body, and nothing else; `soft_heads` may also be names. Nothing runs behind a statement that begins with one of
     the `enders`. `definition` matches the start of a line from which blank lines separate the code behind its body.
 
-    Node types: `bodies` hold statements, `interpolations` are code inside a string, `literals` are words with a meaning
-    of their own, `closures` are functions without a name.
+    Node types: `bodies` hold statements, `interpolations` are code inside a string, `undivided` is text that the grammar
+    does not look into, `literals` are words with a meaning of their own, `closures` are functions without a name.
 
     `words` need no definition: the types and modules that come with the language (not its functions: they are there to
     be called). A body of a language that `ends_with_value` may end in a name alone. With `optional_types`, annotations
@@ -93,6 +99,8 @@ class Language:
 
     id: str
     grammar: tuple[str, str] | None = None
+    grammar_within: tuple[str, str] | None = None
+    around_code: tuple[str, str] = ("", "")
     kind: Kind = "code"
     ids: tuple[str, ...] = ()
     filetypes: tuple[str, ...] = ()
@@ -103,6 +111,7 @@ class Language:
     has_comments: bool = True
     quotes: tuple[Quote, ...] = (DOUBLE, SINGLE)
     atoms: str = ""
+    heredoc: str = ""
     opener: str = r"\{$"
     closer: str = CLOSING_BRACKET
     indent: str = "    "
@@ -116,6 +125,7 @@ class Language:
     strings: frozenset[str] = frozenset()
     comments: frozenset[str] = frozenset({"comment"})
     interpolations: frozenset[str] = frozenset()
+    undivided: frozenset[str] = frozenset()
     functions: frozenset[str] = frozenset()
     closures: frozenset[str] = frozenset()
     literals: frozenset[str] = _LITERALS

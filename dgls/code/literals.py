@@ -78,6 +78,7 @@ def _steps(
 ) -> Iterator[int | Open | None]:
     marks = _marks(language)
     pattern = marks.with_brackets if brackets else marks.pattern
+    below: tuple[int, Open] | None = None  # a string that starts on the next line
     if at == 0 and inside is None and text.startswith("#!"):
         inside = _HASHBANG
     while True:
@@ -86,11 +87,18 @@ def _steps(
             if rest is None:
                 break
             at, inside = rest.end(), None
-        match = pattern.search(text, at, end)
-        if match is None:
+        match = pattern.search(text, at, end if below is None else below[0])
+        if match is None and below is None:
             break
+        if match is None:
+            assert below is not None
+            (at, inside), below = below, None
+            continue
         at = match.end()
-        if match[0] in _BRACKETS and match[0] not in marks.opens:
+        if match.lastgroup == "word":
+            line_end = text.find("\n", at, end)
+            below = (line_end + 1, _here_document(match["word"])) if line_end >= 0 else below
+        elif match[0] in _BRACKETS and match[0] not in marks.opens:
             yield match.start()
         else:
             inside = _opened(text, match, marks.opens.get(match[0], ()))
@@ -109,7 +117,7 @@ def _marks(language: Language) -> _Marks:
     for each in (*_comments(language), *map(_string, language.quotes)):
         opens[each.mark] = (*opens.get(each.mark, ()), each)
     patterns = [_pattern(mark) for mark in sorted(opens, key=lambda mark: (-len(mark), mark))]
-    literals = [language.atoms] * bool(language.atoms) + patterns
+    literals = [*filter(None, (language.heredoc, language.atoms)), *patterns]
     brackets = [re.escape(bracket) for bracket in _BRACKETS if bracket not in opens]
     return _Marks(opens, _compiled(literals or [r"(?!)"]), _compiled([*literals, *brackets]))
 
@@ -133,6 +141,10 @@ def _string(quote: Quote) -> Open:
     escaped = f"{escape}.|" if escape else ""
     rest = rf"(?:[^{first}{escape}\n]++|{escaped}(?!{end}){char})*+(?:{end}{line_end})"
     return Open("string", quote.start, quote.end, _compiled([rest]))
+
+
+def _here_document(word: str) -> Open:
+    return Open("string", "<<", word, _compiled([rf"(?m:.*?^[ \t]*{word}\b)"]))
 
 
 def _pattern(mark: str) -> str:

@@ -7,12 +7,15 @@ languages that VS Code does not come with, Neovim's `ftplugin` files (version 0.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dgls.code.language import (
     ATTRIBUTES,
     BACKTICK,
     CHARACTER,
     CLOSING_BRACKET,
     DOUBLE,
+    HEREDOC,
     RAW_DOUBLE,
     RAW_SINGLE,
     REGEX,
@@ -34,6 +37,8 @@ _BACK_ESCAPED = Quote('"', '"', "`", lines=True)
 _HERE = (Quote('@"', '"@', "`", lines=True), Quote("@'", "'@", "", lines=True))
 _NIX = Quote("''", "''", "", lines=True)
 _TWO = (DOUBLE, SINGLE)
+_LINES = tuple(replace(quote, lines=True) for quote in (DOUBLE, SINGLE, RAW_SINGLE, RAW_DOUBLE))
+_DOUBLE_LINES, _SINGLE_LINES, _RAW_SINGLE_LINES, _RAW_DOUBLE_LINES = _LINES
 _PASCAL, _ML = ("{", "}"), ("(*", "*)")
 _C, _MARKUP, _HASKELL = ("/*", "*/"), ("<!--", "-->"), ("{-", "-}")
 _PERL = REGEX + r"|q[qwrx]?(?:\{[^{}\n]*\}|\([^()\n]*\))"
@@ -54,6 +59,7 @@ def _row(
     closer: str = CLOSING_BRACKET,
     offside: bool = False,
     needs_tabs: bool = False,
+    heredoc: str = "",
 ) -> Language:
     """`ids` are the LSP language ids and Neovim's file types, the LSP's first. `files` are endings and whole names."""
     first, *others = ids.split()
@@ -73,6 +79,7 @@ def _row(
         closer=closer,
         offside=offside,
         needs_tabs=needs_tabs,
+        heredoc=heredoc,
     )
 
 
@@ -145,7 +152,7 @@ PLAIN: tuple[Language, ...] = (
         needs_tabs=True,
     ),
     _row("dockerfile", ".dockerfile .containerfile Dockerfile Containerfile", "^#", (), _TWO, opener=r"\\$"),
-    _row("perl raku", ".pl .pm .t .raku", "#", _POD, _TWO, atoms=_PERL),
+    _row("perl raku", ".pl .pm .t .raku", "#", _POD, _TWO, atoms=_PERL, heredoc=HEREDOC),
     _row("powershell ps1", ".ps1 .psm1 .psd1", "#", (("<#", "#>"),), (*_HERE, _BACK_ESCAPED, RAW_SINGLE)),
     _row(
         "cython pyrex", ".pyx .pxd .pxi", "#", (), (TRIPLE, TRIPLE_SINGLE, DOUBLE, SINGLE), offside=True, opener=r":$"
@@ -181,8 +188,8 @@ PLAIN: tuple[Language, ...] = (
         opener=r"[-=]>$|[{:]$",
     ),
     _row("terraform hcl terraform-vars", ".tf .tfvars .hcl", "# //", (_C,), (DOUBLE,), indent="  "),
-    _row("nix", ".nix", "#", (_C,), (_NIX, DOUBLE), indent="  ", opener=r"[{:(\[=]$"),
-    _row("r", ".r", "#", (), (DOUBLE, SINGLE), indent="  "),
+    _row("nix", ".nix", "#", (_C,), (_NIX, _DOUBLE_LINES), indent="  ", opener=r"[{:(\[=]$"),
+    _row("r", ".r", "#", (), (_DOUBLE_LINES, _SINGLE_LINES), indent="  "),
     _like_shell("zsh", ".zsh .zshrc", (DOUBLE, RAW_SINGLE), indent="  "),
     _like_shell("awk", ".awk", (DOUBLE,)),
     _like_shell("tcl", ".tcl", (DOUBLE,)),
@@ -192,7 +199,7 @@ PLAIN: tuple[Language, ...] = (
         ".cmake CMakeLists.txt",
         "#",
         (("#[[", "]]"),),
-        (DOUBLE,),
+        (_DOUBLE_LINES,),
         indent="  ",
         opener=r"^\s*(?:if|else\w*|foreach|while|function|macro)\s*\(.*\)$",
         closer=r"\)|(?:end\w+|else\w*)\b",
@@ -227,7 +234,7 @@ PLAIN: tuple[Language, ...] = (
         closer=r"(?i)(?:end|next|loop|else|wend|case)\b",
     ),
     _row("bat dosbatch", ".bat .cmd", "^REM ^rem ^@REM ^@rem ^::", (), (), opener=r"\($"),
-    _row("sql mysql plsql pgsql", ".sql", "--", (_C,), (RAW_SINGLE, RAW_DOUBLE, BACKTICK), opener=r"\($|(?i:\bbegin)$"),
+    _row("sql mysql plsql pgsql", ".sql", "--", (_C,), (_RAW_SINGLE_LINES, _RAW_DOUBLE_LINES, BACKTICK), opener=r"\($|(?i:\bbegin)$"),
     _row(
         "haskell lhaskell cabal",
         ".hs .cabal",
@@ -258,13 +265,13 @@ PLAIN: tuple[Language, ...] = (
         opener=r"(?:=|->|\b(?:begin|struct|sig|do|then|else|with))$",
     ),
     _row("erlang prolog", ".erl .hrl", "%", (), (DOUBLE, SINGLE), opener=r"(?:->|\bof|\()$"),
-    _row("clojure", ".clj .cljs .cljc .edn", ";", (), (DOUBLE,), indent="  ", opener=_LISP, atoms=r"\\."),
+    _row("clojure", ".clj .cljs .cljc .edn", ";", (), (_DOUBLE_LINES,), indent="  ", opener=_LISP, atoms=r"\\."),
     _row(
         "lisp commonlisp scheme racket elisp emacs-lisp",
         ".lisp .scm .rkt .el",
         ";",
         (("#|", "|#"),),
-        (DOUBLE,),
+        (_DOUBLE_LINES,),
         indent="  ",
         opener=_LISP,
         atoms=r"\\.",

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import importlib
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from tree_sitter import Language as Grammar
@@ -135,7 +135,15 @@ def parse(document: Document, offset: int, previous: Syntax | None = None) -> Sy
     end = after_end(document, end, language, WINDOW_TOKENS, estimate_tokens)
     if end - start > _LONGEST:
         return None
+    opening, closing = language.around_code
+    if language.grammar_within and document.text.rfind(opening, 0, start) > document.text.rfind(closing, 0, end):
+        language = _within(language)
     return _parsed(language, start, document.text[start:end], previous)
+
+
+@cache
+def _within(language: Language) -> Language:
+    return replace(language, grammar=language.grammar_within)
 
 
 def parse_all(document: Document) -> Syntax | None:
