@@ -35,7 +35,7 @@ def is_complete(cursor: Cursor) -> bool:
         return not _in_open_bracket(cursor)
     if _is_gap(cursor) or cursor.opens_body:
         return False
-    if _goes_on(cursor.right):
+    if _goes_on(cursor.right) or (cursor.at_line_end and _separates(cursor)):
         return True
     if cursor.syntax is None or cursor.embedded is not None:
         return _looks_complete(cursor)
@@ -76,7 +76,7 @@ def _looks_complete(cursor: Cursor) -> bool:
     if is_word(last):
         ends = _is_known(cursor)
     elif cursor.at_line_end:
-        ends = last in _CLOSED or _closes_angle(cursor) or _separates(cursor) or _escapes_break(cursor)
+        ends = last in _CLOSED or _closes_angle(cursor) or _escapes_break(cursor)
     else:
         return not last.isspace() and (last in _CLOSED or (last, cursor.right[0]) == ("/", ">"))
     if not cursor.at_line_end:
@@ -140,7 +140,7 @@ def _ends_here(cursor: Cursor, syntax: Syntax, statement: Node) -> bool:
     last = cursor.left[-1]
     if statement.start_byte + len(syntax.code(statement).rstrip().encode("utf-8", "surrogatepass")) <= cursor.byte:
         return last != "="
-    if _separates(cursor) or (last == ")" and cursor.below.lstrip().startswith("{")):
+    if last == ")" and cursor.below.lstrip().startswith("{"):
         return True
     if any(node.type in _ANNOTATIONS and node.end_byte == cursor.byte for node in cursor.nodes):
         return True

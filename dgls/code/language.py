@@ -43,6 +43,12 @@ ATTRIBUTES = (Quote('="', '"', ""), Quote("='", "'", ""))
 """In markup a quote delimits a string only behind `=`: elsewhere it is text."""
 
 
+ESCAPED = r"\\."
+"""A character that a backslash deprives of its meaning outside of strings, too."""
+
+TAG = r"<(?!(?i:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)[\s>])[A-Za-z][^<>/]*>$"
+"""A tag that opens an element; those that HTML never closes do not."""
+
 HEREDOC = r"(?<![<\w)])<<[-~]?(?:[ \t]*[\"'\\]?(?=[A-Z_])|[\"'\\]?)(?P<word>[A-Za-z_]\w+)"
 """The start of a string on the lines below. A shift of bits to the left looks alike."""
 
@@ -89,8 +95,9 @@ class Language:
     body, and nothing else; `soft_heads` may also be names. Nothing runs behind a statement that begins with one of
     the `enders`. `definition` matches the start of a line from which blank lines separate the code behind its body.
 
-    Node types: `bodies` hold statements, `interpolations` are code inside a string, `undivided` is text that the grammar
-    does not look into, `literals` are words with a meaning of their own, `closures` are functions without a name.
+    Node types: `bodies` hold statements, `interpolations` are code inside a string, `undivided` is text in which the
+    grammar tells nothing apart, `literals` are words with a meaning of their own, `closures` are functions without a
+    name.
 
     `words` need no definition: the types and modules that come with the language (not its functions: they are there to
     be called). A body of a language that `ends_with_value` may end in a name alone. With `optional_types`, annotations

@@ -8,14 +8,17 @@ Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Literal
 
 from dgls.code.language import Language, Quote
 
 _BRACKETS = tuple("()[]{}")
+_LEVEL = re.compile(r"\[(=+)\[$")
+"""A long bracket: as many = stand in the one that closes it."""
+
 _GUARDS = {
     "#": r"(?<![\w$\\{&]#)",  # as in $#, ${#a} and &#39;
     "//": r"(?<!://)",  # as in http://
@@ -101,14 +104,21 @@ def _steps(
         elif match[0] in _BRACKETS and match[0] not in marks.opens:
             yield match.start()
         else:
-            inside = _opened(text, match, marks.opens.get(match[0], ()))
+            inside = _opened(text, match, marks.opens)
     yield inside
 
 
-def _opened(text: str, match: re.Match[str], opens: Iterable[Open]) -> Open | None:
+def _opened(text: str, match: re.Match[str], opens: Mapping[str, Sequence[Open]]) -> Open | None:
     line_start = text.rfind("\n", 0, match.start()) + 1
     first = not text[line_start : match.start()].strip()
-    return next((each for each in opens if first or not each.anchored), None)
+    level = _LEVEL.search(match[0])
+    possible = opens.get(match[0] if level is None else f"{match[0][: level.start()]}[[", ())
+    opened = next((each for each in possible if first or not each.anchored), None)
+    return opened if opened is None or level is None else _with_end(opened, f"]{level[1]}]")
+
+
+def _with_end(opened: Open, end: str) -> Open:
+    return replace(opened, end=end, rest=_compiled([rf".*?{end}"]))
 
 
 @cache
@@ -148,6 +158,8 @@ def _here_document(word: str) -> Open:
 
 
 def _pattern(mark: str) -> str:
+    if mark.endswith("[["):
+        return re.escape(mark[:-1]) + r"=*\["
     guard = r"\b" if mark.lstrip("@").isalpha() else _GUARDS.get(mark, "")
     return re.escape(mark) + guard
 

@@ -15,11 +15,13 @@ from dgls.code.language import (
     CHARACTER,
     CLOSING_BRACKET,
     DOUBLE,
+    ESCAPED,
     HEREDOC,
     RAW_DOUBLE,
     RAW_SINGLE,
     REGEX,
     SINGLE,
+    TAG,
     TRIPLE,
     TRIPLE_SINGLE,
     Kind,
@@ -90,7 +92,7 @@ def _like_c(
 
 
 def _like_shell(ids: str, files: str, quotes: tuple[Quote, ...] = _TWO, *, indent: str = "    ") -> Language:
-    return _row(ids, files, "#", (), quotes, indent=indent)
+    return _row(ids, files, "#", (), quotes, atoms=ESCAPED, indent=indent)
 
 
 def _with_end(
@@ -113,7 +115,7 @@ def _markup(ids: str, files: str, line: str = "", block: tuple[tuple[str, str], 
         ATTRIBUTES,
         kind="markup",
         indent="  ",
-        opener=r"<[A-Za-z][^<>/]*>$|\{$",
+        opener=TAG + r"|\{$",
         closer=r"</|" + CLOSING_BRACKET,
     )
 
@@ -147,11 +149,20 @@ PLAIN: tuple[Language, ...] = (
         "#",
         (),
         (DOUBLE, RAW_SINGLE),
+        atoms=ESCAPED,
         indent="\t",
         opener=_RULE,
         needs_tabs=True,
     ),
-    _row("dockerfile", ".dockerfile .containerfile Dockerfile Containerfile", "^#", (), _TWO, opener=r"\\$"),
+    _row(
+        "dockerfile",
+        ".dockerfile .containerfile Dockerfile Containerfile",
+        "^#",
+        (),
+        _TWO,
+        atoms=ESCAPED,
+        opener=r"\\$",
+    ),
     _row("perl raku", ".pl .pm .t .raku", "#", _POD, _TWO, atoms=_PERL, heredoc=HEREDOC),
     _row("powershell ps1", ".ps1 .psm1 .psd1", "#", (("<#", "#>"),), (*_HERE, _BACK_ESCAPED, RAW_SINGLE)),
     _row(
@@ -200,6 +211,7 @@ PLAIN: tuple[Language, ...] = (
         "#",
         (("#[[", "]]"),),
         (_DOUBLE_LINES,),
+        atoms=ESCAPED,
         indent="  ",
         opener=r"^\s*(?:if|else\w*|foreach|while|function|macro)\s*\(.*\)$",
         closer=r"\)|(?:end\w+|else\w*)\b",
@@ -234,7 +246,14 @@ PLAIN: tuple[Language, ...] = (
         closer=r"(?i)(?:end|next|loop|else|wend|case)\b",
     ),
     _row("bat dosbatch", ".bat .cmd", "^REM ^rem ^@REM ^@rem ^::", (), (), opener=r"\($"),
-    _row("sql mysql plsql pgsql", ".sql", "--", (_C,), (_RAW_SINGLE_LINES, _RAW_DOUBLE_LINES, BACKTICK), opener=r"\($|(?i:\bbegin)$"),
+    _row(
+        "sql mysql plsql pgsql",
+        ".sql",
+        "--",
+        (_C,),
+        (_RAW_SINGLE_LINES, _RAW_DOUBLE_LINES, BACKTICK),
+        opener=r"\($|(?i:\bbegin)$",
+    ),
     _row(
         "haskell lhaskell cabal",
         ".hs .cabal",
@@ -265,7 +284,7 @@ PLAIN: tuple[Language, ...] = (
         opener=r"(?:=|->|\b(?:begin|struct|sig|do|then|else|with))$",
     ),
     _row("erlang prolog", ".erl .hrl", "%", (), (DOUBLE, SINGLE), opener=r"(?:->|\bof|\()$"),
-    _row("clojure", ".clj .cljs .cljc .edn", ";", (), (_DOUBLE_LINES,), indent="  ", opener=_LISP, atoms=r"\\."),
+    _row("clojure", ".clj .cljs .cljc .edn", ";", (), (_DOUBLE_LINES,), indent="  ", opener=_LISP, atoms=ESCAPED),
     _row(
         "lisp commonlisp scheme racket elisp emacs-lisp",
         ".lisp .scm .rkt .el",
@@ -274,7 +293,7 @@ PLAIN: tuple[Language, ...] = (
         (_DOUBLE_LINES,),
         indent="  ",
         opener=_LISP,
-        atoms=r"\\.",
+        atoms=ESCAPED,
     ),
     _row("asm nasm", ".asm .s", "; ^#", (_C,), (DOUBLE,), opener=r":$"),
     _data("ini dosini systemd", ".ini", "; ^#"),
