@@ -49,7 +49,7 @@ ESCAPED = r"\\."
 TAG = r"<(?!(?i:area|base|br|col|embed|hr|img|input|link|meta|source|track|wbr)[\s>])[A-Za-z][^<>/]*>$"
 """A tag that opens an element; those that HTML never closes do not."""
 
-HEREDOC = r"(?<![<\w)])<<[-~]?(?:[ \t]*[\"'\\]?(?=[A-Z_])|[\"'\\]?)(?P<word>[A-Za-z_]\w+)"
+HEREDOC = r"(?<![<\w)])<<[-~]?(?:[ \t]*[\"'\\]?(?=[A-Z_])|[\"'\\]?)(?P<word>[A-Za-z_]\w+)[\"']?"
 """The start of a string on the lines below. A shift of bits to the left looks alike."""
 
 CHARACTER = r"'(?:\\[^\n']{1,9}|\\'|[^\\\n'])'"

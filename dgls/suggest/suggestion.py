@@ -17,7 +17,14 @@ from dgls.code.document import Document, Span
 from dgls.code.indentation import closes_body, indentation, opens_body, width
 from dgls.code.syntax import Syntax
 from dgls.suggest.plan import Region
-from dgls.suggest.surplus import Site, site_of, without_closers, without_following_lines, without_rest_of_line
+from dgls.suggest.surplus import (
+    Site,
+    site_of,
+    without_closers,
+    without_following_lines,
+    without_rest_of_line,
+    without_separator,
+)
 
 _STUTTER = re.compile(r"(\S[^\n]{3,}?)\1{3}")
 _LINE_BREAK = re.compile(r"\r\n|\n|\r")
@@ -68,11 +75,11 @@ def suggest(
     if not fill.strip():
         return Rejection.EMPTY
     fill = "\n".join(fill.split("\n")[: region.max_lines + (0 if site.blank else 1)])
-    fill = without_following_lines(fill, site)
+    fill = without_rest_of_line(without_following_lines(fill, site), site)
     shorter = without_closers(fill, region, site)
     if syntax is None or not syntax.needs(region.span, fill, shorter):
         fill = shorter
-    fill = without_rest_of_line(fill, site)
+    fill = without_separator(fill, site)
     fill = _trimmed(fill, site)
     if not fill.strip():
         return Rejection.REPEATS_AFTER

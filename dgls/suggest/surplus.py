@@ -88,17 +88,20 @@ def without_closers(fill: str, region: Region, site: Site) -> str:
     left, right = (site.left, site.right) if site.right.strip() else (region.before, region.after)
     inside = balance(left, site.language).literal
     if inside is not None and inside.kind == "string":
-        fill = _without_quote(fill, inside, right, site.language)
+        fill = _without_quote(fill, inside, left, right, site.language)
     fill = _without_brackets(fill, inside, region, site)
     return _without_angles(fill, site)
 
 
-def _without_quote(fill: str, inside: Open, right: str, language: Language) -> str:
+def _without_quote(fill: str, inside: Open, left: str, right: str, language: Language) -> str:
     """The fill up to its last quote, if that ends the string that goes on and ends on the right."""
     rest = inside.rest.match(right)
     if rest is None or not rest[0].endswith(inside.end) or balance(fill, language, inside).literal == inside:
         return fill
-    return fill[: fill.rfind(inside.end)]
+    shorter = fill[: fill.rfind(inside.end)]
+    if balance(left + shorter + right, language).quote and not balance(left + fill + right, language).quote:
+        return fill  # what follows on the right is another string
+    return shorter
 
 
 def _without_brackets(fill: str, inside: Open | None, region: Region, site: Site) -> str:
@@ -106,6 +109,8 @@ def _without_brackets(fill: str, inside: Open | None, region: Region, site: Site
     compared, it has to close as many brackets after the hole as are open before it: otherwise its borders separate
     pairs of brackets."""
     if site.right.strip():
+        if _reopens(fill, inside, site):
+            return fill
         waiting = [site.right[at] for at in balance(site.right, site.language, inside).closers]
         spare = len(balance(site.left, site.language).openers) - len(waiting)
     else:
@@ -118,6 +123,14 @@ def _without_brackets(fill: str, inside: Open | None, region: Region, site: Site
             return fill[:at]
         spare -= 1
     return fill
+
+
+def _reopens(fill: str, inside: Open | None, site: Site) -> bool:
+    """Does the fill open as many brackets as it closes of those that are open before it?"""
+    own = balance(fill, site.language, inside)
+    if not own.closers or len(own.openers) != len(own.closers):
+        return False
+    return not balance(site.left + fill + site.right, site.language).closers
 
 
 def _without_angles(fill: str, site: Site) -> str:
@@ -144,11 +157,16 @@ def _angles(text: str) -> tuple[list[int], list[int]]:
     return openers, closers
 
 
+def without_separator(fill: str, site: Site) -> str:
+    """The fill without the comma, semicolon or the like at its end with which the rest of the line begins."""
+    right = site.right.strip()
+    twice = right and _SEPARATOR.search(f"{fill.rstrip()}\n{right}")
+    return fill.rstrip()[:-1].rstrip() if twice else fill
+
+
 def without_rest_of_line(fill: str, site: Site) -> str:
     """The fill without an end that repeats the rest of the line, unless this leaves a bracket or quote open."""
     right = site.right.rstrip()
-    if right and _SEPARATOR.search(f"{fill.rstrip()}\n{right.lstrip()}"):
-        return fill.rstrip()[:-1].rstrip()
 
     def left_open(fill: str) -> tuple[int, bool]:
         line = balance(site.left + fill + right, site.language)

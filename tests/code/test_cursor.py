@@ -94,3 +94,20 @@ def test_cursor_fields_are_computed_once() -> None:
 )
 def test_starts_body_after_its_head_and_docstring(marked: str, starts: bool) -> None:
     assert cursor_at(marked).starts_body is starts
+
+
+def test_inside_php_far_below_its_opening_mark_goes_by_the_tree() -> None:
+    text = "<?php\n" + "function f($a) {\n    return 'the ' . $a;\n}\n\n" * 1500
+    at = text.rindex("the ")
+    document = Document("untitled:1", 1, "php", text)
+    syntax = parse(document, at)
+    assert syntax is not None
+    assert syntax.start > 0
+    cursor = Cursor.at(document, at, syntax)
+    assert any(node.type == "function_definition" for node in cursor.nodes)
+    assert cursor.inside == "string"
+
+
+def test_inside_a_script_far_below_its_tag_goes_by_its_marks() -> None:
+    text = "<script>\n" + "f('a');\n" * 1000 + "g(\"the "
+    assert Cursor.at(Document("untitled:1", 1, "vue", text), len(text)).inside == "string"

@@ -55,6 +55,17 @@ from dgls.code.literals import literal_at
         ("cobol", "don't a", None),
         ("cobol", "// a", "comment"),
         ("cobol", "a // b", None),
+        ("shellscript", "cat <<EOF | grep ", None),
+        ("shellscript", "cat <<EOF | grep 'a\nb", "string"),
+        ("shellscript", "cat <<'EOF'\nb\nEOF\nc", None),
+        ("shellscript", "(( a = 1<<bits ))\nb", None),
+        ("perl", 'print <<"A1", $b\n;', "string"),
+        ("php", "$a = <<<'EOT'\nb\n  EOT;\nc", None),
+        ("lua", "x = [==[ a ]] b", "string"),
+        ("lua", "x = [==[ a ]==] b", None),
+        ("cmake", "#[=[ a\nb", "comment"),
+        ("cmake", 'x(\\"a\n', None),
+        ("sql", "x = 'a\nb", "string"),
     ],
 )
 def test_literal_at_the_end_of_a_text_goes_by_the_marks(language: str, text: str, kind: str | None) -> None:
