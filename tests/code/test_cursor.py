@@ -109,5 +109,5 @@ def test_inside_php_far_below_its_opening_mark_goes_by_the_tree() -> None:
 
 
 def test_inside_a_script_far_below_its_tag_goes_by_its_marks() -> None:
-    text = "<script>\n" + "f('a');\n" * 1000 + "g(\"the "
+    text = "<script>\n" + "f('a');\n" * 1000 + 'g("the '
     assert Cursor.at(Document("untitled:1", 1, "vue", text), len(text)).inside == "string"
