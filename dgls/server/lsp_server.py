@@ -18,6 +18,7 @@ from pygls.lsp.server import LanguageServer
 
 from dgls.change.task import STRENGTHS
 from dgls.server.admission import VARIABLE, Token
+from dgls.server.decoding import make_converter
 from dgls.server.features import (
     code_action,
     command,
@@ -59,7 +60,7 @@ class Server(LanguageServer):
     """pygls' server with our protocol and one session."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("dgls", _version(), protocol_cls=Protocol)
+        super().__init__("dgls", _version(), protocol_cls=Protocol, converter_factory=make_converter)
         self.session = session
         self.conversation.experimental = EXPERIMENTAL
         self.conversation.lost = lambda uri: text_sync.lose(self, session, uri)

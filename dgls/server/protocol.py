@@ -150,11 +150,13 @@ class Protocol(LanguageServerProtocol):
             logger.error("Can't decode the parameters of %s: %s", data["method"], reason)
             if "id" in data:
                 self._refuse(data, JsonRpcInvalidParams(f"Invalid Params: {reason}"))
-            elif data["method"] == types.TEXT_DOCUMENT_DID_CHANGE:
+            if data["method"] == types.TEXT_DOCUMENT_DID_CHANGE:
                 self.lost(_uri_in(data))
             return
         self._initialized |= data["method"] == types.INITIALIZE
         self.handle_message(message)
+        if "id" in data and not hasattr(message, "id"):  # a notification that was sent as a request
+            self._send_data({"jsonrpc": self.VERSION, "id": data["id"], "result": None})
 
     def _decode(self, data: dict[str, Any]) -> Any:
         message_type = self.get_message_type(data["method"])
@@ -167,8 +169,9 @@ class Protocol(LanguageServerProtocol):
         return self._converter.structure(fields, fallback)
 
     def _take_answer(self, data: dict[str, Any]) -> None:
-        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn."""
-        if self._shutdown:
+        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. Nor does one with
+        an id that is no number and no string."""
+        if self._shutdown or not isinstance(data.get("id"), int | str):
             return
         try:
             self.handle_message(self.structure_message(data))
