@@ -34,11 +34,13 @@ class Excluded(StrEnum):
 
 
 class Exclusion:
-    """`folders` are the workspace folders' URIs; `globs` are the user's patterns, as in a .gitignore in each folder."""
+    """`folders` are the workspace folders' URIs; `globs` are the user's patterns, as in a .gitignore in each folder. A
+    folder that cannot be resolved holds no file, so it is left out."""
 
     def __init__(self, folders: Sequence[str] = (), globs: Sequence[str] = ()) -> None:
         paths = [path for uri in folders if (path := path_of(uri)) is not None]
-        self.folders = tuple(dict.fromkeys([*paths, *(Path(os.path.realpath(path)) for path in paths)]))
+        pairs = [(path, real) for path in paths if (real := _real(path)) is not None]
+        self.folders = tuple(dict.fromkeys([*(path for path, _ in pairs), *(real for _, real in pairs)]))
         self._ignored = Ignored(self.folders)
         self._secrets, self._locks = GitIgnoreSpec.from_lines(SECRETS), GitIgnoreSpec.from_lines(LOCKS)
         self._chosen = Rules(globs)
@@ -54,9 +56,7 @@ class Exclusion:
 
     def of_path(self, path: Path, *, opened: bool) -> Excluded | None:
         """As `of_uri`, for an absolute path. A path that cannot be resolved counts as a secret."""
-        try:
-            real = Path(os.path.realpath(path))
-        except (OSError, ValueError):
+        if (real := _real(path)) is None:
             return Excluded.SECRET
         both = (path, real) if real != path else (path,)
         for one in both:
@@ -78,6 +78,14 @@ def path_of(uri: str) -> Path | None:
     """The path of a local file's URI, or None for any other URI."""
     match = re.match(r"file://(?:localhost)?(/.*)", uri, re.IGNORECASE | re.DOTALL)
     return Path(os.path.normpath(url2pathname(match[1]))) if match is not None else None
+
+
+def _real(path: Path) -> Path | None:
+    """The path with its links resolved, or None if there can be no such path: it has a NUL or a lone surrogate."""
+    try:
+        return Path(os.path.realpath(path))
+    except (OSError, ValueError):
+        return None
 
 
 def _original(name: str) -> str:

@@ -151,6 +151,14 @@ def test_exclusion_uri_of_any_scheme_is_judged_by_name(uri: str, why: Excluded |
     assert Exclusion().of_uri(uri, opened=True) is why
 
 
+@pytest.mark.parametrize("folder", ["file:///%00", "file:///a%00b/c", "file:///\ud800"])
+def test_exclusion_folder_that_cannot_be_is_left_out(folder: str) -> None:
+    exclusion = Exclusion((folder, "file:///project"), ["*.csv"])
+    assert exclusion.folders == (Path("/project"),)
+    assert exclusion.of_uri("file:///project/a.py", opened=True) is None
+    assert exclusion.of_uri("file:///project/a.csv", opened=True) is Excluded.CHOSEN
+
+
 def test_exclusion_link_is_judged_by_name_and_target(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("A=1")
     (tmp_path / "plain.py").write_text("")

@@ -170,6 +170,18 @@ async def test_unknown_and_undecodable_notifications_are_ignored() -> None:
         assert [message for message in wire.heard if message["method"] == "window/showMessage"] == []
 
 
+async def test_notification_with_an_id_is_followed_and_answered() -> None:
+    async with initialized() as wire:
+        assert await wire.request("textDocument/didChange", insertion(URI, 2, 0, 0, "y = 1\n")) is None
+        assert (await wire.request(METHOD, completion(URI, 1, 4)))["items"]
+        unreadable = {"textDocument": {"uri": URI, "version": 3}, "contentChanges": [{"range": 5, "text": "y"}]}
+        reply = await wire.reply(wire.ask("textDocument/didChange", unreadable))
+        assert reply["error"]["code"] == INVALID_PARAMS
+        assert (await wire.request(METHOD, completion(URI, 1, 4)))["items"] == [], "a change is lost"
+        whole = {"textDocument": {"uri": URI, "version": 4}, "contentChanges": [{"text": "x = \n"}]}
+        wire.notify("textDocument/didChange", whole)
+
+
 async def test_body_that_is_no_message_gets_an_error() -> None:
     bodies = [b"{", b"\xff\xfe", b"[]", b"3", b'{"id": 9}', b'{"method": "x", "id": 9}', b"null"]
     async with initialized() as wire:
@@ -184,7 +196,9 @@ async def test_body_that_is_no_message_gets_an_error() -> None:
 async def test_answer_without_a_waiting_request_is_ignored() -> None:
     async with initialized() as wire:
         wire.send({"id": "never asked", "result": {"x": 1}}, {"id": "nor this", "error": {"code": 1, "message": "no"}})
-        wire.send({"id": "broken", "error": "no object"})
+        wire.send({"id": "broken", "error": "no object"}, {"id": {}, "result": None}, {"result": None})
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(wire.reply(None), 0.3)  # an answer gets none
 
 
 async def test_parameters_that_look_like_a_message_are_plain_values() -> None:

@@ -39,7 +39,7 @@ class Unexpected(logging.Handler):
         self.records: list[logging.LogRecord] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.exc_info is not None:
+        if record.exc_info:
             self.records.append(record)
 
 
