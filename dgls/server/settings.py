@@ -21,7 +21,8 @@ SECTION = "dgls"
 _ALIKE = 0.75  # of difflib's ratio; "modle" and "model" have 0.8
 OF_CLIENTS = frozenset({"server", "rewrite", "drafts", "tcpToken"})
 """Names in the section that editors' extensions keep for themselves, and the token of a TCP port."""
-
+_DEEPEST = 8
+"""Levels of options. No setting lies as deep."""
 DTYPES = ("auto", "float32", "bfloat16", "float16", "fp8", "int4")
 
 
@@ -193,19 +194,23 @@ def own_options(options: object) -> Mapping[str, Any]:
     return section if isinstance(section, Mapping) else options
 
 
-def merge(*layers: Mapping[str, Any]) -> dict[str, Any]:
-    """Merge layers of options. The last one wins; null means unset. A dotted name (`"a.b": 1`) stands for nesting."""
+def merge(*layers: Mapping[str, Any], depth: int = _DEEPEST) -> dict[str, Any]:
+    """Merge layers of options. The last one wins; null means unset. A dotted name (`"a.b": 1`) stands for nesting. What
+    is nested deeper than `depth` is left out."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for dotted, value in layer.items():
             *groups, name = str(dotted).split(".")
+            if len(groups) >= depth:
+                continue
             place = merged
             for group in groups:
                 inner = place.get(group)
                 place[group] = place = dict(inner) if isinstance(inner, dict) else {}
             if isinstance(value, Mapping):
                 inner = place.get(name)
-                place[name] = merge(inner if isinstance(inner, dict) else {}, value)
+                below = depth - len(groups) - 1
+                place[name] = merge(inner if isinstance(inner, dict) else {}, value, depth=below)
             elif value is not None:
                 place[name] = value
     return merged
