@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -30,6 +31,8 @@ from dgls_engine.errors import BrokenCheckpoint, EngineError
 from dgls_engine.model_files import holds, read_json
 from dgls_engine.profile import INFILL_FILE
 from dgls_engine.weights.files import read_files
+
+logger = logging.getLogger(__name__)
 
 SMALL = "small"
 
@@ -51,10 +54,14 @@ _DIGESTS = "digests.json"
 
 
 def small_folder() -> Path | None:
-    """Makes the folder if it lacks a file or only the adapter is new. Does not look into its files."""
+    """Makes the folder if it lacks a file or only the adapter is new; logs why if it cannot. Does not look into its
+    files."""
     target, base = _target(), _base()
     if not _holds(target, _MODEL_FILES) and _is_whole(base, _BASE_FILES):
-        _made(target, _MODEL_FILES, lambda folder: _assemble(base, folder))
+        try:
+            _made(target, _MODEL_FILES, lambda folder: _assemble(base, folder))
+        except EngineError as error:
+            logger.warning("%s", error)
     return target if _holds(target, _MODEL_FILES) else None
 
 
@@ -107,18 +114,27 @@ def _is_whole(folder: Path, names: Sequence[str]) -> bool:
 
 def _made(target: Path, names: Sequence[str], make: Callable[[Path], None]) -> None:
     """Make the folder `target` with the files `names` as a whole: `make` fills a partial one. Replaces a damaged
-    folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, suffix=".partial") as name:
-        folder = Path(name) / "model"
-        folder.mkdir()
-        make(folder)
-        _record(folder, names)
-        if _is_whole(target, names):  # another process was faster
-            return
-        if target.exists():
-            target.rename(Path(name) / "damaged")
-        folder.rename(target)
+    folder. Raises `EngineError` if the disk is full or cannot be written to; then no partial folder stays."""
+    from safetensors import SafetensorError
+
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, suffix=".partial") as name:
+            folder = Path(name) / "model"
+            folder.mkdir()
+            make(folder)
+            _record(folder, names)
+            if _is_whole(target, names):  # another process was faster
+                return
+            if target.exists():
+                target.rename(Path(name) / "damaged")
+            folder.rename(target)
+    except (OSError, SafetensorError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise EngineError(
+            f"the model {SMALL!r} cannot be kept in {target.parent} ({reason}); make room there, or let XDG_CACHE_HOME "
+            "name a folder on a larger disk"
+        ) from error
 
 
 def _record(folder: Path, names: Sequence[str]) -> None:

@@ -23,6 +23,7 @@ from dgls_engine.weights import streaming as filling
 from dgls_engine.weights.expert_cache import Entry, entries, entry_of, fingerprint
 from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import chat_checkpoint
+from tests.engine.full_disk import largest_file
 
 EXPERTS = "experts."
 
@@ -275,6 +276,17 @@ def test_load_disk_fills_during_write_warns_and_keeps_no_entry(
     assert not list(cache.iterdir())
     (message,) = [record.getMessage() for record in caplog.records]
     assert "No space left" in message
+
+
+@pytest.mark.parametrize("room", [0, 2000])
+def test_load_disk_takes_no_whole_file_warns_and_keeps_no_entry(
+    room: int, source: Path, cache: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with largest_file(room):
+        assert load(source, "cpu", "int4").info.dtype == "int4"
+    assert not list(cache.iterdir())
+    (message,) = [record.getMessage() for record in caplog.records]
+    assert "are not kept" in message
 
 
 def test_load_cache_not_writable_still_loads(source: Path, cache: Path, caplog: pytest.LogCaptureFixture) -> None:

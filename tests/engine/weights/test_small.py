@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import zipfile
 from collections.abc import Callable
@@ -28,6 +29,7 @@ from dgls_engine.weights.auto import resolved
 from dgls_engine.weights.hub import installed, locate
 from dgls_engine.weights.small import ADAPTER_SHA256, pull_small, require_unchanged, small_folder
 from tests.engine.checkpoints import MASKED_SPECIALS, byte_level_tokenizer, masked_checkpoint
+from tests.engine.full_disk import largest_file
 
 NAMES = {
     "input_layernorm": "attn_norm",
@@ -319,6 +321,27 @@ def test_pull_small_without_consent_fetches_nothing(fetched: list[Path], cache: 
     assert pull_small(lambda: False) is None
     assert not fetched
     assert not cache.exists()
+
+
+@pytest.mark.parametrize("room", [0, 30_000])
+def test_pull_small_on_a_full_disk_says_what_to_do_and_leaves_nothing(
+    room: int, fetched: list[Path], cache: Path
+) -> None:
+    with largest_file(room), pytest.raises(EngineError, match=r"cannot be kept in .*make room") as failed:
+        pull_small(lambda: True)
+    assert "\n" not in str(failed.value)
+    assert list(cache.rglob("*.partial")) == []
+    assert pull_small(lambda: True) is not None, "a later pull succeeds"
+
+
+def test_small_folder_on_a_full_disk_is_none(fetched: list[Path], caplog: pytest.LogCaptureFixture) -> None:
+    folder = pull_small(lambda: True)
+    assert folder is not None
+    shutil.rmtree(folder)
+    with largest_file(0):
+        assert small_folder() is None
+    assert "make room" in caplog.text
+    assert small_folder() == folder
 
 
 def test_pull_small_removes_older_versions(fetched: list[Path], cache: Path) -> None:
