@@ -12,7 +12,7 @@ FETCH := $(BIN)/python -P -c 'from dgls_engine.weights.small import small_folder
     $(BIN)/python -P -m dgls models pull small --yes
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz check bench kernels vscode release e2e e2e-vscode e2e-nvim clean
+.PHONY: help setup demo test soak fuzz faults check bench kernels vscode release e2e e2e-vscode e2e-nvim clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -27,8 +27,15 @@ demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five 
 test: $(VENV)/.contributor  ## run the tests, on up to four cores
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-fuzz: $(VENV)/.contributor  ## send the server a million mutated messages, open thousands of mutated models; takes hours
-	DGLS_FUZZ=1000000 $(BIN)/python -m pytest tests/server/test_fuzz.py tests/engine/weights/test_mutated_folders.py
+soak: $(VENV)/.contributor  ## type 100,000 keys into 50 files of a real server; takes hours, the last line is JSON
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.stress.soak
+
+fuzz: $(VENV)/.contributor  ## send a million mutated messages, plan any texts, read any settings, open mutated models
+	DGLS_FUZZ=1000000 $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/test_any_settings.py \
+	    tests/suggest/test_any_text.py tests/engine/weights/test_mutated_folders.py
+
+faults: $(VENV)/.contributor  ## end, starve and mistreat a real server: one row a fault (Linux)
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.stress.faults
 
 check: $(VENV)/.contributor  ## lint, formatting, types, layers
 	$(BIN)/ruff check

@@ -10,7 +10,6 @@ from hypothesis import HealthCheck, settings
 MESSAGES = int(os.environ.get("DGLS_FUZZ", "3000"))
 
 
-
 def fuzzed(each: int = 10) -> settings:
     """The settings of a property that gets one example for `each` messages."""
     return settings(max_examples=max(1, MESSAGES // each), suppress_health_check=list(HealthCheck))

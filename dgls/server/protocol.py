@@ -169,7 +169,7 @@ class Protocol(LanguageServerProtocol):
         return self._converter.structure(fields, fallback)
 
     def _take_answer(self, data: dict[str, Any]) -> None:
-        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. Nor does one with
+        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. None waits for
         an id that is no number and no string."""
         if self._shutdown or not isinstance(data.get("id"), int | str):
             return
@@ -203,6 +203,11 @@ class Protocol(LanguageServerProtocol):
             self._refuse({"id": msg_id}, JsonRpcInvalidParams(str(error)))
         else:
             super()._send_handler_result(future, msg_id=msg_id)
+
+    def _handle_cancel_notification(self, msg_id: str | int) -> None:
+        """A request may be answered while its cancellation is on the way. pygls warns of each."""
+        if msg_id in self._request_futures:
+            super()._handle_cancel_notification(msg_id)
 
     def _handle_response(
         self, msg_id: str | int, result: Any | None = None, error: types.ResponseError | None = None

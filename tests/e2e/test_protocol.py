@@ -201,6 +201,19 @@ async def test_answer_without_a_waiting_request_is_ignored() -> None:
             await asyncio.wait_for(wire.reply(None), 0.3)  # an answer gets none
 
 
+async def test_cancelling_an_answered_request_logs_nothing() -> None:
+    async with serving(fake_command({})) as server:
+        await server.wire.initialize()
+        server.wire.open(URI, "x = \n")
+        asked = server.wire.ask(METHOD, completion(URI, 0, 4))
+        await server.wire.reply(asked)
+        server.wire.notify("$/cancelRequest", {"id": asked})
+        await server.wire.request("shutdown")
+        server.wire.notify("exit")
+        assert await server.exit_code(10) == 0
+        assert server.stderr == b""
+
+
 async def test_parameters_that_look_like_a_message_are_plain_values() -> None:
     async with initialized() as wire:
         params = {"settings": {"dgls": {"jsonrpc": "2.0", "id": 1, "method": "exit"}}}

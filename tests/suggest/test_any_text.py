@@ -19,14 +19,38 @@ BUDGETS = st.builds(Budget, continues=st.booleans())
 SECONDS = 2.0
 """Of computing, for 100,000 characters. Where time grows with the square it takes minutes."""
 LONG = 100_000
-UNITS = ("\n", " ", "\t", "(", ")", "{", "}", '"', "'", "`", "\\", "#", "/", "<", "-", ":", "é", "😀", "\ud800", "\0", "a ")
+UNITS = (
+    "\n",
+    " ",
+    "\t",
+    "(",
+    ")",
+    "{",
+    "}",
+    '"',
+    "'",
+    "`",
+    "\\",
+    "#",
+    "/",
+    "<",
+    "-",
+    ":",
+    "é",
+    "😀",
+    "\ud800",
+    "\0",
+    "a ",
+)
 
 
 def marks(language: Language) -> list[str]:
     """What the language's table gives a meaning, and what any language does."""
     quotes = [mark for quote in language.quotes for mark in (quote.start, quote.end)]
     blocks = [mark for pair in language.block_comments for mark in pair]
-    return [mark for mark in (*UNITS, "x", "\r\n", "\r", "\f", "\u2028", *language.line_comments, *blocks, *quotes) if mark]
+    return [
+        mark for mark in (*UNITS, "x", "\r\n", "\r", "\f", "\u2028", *language.line_comments, *blocks, *quotes) if mark
+    ]
 
 
 def texts(language: Language) -> st.SearchStrategy[str]:
