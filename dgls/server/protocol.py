@@ -169,8 +169,8 @@ class Protocol(LanguageServerProtocol):
         return self._converter.structure(fields, fallback)
 
     def _take_answer(self, data: dict[str, Any]) -> None:
-        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. None waits for
-        an id that is no number and no string."""
+        """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. Nothing waits
+        for an id that is no number and no string."""
         if self._shutdown or not isinstance(data.get("id"), int | str):
             return
         try:

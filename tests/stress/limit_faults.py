@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from dgls_engine.weights.expert_cache import entries
-from tests.e2e.wire import Server, serving
+from tests.e2e.wire import Server, completion, serving
 from tests.engine.checkpoints import chat_checkpoint
 from tests.stress.expectation import (
     INLINE,
@@ -74,7 +74,7 @@ async def _under(limit: str) -> str:
         wire, end = server.wire, asyncio.create_task(server.process.wait())
         serving_on = asyncio.create_task(_serve_or_tell(server))
         await asyncio.wait({end, serving_on}, timeout=PATIENCE, return_when=asyncio.FIRST_COMPLETED)
-        if serving_on.done():
+        if serving_on.done() or (end.done() and end.result() == 0):
             return await serving_on
         serving_on.cancel()
         if not end.done():

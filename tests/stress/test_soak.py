@@ -8,17 +8,17 @@ from tests.stress.soak import MOST_GROWTH, Soak
 from tests.stress.sources import sources
 
 
-async def test_soak_of_a_minute_keeps_the_text_and_answers_everything() -> None:
-    soak = Soak(keys=300, seed=1, files=sources()[:10])
+async def test_soak_of_seconds_keeps_the_text_and_answers_everything() -> None:
+    soak = Soak(keys=200, seed=1, files=sources()[:10])
     await soak.run()
     assert soak.failures() == []
     assert soak.tally.compared >= 40
-    assert soak.tally.answers.total() > 100
+    assert soak.tally.answers.total() > 80
 
 
 @pytest.mark.slow
 async def test_soak_of_minutes_keeps_the_text_and_the_memory() -> None:
-    soak = Soak(keys=3000, seed=2)
+    soak = Soak(keys=2000, seed=2)
     await soak.run()
     assert soak.failures() == []
     assert soak.growth <= MOST_GROWTH
