@@ -35,8 +35,9 @@ TESTED = {
     "another protocol on stdin": (
         "tests/e2e/test_protocol.py::test_another_protocol_on_stdin_ends_the_server_with_one_line"
     ),
-    "a second TCP client": "tests/e2e/test_lifecycle.py::test_tcp_serves_one_client_on_loopback",
-    "a port scan before the editor": "tests/e2e/test_lifecycle.py::test_tcp_waits_for_the_first_client_that_speaks",
+    "a second TCP client": "tests/e2e/test_tcp.py::test_tcp_serves_one_client_on_loopback",
+    "garbage, a browser and others without the token": "tests/e2e/test_tcp.py::test_tcp_turns_away_who_has_no_token",
+    "a port scan before the editor": "tests/e2e/test_tcp.py::test_tcp_waits_for_the_one_while_others_keep_silent",
     "the disk is full while the small model is pulled": (
         "tests/engine/weights/test_small.py::test_pull_small_on_a_full_disk_says_what_to_do_and_leaves_nothing"
     ),
