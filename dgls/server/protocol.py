@@ -170,8 +170,9 @@ class Protocol(LanguageServerProtocol):
 
     def _take_answer(self, data: dict[str, Any]) -> None:
         """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. Nothing waits
-        for an id that is no number and no string."""
-        if self._shutdown or not isinstance(data.get("id"), int | str):
+        for an id that is no number and no string, nor for that of a request of the client's own, which is a task."""
+        id = data.get("id")
+        if self._shutdown or not isinstance(id, int | str) or isinstance(self._request_futures.get(id), asyncio.Task):
             return
         try:
             self.handle_message(self.structure_message(data))
@@ -180,7 +181,8 @@ class Protocol(LanguageServerProtocol):
                 code=JsonRpcParseError.CODE,
                 message="the client's answer can't be decoded",
             )
-            self._handle_response(data.get("id", ""), error=error)
+            self._handle_response(id, error=error)
+        self._result_types.pop(id, None)  # pygls keeps it after an error
 
     async def _run_command(self, params: types.ExecuteCommandParams) -> Any:
         if (handler := self.fm.commands.get(params.command)) is None:

@@ -201,6 +201,18 @@ async def test_answer_without_a_waiting_request_is_ignored() -> None:
             await asyncio.wait_for(wire.reply(None), 0.3)  # an answer gets none
 
 
+async def test_answer_to_the_clients_own_request_is_ignored() -> None:
+    async with serving(fake_command({"texts": ["1"], "steps": 20, "step_ms": 20})) as server:
+        wire = server.wire
+        await wire.initialize()
+        await wire.status("ready")
+        wire.open(URI, "x = \n")
+        asked = wire.ask(METHOD, completion(URI, 0, 4))
+        wire.send({"id": asked, "result": None})
+        assert [item["insertText"] for item in (await wire.reply(asked))["result"]["items"]] == ["1"]
+        assert b"Traceback" not in server.stderr
+
+
 async def test_cancelling_an_answered_request_logs_nothing() -> None:
     async with serving(fake_command({})) as server:
         await server.wire.initialize()

@@ -99,4 +99,5 @@ async def fuzz(count: int, unexpected: Unexpected) -> None:
         await client.send("textDocument/didClose", {"textDocument": {"uri": uri}})
     await asyncio.sleep(0.01)
     assert not server.conversation._request_futures
+    assert not server.conversation._result_types
     server.session.close(1)

@@ -61,5 +61,6 @@ async def test_server_keeps_nothing_of_closed_documents_and_old_settings() -> No
         await client.answered(number)
     await asyncio.sleep(0.01)
     kept = (session.documents, session.out_of_step, session._memories, session._in_flight, protocol._request_futures)
+    kept = (*kept, protocol._result_types)
     assert [len(each) for each in kept] == [0] * len(kept)
     session.close(1)
