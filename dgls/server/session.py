@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import InitVar, dataclass, field, replace
 from itertools import count
@@ -48,6 +48,7 @@ class Session:
     host: Host = field(init=False)
     _surroundings: Surroundings | None = None
     _reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "dgls-reading"))
+    _warming: Future[object] = field(default_factory=Future)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _openings: Iterator[int] = field(default_factory=count)
     _in_flight: dict[tuple[str, Purpose], CancelToken] = field(default_factory=dict)
@@ -109,7 +110,8 @@ class Session:
         surroundings, current = self._surroundings, (self.client.folders, self.settings.exclude)
         if surroundings is None or (surroundings.folders, surroundings.globs) != current:
             surroundings = self._surroundings = Surroundings(*current)
-            self._reading.submit(surroundings.excluded, "")  # read the rules before a request waits for them
+            self._warming.cancel()  # of the surroundings before, if it has not begun
+            self._warming = self._reading.submit(surroundings.excluded, "")  # before a request waits for the rules
         return surroundings
 
     def configure(

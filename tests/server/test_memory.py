@@ -59,6 +59,9 @@ async def test_server_keeps_nothing_of_closed_documents_and_old_settings() -> No
             assert uri in session.out_of_step
         await client.send("textDocument/didClose", {"textDocument": {"uri": uri}})
         await client.answered(number)
+        folder = {"uri": "file:///w", "name": "w"}
+        await client.send("workspace/didChangeWorkspaceFolders", {"event": {"added": [folder], "removed": []}})
+    assert session.client.folders == ("file:///w",)
     await asyncio.sleep(0.01)
     kept = (session.documents, session.out_of_step, session._memories, session._in_flight, protocol._request_futures)
     kept = (*kept, protocol._result_types)

@@ -10,6 +10,7 @@ import pytest
 
 from dgls.code.document import Change, Document, Position
 from dgls.context.exclusion import Excluded
+from dgls.context.surroundings import Surroundings
 from dgls.server.capabilities import Client
 from dgls.server.session import Session
 from dgls.server.settings import Settings
@@ -141,3 +142,21 @@ async def test_reading_from_a_hanging_disk_returns_in_time_and_queues_nothing() 
         hangs.set()
         session.close(0)
     assert len(left) == 2
+
+
+def test_folders_that_change_often_are_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, gate, read = threading.Event(), threading.Event(), list[object]()
+
+    def excluded(surroundings: Surroundings, uri: str) -> None:
+        begun.set()
+        gate.wait(10)
+        read.append(surroundings.folders)
+
+    monkeypatch.setattr(Surroundings, "excluded", excluded)
+    session = Session(never)
+    for number in range(100):
+        session.set_folders((f"file:///{number}",))
+        assert begun.wait(10)
+    gate.set()
+    session._reading.shutdown(wait=True)
+    assert read == [("file:///0",), ("file:///99",)]

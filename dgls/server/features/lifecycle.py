@@ -50,8 +50,8 @@ def register(server: LanguageServer, session: Session, on_client: Callable[[], N
     @server.feature(types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS)
     def folders_changed(params: types.DidChangeWorkspaceFoldersParams) -> None:
         removed = {folder.uri for folder in params.event.removed}
-        added = [folder.uri for folder in params.event.added]
-        session.set_folders((*(uri for uri in session.client.folders if uri not in removed), *added))
+        kept = [uri for uri in session.client.folders if uri not in removed]
+        session.set_folders(tuple(dict.fromkeys([*kept, *(folder.uri for folder in params.event.added)])))
 
     @server.feature(types.SHUTDOWN)
     def shutdown(params: None) -> None:
