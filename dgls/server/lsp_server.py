@@ -32,6 +32,7 @@ from dgls.server.features import (
     text_sync,
 )
 from dgls.server.host import OpenEngine
+from dgls.server.log import logging_to_stderr
 from dgls.server.protocol import Protocol
 from dgls.server.session import Session
 from dgls.server.settings import Settings
@@ -121,11 +122,11 @@ def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoRe
     Raises `DglsError` if the port or its token is unusable or the client speaks no LSP. The process ends without the
     interpreter's teardown, which takes torch a second or two and cannot stop an engine thread that is loading a model.
     """
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    try:
-        code = asyncio.run(_serve(tcp, open_engine))
-    except KeyboardInterrupt:
-        code = 130
+    with logging_to_stderr():
+        try:
+            code = asyncio.run(_serve(tcp, open_engine))
+        except KeyboardInterrupt:
+            code = 130
     sys.stderr.flush()
     os._exit(code)
 

@@ -60,15 +60,15 @@ class Connection(Protocol):
 
 class StdioWriter:
     """Writes whole messages to a descriptor, on a thread of its own. Calls `on_lost` there, once, if the other side
-    closed the descriptor or leaves more than `MOST_UNREAD` bytes in it."""
+    closed the descriptor or leaves more than `most_unread` bytes in it; from then on it writes nothing."""
 
-    def __init__(self, descriptor: int, on_lost: Callable[[], None]) -> None:
-        self._descriptor, self._on_lost = descriptor, on_lost
+    def __init__(self, descriptor: int, on_lost: Callable[[], None], most_unread: int = MOST_UNREAD) -> None:
+        self._descriptor, self._on_lost, self._most_unread = descriptor, on_lost, most_unread
         self._changed = threading.Condition()
         self._messages: deque[bytes] = deque()
         self._unread = 0
         self._lost = False
-        threading.Thread(target=self._run, name="dgls-stdout", daemon=True).start()
+        threading.Thread(target=self._run, name=f"dgls-descriptor-{descriptor}", daemon=True).start()
 
     def write(self, data: bytes) -> None:
         with self._changed:
@@ -77,7 +77,7 @@ class StdioWriter:
             self._messages.append(data)
             self._unread += len(data)
             self._changed.notify_all()
-            too_much = self._unread > MOST_UNREAD
+            too_much = self._unread > self._most_unread
         if too_much:
             self._lose()
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from dgls.change.task import STRENGTHS
-from tests.e2e.wire import PATIENCE, REPO, completion, fake_command, frame, serving
+from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame, serving
 
 URI = "file:///project/a.py"
 QUICK = 3.0
@@ -205,6 +205,36 @@ async def test_client_whose_process_cannot_be_seen_is_served() -> None:
             await server.wire.status("ready")
             await asyncio.sleep(0.3)
             await server.wire.request("shutdown")
+
+
+async def test_client_that_does_not_read_the_log_is_served() -> None:
+    reading, writing = os.pipe()
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*fake_command({}), stdin=pipe, stdout=pipe, stderr=writing)
+    os.close(writing)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    wire = Wire(process.stdout, process.stdin.write)
+    await wire.initialize()
+    for number in range(3000):  # each is logged, and a pipe holds 64 kB
+        wire.send({"id": f"{number}", "method": "x" * 100})
+    await wire.reply("2999")
+    await wire.request("shutdown")
+    wire.notify("exit")
+    assert await asyncio.wait_for(process.wait(), PATIENCE) == 0
+    wire.close()
+    os.close(reading)
+
+
+async def test_log_of_a_long_message_is_short() -> None:
+    async with serving(fake_command({})) as server:
+        await server.wire.initialize()
+        server.wire.send({"id": "x" * 100_000, "method": "x/y"})
+        await server.wire.request("shutdown")
+        server.wire.notify("exit")
+        assert await server.exit_code(QUICK) == 0
+        assert b"x/y" in server.stderr
+        assert len(server.stderr) < 10_000
 
 
 async def test_client_that_does_not_read_is_served_no_more_when_stdin_ends() -> None:

@@ -26,6 +26,7 @@ TESTED = {
     "the client's process dies": (
         "tests/e2e/test_lifecycle.py::test_client_that_ends_while_its_pipes_stay_open_ends_the_server"
     ),
+    "nobody reads stderr": "tests/e2e/test_lifecycle.py::test_client_that_does_not_read_the_log_is_served",
     "stdout is closed": "tests/e2e/test_lifecycle.py::test_client_that_stops_reading_ends_the_process",
     "nobody reads stdout and stdin ends": (
         "tests/e2e/test_lifecycle.py::test_client_that_does_not_read_is_served_no_more_when_stdin_ends"
