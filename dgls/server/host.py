@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from threading import Thread
 from typing import Literal, get_args
 
 from dgls.server.settings import Settings
@@ -177,7 +178,7 @@ class Host:
         if here and infill.steps >= TIMED_STEPS and not self._load.timed and self.info is not None:
             self._load.timed = True
             ms = infill.timings.denoise_ms / infill.steps
-            asyncio.get_running_loop().run_in_executor(None, speeds.remember, self.info.name, ms)
+            Thread(target=speeds.remember, args=(self.info.name, ms), daemon=True).start()
 
     def tell(self) -> None:
         """Wake the requests that wait for the model, and call `changed`."""

@@ -13,13 +13,14 @@ import time
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from dgls_engine.errors import EngineError
 from tests.engine.checkpoints import masked_checkpoint, raw_checkpoint
 from tests.engine.weights.test_hostile_folders import used
-from tests.server.test_fuzz import COUNT, mutated
+from tests.fuzzing import fuzzed
+from tests.server.mutation import mutated
 
 SECONDS = 20
 
@@ -44,7 +45,7 @@ def mutate(file: Path, rng: random.Random) -> None:
         file.write_bytes(struct.pack("<Q", len(header)) + header + content[8 + length :])
 
 
-@settings(max_examples=COUNT // 150, deadline=None, suppress_health_check=list(HealthCheck))
+@fuzzed(150)
 @given(rng=st.randoms(use_true_random=False), number=st.integers(0, 1))
 def test_open_mutated_folder_works_or_raises_engine_error(
     folders: list[Path], tmp_path_factory: pytest.TempPathFactory, rng: random.Random, number: int
