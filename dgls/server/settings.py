@@ -253,18 +253,18 @@ def setting_names(group: type = Settings, above: str = "") -> Iterator[str]:
 def _unknown(options: Mapping[str, Any]) -> Iterator[Unknown]:
     known = list(setting_names())
     groups = {name.partition(".")[0] for name in known if "." in name}
-    alike = {name.rpartition(".")[2].lower(): name for name in known} | {
-        name.lower(): name for name in (*known, *groups)
-    }
+    short = {name.rpartition(".")[2].lower(): name for name in known}
+    alike = short | {name.lower(): name for name in (*known, *groups)}
     for name, value in options.items():
         inside = value if name in groups and isinstance(value, Mapping) else {"": value}
         for inner in inside:
             path = f"{name}.{inner}" if inner else str(name)
             if path in known or path in groups or name in OF_CLIENTS:
                 continue
-            plain = path.replace("_", "").replace("-", "").lower()
-            if near := get_close_matches(plain, alike, 1, _ALIKE):
-                yield Unknown(f"{SECTION}.{path}", f"{SECTION}.{alike[near[0]]}")
+            plain = (inner or path).replace("_", "").replace("-", "").lower()
+            possible = short if inner else alike
+            if near := get_close_matches(plain, possible, 1, _ALIKE):
+                yield Unknown(f"{SECTION}.{path}", f"{SECTION}.{possible[near[0]]}")
 
 
 def _problems(error: ClassValidationError, above: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -127,6 +127,7 @@ def test_read_settings_ignores_unknown_names_and_null() -> None:
         ({"inlineCompletion.enable": False}, "did you mean dgls.inlineCompletion.enabled?"),
         ({"inlineCompletions": {"enabled": False}}, "did you mean dgls.inlineCompletion?"),
         ({"server": {"path": "x"}, "drafts": {"enabled": True}, "rewrite": {"preview": True}, "tcpToken": "t"}, ""),
+        ({"inlineCompletion": {"more": 1}}, ""),
         ({"languages": {"modle": False}}, ""),
         ({3: 4}, ""),
     ],
