@@ -40,7 +40,10 @@ from dgls_training.corpus import load as load_corpus
 from dgls_training.evaluate import Case, cases, request_of, score
 
 ORACLE = "oracle"
-POLICIES: dict[str, HolePolicy] = {**{policy: policy for policy in get_args(HolePolicy)}, ORACLE: "fixed"}
+POLICIES: dict[str, HolePolicy] = {
+    **{policy: policy for policy in get_args(HolePolicy) if policy != "grow"},  # a model has to be trained for it
+    ORACLE: "fixed",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Calibration:
         numbers = {name: number for name, number in value.items() if name != "points"}
         wrong = [name for name, number in numbers.items() if not _is_number(number)]
         if wrong:
-            raise ValueError(f"a calibration's {wrong[0]} must be a number, not {shown(numbers[wrong[0]])}")
+            raise ValueError(f"a calibration's {wrong[0]} must be a number, not {shown(repr(numbers[wrong[0]]))}")
         return cls(points=tuple((point[0], point[1]) for point in points), **numbers)
 
     def as_json(self) -> dict[str, Any]:

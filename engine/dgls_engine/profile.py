@@ -15,8 +15,9 @@ from typing import Literal, get_args
 from dgls_engine.calibration import Calibration
 from dgls_engine.model_files import shown
 
-PromptFormat = Literal["raw", "chat", "plain"]
-HolePolicy = Literal["pad", "batch", "fixed", "draws"]
+PromptFormat = Literal["raw", "chat", "plain", "around"]
+HolePolicy = Literal["pad", "batch", "fixed", "draws", "grow", "search"]
+Decoding = Literal["left", "confidence", "margin", "entropy", "threshold", "bound", "remask"]
 Health = Literal["", "not answering", "refusing"]
 """How a server that runs the model is; empty if it is well, and for a model in this process."""
 
@@ -40,6 +41,7 @@ _RANGES: Mapping[str, tuple[float, float]] = MappingProxyType(
         "stability_threshold": (0, 1000),
         "confidence_threshold": (0.0, 1000.0),
         "unmask_threshold": (1e-6, 1.0),
+        "refresh_steps": (1, 8192),
     }
 )
 """The smallest and the largest value of each number in a profile."""
@@ -48,6 +50,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "prompt_format": get_args(PromptFormat),
         "hole_policy": get_args(HolePolicy),
+        "decoding": get_args(Decoding),
         "pinned_signal": get_args(PinnedSignal),
     }
 )
@@ -61,8 +64,13 @@ class Profile:
     """What the engine must know about a model in addition to its weights. Budgets are in tokens, entropies in nats.
 
     A canvas has at most `canvas_tokens`; `before_tokens` and `after_tokens` bound the pinned code before and after the
-    holes. `max_prompt_tokens` bounds the prompt. `mask_token` is the spelling of a masked model's mask token. A masked
-    model decides several tokens in one step if their probabilities are above `unmask_threshold`.
+    holes. `max_prompt_tokens` bounds the prompt.
+
+    Of masked models: `mask_token` is the mask token, by its spelling or id; so are `expand_token` and `delete_token`,
+    which make a hole longer and shorter under the policy `grow`. `decoding` names the rule that decides a step's tokens
+    (`loop.rules`). It decides several if their probabilities are above `unmask_threshold` (`left`, `threshold`), or if
+    their entropies are within `entropy_bound` (`bound`). In the format `around`, an `enclosed` prompt stands between
+    the tokenizer's start and end token, and the prompt's keys and values are computed anew every `refresh_steps` steps.
     """
 
     prompt_format: PromptFormat
@@ -78,8 +86,13 @@ class Profile:
     stability_threshold: int = 1
     confidence_threshold: float = 0.005
     pinned_signal: PinnedSignal = "after-first"
-    mask_token: str = ""
+    mask_token: str | int = ""
+    expand_token: str | int = ""
+    delete_token: str | int = ""
+    decoding: Decoding = "left"
     unmask_threshold: float = 0.9
+    enclosed: bool = False
+    refresh_steps: int = 1
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
@@ -93,10 +106,13 @@ class Profile:
                 raise ValueError(
                     f"{name} must be a {'whole ' if whole else ''}number from {least} to {most}, not {shown(value)}"
                 )
-        if not isinstance(self.mask_token, str) or len(self.mask_token) > _LONGEST_TOKEN:
-            raise ValueError(
-                f"mask_token must be a string of at most {_LONGEST_TOKEN} characters, not {shown(self.mask_token)}"
-            )
+        for name in ("mask_token", "expand_token", "delete_token"):
+            if not _names_a_token(value := getattr(self, name)):
+                raise ValueError(
+                    f"{name} must be an id, or a string of at most {_LONGEST_TOKEN} characters, not {shown(value)}"
+                )
+        if not isinstance(self.enclosed, bool):
+            raise ValueError(f"enclosed must be true or false, not {shown(self.enclosed)}")
         if self.t_min > self.t_max:
             raise ValueError(f"t_min must be at most t_max, which is {self.t_max}, not {self.t_min}")
         if self.hole_tokens < 1:
@@ -125,6 +141,11 @@ class Profile:
         return self.prompt_format == "plain"
 
     @property
+    def in_one_sequence(self) -> bool:
+        """Whether the canvas stands in the middle of its prompt, as in the file, so that each sees the other."""
+        return self.prompt_format == "around"
+
+    @property
     def takes_instructions(self) -> bool:
         return self.prompt_format == "chat"
 
@@ -151,3 +172,10 @@ class ModelInfo:
     def on_gpu(self) -> bool:
         """Whether the model uses GPU memory of this machine. A server's model does not."""
         return self.device.split(":")[0] in ("cuda", "mps")
+
+
+def _names_a_token(value: object) -> bool:
+    """Whether the value can be a token: its spelling, or its id."""
+    if isinstance(value, str):
+        return len(value) <= _LONGEST_TOKEN
+    return type(value) is int and 0 <= value < 2**31

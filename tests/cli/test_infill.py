@@ -13,6 +13,7 @@ from dgls.cli.targets import Target
 from dgls.cli.terminal import printable
 from dgls.code.document import Document
 from tests.cli.conftest import Completed, Run, Scripted
+from tests.engine.published import KINDS, published_checkpoint
 
 SUMS = "def add(a, b):\n    return \n\n\ndef sub(a, b):\n    return a - b\n"
 FIELDS = {"text", "confidence", "model", "device", "steps", "finish", "ms"}
@@ -42,6 +43,14 @@ def test_infill_json_prints_answer_alone(run: Run, sums: Path, model: Path) -> N
     assert fields["model"] == str(model)
     assert 1 <= fields["steps"] <= 3
     assert fields["hole_tokens"] <= 9  # a token more where the last one before the hole is healed
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_infill_fills_with_a_published_model_in_a_folder(run: Run, sums: Path, tmp_path: Path, kind: str) -> None:
+    folder = published_checkpoint(tmp_path / kind, kind, sharpness=4.0)
+    outcome = run("infill", f"{sums}:2:12", "--model", folder, "--json", "--steps", 4, "--max-tokens", 6)
+    assert outcome.code == 0
+    assert answer(outcome.out)["steps"] in range(1, 5)
 
 
 def test_infill_prints_fill_in_its_place(run: Run, sums: Path, model: Path) -> None:

@@ -26,6 +26,10 @@ class Judge(Protocol):
         """How much each canvas with its draft surprises the model at hole number `hole`. Takes one pass."""
         ...
 
+    def first(self, canvases: Sequence[Canvas], drafts: Sequence[Draft], hole: int) -> int | None:
+        """The rival that goes on alone after the first step; None if several do. `canvases` are those of all rivals."""
+        ...
+
     def beaten(self, draft: Draft, by: Draft) -> bool:
         """Whether a draft that is still running cannot win against a settled one."""
         ...
@@ -62,6 +66,8 @@ class Contest:
             self._index += 1
             self._passes += 1
             self._drafts |= {draft.rival: draft for draft in drafts}
+            if self._index == 1 and len(self._drafts) > 1 and (chosen := self._first(drafts)) is not None:
+                self._drafts = {chosen: self._drafts[chosen]}
             if self._index == DROP_AT and len(self._drafts) > KEEP and not hurried():
                 self._read(cancel)
                 kept = sorted(self._drafts, key=self._score)[:KEEP]
@@ -97,6 +103,9 @@ class Contest:
         if "deadline" in left:  # even if others settled in the same step, there is no time for another turn
             return "deadline"
         return None if None in left else left[-1]
+
+    def _first(self, drafts: Sequence[Draft]) -> int | None:
+        return self._judge.first([rival.canvas for rival in self._rivals], drafts, self._hole)
 
     def _read(self, cancel: CancelToken) -> None:
         """Judge all remaining rivals in one pass."""

@@ -65,6 +65,9 @@ class Continuation:
         nats = dict(zip(distinct, sums, strict=True))
         return [-nats[tuple(text)] for text in texts]
 
+    def first(self, canvases: Sequence[Canvas], drafts: Sequence[Draft], hole: int) -> int | None:
+        return None
+
     def beaten(self, draft: Draft, by: Draft) -> bool:
         likelihood = self._likelihood(by)
         return likelihood > _HALF or self._likelihood(draft) < likelihood - MARGIN

@@ -39,16 +39,39 @@ class Layout:
         hole = segments[contested]
         assert isinstance(hole, Hole)
         laid_out: list[Canvas] = []
-        ends = self.canvas_end, self.canvas_start
-        for tried in self.length.tries(hole):
-            with_length = [*segments[:contested], tried, *segments[contested + 1 :]]
+        tries = self.length.tries(hole)
+        if self.profile.in_one_sequence:
+            return self._with_the_same_prompt(segments, contested, tries)
+        for tried in tries:
             try:
-                laid_out.append(lay_out(with_length, self.tokenizer, self.profile, self.length.positions, *ends))
+                laid_out.append(self._canvas(segments, contested, tried))
             except RequestTooLarge:
                 if not laid_out:
                     raise
                 break  # the lengths ascend
         return laid_out
+
+    def _with_the_same_prompt(self, segments: Sequence[Segment], contested: int, tries: Sequence[Hole]) -> list[Canvas]:
+        """Canvases with the same code around the hole, because what a canvas has no room for stands in the prompt."""
+        for count in range(len(tries), 0, -1):
+            try:
+                longest = self._canvas(segments, contested, tries[count - 1])
+            except RequestTooLarge:
+                if count == 1:
+                    raise
+                continue
+            size = self.length.positions(tries[count - 1], None)
+            shorter = [size - self.length.positions(tried, None) for tried in tries[: count - 1]]
+            return [
+                *(self._canvas(segments, contested, *each) for each in zip(tries[: count - 1], shorter, strict=True)),
+                longest,
+            ]
+        raise AssertionError("a hole has at least one length")
+
+    def _canvas(self, segments: Sequence[Segment], contested: int, tried: Hole, spare: int = 0) -> Canvas:
+        with_length = [*segments[:contested], tried, *segments[contested + 1 :]]
+        positions, ends = self.length.positions, (self.canvas_end, self.canvas_start)
+        return lay_out(with_length, self.tokenizer, self.profile, positions, *ends, spare)
 
     def sketch(self, segments: Sequence[Segment]) -> Sketch:
         return sketch(segments, self.tokenizer, self.profile, self.length, self.canvas_end, self.canvas_start)

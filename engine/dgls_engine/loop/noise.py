@@ -8,22 +8,27 @@ Runs on the engine thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from dgls_engine.errors import UnsupportedModel
+from dgls_engine.loop.any_order import AnyOrder, Growth, Rows
 from dgls_engine.loop.beginnings import Beginnings
 from dgls_engine.loop.choice import Choosing, choosing_on
 from dgls_engine.loop.constraint import Constraint
 from dgls_engine.loop.contest import Judge
 from dgls_engine.loop.continuation import Continuation, Revision
 from dgls_engine.loop.denoise import Rival
+from dgls_engine.loop.first_pass import FirstPass
 from dgls_engine.loop.judged_rows import AFTER
 from dgls_engine.loop.lookup import GUESSES, MATCHED, Lookup
 from dgls_engine.loop.masked import Chance, FromTheLeft, Guess, Unmasker
+from dgls_engine.loop.rules import rule_of
 from dgls_engine.loop.sampler import Sampler
 from dgls_engine.loop.seam import Seam
 from dgls_engine.loop.stopping import StableAndSure
@@ -81,7 +86,8 @@ class Uniform:
         return self._sampler(seed).noise(rows)
 
     def judge(self, seed: int, hole: Span) -> Judge:
-        return Seam(self.hidden(AFTER, seed))
+        seam = Seam(self.hidden(AFTER, seed))
+        return FirstPass(seam) if self._profile.hole_policy == "search" else seam
 
     def rival(
         self,
@@ -105,11 +111,10 @@ class Masks:
     """Noise is the token `mask`. A hole that resumes starts blank, as a decided token could never change; its text is
     guessed."""
 
-    choosing: Choosing = FromTheLeft
-
     def __init__(
         self, mask: int, vocabulary: int, profile: Profile, tokenizer: Tokenizer, device: torch.device
     ) -> None:
+        self.choosing: Choosing = FromTheLeft
         self._mask, self._profile, self._tokenizer, self._device = mask, profile, tokenizer, device
         self._beginnings = Beginnings(tokenizer, vocabulary, device)
 
@@ -134,12 +139,18 @@ class Masks:
         differs: int | None,
         prompt: Sequence[int],
     ) -> Rival:
-        rows, threshold = len(canvas.rows), self._profile.unmask_threshold
         kept = {} if differs is None else self._standing(canvas, differs)
         chance = None if differs is None or kept else Chance(seed)
+        rows = self._rows(canvas, reader, chance, kept, prompt)
+        return Rival(canvas, rows, rows, constraint)
+
+    def _rows(
+        self, canvas: Canvas, reader: Reader, chance: Chance | None, kept: Mapping[int, int], prompt: Sequence[int]
+    ) -> Unmasker | Rows:
+        """What decides the rows of the canvas."""
+        rows, threshold = len(canvas.rows), self._profile.unmask_threshold
         guess, banned = self._guess(canvas, prompt), self._beginnings.of(canvas)
-        unmasker = Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, banned, kept)
-        return Rival(canvas, unmasker, unmasker, constraint)
+        return Unmasker(rows, self._mask, threshold, reader.counted, self._device, chance, guess, banned, kept)
 
     def _guess(self, canvas: Canvas, prompt: Sequence[int]) -> Guess | None:
         """Guesses for the last hole, if nothing stands behind it. Decided rows behind a hole would see a guess there,
@@ -169,7 +180,46 @@ class Masks:
         return dict(enumerate(ids, first)) if hole.stands else {}
 
 
+class AnyMasks(Masks):
+    """Masks whose rows are decided in the order of a rule. A hole that resumes starts blank."""
+
+    def __init__(
+        self, mask: int, vocabulary: int, profile: Profile, tokenizer: Tokenizer, device: torch.device
+    ) -> None:
+        super().__init__(mask, vocabulary, profile, tokenizer, device)
+        self._rule = rule_of(profile)
+        grows = profile.hole_policy == "grow"
+        tokens = profile.expand_token, profile.delete_token
+        self._growth = (tokenizer.id_of(tokens[0]), tokenizer.id_of(tokens[1])) if grows else None
+        self.choosing: Choosing = partial(AnyOrder, mask=mask, growth=self._growth)
+
+    def started(self, segment: Segment) -> Segment:
+        if isinstance(segment, Hole) and isinstance(segment.start, Resume):
+            return replace(segment, start=Blank())
+        return segment
+
+    def judge(self, seed: int, hole: Span) -> Judge:
+        judge = super().judge(seed, hole) if self._profile.continues else Seam(self.hidden(AFTER, seed))
+        return FirstPass(judge) if self._profile.hole_policy == "search" and not hole.stands else judge
+
+    def _rows(
+        self, canvas: Canvas, reader: Reader, chance: Chance | None, kept: Mapping[int, int], prompt: Sequence[int]
+    ) -> Rows:
+        sizes, least = [len(hole) for hole in canvas.holes], [hole.min_tokens for hole in canvas.holes]
+        growth = self._growth and Growth(*self._growth, least)
+        pad = self._tokenizer.pad_id
+        return Rows(sizes, self._mask, pad, self._rule, reader.counted, self._device, growth, chance, kept)
+
+
 def noise_of(model: OpenModel[Any], profile: Profile, tokenizer: Tokenizer, device: torch.device) -> Noise:
+    if model.mask is None and profile.hole_policy == "grow":
+        raise UnsupportedModel("the hole policy grow needs a model that was trained with an expand token")
     if model.mask is None:
         return Uniform(model.vocabulary, profile, device)
+    if profile.decoding != "left":
+        return AnyMasks(model.mask, model.vocabulary, profile, tokenizer, device)
+    if profile.hole_policy in ("grow", "search"):
+        raise UnsupportedModel(
+            f"the hole policy {profile.hole_policy} needs another decoding than left; name one in infill.json"
+        )
     return Masks(model.mask, model.vocabulary, profile, tokenizer, device)

@@ -55,5 +55,8 @@ class Seam:
     ) -> list[float]:
         return surprises(passes, canvases, drafts, hole, self._noise)
 
+    def first(self, canvases: Sequence[Canvas], drafts: Sequence[Draft], hole: int) -> int | None:
+        return None
+
     def beaten(self, draft: Draft, by: Draft) -> bool:
         return False  # every position may still change

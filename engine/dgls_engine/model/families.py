@@ -19,7 +19,12 @@ def family_of(config: Mapping[str, Any]) -> Family | None:
     """The family of a `config.json`; None if no family runs it."""
     named = config.get("architectures")
     for family in FAMILIES:
-        for architecture, kind in family.architectures.items():
-            if isinstance(named, list) and architecture in named and config.get("model_type") == kind:
+        for architecture, kinds in family.architectures.items():
+            if isinstance(named, list) and architecture in named and config.get("model_type") in kinds:
                 return family
     return None
+
+
+def refusal(config: Mapping[str, Any]) -> str | None:
+    """Why no family runs the model of a `config.json`, although one knows it; None otherwise."""
+    return next((reason for family in FAMILIES if (reason := family.refuses(config)) is not None), None)

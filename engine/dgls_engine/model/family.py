@@ -146,13 +146,31 @@ class Family(Protocol):
     """One architecture, or several that share their passes. Stateless."""
 
     @property
-    def architectures(self) -> Mapping[str, str]:
-        """Architecture -> `model_type`, as in a `config.json`."""
+    def architectures(self) -> Mapping[str, tuple[str, ...]]:
+        """Architecture -> `model_type`s, as in a `config.json`."""
+        ...
+
+    def refuses(self, config: Mapping[str, Any]) -> str | None:
+        """Why the family cannot run a model that it knows, for a message ("is a ..."); None if it can, or does not know
+        it."""
+        ...
+
+    def replaces_code(self, config: Mapping[str, Any]) -> bool:
+        """Whether the family computes what the checkpoint's own code (`auto_map`) does. That code is never run."""
+        ...
+
+    def slot_name(self, stored: str) -> str:
+        """The name of the slot that the stored tensor of this name fills."""
         ...
 
     @property
     def adapter_files(self) -> tuple[str, ...]:
         """Optional safetensors files that the loader reads in addition to the weights."""
+        ...
+
+    @property
+    def largest(self) -> Mapping[str, int]:
+        """The largest values of sizes that only this family has in a config; each is far above those published."""
         ...
 
     def skips(self, name: str) -> bool:

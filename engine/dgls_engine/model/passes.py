@@ -20,6 +20,11 @@ if TYPE_CHECKING:
     from dgls_engine.model.batches import Places
 
 
+ABSENT = -1
+"""The id of a canvas row that is not there, in families whose holes grow and shrink: the rows around it are
+neighbours."""
+
+
 class Carry(Protocol):
     """What one pass hands to the next in addition to the canvases' ids. Opaque to the loop."""
 

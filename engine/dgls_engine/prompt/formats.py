@@ -1,17 +1,19 @@
 """Makes the encoder's prompt, as token ids, from a context.
 
-The profile names one of three formats:
+The profile names one of four formats:
 
     raw     <|below|> text below the canvas <|above|> text above it       of the embedded model
     chat    the model's chat template around an instruction and the two texts, thinking off
     plain   <start> text after the holes, text before them                for any language model
+    around  text above the canvas <mask> text below it                    for models whose rows all see each other
 
-`plain` also shows the pinned text that the canvas has no room for; the canvas continues where the prompt ends.
+`plain` and `around` also show the pinned text that the canvas has no room for. In `plain`, the canvas continues where
+the prompt ends; in `around`, it stands in place of the mask token.
 
 The keys and values of all tokens before a change stay valid, so text that changes often comes late in the prompt. All
-formats show the text below first, because users mostly change the text above, near the canvas. `chat` shows snippets of
-other files first and the code to rewrite last, with the instruction. `raw` and `plain` show both at the start of the
-text above, as if they were code of the same file.
+other formats show the text below first, because users mostly change the text above, near the canvas. `chat` shows
+snippets of other files first and the code to rewrite last, with the instruction. The others show both at the start of
+the text above, as if they were code of the same file.
 
 The user's text is always encoded as plain text, so nothing in it can end a turn or start another one. Knows tokens, no
 tensors; runs on the engine thread.
@@ -26,7 +28,7 @@ from typing import Protocol, Self
 
 from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
 from dgls_engine.profile import Profile
-from dgls_engine.prompt.excerpts import Remembered, fit, fit_snippets, start_of
+from dgls_engine.prompt.excerpts import Encoding, Remembered, fit, fit_snippets, start_of
 from dgls_engine.prompt.template import Turn, read_template, render
 from dgls_engine.text.canvas import Spilled
 from dgls_engine.text.tokenizer import Tokenizer
@@ -82,6 +84,8 @@ def open_prompt(tokenizer: Tokenizer, profile: Profile, folder: Path) -> Prompt:
         return RawPrompt(tokenizer, profile.max_prompt_tokens)
     if profile.prompt_format == "plain":
         return PlainPrompt(tokenizer, profile.max_prompt_tokens)
+    if profile.prompt_format == "around":
+        return AroundPrompt(tokenizer, profile)
     return ChatPrompt(tokenizer, profile.max_prompt_tokens, render(read_template(folder), tokenizer.roles))
 
 
@@ -106,11 +110,7 @@ class RawPrompt:
         return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
-        texts = [snippet.text for snippet in context.snippets]
-        shown = fit_snippets(self._tokenizer, texts, self._budget // _SNIPPETS)
-        if context.current:
-            shown += fit_snippets(self._tokenizer, [context.current], self._budget // _CURRENT)
-        below, above = fit(self._tokenizer, context, self._budget - len(shown))
+        shown, below, above = _file(self._tokenizer, context, self._budget, _NOTHING)
         return [self._below, *below, self._above, *shown, *above]
 
 
@@ -124,8 +124,7 @@ class PlainPrompt:
     takes_spilled = True
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
-        start = tokenizer.roles.get("bos_token", tokenizer.roles.get("eos_token", ""))
-        self.canvas_start: tuple[int, ...] = (tokenizer.id_of(start),)
+        self.canvas_start: tuple[int, ...] = _start(tokenizer)
         self._budget = _room(max_tokens, 1)
         self._remembered = Remembered(tokenizer)
 
@@ -135,12 +134,53 @@ class PlainPrompt:
         return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
-        texts = [snippet.text for snippet in context.snippets]
-        shown = fit_snippets(self._remembered, texts, self._budget // _SNIPPETS)
-        if context.current:
-            shown += fit_snippets(self._remembered, [context.current], self._budget // _CURRENT)
-        below, above = fit(self._remembered, context, self._budget - len(shown), spilled)
+        shown, below, above = _file(self._remembered, context, self._budget, spilled)
         return [*self.canvas_start, *below, *shown, *above]
+
+
+class AroundPrompt:
+    """The code above the canvas, the mask token in place of the canvas, the code below it; if the profile says so,
+    between the tokenizer's start and end token.
+
+    It ignores the instruction. Snippets and code to rewrite are where `raw` shows them.
+    """
+
+    canvas_end: tuple[int, ...] = ()
+    takes_spilled = True
+
+    def __init__(self, tokenizer: Tokenizer, profile: Profile) -> None:
+        self.canvas_start: tuple[int, ...] = _start(tokenizer)
+        self._opens = self.canvas_start if profile.enclosed else ()
+        self._closes = (tokenizer.id_of(tokenizer.roles.get("eos_token", "")),) if profile.enclosed else ()
+        self._mask = tokenizer.id_of(profile.mask_token)
+        self._fixed = 1 + len(self._opens) + len(self._closes)
+        self._budget = _room(profile.max_prompt_tokens, self._fixed)
+        self._remembered = Remembered(tokenizer)
+
+    def within(self, max_tokens: int) -> Self:
+        same = copy(self)
+        same._budget = _room(max_tokens, self._fixed)
+        return same
+
+    def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
+        shown, below, above = _file(self._remembered, context, self._budget, spilled)
+        return [*self._opens, *shown, *above, self._mask, *below, *self._closes]
+
+
+def _start(tokenizer: Tokenizer) -> tuple[int, ...]:
+    """The token that stands in front of a text."""
+    return (tokenizer.id_of(tokenizer.roles.get("bos_token", tokenizer.roles.get("eos_token", ""))),)
+
+
+def _file(
+    tokenizer: Encoding, context: Context, budget: int, spilled: Spilled
+) -> tuple[list[int], list[int], list[int]]:
+    """The ids of snippets and code to rewrite, of the text below, and of the text above, together at most `budget`."""
+    shown = fit_snippets(tokenizer, [snippet.text for snippet in context.snippets], budget // _SNIPPETS)
+    if context.current:
+        shown += fit_snippets(tokenizer, [context.current], budget // _CURRENT)
+    below, above = fit(tokenizer, context, budget - len(shown), spilled)
+    return shown, below, above
 
 
 class ChatPrompt:

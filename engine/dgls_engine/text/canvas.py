@@ -137,8 +137,9 @@ def lay_out(
     positions: Callable[[Hole, int | None], int],
     closing: Sequence[int] = (),
     opening: Sequence[int] = (),
+    spare: int = 0,
 ) -> Canvas:
-    """The canvas of `segments`.
+    """The canvas of `segments`, with `spare` positions less for the code around the holes than there is room for.
 
     `positions` comes from the length policy. If no code stands before the first hole, the canvas begins with `opening`.
     `closing` are the tokens that end a finished answer, if any; behind them PAD fills the canvas up to the next of
@@ -155,7 +156,7 @@ def lay_out(
     sizes = [positions(hole, None if draft is None else len(draft)) for hole, draft in zip(holes, drafts, strict=True)]
     pinned[0] = pinned[0] or list(opening)
     fixed = sum(sizes) + sum(map(len, pinned[1:-1])) + len(closing)
-    room = profile.canvas_tokens - fixed
+    room = profile.canvas_tokens - fixed - spare
     if room < len(opening):
         raise RequestTooLarge(
             f"the holes and the code between them need {fixed + len(opening)} tokens, but the model's canvas holds "
@@ -163,6 +164,8 @@ def lay_out(
         )
     before, after = pinned[0], pinned[-1]
     pinned[0], pinned[-1] = _trim(before, after, room, profile)
+    if profile.in_one_sequence:
+        pinned[0] = _from_a_step(before, len(pinned[0]))
     rest = tokenizer.decode(after[len(pinned[-1]) :]) if pinned[-1] else texts[-1]
     spilled = Spilled(tuple(before[: len(before) - len(pinned[0])]), rest)
     ids: list[int] = []
@@ -234,6 +237,17 @@ def joined(freed: bytes, text: str | None, tokenizer: Tokenizer) -> list[int] | 
         return joined
     own = next(id for id in tokenizer.extending(freed) if tokenizer.token_bytes(id) == freed)
     return [own, *tokenizer.encode(text)]
+
+
+_SPILL_STEP = 16
+"""Where a change of the prompt costs a pass over all of it, what spills from the canvas grows in such steps of tokens,
+not with each token that the user types."""
+
+
+def _from_a_step(before: list[int], kept: int) -> list[int]:
+    """The last tokens of `before`, at most `kept` of them, from a multiple of `_SPILL_STEP` on."""
+    start = -(-(len(before) - kept) // _SPILL_STEP) * _SPILL_STEP
+    return before[min(start, max(0, len(before) - 1)) :] if kept else []
 
 
 def _trim(before: list[int], after: list[int], room: int, profile: Profile) -> tuple[list[int], list[int]]:

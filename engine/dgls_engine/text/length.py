@@ -58,6 +58,22 @@ class Pad:
         return 0, tokens
 
 
+class Grow:
+    """One hole, which finds its length while it is denoised, up to the maximum: for models that were trained to make a
+    hole longer and shorter (`loop.any_order`)."""
+
+    pads, stops = False, True
+
+    def tries(self, hole: Hole) -> tuple[Hole, ...]:
+        return (_without_slack(hole),)
+
+    def positions(self, hole: Hole, drafted: int | None) -> int:
+        return max(hole.max_tokens, drafted or 0)
+
+    def around(self, tokens: int, slack: int) -> tuple[int, int]:
+        return 0, tokens + slack
+
+
 class Fixed:
     """The hole has `max_tokens`, for models that were not trained to pad. A draft keeps its own length."""
 
@@ -110,6 +126,11 @@ class Batch:
         return max(1, tokens - 1) if slack else tokens, tokens
 
 
+class Search(Batch):
+    """The same lengths as `Batch`, but only one of them goes on after the first step: the one that the model's
+    confidence chooses (`loop.first_pass`)."""
+
+
 _DENSE = 8
 """Up to this length, each length is tried: in a short hole, one token more or less matters most."""
 
@@ -141,5 +162,12 @@ def next_contest(holes: Sequence[Hole], length: Length) -> tuple[int, bool]:
 
 
 def length_policy(name: HolePolicy) -> Length:
-    policies: dict[HolePolicy, type[Length]] = {"pad": Pad, "batch": Batch, "fixed": Fixed, "draws": Draws}
+    policies: dict[HolePolicy, type[Length]] = {
+        "pad": Pad,
+        "batch": Batch,
+        "fixed": Fixed,
+        "draws": Draws,
+        "grow": Grow,
+        "search": Search,
+    }
     return policies[name]()

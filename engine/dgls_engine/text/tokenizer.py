@@ -11,17 +11,16 @@ from __future__ import annotations
 import re
 import string
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from tokenizers import AddedToken
-from tokenizers import Tokenizer as Backend
 
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
-from dgls_engine.model_files import holds, json_object, read_bytes, read_json, shown
+from dgls_engine.model_files import holds, read_json, shown
+from dgls_engine.text.vocabulary import MAX_TOKENS, opened_tokenizer, without_panics
 
 SPACE_MARK = "\u2581"
 """SentencePiece's character for a space."""
@@ -45,9 +44,6 @@ _BYTE_TOKEN = re.compile(r"<0x([0-9A-Fa-f]{2})>")
 
 _LETTER = "x"
 
-_MAX_TOKENS, _MAX_ADDED = 2**20, 2**14
-"""Four times the tokens of the largest vocabularies, and twice the most added tokens."""
-
 _PROBE = string.printable + " \u00a0\u2581\ufb01e\u0301\u00e9\u0130 \u4f60\U0001f389  \n"
 """A text that a vocabulary changes if it normalizes: by case, form, accents or blanks."""
 
@@ -55,8 +51,8 @@ Kind = Literal["byte-level", "sentencepiece"]
 
 
 class Tokenizer:
-    """The tokenizer in the file `path`, a `tokenizer.json`. A `tokenizer_config.json` beside it may name more special
-    tokens.
+    """The tokenizer in the file `path`, a `tokenizer.json`, or in older files beside it (`vocabulary`). A
+    `tokenizer_config.json` there may name more special tokens.
 
     Law: the joined bytes of `encode(text)` are the text's UTF-8, and no id is special. Lone surrogates, and characters
     whose bytes the vocabulary lacks, become U+FFFD. Raises `BrokenCheckpoint` if the file cannot be read,
@@ -65,17 +61,7 @@ class Tokenizer:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        content = read_bytes(path)
-        spec = json_object(path, content)
-        _require_sizes(spec, path)
-        with _without_panics(path):
-            try:
-                self._backend = Backend.from_buffer(content)
-            except Exception as error:  # `tokenizers` raises bare Exception
-                reason = shown(str(error))
-                raise BrokenCheckpoint(f"{path} is not a valid tokenizer ({reason}); fetch the model again") from None
-        self._backend.no_truncation()
-        self._backend.no_padding()
+        spec, self._backend = opened_tokenizer(path)
         self._kind = _kind_of(spec, path)
         roles = _special_roles(path.parent / "tokenizer_config.json")
         added = self._backend.get_added_tokens_decoder()
@@ -113,9 +99,11 @@ class Tokenizer:
         """Whether a special token has this spelling."""
         return special_name in self.specials
 
-    def id_of(self, special_name: str) -> int:
-        """The id of the special token with this spelling. Raises `BrokenCheckpoint` if there is none."""
-        if special_name not in self.specials:
+    def id_of(self, special_name: str | int) -> int:
+        """The id of the special token with this spelling or id. Raises `BrokenCheckpoint` if there is none."""
+        if isinstance(special_name, int) and special_name in self.special_ids:
+            return special_name
+        if not isinstance(special_name, str) or special_name not in self.specials:
             raise BrokenCheckpoint(
                 f"{self.path} has no special token {special_name!r}, but the prompt needs it; fetch the model again"
             )
@@ -195,7 +183,7 @@ class Tokenizer:
         return ids
 
     def _encode_raw(self, text: str) -> list[int]:
-        with _without_panics(self.path):
+        with without_panics(self.path):
             ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
@@ -207,9 +195,9 @@ class Tokenizer:
     @cached_property
     def _bytes(self) -> list[bytes]:
         vocabulary = self._backend.get_vocab(with_added_tokens=True)
-        if (largest := max(vocabulary.values())) > _MAX_TOKENS:
+        if (largest := max(vocabulary.values())) > MAX_TOKENS:
             raise BrokenCheckpoint(
-                f"{self.path} has the token id {largest}, at most {_MAX_TOKENS} is possible; fetch the model again"
+                f"{self.path} has the token id {largest}, at most {MAX_TOKENS} is possible; fetch the model again"
             )
         table = [b""] * (1 + largest)
         for text, id in vocabulary.items():
@@ -244,29 +232,6 @@ class Tokenizer:
     def _sorted(self) -> tuple[list[bytes], list[int]]:
         pairs = sorted((spelling, id) for id, spelling in enumerate(self._bytes) if spelling)
         return [spelling for spelling, _ in pairs], [id for _, id in pairs]
-
-
-@contextmanager
-def _without_panics(path: Path) -> Iterator[None]:
-    """Raises `UnsupportedModel` in place of a panic of the library, which is no `Exception` and would end a thread. An
-    expression in the file that takes too long is one."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # the library does not export it
-            raise
-        raise UnsupportedModel(f"{path} makes the tokenizer fail ({shown(str(error))}); take another model") from None
-
-
-def _require_sizes(spec: Mapping[str, Any], path: Path) -> None:
-    """Raise `BrokenCheckpoint` for more tokens than a vocabulary has: each takes time and memory."""
-    model = spec.get("model")
-    parts = {"vocab": model.get("vocab") if isinstance(model, dict) else None, "added_tokens": spec.get("added_tokens")}
-    for (name, part), most in zip(parts.items(), (_MAX_TOKENS, _MAX_ADDED), strict=True):
-        if isinstance(part, (dict, list)) and len(part) > most:
-            raise BrokenCheckpoint(
-                f"{path} has {len(part)} {name}, but at most {most} are possible; fetch the model again"
-            )
 
 
 def _kind_of(spec: dict[str, Any], path: Path) -> Kind:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from dgls_engine.errors import BrokenCheckpoint, ModelNotFound, UnsupportedModel
-from dgls_engine.model.families import FAMILIES, LARGE, family_of
+from dgls_engine.model.families import FAMILIES, LARGE, family_of, refusal
 from dgls_engine.model.family import Family
 from dgls_engine.model_files import holds, read_json, regular_size, shown
 
@@ -38,10 +38,8 @@ _LARGEST = {
     "global_head_dim": 2**14,
     "num_experts": 2**14,
     "top_k_experts": 2**14,
-    "canvas_length": 8192,
     "vocab_size": 2**22,
     "max_position_embeddings": 2**30,
-    "sliding_window": 2**30,
 }
 """Sizes in a config, each some ten times that of the largest published model."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
@@ -98,13 +96,14 @@ def read_checkpoint(folder: Path) -> Checkpoint:
     indexed = _weight_files(folder)
     adapters = [folder / name for name in family.adapter_files if holds(folder / name)]
     for file in [*sorted(set(indexed.values()) or _unindexed_files(folder)), *adapters]:
-        for name, tensor in read_header(file).items():
-            if name in tensors:
+        for stored, tensor in read_header(file).items():
+            if (name := family.slot_name(stored)) in tensors:
                 raise BrokenCheckpoint(
-                    f"{name} is both in {tensors[name].file.name} and in {file.name} of {folder}; fetch the model again"
+                    f"{stored} is in {tensors[name].file.name} and in {file.name} of {folder}; fetch the model again"
                 )
             tensors[name] = tensor
-    missing = sorted(name for name, file in indexed.items() if name not in tensors or tensors[name].file != file)
+    found = {name: tensors.get(family.slot_name(name)) for name in indexed}
+    missing = sorted(name for name, tensor in found.items() if tensor is None or tensor.file != indexed[name])
     if missing:
         raise BrokenCheckpoint(
             f"{listed(missing)} in {folder / INDEX_FILE}, but not in the files it names; fetch the model again"
@@ -115,11 +114,13 @@ def read_checkpoint(folder: Path) -> Checkpoint:
 def require_family(config: Mapping[str, Any], folder: Path) -> Family:
     """The family of a config. Raises `UnsupportedModel` if there is none, if the weights are quantised, or if the model
     needs remote code, and `BrokenCheckpoint` for sizes that no model has."""
-    if "auto_map" in config:
+    if (reason := refusal(config)) is not None:
+        raise UnsupportedModel(f"the model in {folder} is a {reason}; take another model (docs/families.md)")
+    family = family_of(config)
+    if "auto_map" in config and (family is None or not family.replaces_code(config)):
         raise UnsupportedModel(
             f"the model in {folder} needs its own code (auto_map), which dgls never runs; take another model"
         )
-    family = family_of(config)
     if family is None:
         named = config.get("architectures")
         kinds = named if isinstance(named, list) and named else [f"model type {config.get('model_type')!r}"]
@@ -132,16 +133,16 @@ def require_family(config: Mapping[str, Any], folder: Path) -> Family:
         raise UnsupportedModel(
             f"the weights in {folder} are quantised, which is not supported; take the bf16 checkpoint"
         )
-    _require_sizes(config, folder / "config.json")
+    _require_sizes(config, {**_LARGEST, **family.largest}, folder / "config.json")
     return family
 
 
-def _require_sizes(config: Mapping[str, Any], file: Path) -> None:
+def _require_sizes(config: Mapping[str, Any], largest: Mapping[str, int], file: Path) -> None:
     """Raise `BrokenCheckpoint` for sizes in a config, or in a part of it, that no model has: to build a million layers
     takes minutes."""
     for part in (config, *(value for value in config.values() if isinstance(value, Mapping))):
         for name, value in part.items():
-            most = _LARGEST.get(name)
+            most = largest.get(name)
             if most is not None and value is not None and not (type(value) is int and 0 <= value <= most):
                 raise BrokenCheckpoint(
                     f"{name} in {file} is {shown(value)}, but must be a whole number from 0 to {most}; fetch the model "

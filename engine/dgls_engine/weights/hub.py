@@ -26,7 +26,7 @@ from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 _LICENCES = {SMALL: "Apache-2.0", EMBEDDED: "Apache-2.0", LARGE.name: "Apache-2.0"}
-_PULLED = (".safetensors", ".json", ".jinja")
+_PULLED = (".safetensors", ".json", ".jinja", "merges.txt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ def test_fold_step_joins_pieces_and_kept_text_is_certain(engine: Engine, redraft
     assert infill.fills[0].trials == ()
 
 
-@pytest.mark.parametrize("policy", get_args(HolePolicy))
+@pytest.mark.parametrize("policy", [policy for policy in get_args(HolePolicy) if policy != "grow"])
 def test_infill_drafted_and_blank_holes_fills_both_under_every_policy(
     peaked: LoadedModel, redrafts: list[Redraft], policy: HolePolicy
 ) -> None:

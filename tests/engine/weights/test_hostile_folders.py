@@ -213,7 +213,7 @@ CASES: dict[str, tuple[str, Change, str]] = {
     "adapter holds weights": (
         "masked",
         weights(ADAPTER, lambda it: it.update({"model.norm.weight": torch.ones(32)})),
-        "both in model.safetensors and in adapter.safetensors",
+        "is in model.safetensors and in adapter.safetensors",
     ),
     # The tokenizer.
     "many tokens": ("raw", holding(TOKENIZER, f'{{"model":{{"vocab":{[1] * 1_100_000}}}}}'), "1100000 vocab"),

@@ -32,8 +32,20 @@ _VISION = ("model.encoder.vision_tower.", "model.encoder.embed_vision.")
 
 
 class DiffusionGemma:
-    architectures: Mapping[str, str] = MappingProxyType({"DiffusionGemmaForBlockDiffusion": "diffusion_gemma"})
+    architectures: Mapping[str, tuple[str, ...]] = MappingProxyType(
+        {"DiffusionGemmaForBlockDiffusion": ("diffusion_gemma",)}
+    )
     adapter_files: tuple[str, ...] = ()
+    largest: Mapping[str, int] = MappingProxyType({"canvas_length": 8192, "sliding_window": 2**30})
+
+    def refuses(self, config: Mapping[str, Any]) -> str | None:
+        return None
+
+    def replaces_code(self, config: Mapping[str, Any]) -> bool:
+        return False
+
+    def slot_name(self, stored: str) -> str:
+        return stored
 
     def skips(self, name: str) -> bool:
         return name.startswith(_VISION)

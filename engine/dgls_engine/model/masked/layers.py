@@ -1,4 +1,4 @@
-"""The decoder layers of a Llama or Qwen2 model, in few operations.
+"""The decoder layers of a masked model, in few operations.
 
     layers = Layers(model, rotary(model.config, device))
     hidden = layers.through(embedded, positions, mask, states, adapted=True)
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
-from dgls_engine.model.masked.modules import Decoder, Linear
+from dgls_engine.model.masked.modules import Decoder, Experts, Linear
 
 Product = Callable[[Tensor], Tensor]
 """Multiplies rows [..., in] by a weight [out, in], and adds a bias if there is one."""
@@ -35,22 +35,47 @@ class Layers:
         self._layers = [_Layer(layer, model.config.head_dim) for layer in model.model.layers]
 
     def through(
-        self, embedded: Tensor, positions: Tensor, mask: Tensor, states: Sequence[Tensor], adapted: bool
+        self,
+        embedded: Tensor,
+        positions: Tensor,
+        mask: Tensor,
+        states: Sequence[Tensor],
+        adapted: bool,
+        places: Tensor | None = None,
     ) -> Tensor:
         """Hidden states [B, n, D], before the last norm, of the rows at `positions` [B, n].
 
-        `mask`, bool [B or 1, 1, n, e], is True where a row sees a key. `states` are each layer's keys, then values [B,
-        2K, at least e, d]; those of the pass' rows are written. `adapted`: whether the adapter acts.
+        `mask`, bool [B or 1, 1, n or 1, e], is True where a row sees a key. `states` are each layer's keys, then values
+        [B, 2K, at least e, d]; those of the pass' rows are written, at their `places` [B, n], or else at their
+        positions. `adapted`: whether the adapter acts.
         """
-        cos, sin = self._rotary(embedded, positions)
-        half = sin.shape[-1] // 2
-        signed = torch.cat([-sin[..., :half], sin[..., half:]], -1)  # for halves that `roll` has swapped
-        added = embedded.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf).repeat(1, 1, self._layers[0].shared, 1)
-        at = torch.arange(len(embedded), device=embedded.device)[:, None], positions
+        cos, signed = self._turns(embedded, positions)
+        added = embedded.new_zeros(mask.shape).masked_fill_(~mask, -torch.inf)
+        if mask.shape[2] > 1:
+            added = added.repeat(1, 1, self._layers[0].shared, 1)
+        at = torch.arange(len(embedded), device=embedded.device)[:, None], positions if places is None else places
         hidden = embedded
         for layer, held in zip(self._layers, states, strict=True):
-            hidden = layer.through(hidden, cos[:, None], signed[:, None], added, held, at, adapted)
+            hidden = layer.through(hidden, cos, signed, added, held, at, adapted)
         return hidden
+
+    def move(self, states: Sequence[Tensor], rows: slice, by: Tensor) -> None:
+        """Turn the keys of `rows` by as many positions as `by` [B] says: they were computed for other positions."""
+        cos, signed = self._turns(states[0], by[:, None])
+        for held in states:
+            keys = held[:, : held.shape[1] // 2, rows]
+            keys.copy_(_turned(keys, cos, signed))
+
+    def _turns(self, like: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin [B, 1, n, d] of rotary embeddings. The sin is signed for halves that `roll` has swapped."""
+        cos, sin = self._rotary(like, positions)
+        half = sin.shape[-1] // 2
+        return cos[:, None], torch.cat([-sin[..., :half], sin[..., half:]], -1)[:, None]
+
+
+def _turned(heads: Tensor, cos: Tensor, signed: Tensor) -> Tensor:
+    turned: Tensor = heads * cos + heads.roll(heads.shape[-1] // 2, -1) * signed
+    return turned
 
 
 class _Layer:
@@ -63,8 +88,11 @@ class _Layer:
         self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
         self._heads = _products(attention.q_proj, attention.k_proj, attention.v_proj)
         self._out = _products(attention.o_proj)
-        self._inner = _products(mlp.gate_proj, mlp.up_proj)
-        self._down = _products(mlp.down_proj)
+        self._norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
+        self._mixture = mlp if isinstance(mlp, Experts) else None
+        if self._mixture is None:
+            self._inner = _products(mlp.gate_proj, mlp.up_proj)
+            self._down = _products(mlp.down_proj)
 
     def through(
         self,
@@ -80,7 +108,11 @@ class _Layer:
         turned = self._queries + self._keys
         heads = self._heads[adapted](self._before(hidden)).view(batch, rows, -1, self._size)
         heads = heads.transpose(1, 2)
-        rotated = heads[:, :turned] * cos + heads[:, :turned].roll(self._size // 2, -1) * sin
+        rotated = heads[:, :turned]
+        if self._norms is not None:
+            parts = rotated.split_with_sizes([self._queries, self._keys], 1)
+            rotated = torch.cat([norm(part) for norm, part in zip(self._norms, parts, strict=True)], 1)
+        rotated = _turned(rotated, cos, sin)
         new = torch.cat([rotated[:, self._queries :], heads[:, turned:]], 1)
         held[at[0], :, at[1]] = new.transpose(1, 2)
         seen = held[:, :, : mask.shape[-1]]
@@ -90,6 +122,9 @@ class _Layer:
         )
         mixed = mixed.view(batch, self._queries, rows, self._size).transpose(1, 2).reshape(batch, rows, -1)
         hidden = hidden + self._out[adapted](mixed)
+        if self._mixture is not None:
+            mixture: Tensor = self._mixture(self._between(hidden))
+            return hidden + mixture
         gate, up = self._inner[adapted](self._between(hidden)).chunk(2, -1)
         return hidden + self._down[adapted](functional.silu(gate) * up)
 
@@ -125,6 +160,8 @@ def _packed(weight: Tensor, bias: Tensor | None) -> Product:
     product arranges the weight anew, which takes longer than to multiply a few rows by it."""
     oneDNN = torch.ops.mkldnn
     if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not hasattr(oneDNN, "_reorder_linear_weight"):
+        return _plain(weight, bias)
+    if not oneDNN._is_mkldnn_bf16_supported():  # it packs bfloat16 only for CPUs with AVX-512 or AVX-NE-CONVERT
         return _plain(weight, bias)
     packed = oneDNN._reorder_linear_weight(weight, _FEW_ROWS)
 

@@ -1,4 +1,5 @@
-"""The modules of a Llama or Qwen2 model, named as in its checkpoints. `layers` computes with their weights.
+"""The modules of a masked model, named as in Llama's, Qwen2's and Qwen3's checkpoints. `layers` computes with their
+weights.
 
 transformers' own modules would be the same, but their import takes 3 s of CPU time and 180 MB of memory, which a model
 for laptops cannot spare. Only rare kinds of rotary embeddings come from there. Made without weights on the meta device,
@@ -7,61 +8,13 @@ and without arithmetic there: its first use loads torch's compiler. Knows no ada
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """What a `config.json` says about the modules. `biases`: whether the inner products of the attention, its output,
-    and the feed-forward network have them. `rope` are the parameters of the rotary embedding."""
-
-    vocab_size: int
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    num_key_value_heads: int
-    head_dim: int
-    rms_norm_eps: float
-    tie_word_embeddings: bool
-    biases: tuple[bool, bool, bool]
-    max_position_embeddings: int
-    rope: Mapping[str, Any]
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Shape:
-        """Raises `KeyError` for a missing value, and `ValueError` for something that the family does not run."""
-        windows = config.get("layer_types") or ()
-        layers = config["num_hidden_layers"]
-        slides = config.get("use_sliding_window") and config.get("max_window_layers", layers) < layers
-        if slides or any(layer != "full_attention" for layer in windows):
-            raise ValueError("the masked family runs no model with a sliding window")
-        if config.get("hidden_act", "silu") != "silu":
-            raise ValueError(f"the masked family runs no model with the activation {config['hidden_act']}")
-        heads, hidden = config["num_attention_heads"], config["hidden_size"]
-        rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        own = bool(config.get("attention_bias"))
-        qwen = config["model_type"] == "qwen2"
-        return cls(
-            vocab_size=config["vocab_size"],
-            hidden_size=hidden,
-            intermediate_size=config["intermediate_size"],
-            num_hidden_layers=layers,
-            num_attention_heads=heads,
-            num_key_value_heads=config.get("num_key_value_heads") or heads,
-            head_dim=config.get("head_dim") or hidden // heads,
-            rms_norm_eps=config.get("rms_norm_eps", 1e-6),
-            tie_word_embeddings=bool(config.get("tie_word_embeddings")),
-            biases=(own or qwen, own and not qwen, bool(config.get("mlp_bias"))),
-            max_position_embeddings=config.get("max_position_embeddings", 2048),
-            rope={"rope_theta": config.get("rope_theta", 10_000.0), **rope},
-        )
+from dgls_engine.model.masked.shape import Mixture, Shape
 
 
 class Linear(nn.Module):
@@ -103,6 +56,9 @@ class Attention(nn.Module):
         self.k_proj = Linear(shape.hidden_size, keys, shape.biases[0])
         self.v_proj = Linear(shape.hidden_size, keys, shape.biases[0])
         self.o_proj = Linear(queries, shape.hidden_size, shape.biases[1])
+        if shape.head_norms:
+            self.q_norm = Norm(shape.head_dim, shape.rms_norm_eps)
+            self.k_norm = Norm(shape.head_dim, shape.rms_norm_eps)
 
 
 class FeedForward(nn.Module):
@@ -112,11 +68,37 @@ class FeedForward(nn.Module):
         self.up_proj = Linear(shape.hidden_size, shape.intermediate_size, shape.biases[2])
         self.down_proj = Linear(shape.intermediate_size, shape.hidden_size, shape.biases[2])
 
+    def forward(self, rows: Tensor) -> Tensor:
+        result: Tensor = self.down_proj(functional.silu(self.gate_proj(rows)) * self.up_proj(rows))
+        return result
+
+
+class Experts(nn.Module):
+    """Feed-forward networks of which each row uses the few that its router finds likeliest, weighted by their
+    probabilities. These are not scaled to add up to 1."""
+
+    def __init__(self, shape: Shape, mixture: Mixture) -> None:
+        super().__init__()
+        self._used = mixture.used
+        self.gate = Linear(shape.hidden_size, mixture.experts)
+        self.experts = nn.ModuleList(FeedForward(shape) for _ in range(mixture.experts))
+
+    def forward(self, rows: Tensor) -> Tensor:
+        flat = rows.reshape(-1, rows.shape[-1])
+        weights, chosen = self.gate(flat).softmax(-1, dtype=torch.float32).topk(self._used, dim=-1)
+        mixed = torch.zeros_like(flat)
+        for number, expert in enumerate(self.experts):
+            row, rank = (chosen == number).nonzero(as_tuple=True)
+            if len(row):
+                mixed.index_add_(0, row, expert(flat[row]) * weights[row, rank, None].to(flat.dtype))
+        return mixed.view_as(rows)
+
 
 class Layer(nn.Module):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.self_attn, self.mlp = Attention(shape), FeedForward(shape)
+        self.self_attn = Attention(shape)
+        self.mlp = FeedForward(shape) if shape.mixture is None else Experts(shape, shape.mixture)
         self.input_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
         self.post_attention_layernorm = Norm(shape.hidden_size, shape.rms_norm_eps)
 

@@ -40,10 +40,16 @@ class Buffers:
         for new, old in zip(self._states, other._states, strict=True):
             new[:, :, :rows] = old[:, :, :rows]
 
-    def through(self, embedded: Tensor, positions: Tensor, mask: Tensor, adapted: bool) -> Tensor:
+    def through(
+        self, embedded: Tensor, positions: Tensor, mask: Tensor, adapted: bool, places: Tensor | None = None
+    ) -> Tensor:
         """`Layers.through` with these states."""
-        hidden: Tensor = self._model.fused.through(embedded, positions, mask, self._states, adapted)
+        hidden: Tensor = self._model.fused.through(embedded, positions, mask, self._states, adapted, places)
         return hidden
+
+    def move(self, rows: slice, by: Tensor) -> None:
+        """`Layers.move` with these states."""
+        self._model.fused.move(self._states, rows, by)
 
 
 class CausalPrompt:

@@ -15,7 +15,8 @@ from torch import nn
 from dgls_engine.model.family import JUDGED_ROWS, Footprint
 from dgls_engine.model.masked.adapter import adapt, fold, folded_values
 from dgls_engine.model.masked.layers import Layers
-from dgls_engine.model.masked.modules import Decoder, Shape, new_parameter, rotary
+from dgls_engine.model.masked.modules import Decoder, new_parameter, rotary
+from dgls_engine.model.masked.shape import Shape
 from dgls_engine.model.slots import slots
 
 MASK_ROW = "mask_embedding"
@@ -30,7 +31,7 @@ _ROWS = 256
 
 def build(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> nn.Module:
     """The modules on the meta device, in evaluation mode."""
-    model = Decoder(Shape.of(config))
+    model = Decoder(Shape.of(config, shapes))
     adapt(model, shapes)
     if (name := f"model.{MASK_ROW}") in shapes:
         model.model.register_parameter(MASK_ROW, new_parameter(*shapes[name]))
@@ -55,6 +56,7 @@ class Dense:
     key_values: int
     vocabulary: int
     widest: int
+    in_one_sequence: bool
 
     @classmethod
     def of(cls, model: Any) -> Dense:
@@ -69,7 +71,12 @@ class Dense:
         key_values = 2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim
         widest = 4 * config.hidden_size + 3 * config.intermediate_size
         return cls(
-            **parts, folded=folded_values(model), key_values=key_values, vocabulary=config.vocab_size, widest=widest
+            **parts,
+            folded=folded_values(model),
+            key_values=key_values,
+            vocabulary=config.vocab_size,
+            widest=widest,
+            in_one_sequence=config.in_one_sequence,
         )
 
     @property
@@ -81,13 +88,14 @@ class Dense:
         return False
 
     def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
+        rows = _ROWS + (prompt_tokens if self.in_one_sequence else 0)
         return Footprint(
             experts=0,
             attention=self.attention * plain_bytes,
             dense=(self.feed_forward + self.folded) * plain_bytes,
             embedding=self.embedding * plain_bytes,
             prompt=self.key_values * prompt_tokens * plain_bytes,
-            step=self.vocabulary * JUDGED_ROWS * _LOGIT_BYTES + _ROWS * self.widest * plain_bytes,
+            step=self.vocabulary * JUDGED_ROWS * _LOGIT_BYTES + rows * self.widest * plain_bytes,
         )
 
 
