@@ -76,13 +76,19 @@ PRESETS = (
 
 
 def offers(
-    document: Document, span: Span, syntax: Syntax | None, diagnosed: Sequence[Diagnosed], instructions: bool
+    document: Document,
+    span: Span,
+    syntax: Syntax | None,
+    diagnosed: Sequence[Diagnosed],
+    instructions: bool,
+    pins: bool = True,
 ) -> list[Offer]:
-    """The offers in the order of a menu. `instructions`: whether the model takes instructions."""
+    """The offers in the order of a menu. `instructions`: whether the model takes instructions. `pins`: whether it can
+    keep a part of a text, which fixes and refinements need."""
     return [
-        *_fixes(document, diagnosed, syntax),
+        *(_fixes(document, diagnosed, syntax) if pins else ()),
         *_fills(document, span, syntax),
-        *_of_selection(document, span, instructions),
+        *_of_selection(document, span, instructions, pins),
     ]
 
 
@@ -123,12 +129,12 @@ def _fills(document: Document, span: Span, syntax: Syntax | None) -> Iterator[Of
         yield Offer("Fill all holes in this file", Task(Action.FILL_ALL, Span(0, len(document.text))))
 
 
-def _of_selection(document: Document, span: Span, instructions: bool) -> Iterator[Offer]:
+def _of_selection(document: Document, span: Span, instructions: bool, pins: bool) -> Iterator[Offer]:
     """None for a selection without a word. Further candidates come last, because their titles say the least."""
     lines = document.line_at(span.end) - document.line_at(span.start)
     if lines > _MOST_LINES or span.length > _LONGEST or not _WORD.search(document.text, span.start, span.end):
         return
-    for name, strength in STRENGTHS.items():
+    for name, strength in STRENGTHS.items() if pins else ():
         yield Offer(f"Refine selection {name}", Task(Action.REFINE, span, strength=strength))
     yield Offer("Rewrite selection", Task(Action.REWRITE, span))
     if instructions:

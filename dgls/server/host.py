@@ -227,7 +227,10 @@ class Host:
         return worker
 
     def _resolve(self, settings: Settings) -> Settings:
-        """The settings with the name of a model in place of `auto`."""
+        """The settings with the name of a model in place of `auto`; with a chat server's in place of one of ours."""
+        if settings.engine.chats:
+            self._fallback_advice = None
+            return replace(settings, model=settings.engine.served_model or "chat")
         self._fallback_advice = None if settings.engine.url else fallback_advice(settings.model)
         return replace(settings, model=resolved(settings.model))
 

@@ -82,7 +82,7 @@ def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
     """The engine that the settings choose, after it has filled a hole. Imports torch, on the engine thread.
 
     The default number of threads leaves one core to the editor. If a team server runs the model, only the model's
-    tokenizer and template are loaded here.
+    tokenizer and template are loaded here, and nothing for a chat server.
     """
     if settings.engine.url:
         return _open_remote(settings)
@@ -104,11 +104,12 @@ def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
 
 def _open_remote(settings: Settings) -> EngineLike:
     from dgls_engine.remote.address import Address
+    from dgls_engine.remote.chat import ChatEngine
     from dgls_engine.remote.engine import RemoteEngine
 
     chosen = settings.engine
     address = Address(chosen.url, chosen.served_model, chosen.api_key_variable, chosen.api_key_command)
-    return RemoteEngine.open(address, settings.model)
+    return ChatEngine.open(address) if chosen.chats else RemoteEngine.open(address, settings.model)
 
 
 def build(open_engine: OpenEngine = open_engine) -> Server:

@@ -97,16 +97,23 @@ _COMMAND = Takes(
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
-    """A vLLM server that runs the model instead of this machine, if `url` is not empty.
+    """A server that runs the model instead of this machine, if `url` is not empty.
 
-    `served_model` is the server's name for the model; empty if it serves only one. The API key comes from an
-    environment variable or from a command's output, never from the settings.
+    `kind`: "pinning", a vLLM server that pins the code around a hole; "chat", any server of a chat model, which is only
+    asked to leave that code alone. `served_model` is the server's name for the model; empty if it serves only one. The
+    API key comes from an environment variable or from a command's output, never from the settings.
     """
 
     url: Annotated[str, _URL] = ""
+    kind: Annotated[str, _one_of("pinning", "chat")] = "pinning"
     served_model: Annotated[str, _NAME] = ""
     api_key_variable: Annotated[str, _VARIABLE] = ""
     api_key_command: Annotated[tuple[str, ...], _COMMAND] = ()
+
+    @property
+    def chats(self) -> bool:
+        """Whether a chat server runs a model of its own: `Settings.model` plays no part."""
+        return bool(self.url) and self.kind == "chat"
 
 
 @dataclass(frozen=True, slots=True)

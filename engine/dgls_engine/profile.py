@@ -156,7 +156,8 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """What users see of an open model. Tied weights count once; `load_ms` is in milliseconds."""
+    """What users see of an open model. Tied weights count once; `load_ms` is in milliseconds. `pins`: text around and
+    between holes can be pinned, so a part of a text can be changed; a chat server can only be asked to."""
 
     name: str
     parameters: int
@@ -167,6 +168,7 @@ class ModelInfo:
     load_ms: float
     profile: Profile
     health: Health = ""
+    pins: bool = True
 
     @property
     def on_gpu(self) -> bool:

@@ -31,6 +31,16 @@ def test_offers_model_without_instructions_has_no_presets() -> None:
     ]
 
 
+def test_offers_model_that_cannot_pin_has_no_fix_and_no_refinement() -> None:
+    document = Document("file:///project/a.py", 1, "python", TEXT)
+    made = offers(document, RETURN, parse(document, RETURN.start), [Diagnosed(RETURN, "wrong")], True, pins=False)
+    assert {offer.task.action for offer in made} == {Action.FILL_ALL, Action.REWRITE}
+    assert {offer.task.action for offer in offers(document, RETURN, None, [Diagnosed(RETURN, "wrong")], True)} > {
+        Action.FIX,
+        Action.REFINE,
+    }
+
+
 def test_offers_of_selection_have_distinct_tasks() -> None:
     tasks = [offer.task for offer in made(RETURN)]
     assert tasks[1:4] == [Task(Action.REFINE, RETURN, strength=strength) for strength in (LIGHTLY, MORE, HEAVILY)]

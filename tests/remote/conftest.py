@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from dgls_engine.remote.address import Address
+from dgls_engine.remote.chat import ChatEngine
 from dgls_engine.remote.engine import RemoteEngine
 from dgls_engine.remote.transport import Patience
 from dgls_engine.text.tokenizer import Tokenizer
@@ -16,11 +17,13 @@ from dgls_engine.weights.hub import embedded_folder
 from dgls_engine.weights.loader import LoadedModel, load
 from tests.engine.checkpoints import chat_checkpoint, raw_checkpoint
 from tests.remote.denoisers import Modelled, Scripted
+from tests.remote.fake_chat import FakeChat
 from tests.remote.fake_vllm import FakeVllm
 
 HASTY = Patience(connect=1.0, answer=5.0, absence=3.0, pause=0.01, longest_pause=0.1)
 
 OpenRemote = Callable[..., RemoteEngine]
+OpenChat = Callable[..., ChatEngine]
 
 
 @pytest.fixture(scope="session")
@@ -75,5 +78,26 @@ def connect() -> Iterator[OpenRemote]:
         return opened[-1]
 
     yield open_remote
+    for engine in opened:
+        engine.close()
+
+
+@pytest.fixture
+def chatting() -> Iterator[FakeChat]:
+    """A chat server that answers `name`."""
+    with FakeChat() as server:
+        yield server
+
+
+@pytest.fixture
+def converse() -> Iterator[OpenChat]:
+    """Opens engines on a chat server."""
+    opened: list[ChatEngine] = []
+
+    def open_chat(server: FakeChat, **address: object) -> ChatEngine:
+        opened.append(ChatEngine.open(Address(server.url, **address), HASTY))  # type: ignore[arg-type]
+        return opened[-1]
+
+    yield open_chat
     for engine in opened:
         engine.close()

@@ -1,7 +1,6 @@
 """A server that speaks vLLM 0.33's completions with its diffusion fields, over whatever denoises: a model or a script.
 
-It has vLLM's traits (tests/remote/denoisers.py) and its checks of requests, serves several connections at once, stops
-the work of those that are closed, and misbehaves when told to. Runs on a thread and an event loop of its own.
+It has vLLM's traits (tests/remote/denoisers.py) and its checks of requests, and stops the work of closed connections.
 """
 
 from __future__ import annotations
@@ -10,13 +9,12 @@ import asyncio
 import json
 import re
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import repeat
 from typing import Any, Protocol
+
+from tests.remote.fake_http import FakeServer, Seen, begin_stream, send, stream
 
 
 class Canvas(Protocol):
@@ -48,107 +46,45 @@ class Denoiser(Protocol):
 
 
 @dataclass(slots=True)
-class Seen:
-    """A request that came in: `aborted` if its connection was closed before it was answered."""
-
-    path: str
-    headers: Mapping[str, str]
-    body: dict[str, Any]
-    aborted: bool = False
-    answered: bool = False
-
-
-@dataclass(slots=True)
-class FakeVllm:
-    """`faults` are used up by the next denoising requests, one each: "hang", "drop", "half", "garbage", "short",
-    "unpinned", "logits", "307 URL", "400 WORDS", "429 SECONDS", "500", "503". `keys`: which of them are let in, all if
-    there are none. `pins`: an older server has none.
-    """
+class FakeVllm(FakeServer):
+    """`faults` are also "hang", "drop", "half", "garbage", "deep", "endless", "short", "unpinned" and "logits". `pins`:
+    an older server has none."""
 
     denoiser: Denoiser
     canvas_length: int
-    names: tuple[str, ...] = ("team/model",)
-    max_model_len: int = 8192
-    version: str = "0.33.0"
-    keys: set[str] = field(default_factory=set)
-    pins: bool = True
-    port: int = 0
-    faults: deque[str] = field(default_factory=deque)
-    seen: list[Seen] = field(default_factory=list)
-    _loop: asyncio.AbstractEventLoop | None = None
-    _thread: threading.Thread | None = None
-    _threads: ThreadPoolExecutor | None = None
-    _connections: set[asyncio.Task[None]] = field(default_factory=set)
+    max_model_len: int = field(default=8192, kw_only=True)
+    version: str = field(default="0.33.0", kw_only=True)
+    pins: bool = field(default=True, kw_only=True)
+    _threads: ThreadPoolExecutor | None = field(default=None, kw_only=True)
 
     @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+    def card(self) -> dict[str, Any]:
+        return {"max_model_len": self.max_model_len}
 
     @property
     def denoised(self) -> list[Seen]:
         """The requests for a canvas."""
         return [one for one in self.seen if "diffusion_seed_canvas" in one.body.get("vllm_xargs", {})]
 
-    def __enter__(self) -> FakeVllm:
-        self.start()
-        return self
-
-    def __exit__(self, *failure: object) -> None:
-        self.stop()
-
     def start(self) -> None:
-        """On the same port as before, if it ran before."""
-        up = threading.Event()
         self._threads = ThreadPoolExecutor(64)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(up)), name="fake-vllm", daemon=True)
-        self._thread.start()
-        assert up.wait(10)
+        FakeServer.start(self)
 
     def stop(self) -> None:
-        """At once: what runs is cut off."""
-        if self._loop is None or self._thread is None or self._threads is None:
-            return
-        self._loop.call_soon_threadsafe(self._end)
-        self._thread.join(10)
-        self._threads.shutdown(wait=True, cancel_futures=True)
-        self._loop = self._thread = None
+        FakeServer.stop(self)
+        if self._threads is not None:
+            self._threads.shutdown(wait=True, cancel_futures=True)
+            self._threads = None
 
-    def _end(self) -> None:
-        for task in asyncio.all_tasks(self._loop):
-            task.cancel()
-
-    async def _serve(self, up: threading.Event) -> None:
-        self._loop = asyncio.get_running_loop()
-        server = await asyncio.start_server(self._connected, "127.0.0.1", self.port)
-        self.port = server.sockets[0].getsockname()[1]
-        up.set()
-        with suppress(asyncio.CancelledError):
-            async with server:
-                await server.serve_forever()
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(asyncio.CancelledError, ConnectionError, asyncio.IncompleteReadError):
-            while (request := await _read(reader)) is not None:
-                await self._answer(request, reader, writer)
-        writer.close()
-        with suppress(ConnectionError, asyncio.CancelledError):
-            await writer.wait_closed()
-
-    async def _answer(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.seen.append(seen)
-        if self.keys and seen.path.startswith("/v1") and _key(seen) not in self.keys:
-            await _send(writer, 401, {"error": "Unauthorized"})
-        elif seen.path == "/v1/models":
-            cards = [{"id": name, "object": "model", "max_model_len": self.max_model_len} for name in self.names]
-            await _send(writer, 200, {"object": "list", "data": cards})
-        elif seen.path == "/version":
-            await _send(writer, 200, {"version": self.version})
+    async def respond(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if seen.path == "/version":
+            await send(writer, 200, {"version": self.version})
         elif seen.path == "/tokenize":
-            await _send(writer, 200, {"tokens": self.denoiser.tokens(seen.body["prompt"])})
+            await send(writer, 200, {"tokens": self.denoiser.tokens(seen.body["prompt"])})
         elif seen.path == "/v1/completions":
             await self._complete(seen, reader, writer)
         else:
-            await _send(writer, 404, {"detail": "Not Found"})
+            await send(writer, 404, {"detail": "Not Found"})
 
     async def _complete(self, seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         body, extra = seen.body, seen.body.get("vllm_xargs", {})
@@ -162,32 +98,23 @@ class FakeVllm:
             await _error(writer, 400, f"{problem} (parameter=extra_args)", body)
             return
         if not extra:  # what an older server makes of it: its own text
-            await _send(writer, 200, {"choices": [{"index": 0, "text": "x", "finish_reason": "length"}]})
+            await send(writer, 200, {"choices": [{"index": 0, "text": "x", "finish_reason": "length"}]})
             return
         fault = self.faults.popleft() if self.faults else ""
         if fault == "unpinned":
             extra["diffusion_pinned"] = [0]
-        if fault.startswith(("3", "4", "5")):
-            status, _, after = fault.partition(" ")
-            said = after if status == "400" else "busy"
-            await _send(writer, int(status), {"error": {"message": said, "code": int(status)}}, after)
+        if await self.refused(writer, fault):
             return
         if body["stream"]:
-            await _begin_stream(writer)
-        gone = asyncio.ensure_future(reader.read(1))  # nobody sends more before the answer: it is the end
-        done = asyncio.ensure_future(self._denoise(seen, fault))
-        try:
-            await asyncio.wait({gone, done}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if not done.done():
-                seen.aborted = True
-                done.cancel()
-                await asyncio.wait({done})
-            gone.cancel()
-            with suppress(asyncio.CancelledError):
-                await gone
+            await begin_stream(writer)
+        canvas = await self.unless_gone(seen, reader, self._denoise(seen, fault))
         if not seen.aborted:
-            await _stream(writer, events(body, done.result(), self.denoiser), fault)
+            said = list(events(body, canvas, self.denoiser))
+            if fault == "short":
+                del said[0]
+            if fault == "logits":
+                said = [re.sub(r"-(\d+\.\d+)", r"\1", event) for event in said]
+            await stream(writer, said, fault)
             seen.answered = True
 
     async def _denoise(self, seen: Seen, fault: str) -> Canvas | None:
@@ -253,68 +180,11 @@ def events(body: Mapping[str, Any], canvas: Canvas | None, denoiser: Denoiser) -
     yield "[DONE]"
 
 
-async def _read(reader: asyncio.StreamReader) -> Seen | None:
-    first = (await reader.readline()).decode()
-    if not first.strip():
-        return None
-    _, path, _ = first.split(" ")
-    headers: dict[str, str] = {}
-    while line := (await reader.readline()).decode().strip():
-        name, _, value = line.partition(":")
-        headers[name.lower()] = value.strip()
-    content = await reader.readexactly(int(headers.get("content-length", "0")))
-    return Seen(path, headers, json.loads(content) if content else {})
-
-
-def _key(seen: Seen) -> str:
-    return seen.headers.get("authorization", "").removeprefix("Bearer ")
-
-
 async def _error(writer: asyncio.StreamWriter, status: int, message: str, body: Mapping[str, Any]) -> None:
     """Where a stream was asked for, a refusal comes as its first event."""
     error = {"error": {"message": message, "type": "BadRequestError", "param": None, "code": status}}
     if not body.get("stream") or status == 404:
-        await _send(writer, status, error)
+        await send(writer, status, error)
         return
-    await _begin_stream(writer)
-    await _stream(writer, iter([json.dumps(error), "[DONE]"]), "")
-
-
-async def _send(writer: asyncio.StreamWriter, status: int, value: object, detail: str = "") -> None:
-    content = json.dumps(value).encode()
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n"
-    if detail:
-        head += f"{'Location' if status == 307 else 'Retry-After'}: {detail}\r\n"
-    writer.write(head.encode() + b"\r\n" + content)
-    await writer.drain()
-
-
-async def _begin_stream(writer: asyncio.StreamWriter) -> None:
-    writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
-    await writer.drain()
-
-
-async def _stream(writer: asyncio.StreamWriter, events: Iterator[str], fault: str) -> None:
-    said: Any = list(events)
-    if fault == "drop":
-        raise ConnectionError
-    if fault == "garbage":
-        said = ["{not json", "[DONE]"]
-    if fault == "deep":
-        said = ["[" * 100_000, "[DONE]"]
-    if fault == "endless":
-        said = repeat("x" * 2**20)
-    if fault == "short":
-        del said[0]
-    if fault == "logits":
-        said = [re.sub(r"-(\d+\.\d+)", r"\1", event) for event in said]
-    for event in said:
-        content = event.encode() if fault == "endless" else f"data: {event}\n\n".encode()
-        if fault == "half":
-            content = content[: len(content) // 2]
-        writer.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
-        if fault == "half":
-            break
-        await writer.drain()
-    writer.write(b"0\r\n\r\n")
-    await writer.drain()
+    await begin_stream(writer)
+    await stream(writer, [json.dumps(error), "[DONE]"], "")

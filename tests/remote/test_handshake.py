@@ -11,11 +11,16 @@ import pytest
 from dgls.server.lsp_server import open_engine
 from dgls.server.settings import EngineSettings, Settings
 from dgls_engine.errors import ServerUnfit, ServerUnreachable
+from dgls_engine.remote.address import Address
+from dgls_engine.remote.engine import RemoteEngine
 from dgls_engine.weights.hub import embedded_folder
 from dgls_engine.weights.loader import LoadedModel
-from tests.remote.conftest import OpenRemote
+from tests.remote.conftest import HASTY, OpenRemote
+from tests.remote.fake_chat import FakeChat
 from tests.remote.fake_vllm import FakeVllm
 from tests.remote.requests import request, run
+
+WAY_OUT = 'set dgls.engine.kind to "chat"'
 
 
 def test_info_of_remote_engine_names_server(scripted: FakeVllm, connect: OpenRemote) -> None:
@@ -26,9 +31,17 @@ def test_info_of_remote_engine_names_server(scripted: FakeVllm, connect: OpenRem
 
 def test_open_server_without_pins_raises(scripted: FakeVllm, connect: OpenRemote) -> None:
     scripted.pins, scripted.version = False, "0.31.2"
-    with pytest.raises(ServerUnfit, match=r"\(vLLM 0\.31\.2\) can't pin: .* needs vLLM 0\.33 or later"):
+    with pytest.raises(ServerUnfit, match=r"\(vLLM 0\.31\.2\) can't pin: .* needs vLLM 0\.33 or later") as raised:
         connect(scripted)
+    assert WAY_OUT in str(raised.value)
     assert scripted.denoised == []
+
+
+def test_open_chat_server_as_pinning_raises(chatting: FakeChat) -> None:
+    with pytest.raises(ServerUnfit, match=r"refuses what vLLM 0\.33 would take \(Not Found\)") as raised:
+        RemoteEngine.open(Address(chatting.url), "embedded", HASTY)
+    assert WAY_OUT in str(raised.value)
+    assert chatting.asked == []
 
 
 def test_infill_server_swapped_for_one_without_pins_raises(scripted: FakeVllm, connect: OpenRemote) -> None:

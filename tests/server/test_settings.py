@@ -37,6 +37,7 @@ BAD: list[tuple[str, object]] = [
     ("engine.url", "http://gpu.example"),
     ("engine.url", "https://me:secret@gpu.example"),
     ("engine.url", "https://gpu.example/?key=secret"),
+    ("engine.kind", "completions"),
     ("engine.servedModel", 3),
     ("engine.apiKeyVariable", "sk-1234567890"),
     ("engine.apiKeyCommand", "pass show vllm"),
@@ -81,6 +82,7 @@ def test_read_settings_reads_every_setting() -> None:
         "completion": "off",
         "engine": {
             "url": "https://gpu.example:8000",
+            "kind": "chat",
             "servedModel": "diffusion",
             "apiKeyVariable": "VLLM_KEY",
             "apiKeyCommand": ["pass", "show", "vllm"],

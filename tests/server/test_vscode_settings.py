@@ -60,7 +60,7 @@ def test_extension_describes_each_setting_and_its_scope() -> None:
 
 def test_extension_lets_no_workspace_set_the_remote_server_or_the_key_command() -> None:
     remote = [declared["scope"] for name, declared in DECLARED.items() if name.startswith("engine.")]
-    assert remote == ["machine"] * 4
+    assert remote == ["machine"] * 5
 
 
 def test_extension_lets_no_untrusted_workspace_choose_what_is_run_or_read_as_a_model() -> None:

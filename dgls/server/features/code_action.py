@@ -67,9 +67,11 @@ def _offered(session: Session, document: Document, params: types.CodeActionParam
     span = _span(session, document, params.range)
     diagnosed = [Diagnosed(_span(session, document, each.range), each.message) for each in params.context.diagnostics]
     instructions = info is not None and info.profile.takes_instructions
+    pins = info is None or info.pins
     syntax = session.syntax(document, span.start)
     fruitless = session.fruitless(document)
-    return [offer for offer in offers(document, span, syntax, diagnosed, instructions) if offer.task not in fruitless]
+    made = offers(document, span, syntax, diagnosed, instructions, pins)
+    return [offer for offer in made if offer.task not in fruitless]
 
 
 def _kind(offer: Offer, at_stub: bool, only: Sequence[types.CodeActionKind | str] | None) -> str:

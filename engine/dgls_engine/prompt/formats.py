@@ -21,34 +21,24 @@ tensors; runs on the engine thread.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from copy import copy
 from pathlib import Path
 from typing import Protocol, Self
 
-from dgls_engine.errors import BrokenCheckpoint, RequestTooLarge, UnsupportedModel
+from dgls_engine.errors import UnsupportedModel
 from dgls_engine.profile import Profile
-from dgls_engine.prompt.excerpts import Encoding, Remembered, fit, fit_snippets, start_of
+from dgls_engine.prompt.excerpts import Encoding, Remembered, fit, fit_snippets
+from dgls_engine.prompt.message import CURRENT, SNIPPETS, Message, room
 from dgls_engine.prompt.template import Turn, read_template, render
 from dgls_engine.text.canvas import Spilled
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import Context, Snippet
+from dgls_engine.types import Context
 
 BELOW, ABOVE = "<|below|>", "<|above|>"
 """The special tokens of the `raw` format."""
 
 THOUGHT_OPENS, THOUGHT_CLOSES = "<|channel>", "<channel|>"
 """The tokens around a thought. The tokenizer's config may name others."""
-
-_SNIPPETS = 4
-"""Snippets get at most 1/_SNIPPETS of the budget; the file's text gets the rest."""
-
-_CURRENT, _WORDS = 2, 4
-"""Code to rewrite gets at most 1/_CURRENT of the budget, an instruction at most 1/_WORDS."""
-
-_LONGEST_NAME = 200
-"""The prompt shows at most this many characters of a path or a language's name."""
-
 
 _NOTHING = Spilled()
 
@@ -102,11 +92,11 @@ class RawPrompt:
         self._tokenizer = tokenizer
         self._below, self._above = tokenizer.id_of(BELOW), tokenizer.id_of(ABOVE)
         self.canvas_start: tuple[int, ...] = (self._above,)
-        self._budget = _room(max_tokens, 2)
+        self._budget = room(max_tokens, 2)
 
     def within(self, max_tokens: int) -> Self:
         same = copy(self)
-        same._budget = _room(max_tokens, 2)
+        same._budget = room(max_tokens, 2)
         return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
@@ -125,12 +115,12 @@ class PlainPrompt:
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
         self.canvas_start: tuple[int, ...] = _start(tokenizer)
-        self._budget = _room(max_tokens, 1)
+        self._budget = room(max_tokens, 1)
         self._remembered = Remembered(tokenizer)
 
     def within(self, max_tokens: int) -> Self:
         same = copy(self)
-        same._budget = _room(max_tokens, 1)
+        same._budget = room(max_tokens, 1)
         return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
@@ -154,12 +144,12 @@ class AroundPrompt:
         self._closes = (tokenizer.id_of(tokenizer.roles.get("eos_token", "")),) if profile.enclosed else ()
         self._mask = tokenizer.id_of(profile.mask_token)
         self._fixed = 1 + len(self._opens) + len(self._closes)
-        self._budget = _room(profile.max_prompt_tokens, self._fixed)
+        self._budget = room(profile.max_prompt_tokens, self._fixed)
         self._remembered = Remembered(tokenizer)
 
     def within(self, max_tokens: int) -> Self:
         same = copy(self)
-        same._budget = _room(max_tokens, self._fixed)
+        same._budget = room(max_tokens, self._fixed)
         return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
@@ -176,9 +166,9 @@ def _file(
     tokenizer: Encoding, context: Context, budget: int, spilled: Spilled
 ) -> tuple[list[int], list[int], list[int]]:
     """The ids of snippets and code to rewrite, of the text below, and of the text above, together at most `budget`."""
-    shown = fit_snippets(tokenizer, [snippet.text for snippet in context.snippets], budget // _SNIPPETS)
+    shown = fit_snippets(tokenizer, [snippet.text for snippet in context.snippets], budget // SNIPPETS)
     if context.current:
-        shown += fit_snippets(tokenizer, [context.current], budget // _CURRENT)
+        shown += fit_snippets(tokenizer, [context.current], budget // CURRENT)
     below, above = fit(tokenizer, context, budget - len(shown), spilled)
     return shown, below, above
 
@@ -193,7 +183,7 @@ class ChatPrompt:
     takes_spilled = False
 
     def __init__(self, tokenizer: Tokenizer, max_tokens: int, turn: Turn) -> None:
-        self._tokenizer, self._max_tokens = tokenizer, max_tokens
+        self._tokenizer, self._message = tokenizer, Message(tokenizer, max_tokens)
         thought = _empty_thought(tokenizer)
         self._head = tokenizer.encode_scaffold(turn.head)
         self._tail = tokenizer.encode_scaffold(turn.tail if thought in turn.tail else turn.tail + thought)
@@ -208,73 +198,12 @@ class ChatPrompt:
 
     def within(self, max_tokens: int) -> Self:
         same = copy(self)
-        same._max_tokens = max_tokens
+        same._message = Message(self._tokenizer, max_tokens)
         return same
 
     def encode(self, context: Context, spilled: Spilled = _NOTHING) -> list[int]:
-        tokenizer = self._tokenizer
-        header = f"File: {context.path[-_LONGEST_NAME:]}\n" if context.path else ""
-        header += f"Language: {context.language[:_LONGEST_NAME]}\n" if context.language else ""
-        opening = tokenizer.encode(f"{_INSTRUCTION}\n\n{header}")
-        below_opens = tokenizer.encode("\nText below the region:\n<below>\n")
-        middle = tokenizer.encode("\n</below>\n\nText above the region:\n<above>\n")
-        closing = tokenizer.encode("\n</above>\n\nWrite the region.")
-        scaffold = sum(map(len, (self._head, opening, below_opens, middle, closing, self._tail)))
-        budget = _room(self._max_tokens, scaffold)
-        snippets = self._snippets(context.snippets, budget // _SNIPPETS)
-        task = self._task(context, budget)
-        below, above = fit(tokenizer, context, budget - len(snippets) - len(task))
-        file = [*snippets, *below_opens, *below, *middle, *above]
-        return [*self._head, *opening, *file, *closing, *task, *self._tail]
-
-    def _task(self, context: Context, budget: int) -> list[int]:
-        """The ids of the code to rewrite and of the instruction; empty if the context has neither."""
-        ids: list[int] = []
-        if context.current:
-            ids += self._tagged(_CURRENT_OPENS, context.current, "\n</current>", budget // _CURRENT)
-        if context.instruction:
-            ids += self._tagged(_INSTRUCTION_OPENS, context.instruction, "\n</instruction>", budget // _WORDS)
-        return ids
-
-    def _tagged(self, opens: str, text: str, closes: str, room: int) -> list[int]:
-        """The text between its tags, in at most `room` tokens. A text that is too long is cut and ends with a note."""
-        head, tail, cut = (self._tokenizer.encode(part) for part in (opens, closes, _CUT))
-        text_room = room - len(head) - len(tail)
-        if text_room < len(cut):
-            raise RequestTooLarge(
-                f"the model's prompt of {self._max_tokens} tokens has no room for code to rewrite or for an "
-                "instruction; allow a longer prompt, or take another model"
-            )
-        return [*head, *start_of(self._tokenizer, text, text_room, cut), *tail]
-
-    def _snippets(self, snippets: Sequence[Snippet], room: int) -> list[int]:
-        tokenizer = self._tokenizer
-        opens = tokenizer.encode("\nDefinitions in other files:\n<definitions>\n")
-        closes = tokenizer.encode("</definitions>\n")
-        texts = [f"File: {snippet.path[-_LONGEST_NAME:]}\n{snippet.text}" for snippet in snippets]
-        ids = fit_snippets(tokenizer, texts, room - len(opens) - len(closes))
-        return [*opens, *ids, *closes] if ids else []
-
-
-# The chat prompt calls the hole a region, because a model does not know our terms.
-_INSTRUCTION = (
-    "A region in the middle of a file is missing. You are shown the text below it and the text above it. Reply with "
-    "exactly the text of the region, from its first character to its last, with its indentation: no explanation, no "
-    "code fence, nothing repeated from above or below."
-)
-
-_CURRENT_OPENS = (
-    "\n\nUntil now the region held the text between the following tags. Replace it: reply with the region's new text, "
-    "which may keep lines of it.\n<current>\n"
-)
-_INSTRUCTION_OPENS = "\n\nWhat the region's text has to be like, in the user's words:\n<instruction>\n"
-_CUT = "\n[the rest is left out]"
-
-
-def _room(max_tokens: int, scaffold: int) -> int:
-    if scaffold > max_tokens:
-        raise BrokenCheckpoint(f"the profile's max_prompt_tokens must be at least {scaffold}, it is {max_tokens}")
-    return max_tokens - scaffold
+        message = self._message.encode(context, used=len(self._head) + len(self._tail))
+        return [*self._head, *message, *self._tail]
 
 
 def _empty_thought(tokenizer: Tokenizer) -> str:

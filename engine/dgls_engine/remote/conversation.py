@@ -10,9 +10,11 @@ import asyncio
 import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from dgls_engine.errors import Cancelled
+from dgls_engine.remote import wire
 from dgls_engine.remote.handshake import cannot_pin
 from dgls_engine.remote.transport import Transport
 from dgls_engine.remote.wire import Ask, Told
@@ -61,7 +63,8 @@ class Asking:
 
     async def _gather(self, asks: Sequence[Ask], found: list[Told | None]) -> None:
         async def one(place: int, ask: Ask) -> None:
-            found[place] = told = await self._transport.denoise(ask, self._model)
+            body = wire.body(ask, self._model)
+            found[place] = told = await self._transport.stream("/v1/completions", body, partial(wire.Gathering, ask))
             if _ignored(ask, told):
                 raise cannot_pin(self._transport.address)
 

@@ -7,7 +7,7 @@ had been asked. That costs no step of the model. Knows `wire` and the transport;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dgls_engine.errors import ServerUnfit
@@ -31,29 +31,36 @@ class Served:
 
     model: str
     longest: int | None
-    version: str
+    version: str = ""
 
 
 async def greet(transport: Transport, address: Address, tokenizer: Tokenizer, profile: Profile) -> Served:
-    """Raises `ServerUnfit` with what to change, and `ServerUnreachable`."""
+    """For a server that has to pin. Raises `ServerUnfit` with what to change, and `ServerUnreachable`."""
+    served = await served_model(transport, address)
+    told = await transport.if_there("GET", "/version")
+    version = str(told.get("version", ""))[:40] if told else ""
+    await _require_pins(transport, address, served.model, version, tokenizer, profile)
+    await _require_vocabulary(transport, address, served.model, tokenizer)
+    if served.longest is not None and served.longest <= profile.canvas_tokens:
+        raise ServerUnfit(
+            f"the server at {address.host} takes {served.longest} tokens at most, the canvas alone has "
+            f"{profile.canvas_tokens}: start it with a larger --max-model-len"
+        )
+    return replace(served, version=version)
+
+
+async def served_model(transport: Transport, address: Address, must_list: bool = True) -> Served:
+    """The model to use, of those that the server lists. Unless it `must_list` them, one that lists none is asked for
+    the model that the settings name. Raises as `greet` does."""
     try:
         listed = await transport.get("/v1/models")
     except wire.Refused as refused:
-        raise ServerUnfit(
-            f"{address.base}/v1/models answers {refused.status}: is there a vLLM server at {address.host}? "
-            "See dgls.engine.url"
-        ) from None
-    model, longest = _choose(listed, address)
-    told = await transport.if_there("GET", "/version")
-    version = str(told.get("version", ""))[:40] if told else ""
-    await _require_pins(transport, address, model, version, tokenizer, profile)
-    await _require_vocabulary(transport, address, model, tokenizer)
-    if longest is not None and longest <= profile.canvas_tokens:
-        raise ServerUnfit(
-            f"the server at {address.host} takes {longest} tokens at most, the canvas alone has "
-            f"{profile.canvas_tokens}: start it with a larger --max-model-len"
-        )
-    return Served(model, longest, version)
+        if address.served_model and not must_list:
+            return Served(address.served_model, None)
+        advice = "See dgls.engine.url" + ("" if must_list else ", or name a model in dgls.engine.servedModel")
+        asked = f"{address.base}/v1/models answers {refused.status}"
+        raise ServerUnfit(f"{asked}: is there a model server at {address.host}? {advice}") from None
+    return Served(*_choose(listed, address))
 
 
 def _choose(listed: Mapping[str, Any], address: Address) -> tuple[str, int | None]:
@@ -105,7 +112,10 @@ def cannot_pin(address: Address, version: str = "") -> ServerUnfit:
 
 
 def _what_is_needed() -> str:
-    return f"dgls needs {NEEDED} or later that serves a text-diffusion model"
+    return (
+        f"dgls needs {NEEDED} or later that serves a text-diffusion model; for another server of a chat model set "
+        'dgls.engine.kind to "chat", which fills by instruction'
+    )
 
 
 async def _require_vocabulary(transport: Transport, address: Address, model: str, tokenizer: Tokenizer) -> None:

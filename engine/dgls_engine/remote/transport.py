@@ -2,7 +2,7 @@
 
 A request that is given up (its task is cancelled) closes its stream, and the server stops working for it. Overload
 and broken connections are waited out with growing pauses, as long as the caller's time allows; what a server refuses
-for good is told at once. Knows HTTP and `wire`; runs in the event loop of the engine thread.
+for good is told at once. Knows HTTP, and of `wire` its errors alone; runs in the event loop of the engine thread.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 
@@ -23,6 +23,7 @@ from dgls_engine.remote import wire
 from dgls_engine.remote.address import Address, Credentials
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 Headers = Mapping[str, str]
 
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -30,6 +31,16 @@ _PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 _LONGEST_ANSWER = 2**25
 """Bytes; what a server sends beyond that is no answer to anything we ask."""
+
+
+class Gathering(Protocol[T_co]):
+    """Puts the lines of one streamed answer together. Both raise `wire.Malformed`, `take` also `wire.Refused`."""
+
+    def take(self, line: str) -> None: ...
+
+    def told(self) -> T_co:
+        """The answer, once the stream has ended."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +84,11 @@ class Transport:
                 return await self._json(method, path, body, await self._credentials.headers())
         return None
 
-    async def denoise(self, ask: wire.Ask, model: str) -> wire.Told:
-        """A canvas, as it came back. Raises `ServerUnreachable` and `ServerUnfit`."""
+    async def stream(self, path: str, body: dict[str, Any], gathering: Callable[[], Gathering[T]]) -> T:
+        """The streamed answer to `body`; each try gets its own `gathering`. Raises `ServerUnreachable` and
+        `ServerUnfit`."""
         try:
-            return await self._patiently(lambda headers: self._stream(ask, model, headers))
+            return await self._patiently(lambda headers: self._stream(path, body, gathering(), headers))
         except wire.Refused as refused:
             raise ServerUnfit(f"the server at {self.address.host} refuses the request: {refused.message}") from None
 
@@ -86,9 +98,8 @@ class Transport:
                 raise await _refusal(response, headers)
             return wire.parsed((await _whole(response)).decode("utf-8", "replace"))
 
-    async def _stream(self, ask: wire.Ask, model: str, headers: Headers) -> wire.Told:
-        gathering, url = wire.Gathering(ask), self.address.base + "/v1/completions"
-        async with self._client.stream("POST", url, json=wire.body(ask, model), headers=headers) as response:
+    async def _stream(self, path: str, body: dict[str, Any], gathering: Gathering[T], headers: Headers) -> T:
+        async with self._client.stream("POST", self.address.base + path, json=body, headers=headers) as response:
             if response.status_code != 200:
                 raise await _refusal(response, headers)
             line = bytearray()

@@ -117,24 +117,11 @@ class Gathering:
     _cached: int | None = None
 
     def take(self, line: str) -> None:
-        """One line of the stream. Raises `Malformed`, and `Refused` for an error that came in it."""
-        if not line.startswith("data:"):
-            return  # empty lines, and comments that keep the connection alive
-        said = line.removeprefix("data:").strip()
-        if said == "[DONE]":
+        """One line of the stream. Raises as `event_in` does."""
+        if ends(line):
             self.ended = True
-            return
-        event = parsed(said)
-        if "error" in event:
-            message, code = error_in(event)
-            raise Refused(code, message)
-        try:
-            for choice in event["choices"]:
-                self._add(choice.get("logprobs"))
-            if isinstance(usage := event.get("usage"), Mapping):
-                self._check(usage)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise Malformed(f"a part of an answer is not as expected ({type(error).__name__})") from None
+        elif (event := event_in(line)) is not None:
+            self._take(event)
 
     def told(self) -> Told:
         """All of it, once the stream has ended. Raises `Malformed` if it is not as much as was asked for."""
@@ -145,6 +132,15 @@ class Gathering:
         if any(not others.keys() >= set(self.ask.wanted) for others in self._others):
             raise Malformed("an answer lacks log-probabilities that were asked for")
         return Told(tuple(self._ids), tuple(self._logprobs), tuple(self._others), self._cached)
+
+    def _take(self, event: Mapping[str, Any]) -> None:
+        try:
+            for choice in event["choices"]:
+                self._add(choice.get("logprobs"))
+            if isinstance(usage := event.get("usage"), Mapping):
+                self._check(usage)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise Malformed(f"a part of an answer is not as expected ({type(error).__name__})") from None
 
     def _add(self, logprobs: Any) -> None:
         if logprobs is None:  # a last choice that brings nothing but the reason of the end
@@ -172,6 +168,23 @@ class Refused(Exception):
     def __init__(self, status: int, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.status, self.message, self.retry_after = status, message, retry_after
+
+
+def ends(line: str) -> bool:
+    """Whether a line of a stream is the mark of its end."""
+    return line.startswith("data:") and line.removeprefix("data:").strip() == "[DONE]"
+
+
+def event_in(line: str) -> dict[str, Any] | None:
+    """The event in a line of a stream; None in empty lines, and in comments that keep the connection alive. Raises
+    `Malformed`, and `Refused` for an error that came in the stream."""
+    if not line.startswith("data:"):
+        return None
+    event = parsed(line.removeprefix("data:"))
+    if event.get("error"):
+        message, code = error_in(event)
+        raise Refused(code, message)
+    return event
 
 
 def parsed(text: str) -> dict[str, Any]:
