@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from dgls.code.document import Document
+from dgls.code.notebook import View
 from dgls.code.syntax import Syntax
 from dgls.server.session import READING_SECONDS, Session
 from dgls.server.settings import Settings
@@ -57,11 +58,13 @@ class Attempt:
     invoked: bool
     delay_ms: int = 0
     settings: Settings = field(init=False)
+    view: View = field(init=False)
     steps: int = 0
     trouble: Exception | Rejection | None = None
 
     def __post_init__(self) -> None:
         self.settings = self.session.settings
+        self.view = self.session.view(self.document)
 
     async def run(self, deadline_ms: int) -> list[Suggestion]:
         """One suggestion, or up to the setting `candidates` for an invoked request. Failures are logged.
@@ -70,7 +73,8 @@ class Attempt:
         is left, and none starts if less is left than a step takes.
         """
         try:
-            return await self._typed_through() or await self._infilled(deadline_ms)
+            suggestions = await self._typed_through() or await self._infilled(deadline_ms)
+            return [replace(each, span=self.view.own(each.span)) for each in suggestions]
         except Cancelled:
             return []
         except Exception as error:
@@ -78,17 +82,22 @@ class Attempt:
             self.trouble = error
             return []
 
+    @property
+    def _at(self) -> int:
+        """The offset in the view."""
+        return self.view.start + self.offset
+
     async def _typed_through(self) -> list[Suggestion]:
         earlier = self.session.memory(self.document.uri).suggested
         if earlier is None or self.invoked:
             return []
-        suggestions = earlier.at(self.document, self.offset)[:1]
+        suggestions = earlier.at(self.view.document, self._at)[:1]
         if suggestions and earlier.invoked and await self._excluded(time.monotonic() + READING_SECONDS):
             return []
         return list(suggestions)
 
     async def _infilled(self, deadline_ms: int) -> list[Suggestion]:
-        session, document = self.session, self.document
+        session, document = self.session, self.view.document
         deleted = session.deleted_at(document.uri, self.offset)
         with session.in_flight(document.uri, "completion") as cancel:
             await self._pause(cancel)
@@ -96,7 +105,7 @@ class Attempt:
             until = time.monotonic() + READING_SECONDS
             if not self.invoked and await self._excluded(until):
                 return []
-            syntax = session.syntax(document, self.offset)
+            syntax = session.syntax(document, self._at)
             region = self._plan(profile, syntax, deleted)
             if isinstance(region, Quiet):
                 logger.debug("Quiet: %s", region)
@@ -142,7 +151,9 @@ class Attempt:
         settings = self.settings.inline_completion
         budget = Budget.of(profile, settings.max_tokens, settings.max_lines)
         lines = 1 if settings.max_lines == 1 else None
-        document, offset, invoked = self.document, self.offset, self.invoked
+        document, offset, invoked = self.view.document, self._at, self.invoked
+        if not invoked and self.view.is_magic(offset):
+            return Quiet.MAGIC
         return plan(document, offset, budget, syntax, invoked=invoked, deleted=deleted, max_lines=lines)
 
     def _drafting(self, region: Region, profile: Profile) -> Drafting:
@@ -150,7 +161,7 @@ class Attempt:
         rest of that draft."""
         memory = self.session.memory(self.document.uri)
         drafting = Drafting(
-            self.document, region, profile, memory.drafting.last if memory.drafting is not None else None
+            self.view.document, region, profile, memory.drafting.last if memory.drafting is not None else None
         )
         memory.drafting = drafting
         return drafting
@@ -158,9 +169,10 @@ class Attempt:
     def _request(
         self, region: Region, snippets: tuple[Snippet, ...], drafting: Drafting | None, deadline_ms: int
     ) -> InfillRequest:
-        path, limits = self.session.client.shown_path(self.document.uri), Limits(deadline_ms=deadline_ms)
+        path, limits = self.session.shown_path(self.document.uri), Limits(deadline_ms=deadline_ms)
         start = Resume(drafting.start) if drafting and drafting.start else Blank()
-        return request_of(region, path, self.document.language, limits, 0, snippets, start)
+        shown = region.in_text(self.view.written)
+        return request_of(shown, path, self.view.document.language, limits, 0, snippets, start)
 
     async def _infill(self, request: InfillRequest, cancel: CancelToken, drafting: Drafting | None) -> Infill:
         _stop_if(cancel)  # between two candidates a newer request may come
@@ -174,7 +186,7 @@ class Attempt:
     ) -> Suggestion | None:
         """The suggestion of an infill; None if it is rejected. Doubtful lines are cut off, unless the user asked."""
         calibration = replace(calibration, keep_above=0.0) if self.invoked else calibration
-        suggestion = suggestion_of(self.document, region, infill, calibration, syntax)
+        suggestion = suggestion_of(self.view.document, region, infill, calibration, syntax)
         if isinstance(suggestion, Suggestion):
             return suggestion
         logger.debug("Rejected: %s", suggestion)

@@ -19,6 +19,7 @@ from pygls.lsp.server import LanguageServer
 from dgls.change.task import STRENGTHS
 from dgls.server.admission import VARIABLE, Token
 from dgls.server.decoding import make_converter
+from dgls.server.documents import lose
 from dgls.server.features import (
     code_action,
     command,
@@ -27,6 +28,7 @@ from dgls.server.features import (
     inline_completion,
     lifecycle,
     models,
+    notebook_sync,
     small_model,
     status,
     text_sync,
@@ -61,12 +63,28 @@ class Server(LanguageServer):
     """pygls' server with our protocol and one session."""
 
     def __init__(self, session: Session) -> None:
-        super().__init__("dgls", _version(), protocol_cls=Protocol, converter_factory=make_converter)
+        super().__init__(
+            "dgls",
+            _version(),
+            notebook_document_sync=notebook_sync.SYNC,
+            protocol_cls=Protocol,
+            converter_factory=make_converter,
+        )
         self.session = session
         self.conversation.experimental = EXPERIMENTAL
-        self.conversation.lost = lambda uri: text_sync.lose(self, session, uri)
+        self.conversation.lost = lambda uri: lose(self, session, uri)
         lifecycle.register(self, session, lambda: completion.register(self, session), self.conversation.ended)
-        for feature in (text_sync, configuration, status, models, small_model, inline_completion, code_action, command):
+        for feature in (
+            text_sync,
+            notebook_sync,
+            configuration,
+            status,
+            models,
+            small_model,
+            inline_completion,
+            code_action,
+            command,
+        ):
             feature.register(self, session)
 
     @property

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from dgls.change.task import Task
 from dgls.code.document import Document
+from dgls.code.notebook import Neighbour
 from dgls.code.syntax import Syntax
 from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
@@ -18,7 +19,8 @@ from dgls.suggest.draft import Drafting
 class Memory:
     """`opening` differs each time a document is opened: a document that is closed and opened again can have the same
     version. `syntax` is the last tree, `suggested` the last suggestions, `drafting` the last drafts. `deleted_at` is
-    the place where the last edit deleted text. `fruitless` are the tasks that changed nothing in that text.
+    the place where the last edit deleted text. `fruitless` are the tasks that changed nothing in that text. `neighbour`
+    is the document as other cells of its notebook see it.
     """
 
     opening: int
@@ -27,3 +29,4 @@ class Memory:
     drafting: Drafting | None = None
     deleted_at: int | None = None
     fruitless: tuple[Document, frozenset[Task]] | None = None
+    neighbour: Neighbour | None = None

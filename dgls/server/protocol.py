@@ -2,7 +2,7 @@
 
 - Parameters that can't be decoded, messages out of order (before `initialize`, after `shutdown`) and requests of
   unknown methods without parameters get an error reply. pygls sends none.
-- The features keep the text documents. pygls' line splitting corrupts texts with form feeds or U+2028.
+- The features keep the text documents and notebooks. pygls' line splitting corrupts texts with form feeds or U+2028.
 - `exit` sets an event. pygls raises SystemExit through the stack.
 - Cancelling a command stops it. pygls answers that it was cancelled and lets it run. A command gets all of its
   parameters, including its progress token.
@@ -55,13 +55,18 @@ _WITHOUT_PYGLS = (
     types.NOTEBOOK_DOCUMENT_DID_CLOSE,
     types.EXIT,
 )
+_CHANGED = {
+    types.TEXT_DOCUMENT_DID_CHANGE: "textDocument",
+    types.NOTEBOOK_DOCUMENT_DID_CHANGE: "notebookDocument",
+}
 
 
 class Protocol(LanguageServerProtocol):
     """The messages of one client; a `dgls.server.transport.Connection`.
 
     `exit` sets `ended`; `exit_code` is 0 after a `shutdown`, else 1. `experimental` is that field of the server's
-    capabilities. `lost` is called with the URI of a document of which a change cannot be read; None: of an unknown one.
+    capabilities. `lost` is called with the URI of a document or notebook of which a change cannot be read; None: of an
+    unknown one.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -150,8 +155,8 @@ class Protocol(LanguageServerProtocol):
             logger.error("Can't decode the parameters of %s: %s", data["method"], reason)
             if "id" in data:
                 self._refuse(data, JsonRpcInvalidParams(f"Invalid Params: {reason}"))
-            if data["method"] == types.TEXT_DOCUMENT_DID_CHANGE:
-                self.lost(_uri_in(data))
+            if data["method"] in _CHANGED:
+                self.lost(_uri_in(data, _CHANGED[data["method"]]))
             return
         self._initialized |= data["method"] == types.INITIALIZE
         self.handle_message(message)
@@ -228,10 +233,10 @@ class Protocol(LanguageServerProtocol):
         self._send_data({"jsonrpc": self.VERSION, "id": known, "error": error.to_response_error()})
 
 
-def _uri_in(data: dict[str, Any]) -> str | None:
-    """The URI of the document that a message is about, if that can be read."""
+def _uri_in(data: dict[str, Any], name: str) -> str | None:
+    """The URI of the document with this name in a message's parameters, if that can be read."""
     params = data.get("params")
-    document = params.get("textDocument") if isinstance(params, dict) else None
+    document = params.get(name) if isinstance(params, dict) else None
     uri = document.get("uri") if isinstance(document, dict) else None
     return uri if isinstance(uri, str) else None
 

@@ -1,6 +1,7 @@
 """One client's session: the only mutable state of the server.
 
-Owns the settings, the engine's host, the open documents, the requests in flight and the cache of suggestions.
+Owns the settings, the engine's host, the open documents and notebooks, the requests in flight and the cache of
+suggestions.
 Knows neither LSP's messages nor tensors. Everything here runs on the asyncio loop and never blocks it: files are read
 on another thread.
 """
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from dgls.change.task import Task
 from dgls.code.document import Change, Document
+from dgls.code.notebook import Neighbour, View, notebook_of, view_of
 from dgls.code.syntax import Syntax, parse
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
@@ -36,12 +38,21 @@ READING_SECONDS = 0.1
 """How long a suggestion waits for the disk in total. Files that are read later serve the next suggestion."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A cell of a notebook; if it is not `code`, it is prose. Its text is the document with its URI."""
+
+    uri: str
+    code: bool
+
+
 @dataclass(slots=True)
 class Session:
     open_engine: InitVar[OpenEngine]
     client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
+    notebooks: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
     out_of_step: dict[str, Document] = field(default_factory=dict)
     serving: bool = False
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
@@ -75,9 +86,38 @@ class Session:
         memory.syntax = syntax or memory.syntax
         return syntax
 
+    def view(self, document: Document) -> View:
+        """What the planner reads for a document, which may be newer than the session's own: a cell among the cells of
+        its notebook, any other document alone."""
+        uri = document.uri
+        cells = next((cells for cells in self.notebooks.values() if any(cell.uri == uri for cell in cells)), ())
+        at = next((index for index, cell in enumerate(cells) if cell.uri == uri and cell.code), None)
+        if at is not None:
+            return view_of(document, self._neighbours(cells[:at]), self._neighbours(cells[at + 1 :]))
+        return view_of(document) if notebook_of(uri) is not None else View.of_file(document)
+
+    def _neighbours(self, cells: Sequence[Cell]) -> list[Neighbour]:
+        documents = [self.documents[cell.uri] for cell in cells if cell.code and cell.uri in self.documents]
+        return [self._neighbour(document) for document in documents]
+
+    def _neighbour(self, document: Document) -> Neighbour:
+        memory = self.memory(document.uri)
+        if memory.neighbour is None or memory.neighbour.document is not document:
+            memory.neighbour = Neighbour.of(document)
+        return memory.neighbour
+
+    def shown_path(self, uri: str) -> str:
+        """The path that a model is shown for a document."""
+        return self.client.shown_path(self._file(uri))
+
+    def _file(self, uri: str) -> str:
+        """The URI of the file that a document is in: for a cell, that of its notebook."""
+        holders = (notebook for notebook, cells in self.notebooks.items() if any(cell.uri == uri for cell in cells))
+        return next(holders, None) or notebook_of(uri) or uri
+
     async def excluded(self, uri: str, until: float) -> Excluded | None:
         """Why an open document gets no automatic suggestions, or None. `Excluded.UNDECIDED` if not known by `until`."""
-        return await self._read(until, Excluded.UNDECIDED, self._current_surroundings().excluded, uri)
+        return await self._read(until, Excluded.UNDECIDED, self._current_surroundings().excluded, self._file(uri))
 
     async def snippets(
         self, document: Document, above: str, below: str, context: ContextSettings, profile: Profile, until: float
@@ -92,7 +132,9 @@ class Session:
         sources = frozenset(source for source, setting in setting_of.items() if setting in enabled)
         if not sources:
             return ()
-        search, documents = self._current_surroundings().snippets, dict(self.documents)
+        cells = {cell.uri for notebook in self.notebooks.values() for cell in notebook}
+        documents = {uri: other for uri, other in self.documents.items() if uri not in cells}
+        search, document = self._current_surroundings().snippets, replace(document, uri=self._file(document.uri))
         return await self._read(until, (), search, document, above, below, documents, sources)
 
     async def _read(self, until: float, late: T, function: Callable[..., T], *arguments: object) -> T:
@@ -175,10 +217,24 @@ class Session:
         noted = self.memory(document.uri).fruitless
         return noted[1] if noted is not None and noted[0] is document else frozenset()
 
+    def set_cells(self, notebook: str, cells: tuple[Cell, ...]) -> None:
+        """The notebook has these cells now. The others are closed."""
+        gone = {cell.uri for cell in self.notebooks.get(notebook, ())} - {cell.uri for cell in cells}
+        for uri in gone:
+            self.forget(uri)
+        self.notebooks[notebook] = cells
+
+    def close_notebook(self, notebook: str) -> None:
+        self.set_cells(notebook, ())
+        del self.notebooks[notebook]
+
     def lose(self, uri: str | None) -> bool:
-        """Take a document for closed because a change of it is lost; None: any open one may have had that change.
-        Returns whether the user has to be told, which is once."""
+        """Take a document or notebook for closed because a change of it is lost; None: any open one may have had that
+        change. Returns whether the user has to be told, which is once."""
         first = not self._lost
+        for notebook in [uri] if uri in self.notebooks else list(self.notebooks) if uri is None else []:
+            self.close_notebook(notebook)
+            self._lost = True
         for each in [uri] if uri in self.documents else list(self.documents) if uri is None else []:
             document = self.documents[each]
             self.forget(each)

@@ -9,7 +9,7 @@ bodies. Pure; runs on any thread.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from dgls.code.cursor import Cursor
@@ -77,6 +77,12 @@ class Region:
     least_indent: str = ""
     begins: tuple[Beginning, ...] = ()
     avoid: tuple[str, ...] = ()
+
+    def in_text(self, text: str) -> Region:
+        """The same region in another text of the document's length."""
+        start, end = self.span.start - len(self.before), self.span.end + len(self.after)
+        before, after = text[start : self.span.start], text[self.span.end : end]
+        return replace(self, above=text[:start], before=before, after=after, below=text[end:])
 
 
 def plan(

@@ -41,6 +41,7 @@ class Quiet(StrEnum):
     WORD = "in the middle of a word"
     COMPLETE = "at complete code"
     SEPARATOR = "between two definitions"
+    MAGIC = "on a notebook's magic or shell line"
 
 
 def is_generated(document: Document) -> bool:

@@ -69,4 +69,4 @@ async def _request(
     above, below = text[: passage.canvas.start], text[passage.canvas.end :]
     until = time.monotonic() + READING_SECONDS
     snippets = await session.snippets(document, above, below, context, profile, until)
-    return passage.request(session.client.shown_path(document.uri), Limits(), seed, snippets)
+    return passage.request(session.shown_path(document.uri), Limits(), seed, snippets)
