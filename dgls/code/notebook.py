@@ -108,9 +108,9 @@ def mask(document: Document) -> str:
         line = document.line_at(at)
         while document.line_text(line).endswith("\\") and line + 1 < document.line_count:
             line += 1
-            code = document.line_text(line).lstrip()
-            if code:
-                masked[document.line_end(line) - len(code)] = "#"
+            text_of_line = document.line_text(line)
+            if text_of_line:
+                masked[document.line_end(line) - max(1, len(text_of_line.lstrip()))] = "#"
     return "".join(masked)
 
 

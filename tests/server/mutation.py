@@ -20,7 +20,17 @@ SETTINGS = {"threads": 2, "inlineCompletion": {"enabled": True, "candidates": 2}
 TASK = {"action": "fill", "span": [0, 4]}
 PLACE = {"uri": URI, "version": 1, "range": RANGE}
 DIAGNOSTIC = {"range": RANGE, "message": "m", "severity": 1}
-NOTEBOOK = {"uri": "file:///n.ipynb", "notebookType": "jupyter-notebook", "version": 1, "cells": []}
+NOTEBOOK = "file:///a.ipynb"
+CELL = f"{NOTEBOOK}#1"
+CELLS = [{"kind": 2, "document": CELL}, {"kind": 1, "document": f"{NOTEBOOK}#2"}]
+ITEM = {"uri": CELL, "languageId": "python", "version": 1, "text": "%time x\nx = \n"}
+STRUCTURE = {"array": {"start": 1, "deleteCount": 1, "cells": CELLS}, "didOpen": [ITEM], "didClose": [{"uri": CELL}]}
+CONTENT = {"document": {"uri": CELL, "version": 2}, "changes": [{"range": RANGE, "text": "y"}]}
+CHANGE = {"cells": {"structure": STRUCTURE, "data": CELLS, "textContent": [CONTENT]}}
+OPEN_NOTEBOOK = {
+    "notebookDocument": {"uri": NOTEBOOK, "notebookType": "jupyter-notebook", "version": 1, "cells": CELLS},
+    "cellTextDocuments": [ITEM, {**ITEM, "uri": f"{NOTEBOOK}#2"}],
+}
 NOTIFICATIONS: list[tuple[str, Any]] = [
     ("initialized", {}),
     ("textDocument/didOpen", {"textDocument": OPEN}),
@@ -29,7 +39,11 @@ NOTIFICATIONS: list[tuple[str, Any]] = [
     ("textDocument/didChange", {"textDocument": {"uri": URI, "version": 2}, "contentChanges": [{"text": "x = \n"}]}),
     ("textDocument/didClose", {"textDocument": {"uri": URI}}),
     ("textDocument/didSave", {"textDocument": {"uri": URI}}),
-    ("notebookDocument/didOpen", {"notebookDocument": NOTEBOOK, "cellTextDocuments": [OPEN]}),
+    ("notebookDocument/didOpen", OPEN_NOTEBOOK),
+    ("notebookDocument/didOpen", OPEN_NOTEBOOK),
+    ("notebookDocument/didChange", {"notebookDocument": {"uri": NOTEBOOK, "version": 2}, "change": CHANGE}),
+    ("notebookDocument/didSave", {"notebookDocument": {"uri": NOTEBOOK}}),
+    ("notebookDocument/didClose", {"notebookDocument": {"uri": NOTEBOOK}, "cellTextDocuments": [{"uri": CELL}]}),
     ("workspace/didChangeConfiguration", {"settings": {"dgls": SETTINGS}}),
     ("workspace/didChangeWatchedFiles", {"changes": [{"uri": URI, "type": 2}]}),
     ("workspace/didChangeWorkspaceFolders", {"event": {"added": [{"uri": "file:///w", "name": "w"}], "removed": []}}),
@@ -43,6 +57,7 @@ LISTED = {"textDocument": {"uri": URI}, "range": RANGE, "context": {"diagnostics
 REQUESTS: list[tuple[str, Any]] = [
     ("textDocument/inlineCompletion", completion(URI, 0, 4)),
     ("textDocument/inlineCompletion", completion(URI, 0, 4, kind=1)),
+    ("textDocument/inlineCompletion", completion(CELL, 1, 4)),
     ("textDocument/completion", {"textDocument": {"uri": URI}, "position": AT}),
     ("textDocument/codeAction", LISTED),
     ("codeAction/resolve", {"title": "t", "data": {"request": "1", "uri": URI, "version": 1, "task": TASK}}),

@@ -61,9 +61,26 @@ async def test_server_keeps_nothing_of_closed_documents_and_old_settings() -> No
         await client.answered(number)
         folder = {"uri": "file:///w", "name": "w"}
         await client.send("workspace/didChangeWorkspaceFolders", {"event": {"added": [folder], "removed": []}})
+        await opened_and_closed_notebook(client, f"file:///{number}.ipynb", 1000 + number)
     assert session.client.folders == ("file:///w",)
     await asyncio.sleep(0.01)
-    kept = (session.documents, session.out_of_step, session._memories, session._in_flight, protocol._request_futures)
-    kept = (*kept, protocol._result_types)
+    documents = (session.documents, session.notebooks, session.out_of_step, session._memories)
+    kept = (*documents, session._in_flight, protocol._request_futures, protocol._result_types)
     assert [len(each) for each in kept] == [0] * len(kept)
     session.close(1)
+
+
+async def opened_and_closed_notebook(client: Client, uri: str, number: int) -> None:
+    names = [f"{uri}#{cell}" for cell in range(3)]
+    cells = [{"kind": 2, "document": name} for name in names]
+    items = [{"uri": name, "languageId": "python", "version": 1, "text": "x = \n"} for name in names]
+    notebook = {"uri": uri, "notebookType": "jupyter-notebook", "version": 1, "cells": cells}
+    await client.send("notebookDocument/didOpen", {"notebookDocument": notebook, "cellTextDocuments": items})
+    await client.send("textDocument/inlineCompletion", completion(names[1], 0, 4), id=number)
+    if number % 2:
+        await client.answered(number)
+        bad = {"document": {"uri": names[2]}, "changes": [{"range": 1}]}
+        change = {"cells": {"structure": {"array": {"start": 0, "deleteCount": 1}}, "textContent": [bad][: number % 3]}}
+        await client.send("notebookDocument/didChange", {"notebookDocument": {"uri": uri}, "change": change})
+    await client.send("notebookDocument/didClose", {"notebookDocument": {"uri": uri}, "cellTextDocuments": []})
+    await client.answered(number)

@@ -47,8 +47,8 @@ def register(server: LanguageServer, session: Session) -> None:
                 if content.document.uri not in {cell.uri for cell in session.notebooks[uri]}:
                     raise ValueError(f"there is no cell {content.document.uri}")
                 edit(server, session, content.document, content.changes)
-        except ValueError:
-            logger.exception("A change to %s can't be applied", uri)
+        except ValueError as error:
+            logger.error("A change to %s can't be applied: %s", uri, error)
             lose(server, session, uri)
 
     @server.feature(types.NOTEBOOK_DOCUMENT_DID_CLOSE)

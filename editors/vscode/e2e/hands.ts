@@ -5,6 +5,7 @@ import type { Page } from 'playwright-core';
 import type { Editor } from './editor.ts';
 
 const PATIENCE_MS = 60_000;
+const TEXT = ':is(.editor-instance, .notebookOverlay)';
 
 export class Hands {
   readonly page: Page;
@@ -72,8 +73,8 @@ export class Hands {
 
   /** The ghost text, its lines joined; empty without any. */
   async ghost(): Promise<string> {
-    const first = await this.page.locator('.editor-instance .view-lines .ghost-text-decoration').allTextContents();
-    const more = await this.page.locator('.editor-instance .suggest-preview-text .view-line').allTextContents();
+    const first = await this.page.locator(`${TEXT} .view-lines .ghost-text-decoration`).allTextContents();
+    const more = await this.page.locator(`${TEXT} .suggest-preview-text .view-line`).allTextContents();
     return [first.join(''), ...more].join('\n').replaceAll('\u00a0', ' ').trimEnd();
   }
 

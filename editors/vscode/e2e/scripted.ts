@@ -36,6 +36,8 @@ export interface Script {
 
 export interface Entry {
   event: string;
+  path?: string;
+  segments?: unknown[];
   seed?: number;
   instruction?: string;
 }

@@ -116,7 +116,8 @@ export class Server implements vscode.Disposable {
 
   private made(found: Found): LanguageClient {
     const options: LanguageClientOptions = {
-      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }],
+      // The server announces which notebooks it follows; without the last filter it would not be asked about their cells.
+      documentSelector: [{ scheme: 'file' }, { scheme: 'untitled' }, { scheme: 'vscode-notebook-cell' }],
       outputChannel: this.log,
       revealOutputChannelOn: RevealOutputChannelOn.Never,
       middleware: this.middleware,
