@@ -94,7 +94,8 @@ class Session:
         at = next((index for index, cell in enumerate(cells) if cell.uri == uri and cell.code), None)
         if at is not None:
             return view_of(document, self._neighbours(cells[:at]), self._neighbours(cells[at + 1 :]))
-        return view_of(document) if notebook_of(uri) is not None else View.of_file(document)
+        alone = notebook_of(uri) is not None or uri.endswith(".ipynb")  # some editors show a notebook as a script
+        return view_of(document) if alone else View.of_file(document)
 
     def _neighbours(self, cells: Sequence[Cell]) -> list[Neighbour]:
         documents = [self.documents[cell.uri] for cell in cells if cell.code and cell.uri in self.documents]

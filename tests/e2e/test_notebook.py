@@ -92,3 +92,10 @@ async def test_notebook_out_of_step_is_quiet_until_it_is_opened_again(tmp_path: 
         assert len([each for each in wire.heard if each["method"] == "window/showMessage"]) == 1
         open_notebook(wire, {"a": "x = "})
         assert texts(await wire.request(METHOD, completion(uri("a"), 0, 4))) == ["1"]
+
+
+async def test_notebook_that_an_editor_shows_as_a_script_has_its_magics_left_alone(tmp_path: Path) -> None:
+    async with ready(tmp_path, texts=["load(path)"]) as (wire, _):
+        wire.open(NOTEBOOK, "# %%\n%time \n# %%\ndata = ")
+        assert texts(await wire.request(METHOD, completion(NOTEBOOK, 1, 6))) == []
+        assert texts(await wire.request(METHOD, completion(NOTEBOOK, 3, 7))) == ["load(path)"]
