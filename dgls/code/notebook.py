@@ -9,12 +9,13 @@ are. Pure.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from dgls.code.document import Document, Span
 from dgls.code.languages import language_of
-from dgls.code.syntax import parse_all
+from dgls.code.syntax import WINDOW_TOKENS, parse_all
 
 _MAGIC = re.compile(
     r"^[ \t]*+(?:[\w., \t\[\]]++=[ \t]*+(?=[%!]))?"
@@ -25,6 +26,7 @@ _CELL_MAGIC = re.compile(r"\s*+%%(\w+|!)")
 _OF_PYTHON = frozenset({"capture", "debug", "lprun", "memit", "mprun", "prun", "time", "timeit"})
 """The cell magics that run the cell as a part of the notebook's program."""
 _LONGEST = 50_000  # characters of a cell that is parsed, in a few milliseconds
+_REACH = 4 * WINDOW_TOKENS  # characters on either side that the parser may see; cells further away are not masked
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,20 +55,19 @@ class View:
         return Span(span.start - self.start, span.end - self.start)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Neighbour:
-    """A cell as other cells see it, with its text as the parser reads it."""
+    """A cell as other cells see it."""
 
     document: Document
-    masked: str
 
-    @classmethod
-    def of(cls, document: Document) -> Neighbour:
-        """A cell that does not parse is blank to the parser: it would hide the code below."""
-        masked = mask(document)
-        syntax = parse_all(replace(document, text=masked, _starts=[])) if len(masked) <= _LONGEST else None
+    @cached_property
+    def masked(self) -> str:
+        """The text as the parser reads it: blank if it does not parse, because it would hide the code below."""
+        masked = mask(self.document)
+        syntax = parse_all(replace(self.document, text=masked, _starts=[])) if len(masked) <= _LONGEST else None
         broken = syntax is not None and syntax.tree.root_node.has_error
-        return cls(document, re.sub(r"[^\r\n]", " ", masked) if broken else masked)
+        return re.sub(r"[^\r\n]", " ", masked) if broken else masked
 
 
 def view_of(cell: Document, above: Sequence[Neighbour] = (), below: Sequence[Neighbour] = ()) -> View:
@@ -75,11 +76,18 @@ def view_of(cell: Document, above: Sequence[Neighbour] = (), below: Sequence[Nei
         return View(replace(cell, language=language), cell.text, foreign=True)
     before, after = ([each for each in cells if _joins(each.document, cell)] for cells in (above, below))
     gap = 3 * cell.newline  # two blank lines: a new cell ends the definition above
-    masked = gap.join([*(each.masked for each in before), mask(cell), *(each.masked for each in after)])
+    masked = gap.join([*reversed([*_masked(reversed(before))]), mask(cell), *_masked(iter(after))])
     documents = [*(each.document for each in before), cell, *(each.document for each in after)]
-    start = sum(len(each.masked) + len(gap) for each in before)
+    start = sum(len(each.document.text) + len(gap) for each in before)
     document = Document(cell.uri, cell.version, cell.language, masked)
     return View(document, gap.join(each.text for each in documents), start)
+
+
+def _masked(nearest_first: Iterator[Neighbour]) -> Iterator[str]:
+    seen = 0
+    for each in nearest_first:
+        yield each.masked if seen < _REACH else each.document.text
+        seen += len(each.document.text)
 
 
 def notebook_of(uri: str) -> str | None:

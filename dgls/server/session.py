@@ -104,7 +104,7 @@ class Session:
     def _neighbour(self, document: Document) -> Neighbour:
         memory = self.memory(document.uri)
         if memory.neighbour is None or memory.neighbour.document is not document:
-            memory.neighbour = Neighbour.of(document)
+            memory.neighbour = Neighbour(document)
         return memory.neighbour
 
     def shown_path(self, uri: str) -> str:

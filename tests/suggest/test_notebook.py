@@ -51,7 +51,7 @@ def test_cell_of_a_marked_case_is_filled_among_the_others_or_quiet(case: dict[st
     language = case.get("language", "python")
     at = next(index for index, text in enumerate(case["cells"]) if CURSOR in text)
     documents = [cell(text.replace(CURSOR, ""), language) for text in case["cells"]]
-    neighbours = [Neighbour.of(document) for document in documents]
+    neighbours = [Neighbour(document) for document in documents]
     view = view_of(documents[at], neighbours[:at], neighbours[at + 1 :])
     offset = case["cells"][at].index(CURSOR)
     there = view.start + offset
@@ -73,7 +73,7 @@ def test_cell_of_a_marked_case_is_filled_among_the_others_or_quiet(case: dict[st
 
 
 def test_view_of_a_cell_breaks_lines_as_the_cell_does() -> None:
-    view = view_of(cell("a = 1\r\nb = 2"), [Neighbour.of(cell("x = 1"))])
+    view = view_of(cell("a = 1\r\nb = 2"), [Neighbour(cell("x = 1"))])
     assert view.written == "x = 1\r\n\r\n\r\na = 1\r\nb = 2"
     assert view.written[view.start :] == "a = 1\r\nb = 2"
 
@@ -91,3 +91,15 @@ def test_view_of_a_cell_breaks_lines_as_the_cell_does() -> None:
 )
 def test_uri_of_a_cell_names_its_notebook(uri: str, notebook: str | None) -> None:
     assert notebook_of(uri) == notebook
+
+
+def test_view_of_a_cell_masks_what_the_parser_may_see_and_no_more() -> None:
+    far = [Neighbour(cell("%time x\n" + "x = 1\n" * 5000)) for _ in range(3)]
+    view = view_of(cell("a = "), far, far)
+    assert len(view.document.text) == len(view.written)
+    assert view.document.text.count("0#ime") == 2
+    there = view.start + 4
+    syntax = parse(view.document, there)
+    assert syntax is not None
+    assert not syntax.has_error(Span(there - 4, there - 4))
+    assert "%" not in syntax.text
