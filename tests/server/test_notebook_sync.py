@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 
+from dgls.code.document import Document
 from dgls.context.exclusion import Excluded
 from dgls.server.lsp_server import Server, build
+from dgls.server.settings import ContextSettings
+from dgls_engine.profile import Profile
 from tests.context.workspace import plant
 from tests.e2e.fake_server import FakeEngine, Script
 from tests.server.test_memory import Client
@@ -189,4 +192,24 @@ async def test_cell_has_the_path_and_the_exclusions_of_its_notebook(tmp_path: Pa
             assert session.shown_path(cell) == name
             assert await session.excluded(cell, time.monotonic() + 60) is reason
         await client.send("notebookDocument/didClose", {"notebookDocument": {"uri": notebook}, "cellTextDocuments": []})
+    session.close(1)
+
+
+async def test_cells_import_as_their_notebook_does_and_are_no_context_for_other_files(tmp_path: Path) -> None:
+    plant(tmp_path, {"sub/tools.py": "def cut(size): ...\n"})
+    client, server = await connected()
+    session = server.session
+    session.set_folders((tmp_path.as_uri(),))
+    notebook = (tmp_path / "sub" / "note.ipynb").as_uri()
+    cell = {"uri": f"{notebook}#1", "languageId": "python", "version": 1, "text": "def made(a): ...\n"}
+    listed = [{"kind": 2, "document": cell["uri"]}]
+    opened = {"uri": notebook, "notebookType": "jupyter-notebook", "version": 1, "cells": listed}
+    await client.send("notebookDocument/didOpen", {"notebookDocument": opened, "cellTextDocuments": [cell]})
+    file = Document((tmp_path / "main.py").as_uri(), 1, "python", "made()\n")
+    context, until = ContextSettings("on", "on"), time.monotonic() + 60
+    profile = Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
+    assert await session.snippets(file, file.text, "", context, profile, until) == ()
+    own = session.documents[f"{notebook}#1"]
+    (snippet,) = await session.snippets(own, "from tools import cut\n", "", context, profile, until)
+    assert (snippet.path, snippet.text.strip()) == ("sub/tools.py", "def cut(size):")
     session.close(1)
