@@ -46,14 +46,14 @@ async def test_server_announces_the_notebooks_that_it_follows(tmp_path: Path) ->
 
 async def test_cell_is_filled_among_the_cells_around_it_and_the_edit_is_in_the_cell(tmp_path: Path) -> None:
     async with ready(tmp_path, SPEAKS, texts=["load(path)"]) as (wire, journal):
-        open_notebook(wire, {"a": "%time x\npath = 1", "b": "\ndata = ", "c": "print(data)"})
+        open_notebook(wire, {"a": "%time x\npath = 1", "b": "\ndata = \nx = 1", "c": "print(data)"})
         at = {"line": 1, "character": 7}
         item = {"insertText": "load(path)", "range": {"start": at, "end": at}}
         assert await wire.request(METHOD, completion(uri("b"), 1, 7)) == {"items": [item]}
         (asked,) = journal.entries("infill")
         assert asked["path"] == "pkg/a b.ipynb"
         before, _, after = asked["segments"]
-        assert (before, after) == ("%time x\npath = 1\n\n\n\ndata = ", "\n\n\nprint(data)")
+        assert (before, after) == ("%time x\npath = 1\n\n\n\ndata = ", "\nx = 1\n\n\nprint(data)")
         change(wire, textContent=[typed("b", 1, 7, "load")])
         assert texts(await wire.request(METHOD, completion(uri("b"), 1, 11))) == ["(path)"]
         assert len(journal.entries("infill")) == 1, "what the user types through needs no engine"

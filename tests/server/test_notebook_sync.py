@@ -131,6 +131,14 @@ async def test_notebook_with_a_change_that_is_lost_is_closed_until_it_is_opened_
     session.close(1)
 
 
+async def test_change_of_an_unknown_document_may_be_one_of_any_notebook() -> None:
+    client, server = await connected()
+    await client.send("notebookDocument/didOpen", opening("a", "b"))
+    server.conversation.lost(None)
+    assert (server.session.documents, server.session.notebooks, server.session.out_of_step) == ({}, {}, {})
+    server.session.close(1)
+
+
 async def test_cell_with_an_edit_that_cannot_be_applied_is_out_of_step_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     client, server = await connected()
     await client.send("notebookDocument/didOpen", opening("a", "b"))
@@ -201,15 +209,17 @@ async def test_cells_import_as_their_notebook_does_and_are_no_context_for_other_
     session = server.session
     session.set_folders((tmp_path.as_uri(),))
     notebook = (tmp_path / "sub" / "note.ipynb").as_uri()
-    cell = {"uri": f"{notebook}#1", "languageId": "python", "version": 1, "text": "def made(a): ...\n"}
-    listed = [{"kind": 2, "document": cell["uri"]}]
+    text = "def made(a): ...\n"
+    uris = f"{notebook}#1", "jupyter:cell-2"
+    items = [{"uri": uri, "languageId": "python", "version": 1, "text": text} for uri in uris]
+    listed = [{"kind": 2, "document": uri} for uri in uris]
     opened = {"uri": notebook, "notebookType": "jupyter-notebook", "version": 1, "cells": listed}
-    await client.send("notebookDocument/didOpen", {"notebookDocument": opened, "cellTextDocuments": [cell]})
+    await client.send("notebookDocument/didOpen", {"notebookDocument": opened, "cellTextDocuments": items})
     file = Document((tmp_path / "main.py").as_uri(), 1, "python", "made()\n")
     context, until = ContextSettings("on", "on"), time.monotonic() + 60
     profile = Profile("raw", "pad", 256, max_prompt_tokens=256, before_tokens=96, after_tokens=64)
     assert await session.snippets(file, file.text, "", context, profile, until) == ()
-    own = session.documents[f"{notebook}#1"]
-    (snippet,) = await session.snippets(own, "from tools import cut\n", "", context, profile, until)
-    assert (snippet.path, snippet.text.strip()) == ("sub/tools.py", "def cut(size):")
+    for own in (session.documents[uri] for uri in uris):
+        (snippet,) = await session.snippets(own, "from tools import cut\n", "", context, profile, until)
+        assert (snippet.path, snippet.text.strip()) == ("sub/tools.py", "def cut(size):")
     session.close(1)
