@@ -8,11 +8,18 @@ from typing import Any
 from dgls_engine.model.diffusion_gemma.family import INSTRUCTION_TUNED, DiffusionGemma
 from dgls_engine.model.family import Family, Published
 from dgls_engine.model.masked.family import Masked
+from dgls_engine.model.masked.published import CONVENTIONS
 
 FAMILIES: tuple[Family, ...] = (DiffusionGemma(), Masked())
 
 LARGE: Published = INSTRUCTION_TUNED
 """The model that `dgls models` offers to download."""
+
+
+LICENCES: Mapping[str, str] = {LARGE.name: "Apache-2.0"} | {
+    each.name: each.licence for each in CONVENTIONS if each.licence not in ("unclear", "not seen")
+}
+"""The licences of published models, by their name on the hub."""
 
 
 def family_of(config: Mapping[str, Any]) -> Family | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dgls_engine.errors import EngineError, ModelNotFound, UnsupportedModel
-from dgls_engine.model.families import LARGE
+from dgls_engine.model.families import LARGE, LICENCES
 from dgls_engine.model_files import read_json
 from dgls_engine.weights.auto import EMBEDDED, resolved
 from dgls_engine.weights.checkpoint import require_family
@@ -25,7 +25,7 @@ from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.small import SMALL, WHEEL_BYTES, small_folder
 
 _HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
-_LICENCES = {SMALL: "Apache-2.0", EMBEDDED: "Apache-2.0", LARGE.name: "Apache-2.0"}
+_LICENCES = {**LICENCES, SMALL: "Apache-2.0", EMBEDDED: "Apache-2.0"}
 _PULLED = (".safetensors", ".json", ".jinja", "merges.txt")
 
 
