@@ -1,6 +1,6 @@
 /** Without a server: the extension offers to install one, does nothing unasked, and installs the wheel on request. */
 import assert from 'node:assert/strict';
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Locator } from 'playwright-core';
 import type { Editor } from './editor.ts';
@@ -14,17 +14,11 @@ export async function offer(editor: Editor, _program: Program, pictures: string)
   editor.write('basket.py', 'class Basket:\n    pass\n');
   // without the wheel's dependencies, which take gigabytes
   await editor.start({}, { PATH: `${python}:/usr/bin:/bin`, PIP_NO_DEPS: '1', PIP_NO_INDEX: '1' });
-  const installed = join(
-    editor.folder,
-    '..',
-    'user',
-    'User',
-    'globalStorage',
-    'dgls.dgls',
-    'server-0.1.0',
-    'bin',
-    'dgls',
-  );
+  const { version } = JSON.parse(readFileSync(join(ROOT, 'editors', 'vscode', 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  const storage = join(editor.folder, '..', 'user', 'User', 'globalStorage', 'dgls.dgls');
+  const installed = join(storage, `server-${version}`, 'bin', 'dgls');
   await inWindow(editor, pictures, async (hands) => {
     const question = hands.page.locator('.notifications-center .monaco-list-row', { hasText: WHEEL });
     const center = hands.page.locator('#status\\.notifications'); // a window under test shows no toasts
