@@ -163,7 +163,7 @@ def test_eval_source_cuts_holes(run: Run, model: Path, tmp_path: Path) -> None:
         (["--dataset", "D", "--policy", "luck"], "there is no policy 'luck'; take one of pad, batch"),
         (["--dataset", "D", "--set", "speed=9"], "has no 'speed'; --set takes prompt_format"),
         (["--dataset", "D", "--set", "max_steps"], "write NAME=VALUE"),
-        (["--dataset", "D", "--set", "max_steps=0"], "max_steps is at least 1"),
+        (["--dataset", "D", "--set", "max_steps=0"], "max_steps must be a whole number from 1"),
         (["--dataset", "D", "--set", "max_steps=lots"], "overrides are not valid"),
         (["--dataset", "D", "--limit", "0"], "whole number from 1"),
         (["--dataset", "D", "--model", "no-such-model"], "no model 'no-such-model'"),

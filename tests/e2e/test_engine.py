@@ -45,7 +45,8 @@ async def test_serve_on_a_random_checkpoint_answers(checkpoint: Path) -> None:
         loaded = [percent for percent in told if percent is not None]
         assert loaded
         assert loaded == sorted(set(loaded))
-        assert [message for message in wire.heard if message["method"] == "window/showMessage"] == []
+        told = [message["params"]["type"] for message in wire.heard if message["method"] == "window/showMessage"]
+        assert set(told) <= {3}, "only that the model's text was dropped"
         assert await wire.request("shutdown") is None
         wire.notify("exit")
         assert await server.exit_code(5) == 0
@@ -57,6 +58,7 @@ async def test_serve_on_the_embedded_model_answers() -> None:
         wire = server.wire
         wire.settings = {"threads": 1, "inlineCompletion": {"candidates": 1, "deadlineMs": 20_000}}
         await wire.initialize()
+        await wire.status("ready")
         wire.open(URI, "import os\n\nfor name in os.listdir(path):\n    print()\n")
         result = await wire.request(METHOD, completion(URI, 3, 10, kind=1))
         assert last_status(wire)["message"] == ""
@@ -70,6 +72,7 @@ async def test_serve_with_int4_experts_answers() -> None:
         completing = {"candidates": 1, "deadlineMs": 20_000}
         wire.settings = {"threads": 1, "device": "cpu", "dtype": "int4", "inlineCompletion": completing}
         await wire.initialize()
+        await wire.status("ready")
         wire.open(URI, "import os\n\nfor name in os.listdir(path):\n    print()\n")
         (item,) = (await wire.request(METHOD, completion(URI, 3, 10, kind=1)))["items"]
         assert item["range"]["start"] == item["range"]["end"] == {"line": 3, "character": 10}
