@@ -10,11 +10,11 @@ import re
 from dgls.code.language import Language
 from dgls.code.languages import language_of
 
-_TAG = re.compile(r"<(/?)(script|style)\b((?:[^<>\"']|\"[^\"]*\"|'[^']*')*)>", re.IGNORECASE)
+_TAG = re.compile(r"<(/?)(script|style)\b((?:[^<>\"']|\"[^\"]*\"|'[^']*')*+)>", re.IGNORECASE)
 _TAGS = tuple(case(tag) for tag in ("<script", "<style", "</script", "</style") for case in (str.lower, str.upper))
 _LANG = re.compile(r"\blang=[\"']?(\w+)")
 _FENCE = re.compile(r"^ {0,3}(?:```|~~~)", re.MULTILINE)
-_INFO = re.compile(r"[`~]*[ \t]*\{?\.?([\w+#-]*)[^\n]*\n")
+_INFO = re.compile(r"[`~]*+[ \t]*+\{?\.?([\w+#-]*+)[^\n]*\n")
 _OF_TAG = {"script": "javascript", "style": "css"}
 
 

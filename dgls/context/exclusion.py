@@ -20,7 +20,7 @@ from urllib.request import url2pathname
 from pathspec import GitIgnoreSpec
 
 from dgls.context.excluded_names import BACKUP, LOCKS, SECRETS
-from dgls.context.gitignore import Ignored, Rules
+from dgls.context.gitignore import Ignored, Rules, encodable
 
 
 class Excluded(StrEnum):
@@ -65,7 +65,7 @@ class Exclusion:
         return Excluded.IGNORED if not opened and any(map(self._ignored.holds, both)) else None
 
     def _judge_name(self, name: str) -> Excluded | None:
-        whole = name.replace("\\", "/").lstrip("/")
+        whole = encodable(name).replace("\\", "/").lstrip("/")
         if self._secrets.match_file(whole.lower()) or self._secrets.match_file(_original(whole.lower())):
             return Excluded.SECRET
         if self._locks.match_file(whole.lower()):

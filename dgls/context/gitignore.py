@@ -42,8 +42,14 @@ class Rules:
     def ignores(self, path: str) -> bool | None:
         """Whether the path is ignored, relative to the rules' folder, with a "/" behind a folder's; None: no rule
         matches."""
-        decisions = (part.check_file(path).include for part in reversed(self._parts))  # the last rule decides
+        name = encodable(path)
+        decisions = (part.check_file(name).include for part in reversed(self._parts))  # the last rule decides
         return next((decision for decision in decisions if decision is not None), None)
+
+
+def encodable(path: str) -> str:
+    """The path with "?" for what UTF-8 cannot say, such as the bytes of a name in another encoding. RE2 reads UTF-8."""
+    return path.encode("utf-8", "replace").decode("utf-8")
 
 
 def _compiled(lines: Sequence[str]) -> list[GitIgnoreSpec]:

@@ -258,6 +258,14 @@ def test_ignored_outside_repository_reads_folder_rules(tmp_path: Path) -> None:
     assert exclusion.of_path(tmp_path / "x.py", opened=False) is None
 
 
+@pytest.mark.parametrize("name", ["caf\udce9.log", "\ud800.log"], ids=ascii)
+def test_exclusion_name_that_is_no_utf_8_is_judged(tmp_path: Path, name: str) -> None:
+    (tmp_path / ".gitignore").write_text("*.log\n", encoding="utf-8")
+    exclusion = Exclusion([tmp_path.as_uri()])
+    assert exclusion.of_path(tmp_path / name, opened=False) in (Excluded.IGNORED, Excluded.SECRET)
+    assert exclusion.of_uri(f"untitled:{name}", opened=True) is None
+
+
 def test_ignored_changed_rules_apply_at_once(tmp_path: Path) -> None:
     plant(tmp_path, {".git/HEAD": "", ".gitignore": "a.py\n"})
     exclusion = Exclusion([tmp_path.as_uri()])

@@ -34,7 +34,7 @@ def at(settings: Settings, name: str) -> Any:
     return value
 
 
-@fuzzed(each=20)
+@fuzzed(each=100)
 @given(OPTIONS)
 @example(DEEP)
 @example({"dgls": DEEP})

@@ -95,6 +95,7 @@ def test_plan_of_a_long_text_takes_linear_time(
 def test_plan_of_one_mark_repeated_takes_linear_time(unit: str) -> None:
     text = (unit * LONG)[:LONG]
     for language in ALL:
-        begun = time.thread_time()
-        planned(text, LONG, language, Budget(continues=True), invoked=False)
-        assert time.thread_time() - begun < SECONDS, language.id
+        for invoked in (False, True):
+            begun = time.thread_time()
+            planned(text, LONG, language, Budget(continues=True), invoked)
+            assert time.thread_time() - begun < SECONDS, (language.id, invoked)
