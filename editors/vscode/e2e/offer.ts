@@ -28,7 +28,7 @@ export async function offer(editor: Editor, _program: Program, pictures: string)
     await hands.picture('offer');
     await press(question, 'No');
     await question.waitFor({ state: 'detached' });
-    assert.ok((await hands.status()).includes('dgls: failed'));
+    await hands.until('the failure', async () => (await hands.status()).includes('dgls: failed'));
     await hands.page.locator('#status\\.languageStatus').click();
     await hands.picture('failed');
     assert.ok(!existsSync(installed), 'something was installed unasked');
