@@ -180,6 +180,7 @@ def _eval(parser: argparse.ArgumentParser) -> None:
 def _calibrate(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--source", metavar="DIR", help="the code to cut holes into")
+    what.add_argument("--from-log", action="store_true", help="learn from the suggestions that you took and refused")
     what.add_argument("--reset", action="store_true", help="remove your own calibration of the model")
     _model(parser)
     parser.add_argument("--holes", type=_whole(100), default=300, metavar="N", help="number of holes (default: 300)")

@@ -2,7 +2,7 @@
 
 Cuts holes into the code, fills them, and stores a calibration that the model uses from its next load on. The table
 measures the new calibration on fills that it was not fitted to. Ctrl-C stores nothing. The table goes to stdout, the
-progress to stderr.
+progress to stderr. `--from-log` fits it to the suggestions that the user took instead, and runs no model.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from dgls.cli.models import unloaded
+from dgls.cli.models import UnloadedModel, unloaded
 from dgls.errors import DglsError
 from dgls.evaluation.cases.case import Case, CaseOutcome, Kind
 from dgls.evaluation.cases.cutting import cut
 from dgls.evaluation.cases.provenance import trained_on
 from dgls.evaluation.report.metrics import Share, show_curve, suggestions, summarise
+from dgls.evaluation.running.acceptance_fit import figures, refit
 from dgls.evaluation.running.calibration_fit import (
     LEAST_FILLS,
     LEAST_LINES,
@@ -38,6 +39,8 @@ from dgls.evaluation.running.run_case import Conditions, Count
 from dgls.suggest.exchange import Infiller
 from dgls_engine.calibration import Calibration
 from dgls_engine.weights import saved_calibration
+from dgls_engine.weights.accept_log import AcceptLog
+from dgls_engine.weights.saved_calibration import own_calibration
 
 KINDS: tuple[Kind, ...] = ("single-line", "multi-line")
 """The kinds of places with automatic suggestions: not inside words or lines."""
@@ -59,6 +62,8 @@ def run(options: Namespace) -> int:
     model = unloaded(options.model)
     if options.reset:
         return _reset(model.name, model.folder)
+    if options.from_log:
+        return _learn(options, model)
     source = Path(options.source)
     cases = cut(source, options.seed, options.holes, KINDS, exclude=trained_on(model.folder))
     if len(cases) < LEAST_FILLS:
@@ -80,6 +85,30 @@ def run(options: Namespace) -> int:
     _tell(console, stored, options.ship, model.name, model.folder)
     if options.json:
         print(json.dumps(as_json(result, stored)))
+    return 0
+
+
+def _learn(options: Namespace, model: UnloadedModel) -> int:
+    log = AcceptLog(model.folder)
+    samples = [(each.probability, each.taken) for each in log.outcomes()]
+    if len(samples) < LEAST_FILLS:
+        raise DglsError(
+            f"the log {log.path} holds {len(samples)} of the {LEAST_FILLS} suggestions that a calibration needs; "
+            "the setting dgls.inlineCompletion.acceptLog keeps it as you work"
+        )
+    before = own_calibration(model.folder) or model.profile.calibration
+    calibration, found = refit(samples, options.show, before), figures(samples, options.show, before)
+    console = Console(highlight=False, stderr=options.json)
+    console.print(
+        f"You took {_percent(found.taken)} of {len(samples)} suggestions. From now on {_percent(found.shown)} of such "
+        f"would be shown; you took {_percent(found.shown_taken)} of these.",
+        soft_wrap=True,
+    )
+    stored = None if options.dry_run else _store(calibration, model.folder, options.ship)
+    _tell(console, stored, options.ship, model.name, model.folder)
+    if options.json:
+        shares = {name: getattr(found, name).value for name in ("taken", "shown", "shown_taken")}
+        print(json.dumps({"n": len(samples), **shares, **_stored(calibration, stored)}))
     return 0
 
 
@@ -141,9 +170,12 @@ def as_json(result: Result, stored: Path | None) -> dict[str, Any]:
         "before": figures(result.before),
         "after": figures(result.after),
         "show_curve": [[point.shown.value, point.exact.value] for point in show_curve(result.after, _SHOW_RATES)],
-        "calibration": result.calibration.as_json(),
-        "stored": None if stored is None else str(stored),
+        **_stored(result.calibration, stored),
     }
+
+
+def _stored(calibration: Calibration, stored: Path | None) -> dict[str, Any]:
+    return {"calibration": calibration.as_json(), "stored": None if stored is None else str(stored)}
 
 
 def _filled(engine: Infiller, cases: Sequence[Case], count: Count, conditions: Conditions) -> list[FilledCase]:

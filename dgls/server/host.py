@@ -97,6 +97,11 @@ class Host:
         return self._worker.info if self._worker is not None else None
 
     @property
+    def local_model(self) -> str | None:
+        """The name of the model that runs on this machine; None if a server runs one."""
+        return None if self._settings.engine.url else self._settings.model
+
+    @property
     def fallback_advice(self) -> str | None:
         """How to get the small model, if the embedded one was opened because the small one is missing."""
         return self._fallback_advice if self._worker is not None else None

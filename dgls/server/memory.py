@@ -11,6 +11,7 @@ from dgls.change.task import Task
 from dgls.code.document import Document
 from dgls.code.notebook import Neighbour
 from dgls.code.syntax import Syntax
+from dgls.suggest.acceptance import Shown
 from dgls.suggest.cache import TypedThrough
 from dgls.suggest.draft import Drafting
 
@@ -20,7 +21,8 @@ class Memory:
     """`opening` differs each time a document is opened: a document that is closed and opened again can have the same
     version. `syntax` is the last tree, `suggested` the last suggestions, `drafting` the last drafts. `deleted_at` is
     the place where the last edit deleted text. `fruitless` are the tasks that changed nothing in that text. `neighbour`
-    is the document as other cells of its notebook see it.
+    is the document as other cells of its notebook see it. `shown` is the automatic suggestion that the user has neither
+    taken nor refused, if such outcomes are logged.
     """
 
     opening: int
@@ -30,3 +32,4 @@ class Memory:
     deleted_at: int | None = None
     fruitless: tuple[Document, frozenset[Task]] | None = None
     neighbour: Neighbour | None = None
+    shown: Shown | None = None

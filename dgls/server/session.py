@@ -12,7 +12,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import InitVar, dataclass, field, replace
 from itertools import count
 from typing import Any, Literal, TypeVar, get_args
@@ -23,12 +23,15 @@ from dgls.code.notebook import Neighbour, View, notebook_of, view_of
 from dgls.code.syntax import Syntax, parse
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
+from dgls.server.acceptance import Writer, follow, note
 from dgls.server.capabilities import Client
 from dgls.server.host import Host, OpenEngine, Status
 from dgls.server.memory import Memory
 from dgls.server.settings import ContextSettings, Problem, Settings, Unknown, merge, read_settings
+from dgls.suggest.suggestion import Suggestion
 from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Snippet
+from dgls_engine.weights.accept_log import Outcome
 
 Purpose = Literal["completion", "action"]
 """Each document has at most one running request per purpose. Requests of different purposes do not cancel each
@@ -60,6 +63,7 @@ class Session:
     _surroundings: Surroundings | None = None
     _reading: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "dgls-reading"))
     _warming: Future[object] = field(default_factory=Future)
+    _outcomes: Writer = field(default_factory=Writer)
     _memories: dict[str, Memory] = field(default_factory=dict)
     _openings: Iterator[int] = field(default_factory=count)
     _in_flight: dict[tuple[str, Purpose], CancelToken] = field(default_factory=dict)
@@ -255,7 +259,9 @@ class Session:
         if len(changes) > 1:
             before = before.apply(changes[:-1], version, self.client.encoding)
         self.documents[uri] = before.apply(changes[-1:], version, self.client.encoding)
-        self.memory(uri).deleted_at = self._place_of_deletion(before, changes[-1]) if changes else None
+        memory = self.memory(uri)
+        memory.deleted_at = self._place_of_deletion(before, changes[-1]) if changes else None
+        follow(memory, self.documents[uri], self._log)
 
     def _place_of_deletion(self, before: Document, change: Change) -> int | None:
         """Where the change deletes text. Some clients undo by a replacement with the start of what stood there."""
@@ -266,6 +272,15 @@ class Session:
         shorter = len(change.text) < end - start and before.text.startswith(change.text, start)
         return start + len(change.text) if shorter else None
 
+    def note_shown(self, document: Document, suggestion: Suggestion) -> None:
+        """An automatic suggestion is shown in this text. The user may want to know how many such are taken."""
+        if self.settings.inline_completion.accept_log and (model := self.host.local_model) is not None:
+            note(self.memory(document.uri), document, suggestion, model, self._log)
+
+    def _log(self, model: str, outcome: Outcome) -> None:
+        with suppress(RuntimeError):  # the session is closed
+            self._reading.submit(self._outcomes.write, model, outcome)
+
     def deleted_at(self, uri: str, offset: int) -> bool:
         """Whether the last edit deleted text here. Then the user wants less text, not more."""
         return self.memory(uri).deleted_at == offset
@@ -274,7 +289,8 @@ class Session:
         """Drop everything about a closed document. If it is opened again, its version may start at any number."""
         self.documents.pop(uri, None)
         self.out_of_step.pop(uri, None)
-        self._memories.pop(uri, None)
+        if (memory := self._memories.pop(uri, None)) is not None:
+            follow(memory, None, self._log)
         for purpose in get_args(Purpose):
             self.supersede(uri, purpose)
 

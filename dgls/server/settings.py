@@ -122,7 +122,8 @@ class InlineCompletionSettings:
 
     `min_confidence` hides less confident automatic suggestions; None leaves the limit to the model's calibration.
     `deadline_ms` limits one suggestion: at the deadline the best draft is shown. `delay_ms` is the pause in typing that
-    an automatic one waits for. `candidates`: suggestions for one invoked request.
+    an automatic one waits for. `candidates`: suggestions for one invoked request. `accept_log`: whether a local log
+    keeps which automatic ones the user takes.
     """
 
     enabled: Annotated[bool, _FLAG] = True
@@ -132,6 +133,7 @@ class InlineCompletionSettings:
     deadline_ms: Annotated[int, _whole(50, 60_000)] = 1500
     delay_ms: Annotated[int, _whole(0, 10_000)] = 0
     candidates: Annotated[int, _whole(1, 3)] = 3
+    accept_log: Annotated[bool, _FLAG] = False
 
 
 @dataclass(frozen=True, slots=True)

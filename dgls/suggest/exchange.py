@@ -119,10 +119,13 @@ def suggestion_of(
 ) -> Suggestion | Rejection:
     """The lines that the model was sure of, as a suggestion, with the calibrated confidence in these lines."""
     fill = infill.fills[0]
-    kept, confidence = sure_part(fill.pieces, calibration.keep_above) if fill.pieces else fill.text, fill.confidence
+    kept = sure_part(fill.pieces, calibration.keep_above) if fill.pieces else fill.text
+    confidence, probability = fill.confidence, fill.probability
     if kept != fill.text:
-        confidence = calibration.confidence(probability_of(fill.pieces, len(kept)))
-    return suggest(document, region, region.lead + kept, confidence, syntax)
+        probability = probability_of(fill.pieces, len(kept))
+        confidence = calibration.confidence(probability)
+    judged = suggest(document, region, region.lead + kept, confidence, syntax)
+    return replace(judged, probability=probability) if isinstance(judged, Suggestion) else judged
 
 
 def filled(document: Document, region: Region, text: str) -> str:

@@ -45,13 +45,14 @@ class Rejection(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Suggestion:
     """An edit of one version of a document: `new_text` replaces `span`. `confidence` is calibrated, from 0 to 1; None
-    without a calibration."""
+    without a calibration. `probability` is that of the model's text, from 0 to 1; None if it is not known."""
 
     uri: str
     version: int
     span: Span
     new_text: str
     confidence: float | None
+    probability: float | None = None
 
 
 def suggest(

@@ -14,6 +14,8 @@ import dgls_engine
 from dgls.evaluation.cases.case import Case
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Piece, Pinned, Step, Timings
+from dgls_engine.weights import accept_log
+from dgls_engine.weights.accept_log import AcceptLog, Outcome
 from dgls_engine.weights.profiles import read_profile
 from dgls_engine.weights.saved_calibration import own_calibration
 from tests.cli.conftest import Run
@@ -143,3 +145,48 @@ def test_calibrate_ctrl_c_stores_nothing(run: Run, model: Path, monkeypatch: pyt
 def test_calibrate_invalid_arguments_exit_2_in_one_line(run: Run, arguments: list[str]) -> None:
     outcome = run("calibrate", *arguments)
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+
+
+@pytest.fixture
+def log(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AcceptLog:
+    monkeypatch.setattr(accept_log, "log_folder", lambda: tmp_path / "accepted")
+    return AcceptLog(model)
+
+
+def test_calibrate_from_log_claims_what_was_taken(run: Run, model: Path, log: AcceptLog) -> None:
+    rng = random.Random(0)
+    for time in range(400):
+        probability = rng.uniform(0.5, 1)
+        log.append(Outcome(time, "python", 1, probability, rng.random() < probability / 2))
+    outcome = run("calibrate", "--from-log", "--model", model, "--json")
+    assert outcome.code == 0, outcome.err
+    figures = json.loads(outcome.out)
+    calibration = own_calibration(model)
+    assert calibration is not None
+    assert figures["n"] == 400
+    assert figures["calibration"] == json.loads(json.dumps(calibration.as_json()))
+    assert figures["shown_taken"] >= figures["taken"]
+    assert calibration.confidence(0.9) == pytest.approx(0.45, abs=0.1)
+
+
+def test_calibrate_from_log_keeps_the_curve_below_what_was_shown(run: Run, model: Path, log: AcceptLog) -> None:
+    run("calibrate", "--source", "400", "--model", model, "--holes", 400)
+    before = own_calibration(model)
+    assert before is not None
+    for time in range(100):
+        log.append(Outcome(time, "python", 1, 0.8 + time / 1000, True))
+    run("calibrate", "--from-log", "--model", model)
+    after = own_calibration(model)
+    assert after is not None
+    assert after.confidence(0.3) == before.confidence(0.3)
+    assert after.confidence(0.85) == pytest.approx(1.0, abs=0.05)
+    assert (after.keep_above, after.length_bias) == (before.keep_above, before.length_bias)
+
+
+def test_calibrate_from_a_short_log_names_the_setting(run: Run, model: Path, log: AcceptLog) -> None:
+    log.append(Outcome(0, "python", 1, 0.5, True))
+    outcome = run("calibrate", "--from-log", "--model", model)
+    assert outcome.code == 2
+    assert "holds 1 of the 100 suggestions" in outcome.err
+    assert "dgls.inlineCompletion.acceptLog" in outcome.err
+    assert own_calibration(model) is None

@@ -31,6 +31,7 @@ BAD: list[tuple[str, object]] = [
     ("inlineCompletion.deadlineMs", 10),
     ("inlineCompletion.delayMs", -1),
     ("inlineCompletion.candidates", 4),
+    ("inlineCompletion.acceptLog", 1),
     ("languages", ["python"]),
     ("languages", {"python": 1}),
     ("engine.url", "gpu.example"),
@@ -95,6 +96,7 @@ def test_read_settings_reads_every_setting() -> None:
             "deadlineMs": 50,
             "delayMs": 9,
             "candidates": 1,
+            "acceptLog": True,
         },
     }
     settings, problems = read_settings(options)

@@ -37,6 +37,8 @@ def register(server: LanguageServer, session: Session) -> None:
         selected = params.context.selected_completion_info
         rendered = (_render(session, attempt.document, each, selected) for each in suggestions)
         items = [item for item in rendered if item is not None]
+        if items and not attempt.invoked and selected is None:
+            session.note_shown(attempt.document, suggestions[0])
         if items and session.client.suggested:
             took = round(1000 * (time.monotonic() - began), 1)
             server.protocol.notify(SUGGESTED, _figures(suggestions[0], took, attempt.steps))
