@@ -377,3 +377,24 @@ async def test_stray_output_never_reaches_the_protocol(tmp_path: Path) -> None:
         wire.notify("exit")
         await server.exit_code(5)
         assert all(stray in server.stderr for stray in (b"a stray print", b"a stray child", b"a stray write"))
+
+
+async def test_accept_log_after_an_accepted_and_a_refused_item_has_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("XDG_DATA_HOME", "HOME"):  # Linux, macOS
+        monkeypatch.setenv(variable, str(tmp_path / "data"))
+    options = {"initializationOptions": {"model": "embedded", "inlineCompletion": {"acceptLog": True}}}
+    async with ready(tmp_path, options, texts=["1"], confidence=0.9) as (wire, _):
+        wire.open(URI, "x = \n")
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4))) == ["1"]
+        wire.notify("textDocument/didChange", insertion(URI, 2, 0, 4, "1"))
+        wire.notify("textDocument/didChange", insertion(URI, 3, 1, 0, "y = "))
+        assert texts(await wire.request(METHOD, completion(URI, 1, 4))) == ["1"]
+        wire.notify("textDocument/didChange", insertion(URI, 4, 1, 4, "3"))
+        async with asyncio.timeout(10):
+            while not (logs := list(tmp_path.rglob("*.jsonl"))) or logs[0].read_text().count("\n") < 2:
+                await asyncio.sleep(0.01)
+    outcomes = [json.loads(line) for line in logs[0].read_text().splitlines()]
+    assert [(each["taken"], each["language"]) for each in outcomes] == [(True, "python"), (False, "python")]
+    assert "x = " not in logs[0].read_text()
