@@ -78,6 +78,11 @@ export class Hands {
     return [first.join(''), ...more].join('\n').replaceAll('\u00a0', ' ').trimEnd();
   }
 
+  /** Is the completion menu open? */
+  menu(): Promise<boolean> {
+    return this.page.locator('.suggest-widget.visible').isVisible();
+  }
+
   async seeGhost(expected: string): Promise<void> {
     await this.until(
       `ghost text ${JSON.stringify(expected)}`,

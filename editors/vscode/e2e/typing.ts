@@ -56,6 +56,24 @@ const typing: Case[] = [
     },
   },
   {
+    name: 'one Esc takes the menu and the ghost text away, and neither comes back',
+    file: 'menu.py',
+    at: BASKET,
+    run: async (hands) => {
+      await hands.type('.');
+      await hands.seeGhost(APPEND);
+      await hands.press('Control+Space');
+      await hands.until('the menu', () => hands.menu());
+      await hands.until('what the menu selects', async () => (await hands.ghost()) !== APPEND);
+      await hands.press('Escape');
+      await hands.until('no menu', async () => !(await hands.menu()));
+      await hands.seeGhost('');
+      await hands.page.waitForTimeout(1500);
+      assert.equal(await hands.ghost(), '');
+      assert.equal(await hands.menu(), false);
+    },
+  },
+  {
     name: 'counts positions right behind emoji',
     file: 'emoji.py',
     at: 's = "🎉🎉"; t|\n',
