@@ -11,6 +11,8 @@ Shapes: B batch, P prompt, C canvas, D hidden, V vocabulary.
 
 from __future__ import annotations
 
+import functools
+import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -69,9 +71,9 @@ def encode(
     rows as `masks` have columns.
     """
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
-    output = model.model.encoder.language_model(
-        input_ids=ids, attention_mask=masks, position_ids=positions, past_key_values=cache, use_cache=True
-    )
+    encoder = model.model.encoder.language_model
+    kept = {_cache_argument(type(encoder)): cache}
+    output = encoder(input_ids=ids, attention_mask=masks, position_ids=positions, use_cache=True, **kept)
     hidden: Tensor = output.last_hidden_state
     return hidden
 
@@ -113,11 +115,17 @@ def decode_at(
             position_embeddings=rotary[kind],
             attention_mask=masks[kind],
             position_ids=positions,
-            past_key_values=cache,
+            **{_cache_argument(type(layer)): cache},
             **attention,
         )
     normed: Tensor = decoder.norm(hidden)
     return normed
+
+
+@functools.cache
+def _cache_argument(module: type[torch.nn.Module]) -> str:
+    """transformers 5.24 renamed the argument, and 5.40 drops the old name."""
+    return "cache" if "cache" in inspect.signature(module.forward).parameters else "past_key_values"
 
 
 def head(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
