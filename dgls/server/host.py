@@ -202,7 +202,7 @@ class Host:
     def _begin(self, replaced: Worker | None) -> Worker:
         settings, loop = self._settings, asyncio.get_running_loop()
 
-        def open_engine() -> EngineLike:
+        def open_engine(worker: Worker) -> EngineLike:
             nonlocal replaced
             if replaced is not None:  # free its memory first: two models may not fit
                 replaced.close(None)

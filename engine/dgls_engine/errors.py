@@ -8,6 +8,8 @@
     |-- RequestTooLarge          the segments do not fit into the canvas
     |-- ServerUnreachable        a server does not answer, or not in time; it may answer later
     |-- ServerUnfit              a server rejects the request or lacks a feature; the message says what to change
+    |-- HolderSilent             the process that holds a shared model does not answer; it may answer later
+    |-- EngineLost               the process that ran the engine ended during the request; another can be opened
     |-- Cancelled                the request's CancelToken was set; this is no failure, so show nothing to the user
     `-- EngineClosed             the engine or its worker was closed before the request could run
 
@@ -48,6 +50,14 @@ class ServerUnreachable(EngineError):
 
 
 class ServerUnfit(EngineError):
+    pass
+
+
+class HolderSilent(EngineError):
+    pass
+
+
+class EngineLost(EngineError):
     pass
 
 

@@ -1,14 +1,16 @@
 """The engine thread: it opens the engine in the background and runs requests, one at a time.
 
 A caller submits an `InfillRequest` and gets a `concurrent.futures.Future` at once, even while the model loads. A newer
-request with the same key replaces the older one: the worker drops it from the queue, or cancels it if it runs. While
-the queue is empty, the worker warms the engine. After a long time without requests it closes the engine; the next
-request opens it again.
+request with the same caller and key replaces the older one: the worker drops it from the queue, or cancels it if it
+runs. Callers take turns (`turns`). While the queue is empty, the worker warms the engine. After a long time without
+requests it closes the engine; the next request opens it again.
 
     loading -> ready -> unloaded -> loading -> ...        every state can change to closed
+       |         `-> loading (`drop`)
        `-> failed -> loading (`retry`)
 
-In the state "unloaded" the engine is closed, and the next request opens it again. The worker knows neither LSP nor
+In the state "unloaded" the engine is closed, and the next request opens it again. An engine that is lost, because it
+runs in a process that ended, is replaced, and the request that it ran is run once more. The worker knows neither LSP nor
 asyncio nor tensors. Any thread may call its methods. It calls `on_state` and `on_step` on the engine thread: they must
 not block.
 """
@@ -18,14 +20,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Hashable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Literal, Protocol
 
-from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError
+from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError, EngineLost
 from dgls_engine.profile import ModelInfo
+from dgls_engine.turns import Job, Turns
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Step
 
 logger = logging.getLogger(__name__)
@@ -50,30 +52,17 @@ class EngineLike(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    request: InfillRequest
-    cancel: CancelToken
-    key: Hashable
-    on_step: Callable[[Step], None] | None
-    future: Future[Infill]
-
-    def fail(self, error: BaseException) -> None:
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_exception(error)
-
-
 class Worker:
     """Owns one engine and its thread.
 
-    `open_engine` runs on that thread, so a slow import or load blocks no caller. If it raises an error, all requests
-    fail with that error until `retry`. `on_state(worker)` is called after each change of `state`. `clock` gives
-    seconds.
+    `open_engine(worker)` runs on that thread, so a slow import or load blocks no caller. If it raises an error, all
+    requests fail with that error until `retry`. `on_state(worker)` is called after each change of `state`. `clock`
+    gives seconds.
     """
 
     def __init__(
         self,
-        open_engine: Callable[[], EngineLike],
+        open_engine: Callable[[Worker], EngineLike],
         on_state: Callable[[Worker], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -81,12 +70,14 @@ class Worker:
         self._on_state = on_state
         self._clock = clock
         self._changed = threading.Condition()
-        self._queue: deque[_Job] = deque()
-        self._running: _Job | None = None
+        self._queue: Turns = Turns()
+        self._running: Job | None = None
         self._closing = False
         self._state: WorkerState = "loading"
         self._error: Exception | None = None
         self._engine: EngineLike | None = None
+        self._dropped: EngineLike | None = None
+        self._reopens = False
         self._unload_after: float | None = None
         self._used = 0.0
         self._thread = threading.Thread(target=self._run, name="dgls-engine", daemon=True)
@@ -95,6 +86,11 @@ class Worker:
     @property
     def state(self) -> WorkerState:
         return self._state
+
+    @property
+    def closing(self) -> bool:
+        """Whether `close` was called."""
+        return self._closing
 
     @property
     def error(self) -> Exception | None:
@@ -124,24 +120,35 @@ class Worker:
                 self._state, self._error = "loading", None
                 self._changed.notify()
 
+    def drop(self, engine: EngineLike, reopen: bool) -> None:
+        """Close `engine` when its request has ended, because it is lost. `reopen`: open another at once, otherwise with
+        the next request."""
+        with self._changed:
+            self._dropped, self._reopens = engine, reopen
+            self._changed.notify()
+
     def submit(
         self,
         request: InfillRequest,
         cancel: CancelToken,
         key: Hashable,
         on_step: Callable[[Step], None] | None = None,
+        *,
+        caller: Hashable = None,
+        again: bool = True,
     ) -> Future[Infill]:
         """Queue a request. The future returns its `Infill`.
 
-        The future raises `Cancelled` if `cancel` was set or a newer request with the same `key` came, `EngineClosed` if
-        the worker was closed first, the error of `open_engine` if it failed, and otherwise any error of `infill`.
+        The future raises `Cancelled` if `cancel` was set or a newer request with the same `caller` and `key` came,
+        `EngineClosed` if the worker was closed first, the error of `open_engine` if it failed, and otherwise any error
+        of `infill`. `again`: run it a second time if the engine is lost during the first.
         """
-        job = _Job(request, cancel, key, on_step, Future())
+        job = Job(request, cancel, key, on_step, Future(), caller, tries=2 if again else 1)
         with self._changed:
             error = EngineClosed("The engine was closed: start it again.") if self._closing else self._error
-            older = [] if error else self._supersede(key)
+            older = [] if error else self._supersede(caller, key)
             if not error:
-                self._queue.append(job)
+                self._queue.add(job)
                 self._changed.notify()
         # A future calls its listeners when it gets a result, so settle it outside the lock.
         if error:
@@ -150,13 +157,21 @@ class Worker:
             dropped.fail(Cancelled("A newer request replaced this one."))
         return job.future
 
-    def _supersede(self, key: Hashable) -> list[_Job]:
+    def _supersede(self, caller: Hashable, key: Hashable) -> list[Job]:
         """Remove the jobs with this `key` from the queue, return them, and cancel a running one. Needs the lock."""
-        older = [job for job in self._queue if job.key == key]
-        self._queue = deque(job for job in self._queue if job.key != key)
-        if self._running is not None and self._running.key == key:
-            self._running.cancel.cancel()
-        return older
+        running = self._running
+        if running is not None and (running.caller, running.key) == (caller, key):
+            running.cancel.cancel()
+        return self._queue.drop(caller, key)
+
+    def leave(self, caller: Hashable) -> None:
+        """Cancel the requests of a caller that is gone."""
+        with self._changed:
+            dropped = self._queue.leave(caller)
+            if self._running is not None and self._running.caller == caller:
+                self._running.cancel.cancel()
+        for job in dropped:
+            job.fail(Cancelled("The window that sent this request is gone."))
 
     def close(self, timeout: float | None = 5.0) -> bool:
         """Cancel all requests and close the engine on its own thread. False if the thread runs on after `timeout`
@@ -166,8 +181,7 @@ class Worker:
         """
         with self._changed:
             self._closing = True
-            dropped = list(self._queue)
-            self._queue.clear()
+            dropped = self._queue.clear()
             if self._running is not None:
                 self._running.cancel.cancel()
             self._changed.notify_all()
@@ -180,7 +194,7 @@ class Worker:
     def _run(self) -> None:
         while self._wanted():
             try:
-                engine = self._open_engine()
+                engine = self._open_engine(self)
             except Exception as error:
                 if not isinstance(error, EngineError):
                     logger.exception("the engine could not be opened")
@@ -193,7 +207,8 @@ class Worker:
             finally:
                 _close(engine)
             if not self._closing:
-                self._enter("unloaded")
+                self._enter("loading" if self._dropped is engine and self._reopens else "unloaded")
+            self._dropped = None
         self._enter("closed")
 
     def _wanted(self) -> bool:
@@ -211,8 +226,7 @@ class Worker:
     def _fail(self, error: Exception) -> None:
         with self._changed:
             self._error = error
-            waiting = list(self._queue)
-            self._queue.clear()
+            waiting = self._queue.clear()
         self._enter("failed")
         for job in waiting:
             job.fail(error)
@@ -236,12 +250,12 @@ class Worker:
     def _stays(self, engine: EngineLike, warming: bool) -> bool:
         """Wait until there is a request or a part to warm. False if the engine has to be closed."""
         with self._changed:
-            while not (self._closing or self._queue or warming):
+            while not (self._closing or self._queue or warming or self._dropped is engine):
                 seconds = self._seconds_to_unload(engine)
                 if seconds is not None and seconds <= 0:
                     return False
                 self._changed.wait(seconds)
-            return not self._closing
+            return not self._closing and self._dropped is not engine
 
     def _seconds_to_unload(self, engine: EngineLike) -> float | None:
         """Seconds until an idle model is closed; None: never."""
@@ -249,15 +263,15 @@ class Worker:
             return None
         return self._used + self._unload_after - self._clock()
 
-    def _take(self) -> _Job | None:
+    def _take(self) -> Job | None:
         """Take the next job from the queue and mark it as running."""
         with self._changed:
-            self._running = self._queue.popleft() if self._queue else None
+            self._running = self._queue.take()
             return self._running
 
-    def _serve(self, engine: EngineLike, job: _Job) -> None:
+    def _serve(self, engine: EngineLike, job: Job) -> None:
         outcome: Infill | Exception | None = None
-        if job.future.set_running_or_notify_cancel():
+        if job.start():
             try:
                 outcome = self._infill(engine, job)
             except Exception as error:
@@ -265,6 +279,15 @@ class Worker:
         # Reset `_running` before the future gets its result: a waiting caller may submit the next job at once.
         with self._changed:
             self._running = None
+            if isinstance(outcome, EngineLost):
+                if self._dropped is not engine:
+                    self._dropped, self._reopens = engine, True
+                self._reopens = self._reopens or job.tries > 1
+                if job.cancel.cancelled:
+                    outcome = Cancelled("The request was cancelled when its engine was lost.")
+                elif job.tries > 1 and not self._closing:
+                    self._queue.put_back(replace(job, tries=job.tries - 1))
+                    outcome = None
         if isinstance(outcome, Infill):
             job.future.set_result(outcome)
         elif outcome is not None:
@@ -272,7 +295,7 @@ class Worker:
         outcome = None  # an error's traceback keeps this frame, which would keep the error and the engine's tensors
 
     @staticmethod
-    def _infill(engine: EngineLike, job: _Job) -> Infill:
+    def _infill(engine: EngineLike, job: Job) -> Infill:
         if job.cancel.cancelled:
             raise Cancelled("The request was cancelled before it ran.")
         for event in engine.infill(job.request, job.cancel):

@@ -68,7 +68,7 @@ def engine() -> ScriptedEngine:
 
 @pytest.fixture
 def worker(engine: ScriptedEngine) -> Iterator[Worker]:
-    worker = Worker(lambda: engine)
+    worker = Worker(lambda _: engine)
     yield worker
     engine.go.set()
     assert worker.close(WAIT)
@@ -83,7 +83,7 @@ def test_submit_during_load_waits_for_model(
 ) -> None:
     loaded = threading.Event()
 
-    def open_slowly() -> EngineLike:
+    def open_slowly(_: Worker) -> EngineLike:
         assert loaded.wait(WAIT)
         return engine
 
@@ -99,7 +99,7 @@ def test_submit_during_load_waits_for_model(
 
 def test_on_state_receives_states_in_order(engine: ScriptedEngine) -> None:
     states: list[str] = []
-    worker = Worker(lambda: engine, lambda worker: states.append(worker.state))
+    worker = Worker(lambda _: engine, lambda worker: states.append(worker.state))
     engine.go.set()
     worker.submit(request("a"), CancelToken(), key="a").result(WAIT)
     assert worker.close(WAIT)
@@ -109,7 +109,7 @@ def test_on_state_receives_states_in_order(engine: ScriptedEngine) -> None:
 def test_open_that_raises_fails_earlier_and_later_requests() -> None:
     may_fail = threading.Event()
 
-    def fail() -> EngineLike:
+    def fail(_: Worker) -> EngineLike:
         assert may_fail.wait(WAIT)
         raise ModelNotFound("no such model: pull it")
 
@@ -211,7 +211,7 @@ def test_infill_that_raises_leaves_worker_running(worker: Worker, engine: Script
 def test_close_cancels_running_and_fails_queued_and_later_requests(
     engine: ScriptedEngine,
 ) -> None:
-    worker = Worker(lambda: engine)
+    worker = Worker(lambda _: engine)
     running = worker.submit(request("running"), CancelToken(), key="a")
     assert engine.stepping.wait(WAIT)
     queued = worker.submit(request("queued"), CancelToken(), key="b")
@@ -228,7 +228,7 @@ def test_close_during_load_returns_in_time_and_closes_engine_later(
 ) -> None:
     loading, loaded = threading.Event(), threading.Event()
 
-    def open_slowly() -> EngineLike:
+    def open_slowly(_: Worker) -> EngineLike:
         loading.set()
         assert loaded.wait(WAIT)
         return engine

@@ -42,7 +42,7 @@ class Life:
                 engine.go.set()
         self.worker = Worker(self._open, lambda worker: self.states.put(worker.state), self.clock)
 
-    def _open(self) -> EngineLike:
+    def _open(self, worker: Worker) -> EngineLike:
         engine = self.engines[min(self.opened, len(self.engines) - 1)]
         self.opened += 1
         self.before_opening()
@@ -108,7 +108,7 @@ def test_worker_idle_on_a_real_clock_unloads() -> None:
     engine = ScriptedEngine()
     engine.info = ON_GPU
     states: Queue[WorkerState] = Queue()
-    worker = Worker(lambda: engine, lambda worker: states.put(worker.state))
+    worker = Worker(lambda _: engine, lambda worker: states.put(worker.state))
     worker.unload_after(0.01)
     assert [states.get(timeout=WAIT), states.get(timeout=WAIT)] == ["ready", "unloaded"]
     assert worker.close(WAIT)

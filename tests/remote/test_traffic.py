@@ -26,7 +26,7 @@ def test_sixteen_editors_on_one_server_all_get_answers(scripted: FakeVllm) -> No
 
     def type_on(number: int) -> None:
         chance = random.Random(number)
-        worker = Worker(lambda: RemoteEngine.open(Address(scripted.url), "embedded", HASTY))
+        worker = Worker(lambda _: RemoteEngine.open(Address(scripted.url), "embedded", HASTY))
         try:
             futures = []
             for stroke in range(KEYSTROKES):
