@@ -157,7 +157,8 @@ class Profile:
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
     """What users see of an open model. Tied weights count once; `load_ms` is in milliseconds. `pins`: text around and
-    between holes can be pinned, so a part of a text can be changed; a chat server can only be asked to."""
+    between holes can be pinned, so a part of a text can be changed; a chat server can only be asked to. `holder`: the
+    process that has the model in memory, for people; empty if it is this one, or a server."""
 
     name: str
     parameters: int
@@ -169,6 +170,7 @@ class ModelInfo:
     profile: Profile
     health: Health = ""
     pins: bool = True
+    holder: str = ""
 
     @property
     def on_gpu(self) -> bool:

@@ -10,9 +10,9 @@ requests it closes the engine; the next request opens it again.
        `-> failed -> loading (`retry`)
 
 In the state "unloaded" the engine is closed, and the next request opens it again. An engine that is lost, because it
-runs in a process that ended, is replaced, and the request that it ran is run once more. The worker knows neither LSP nor
-asyncio nor tensors. Any thread may call its methods. It calls `on_state` and `on_step` on the engine thread: they must
-not block.
+runs in a process that ended, is replaced, and the request that it ran is run once more. The worker knows neither LSP
+nor asyncio nor tensors. Any thread may call its methods. It calls `on_state` and `on_step` on the engine thread: they
+must not block.
 """
 
 from __future__ import annotations
