@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import Thread
 from typing import Literal, get_args
 
@@ -20,6 +21,7 @@ from dgls_engine.errors import (
     Cancelled,
     EngineClosed,
     EngineError,
+    HolderSilent,
     NotEnoughMemory,
     reason_of,
 )
@@ -31,6 +33,8 @@ from dgls_engine.worker import EngineLike, Worker
 
 OpenEngine = Callable[[Settings, Loading], EngineLike]
 """Opens the model that the settings choose and reports its progress. Called on the engine thread."""
+Share = Callable[[Settings, Callable[[Loading], EngineLike], Loading, Worker], EngineLike]
+"""Opens the model as `OpenEngine` does, or finds it in the process of another window. Called on the engine thread."""
 State = Literal["loading", "ready", "working", "resting", "paused", "failed"]
 STATES: tuple[State, ...] = get_args(State)
 
@@ -40,8 +44,9 @@ class Status:
     """What `dgls/status` reports; a field is None while its value is not known. After a failure `message` says what to
     do. In the state "resting" the model is unloaded.
 
-    `health` is that of the server that runs the model, empty if it is well. `memory` counts the bytes of the model's
-    weights on the device. `instructions` says whether the model takes instructions.
+    `health` is that of the server or the window that runs the model, empty if it is well. `memory` counts the bytes of
+    the model's weights on the device. `instructions` says whether the model takes instructions. `holder` is the process
+    of another window that has the model in memory, empty if it is this one.
     """
 
     state: State
@@ -52,6 +57,7 @@ class Status:
     memory: int | None = None
     instructions: bool | None = None
     health: Health = ""
+    holder: str = ""
 
 
 @dataclass(slots=True)
@@ -66,12 +72,18 @@ TIMED_STEPS = 4
 """Steps of a fill that says how fast a model is. In a shorter one the first step counts too much."""
 
 
+def alone(settings: Settings, load: Callable[[Loading], EngineLike], loading: Loading, worker: Worker) -> EngineLike:
+    """Each window has a model of its own."""
+    return load(loading)
+
+
 class Host:
     """Calls `changed` when the status may have changed, and each of `warners` with a warning for the user."""
 
-    def __init__(self, open_engine: OpenEngine, changed: Callable[[], None]) -> None:
+    def __init__(self, open_engine: OpenEngine, changed: Callable[[], None], share: Share = alone) -> None:
         self.warners: list[Callable[[str], None]] = []
         self._open_engine = open_engine
+        self._share = share
         self._changed = changed
         self._fallback_advice: str | None = None
         self._settings = self._resolve(Settings())
@@ -120,7 +132,8 @@ class Host:
         if info is None:
             return Status(state, model, message=message)
         memory, instructions = None if unloaded else info.weight_bytes or None, info.profile.takes_instructions
-        return Status(state, info.name, info.device, message, None, memory, instructions, info.health)
+        holder = "" if unloaded else info.holder
+        return Status(state, info.name, info.device, message, None, memory, instructions, info.health, holder)
 
     def start(self) -> Worker:
         """The worker, which opens a model in the background. Starts one if there is none."""
@@ -163,18 +176,19 @@ class Host:
         """Send a request to the engine. Loads an unloaded model. Raises the engine's errors.
 
         The caller reports the errors of an `invoked` request. If an automatic request lacks memory, or the model fails
-        at it, `warners` tell the user, once for each model; its other errors are not reported. The model stays open:
-        it may fill other places.
+        at it, or the window that holds the model is silent, `warners` tell the user, once for each model; its other
+        errors are not reported. The model stays open: it may fill other places. If the window that holds the model ends
+        meanwhile, an `invoked` request is sent to the next.
         """
         worker = self.start()
         try:
-            infill = await asyncio.wrap_future(worker.submit(request, cancel, key, on_step))
+            infill = await asyncio.wrap_future(worker.submit(request, cancel, key, on_step, again=invoked))
             self._time(infill)
             return infill
         except Exception as error:
             trouble = _worth_telling(error)
             if trouble and worker is self._worker and worker.state != "failed":  # the status reports a failed load
-                self._note(trouble, invoked)
+                self._note(trouble, invoked, lasts=not isinstance(error, HolderSilent))
             raise
 
     def _time(self, infill: Infill) -> None:
@@ -210,7 +224,7 @@ class Host:
             if load is not self._load:
                 raise EngineClosed("The settings chose another model before this one was loaded.")
             load.percent = None
-            return self._open_engine(settings, loading)
+            return self._share(settings, partial(self._open_engine, settings), loading, worker)
 
         def loading(done: int, total: int) -> None:
             percent = 100 * done // max(1, total)
@@ -239,8 +253,8 @@ class Host:
         self._fallback_advice = None if settings.engine.url else fallback_advice(settings.model)
         return replace(settings, model=resolved(settings.model))
 
-    def _note(self, message: str, invoked: bool) -> None:
-        warned, self._warned, self._trouble = self._warned, True, message
+    def _note(self, message: str, invoked: bool, lasts: bool) -> None:
+        warned, self._warned, self._trouble = self._warned, True, message if lasts else self._trouble
         for warn in self.warners if not (invoked or warned) else ():
             warn(message)
         self.tell()
@@ -263,7 +277,7 @@ _MESSAGES: dict[State, str] = {
 
 def _worth_telling(error: Exception) -> str:
     """What the user has to know of a failed request; empty if the next one may well succeed."""
-    if isinstance(error, (NotEnoughMemory, BrokenCheckpoint)):
+    if isinstance(error, (NotEnoughMemory, BrokenCheckpoint, HolderSilent)):
         return str(error)
     if isinstance(error, EngineError):
         return ""

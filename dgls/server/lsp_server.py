@@ -33,11 +33,12 @@ from dgls.server.features import (
     status,
     text_sync,
 )
-from dgls.server.host import OpenEngine
+from dgls.server.host import OpenEngine, Share
 from dgls.server.log import logging_to_stderr
 from dgls.server.protocol import Protocol
 from dgls.server.session import Session
 from dgls.server.settings import Settings
+from dgls.server.sharing import between_windows
 from dgls.server.transport import claim_stdio, serve_stdio, serve_tcp
 from dgls.server.watchdog import watched
 from dgls_engine.errors import EngineError
@@ -130,12 +131,12 @@ def _open_remote(settings: Settings) -> EngineLike:
     return ChatEngine.open(address) if chosen.chats else RemoteEngine.open(address, settings.model)
 
 
-def build(open_engine: OpenEngine = open_engine) -> Server:
+def build(open_engine: OpenEngine = open_engine, share: Share = between_windows) -> Server:
     """A server for one client, which is not connected yet."""
-    return Server(Session(open_engine))
+    return Server(Session(open_engine, share))
 
 
-def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoReturn:
+def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine, share: Share = between_windows) -> NoReturn:
     """Serve one client over stdio, or on the loopback port `tcp` (0 picks one and logs it), then end the process.
 
     Raises `DglsError` if the port or its token is unusable or the client speaks no LSP. The process ends without the
@@ -143,15 +144,15 @@ def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine) -> NoRe
     """
     with logging_to_stderr():
         try:
-            code = asyncio.run(_serve(tcp, open_engine))
+            code = asyncio.run(_serve(tcp, open_engine, share))
         except KeyboardInterrupt:
             code = 130
     sys.stderr.flush()
     os._exit(code)
 
 
-async def _serve(tcp: int | None, open_engine: OpenEngine) -> int:
-    server = build(open_engine)
+async def _serve(tcp: int | None, open_engine: OpenEngine, share: Share) -> int:
+    server = build(open_engine, share)
     protocol = server.conversation
     try:
         with watched(asyncio.get_running_loop(), lambda: server.session.serving):

@@ -25,7 +25,7 @@ from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
 from dgls.server.acceptance import Writer, follow, note
 from dgls.server.capabilities import Client
-from dgls.server.host import Host, OpenEngine, Status
+from dgls.server.host import Host, OpenEngine, Share, Status, alone
 from dgls.server.memory import Memory
 from dgls.server.settings import ContextSettings, Problem, Settings, Unknown, merge, read_settings
 from dgls.suggest.suggestion import Suggestion
@@ -52,6 +52,7 @@ class Cell:
 @dataclass(slots=True)
 class Session:
     open_engine: InitVar[OpenEngine]
+    share: InitVar[Share] = alone
     client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
@@ -72,8 +73,8 @@ class Session:
     _lost: bool = False
     _last_status: Status | None = None
 
-    def __post_init__(self, open_engine: OpenEngine) -> None:
-        self.host = Host(open_engine, self._tell)
+    def __post_init__(self, open_engine: OpenEngine, share: Share) -> None:
+        self.host = Host(open_engine, self._tell, share)
 
     def memory(self, uri: str) -> Memory:
         """What is remembered about a document. Nothing is kept of one that is not open."""
