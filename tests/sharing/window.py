@@ -30,14 +30,13 @@ PROFILE = Profile("raw", "pad", 64, max_prompt_tokens=128, before_tokens=24, aft
 
 @dataclass(frozen=True)
 class Script:
-    """What the engine does. `fails`: the load runs out of memory. `idle_seconds`: the model is on a GPU, and unloaded
-    when no window used it for so long."""
+    """What the engine does. `fails`: the load runs out of memory. `gpu`: the model may be unloaded."""
 
     steps: int = 2
     step_ms: float = 1.0
     load_ms: float = 1.0
     fails: bool = False
-    idle_seconds: float | None = None
+    gpu: bool = False
     digest: str = "model"
     silence: float = 1.0
     beat: float = 0.1
@@ -59,7 +58,7 @@ class ScriptedEngine:
             time.sleep(script.load_ms / 10_000)
         with (folder / "loads").open("a") as journal:
             journal.write(f"{os.getpid()}\n")
-        device = "cpu" if script.idle_seconds is None else "cuda:0"
+        device = "cuda:0" if script.gpu else "cpu"
         self.info = ModelInfo("scripted", 1, 4, device, device, "float32", 0.0, PROFILE)
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
@@ -91,7 +90,6 @@ class Window:
         self._writing = threading.Lock()
         self._cancels: dict[Any, CancelToken] = {}
         self.worker = Worker(self._open)
-        self.worker.unload_after(script.idle_seconds)
 
     def _open(self, worker: Worker) -> EngineLike:
         return self._sharing.open(self._load, lambda done, total: None, worker)
@@ -106,6 +104,8 @@ class Window:
         if asked.get("cancel"):
             self._cancels[number].cancel()
             return
+        if "idle" in asked:
+            self.worker.unload_after(asked["idle"])
         if asked.get("state"):
             self.worker.retry()
             info = self.worker.info

@@ -34,6 +34,7 @@ export interface Status {
   instructions: boolean | null;
   /** Of a server that runs the model: empty if it is well. */
   health?: string;
+  holder?: string;
 }
 
 /** A model on this machine. */

@@ -64,7 +64,8 @@ function running(status: Status | undefined, from: string, paused: string): Show
     return { ...calm(`dgls: loading ${status.model}${percent}`, from), busy: true, button: REMEDIES.log };
   }
   const health = status.health ? `, ${status.health}` : '';
-  const device = status.device === null ? null : `${status.device}${health}`;
+  const holder = status.holder ? `, in another window's dgls (${status.holder})` : '';
+  const device = status.device === null ? null : `${status.device}${holder}${health}`;
   const parts = [status.model, device, status.memory === null ? null : sizeOf(status.memory)];
   const model = parts.filter((part) => part !== null).join(' · ');
   const busy = status.state === 'working';

@@ -165,22 +165,32 @@ class Guest:
     def _attend(self) -> None:
         """Find the holder and hear it to its end. Runs on a thread of its own."""
         reopen = True
+        try:
+            if self._find():
+                reopen = self._hear()
+        except LineEnded:
+            pass
+        finally:
+            if self._line is not None:
+                self._line.close()
+            if not self._closed.is_set():
+                self._lost(self, reopen)  # first: who sees that this engine is lost may rely on the worker to know it
+            self._over.set()
+            self._open.set()
+            self._asked[1].put(None)
+
+    def _find(self) -> bool:
+        """Try until there is a line to the holder; False if there is no holder."""
         while not self._closed.is_set():
             try:
                 self._line = self._reached()
-                reopen = self._hear(self._line)
-                break
+                return True
             except (LineEnded, OSError):
-                if self._line is not None or Lock.free(self._place.lock):
-                    break
+                with suppress(OSError):
+                    if Lock.free(self._place.lock):
+                        break
                 self._closed.wait(self._patience.again)
-        if self._line is not None:
-            self._line.close()
-        if not self._closed.is_set():
-            self._lost(self, reopen)  # first: who sees that this engine is lost may rely on the worker to know it
-        self._over.set()
-        self._open.set()
-        self._asked[1].put(None)
+        return False
 
     def _reached(self) -> Line:
         key, holder = self._place.read_pass()
@@ -193,8 +203,10 @@ class Guest:
         self._holder, self._heard = holder, time.monotonic()
         return line
 
-    def _hear(self, line: Line) -> bool:
+    def _hear(self) -> bool:
         """Take messages until the holder leaves; whether another should load the model now. Raises `LineEnded`."""
+        line = self._line
+        assert line is not None
         while True:
             try:
                 message = line.receive(None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
@@ -39,7 +40,7 @@ from dgls_engine.types import CancelToken, Infill
 from dgls_engine.worker import Worker
 
 _GUESTS = 64
-_CHECK_SECONDS = 2.0
+_CHECK_SECONDS = 1.0
 """How often the holder looks whether its socket is still there."""
 _FAREWELL_SECONDS = 0.2
 """How long a holder that leaves waits until its guests are told. A guest also notices without it."""
@@ -61,7 +62,7 @@ class Holder:
 
     def __init__(self, place: Place, lock: Lock, worker: Worker, patience: Patience) -> None:
         self._place, self._lock, self._worker, self._patience = place, lock, worker, patience
-        self._key = place.write_pass(f"process {os.getpid()}, started in {Path.cwd()}")
+        self._key = place.write_pass(_own_name())
         self._door = Door(place.socket)
         self._guarding = threading.Lock()
         self._guests: list[_Guest] = []
@@ -84,9 +85,9 @@ class Holder:
         for guest in guests:
             guest.outbox.put(farewell)
             guest.outbox.end()
+        until = time.monotonic() + _FAREWELL_SECONDS
         for guest in guests:
-            guest.writing.join(_FAREWELL_SECONDS)
-            guest.line.hang_up()
+            guest.part(until)
 
     def release(self) -> None:
         """Let another process be the holder. Call it when the model is no longer in memory."""
@@ -151,6 +152,12 @@ class _Guest:
     def begin(self, key: bytes, admit: Callable[[_Guest], None]) -> None:
         threading.Thread(target=self._read, args=(key, admit), name="dgls-guest-in", daemon=True).start()
 
+    def part(self, until: float) -> None:
+        """Hang up once everything is sent, at the latest at the time `until`."""
+        if self.writing.is_alive():
+            self.writing.join(max(0.0, until - time.monotonic()))
+        self.line.hang_up()
+
     def _read(self, key: bytes, admit: Callable[[_Guest], None]) -> None:
         try:
             self.line.greet(key, first=True)
@@ -173,12 +180,11 @@ class _Guest:
                 cancel.cancel()
             return
         cancel = self._running[said.number] = CancelToken()
-        step = partial(self._step, said.number)
-        future = self._worker.submit(said.request, cancel, "request", step, caller=self)
+        number = said.number
+        future = self._worker.submit(
+            said.request, cancel, "request", lambda step: self.outbox.put(Stepped(number, step)), caller=self
+        )
         future.add_done_callback(partial(self._answer, said.number, cancel))
-
-    def _step(self, number: int, step: object) -> None:
-        self.outbox.put(Stepped(number, step))  # type: ignore[arg-type]
 
     def _answer(self, number: int, cancel: CancelToken, future: Future[Infill]) -> None:
         self._running.pop(number, None)
@@ -201,3 +207,11 @@ class _Guest:
                 self.line.send(encode(self.outbox.take(self._beat) or Beaten()))
         except (LineEnded, EOFError):
             self.line.hang_up()
+
+
+def _own_name() -> str:
+    """Which process this is, for people."""
+    try:
+        return f"process {os.getpid()}, started in {Path.cwd()}"
+    except OSError:  # the folder is gone
+        return f"process {os.getpid()}"

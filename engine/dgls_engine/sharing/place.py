@@ -89,7 +89,8 @@ class Lock:
 
     def renew(self) -> None:
         """Make the file look used, to programs that remove what is old."""
-        os.utime(self._descriptor)
+        if os.utime in os.supports_fd:
+            os.utime(self._descriptor)
 
     def release(self) -> None:
         os.close(self._descriptor)

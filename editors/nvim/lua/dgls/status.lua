@@ -9,6 +9,7 @@ local M = {}
 ---@field message string
 ---@field percent integer?
 ---@field health string?
+---@field holder string?
 
 local statuses = {} ---@type table<integer, dgls.Status> by client
 local long_message ---@type string? the last message, if it did not fit on the screen's last line
@@ -81,12 +82,14 @@ function M.long(bufnr)
   end
   local device = status.device and (' on ' .. status.device) or ''
   local health = (status.health or '') ~= '' and (', ' .. status.health) or ''
+  local holder = (status.holder or '') ~= '' and (", in another window's dgls (%s)"):format(status.holder) or ''
   local message = status.message ~= '' and ('; ' .. status.message) or ''
   local state = M.short(bufnr):gsub('^dgls$', 'dgls: ready')
-  return ('%s, %s%s%s%s%s'):format(
+  return ('%s, %s%s%s%s%s%s'):format(
     state,
     status.model,
     device,
+    holder,
     health,
     message,
     long_message and ('\n' .. long_message) or ''
