@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from dgls.server.settings import Settings
 from dgls_engine.errors import EngineError
-from dgls_engine.sharing import Sharing, identity_of
+from dgls_engine.sharing.identity import identity_of
 from dgls_engine.types import Loading
 from dgls_engine.worker import EngineLike, Worker
 
@@ -24,4 +24,8 @@ def between_windows(
         identity = identity_of(settings.model, settings.device, settings.dtype, settings.threads)
     except (EngineError, OSError):
         return load(loading)  # it says what is wrong with the model
-    return load(loading) if identity.small else Sharing(identity).open(load, loading, worker)
+    if identity.small:
+        return load(loading)
+    from dgls_engine.sharing.sharing import Sharing  # its converters take a tenth of a second
+
+    return Sharing(identity).open(load, loading, worker)

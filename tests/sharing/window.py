@@ -20,7 +20,9 @@ from typing import Any
 
 from dgls_engine.errors import Cancelled, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.sharing import Identity, Patience, Sharing
+from dgls_engine.sharing.identity import Identity
+from dgls_engine.sharing.patience import Patience
+from dgls_engine.sharing.sharing import Sharing
 from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Limits, Loading, Step, Timings
 from dgls_engine.weights.hub import embedded_folder
 from dgls_engine.worker import EngineLike, Worker

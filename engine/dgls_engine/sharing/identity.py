@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from dgls_engine.sharing.wire import WIRE
 from dgls_engine.weights.auto import resolved
 from dgls_engine.weights.hub import locate
+
+_WIRE = 1
+"""The version of what `wire` says. Raise it with each change: processes with different versions must not meet."""
 
 _SMALL = 1_000_000_000
 """Bytes of weights. Every machine that runs one such model has room for a few."""
@@ -45,7 +47,7 @@ def identity_of(model: str, *settings: object) -> Identity:
     name = resolved(model)
     folder = locate(name).resolve()
     files = sorted((file.name, status.st_size, status.st_mtime_ns) for file, status in _files(folder))
-    said = [WIRE, _version(), _user(), str(folder), files, *map(str, settings), *map(os.environ.get, _VISIBLE)]
+    said = [_WIRE, _version(), _user(), str(folder), files, *map(str, settings), *map(os.environ.get, _VISIBLE)]
     digest = hashlib.sha256(json.dumps(said).encode()).hexdigest()[:20]
     weights = sum(size for file, size, _ in files if file.endswith((".safetensors", ".gguf")))
     return Identity(name, folder, digest, weights)

@@ -3,7 +3,7 @@
     encode(Asked(1, request)) -> bytes          decode(bytes) -> Asked(1, request)
 
 JSON, because a message may come from anything that runs as the user: reading it makes values of these classes and runs
-no code. Pure; any thread.
+no code. A change here changes the version in `identity`. Pure; any thread.
 """
 
 from __future__ import annotations
@@ -19,9 +19,6 @@ from dgls_engine import errors
 from dgls_engine.errors import EngineError, reason_of
 from dgls_engine.profile import ModelInfo
 from dgls_engine.types import Infill, InfillRequest, Segment, Start, Step
-
-WIRE = 1
-"""The version of this language. Processes with different ones do not meet: it is a part of the identity."""
 
 
 @dataclass(frozen=True, slots=True)
