@@ -9,9 +9,17 @@ from queue import Queue
 
 import pytest
 
-from dgls_engine.errors import BrokenCheckpoint, Cancelled, EngineError, ModelNotFound, NotEnoughMemory, ServerUnfit
+from dgls_engine.errors import (
+    BrokenCheckpoint,
+    Cancelled,
+    EngineError,
+    EngineLost,
+    ModelNotFound,
+    NotEnoughMemory,
+    ServerUnfit,
+)
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Step
 from dgls_engine.worker import EngineLike, Worker, WorkerState
 from tests.engine.test_worker import WAIT, ScriptedEngine, outcome, request
 
@@ -271,3 +279,86 @@ def test_warm_that_raises_still_serves_requests(error: Exception, closing: Closi
     life.ask()
     life.pass_time(QUARTER)
     life.expect("ready", "unloaded")
+
+
+class Losing(ScriptedEngine):
+    """Is lost at each request, after a step."""
+
+    def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
+        self.served.append(request.context.path)
+        yield Step(1, (), 0.0)
+        if cancel is not None and request.context.path == "cancelled":
+            cancel.cancel()
+        raise EngineLost("its process ended")
+
+
+def test_infill_lost_engine_runs_again_before_other_requests(closing: Closing) -> None:
+    losing, second = Losing(), ScriptedEngine()
+    life = closing(Life(losing, second))
+    futures = [life.worker.submit(request(name), CancelToken(), key=name) for name in "ab"]
+    assert [future.result(WAIT).texts for future in futures] == [("a",), ("b",)]
+    assert (losing.served, second.served) == (["a"], ["a", "b"])
+    life.expect("ready", "loading", "ready")
+
+
+def test_infill_engine_lost_twice_raises(closing: Closing) -> None:
+    life = closing(Life(Losing(), Losing(), ScriptedEngine()))
+    assert isinstance(outcome(life.worker.submit(request("a"), CancelToken(), key="a")), EngineLost)
+    life.ask("b")
+    assert life.opened == 3
+
+
+def test_infill_engine_lost_that_is_not_to_run_again_raises_and_reopens(closing: Closing) -> None:
+    life = closing(Life(Losing(), ScriptedEngine()))
+    future = life.worker.submit(request("a"), CancelToken(), key="a", again=False)
+    assert isinstance(outcome(future), EngineLost)
+    life.expect("ready", "loading", "ready")
+
+
+def test_infill_engine_lost_after_a_cancel_is_cancelled(closing: Closing) -> None:
+    second = ScriptedEngine()
+    life = closing(Life(Losing(), second))
+    assert isinstance(outcome(life.worker.submit(request("cancelled"), CancelToken(), key="a")), Cancelled)
+    life.ask("b")
+    assert second.served == ["b"]
+
+
+@pytest.mark.parametrize("reopen", [True, False])
+def test_drop_idle_engine_opens_another_at_once_or_with_the_next_request(reopen: bool, closing: Closing) -> None:
+    first = ScriptedEngine()
+    life = closing(Life(first, ScriptedEngine()))
+    life.expect("ready")
+    life.worker.drop(first, reopen)
+    life.expect(*(("loading", "ready") if reopen else ("unloaded",)))
+    assert first.closed_on == "dgls-engine"
+    life.worker.drop(first, reopen)  # an engine that is no longer open
+    life.ask()
+    assert life.opened == 2
+
+
+def test_leave_cancels_the_requests_of_the_caller_alone(closing: Closing) -> None:
+    engine = ScriptedEngine()
+    life = closing(Life(engine))
+    engine.go.clear()
+    futures = [
+        life.worker.submit(request(caller + key), CancelToken(), key, caller=caller) for key in "12" for caller in "ab"
+    ]
+    assert engine.stepping.wait(WAIT)
+    life.worker.leave("a")
+    assert isinstance(outcome(futures[0]), Cancelled), "it ran"
+    assert isinstance(outcome(futures[2]), Cancelled)
+    engine.go.set()
+    assert [futures[index].result(WAIT).texts for index in (1, 3)] == [("b1",), ("b2",)]
+
+
+def test_submit_callers_take_turns_and_keep_their_own_keys(closing: Closing) -> None:
+    engine = ScriptedEngine()
+    life = closing(Life(engine))
+    engine.go.clear()
+    asked = [("a", "1"), ("a", "2"), ("a", "3"), ("b", "1"), ("b", "2"), ("c", "1")]
+    futures = [life.worker.submit(request("".join(each)), CancelToken(), each[1], caller=each[0]) for each in asked]
+    assert engine.stepping.wait(WAIT)
+    engine.go.set()
+    for future in futures:
+        future.result(WAIT)
+    assert engine.served == ["a1", "b1", "c1", "a2", "b2", "a3"]

@@ -16,7 +16,7 @@ from dgls.server.host import Host, Status
 from dgls.server.lsp_server import open_engine
 from dgls.server.session import Session
 from dgls.server.settings import Settings
-from dgls_engine.errors import BrokenCheckpoint, Cancelled, NotEnoughMemory
+from dgls_engine.errors import BrokenCheckpoint, Cancelled, EngineLost, HolderSilent, NotEnoughMemory
 from dgls_engine.loop.sampler import no_numbers
 from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Loading, Step, Timings
@@ -197,6 +197,29 @@ async def test_infill_automatic_failure_of_an_open_model_warns_once_and_keeps_it
         assert (await there.ask(invoked=False)).texts == ("x",), "it may fill other places"
         assert (await there.reach("ready")).message == warning
         assert there.times == 1
+
+
+async def test_infill_with_a_silent_holder_warns_once_and_not_in_the_status() -> None:
+    async with opened() as there:
+        there.running[:] = [HolderSilent("process 7 does not answer")] * 2
+        for _ in range(2):
+            with pytest.raises(HolderSilent):
+                await there.ask(invoked=False)
+        assert there.warnings == ["process 7 does not answer"]
+        assert there.session.host.status(working=False).message == "", "the status has `health` for it"
+
+
+@pytest.mark.parametrize("invoked", [True, False])
+async def test_infill_that_loses_its_holder_is_sent_again_if_the_user_asked(invoked: bool) -> None:
+    async with opened() as there:
+        there.running[:] = [EngineLost("process 7 ended")]
+        if invoked:
+            assert (await there.ask(invoked)).texts == ("x",)
+        else:
+            with pytest.raises(EngineLost):
+                await there.ask(invoked)
+        await there.until(lambda: there.times == 2 and there.session.host.ready)
+        assert there.warnings == []
 
 
 async def test_infill_cancelled_warns_of_nothing() -> None:
