@@ -1,7 +1,7 @@
 """A process that shares a model as a window's server does: `python -P window.py FOLDER`, with `FOLDER/script.json`.
 
 Reads requests from stdin, one JSON object a line, and answers each on stdout. Its engine is scripted, and only one at a
-time may be "in memory", which is a lock of its own: `copies` in an answer counts attempts to load a second one.
+time may be "in memory", which is a lock of its own; a second one is noted in `FOLDER/second`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,20 @@ from dgls_engine.profile import ModelInfo, Profile
 from dgls_engine.sharing.identity import Identity
 from dgls_engine.sharing.patience import Patience
 from dgls_engine.sharing.sharing import Sharing
-from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Limits, Loading, Step, Timings
+from dgls_engine.types import (
+    CancelToken,
+    Context,
+    Fill,
+    Hole,
+    Infill,
+    InfillRequest,
+    Limits,
+    Loading,
+    Piece,
+    Pinned,
+    Step,
+    Timings,
+)
 from dgls_engine.weights.hub import embedded_folder
 from dgls_engine.worker import EngineLike, Worker
 
@@ -32,13 +45,18 @@ PROFILE = Profile("raw", "pad", 64, max_prompt_tokens=128, before_tokens=24, aft
 
 @dataclass(frozen=True)
 class Script:
-    """What the engine does. `fails`: the load runs out of memory. `gpu`: the model may be unloaded."""
+    """What the engine does. `fails`: the load runs out of memory. `gpu`: the model may be unloaded. `real`: the
+    embedded model in place of a scripted one. `tokens` of a fill, and `lines` of the file around the hole, make
+    messages as large as those of an editor."""
 
     steps: int = 2
     step_ms: float = 1.0
     load_ms: float = 1.0
     fails: bool = False
     gpu: bool = False
+    real: bool = False
+    tokens: int = 1
+    lines: int = 0
     digest: str = "model"
     silence: float = 1.0
     beat: float = 0.1
@@ -64,13 +82,15 @@ class ScriptedEngine:
         self.info = ModelInfo("scripted", 1, 4, device, device, "float32", 0.0, PROFILE)
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
-        text = f"{request.context.path} by {os.getpid()}"
+        text, started = f"{request.context.path} by {os.getpid()}", time.perf_counter()
+        fill = Fill(text, (Piece("token", 0.123456789, 0.123456789),) * self._script.tokens, None, 0.123456789)
         for index in range(1, self._script.steps + 1):
             time.sleep(self._script.step_ms / 1000)
             if cancel is not None and cancel.cancelled:
                 raise Cancelled
-            yield Step(index, (Fill(text, (), None, 1.0),), 0.1)
-        yield Infill((Fill(text, (), None, 1.0),), self._script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+            yield Step(index, (fill,), 0.1)
+        timings = Timings(0.0, (time.perf_counter() - started) * 1000)
+        yield Infill((fill,), self._script.steps, "stable", timings, 0, 0, 0, 0)
 
     def warm(self) -> Iterator[None]:
         yield from ()
@@ -99,6 +119,10 @@ class Window:
     def _load(self, loading: Loading) -> EngineLike:
         if self._script.fails:
             raise NotEnoughMemory("there is no room")
+        if self._script.real:
+            from dgls_engine import Engine
+
+            return Engine.open("embedded", "cpu", threads=1)
         return ScriptedEngine(self._script, self._folder, loading)
 
     def answer(self, asked: dict[str, Any]) -> None:
@@ -122,15 +146,23 @@ class Window:
             )
             return
         cancel = self._cancels[number] = CancelToken()
-        request = InfillRequest(Context(path=f"request {number}"), [Hole()], Limits())
+        code = "".join(f"    value = function(argument, {line})\n" for line in range(self._script.lines))
+        context = Context(path=f"request {number}", language="python", above=code, below=code)
+        segments = [Pinned(code[:2000]), Hole(max_tokens=24, stop="\n"), Pinned(code[:1000])]
+        request, started = InfillRequest(context, segments, Limits()), time.perf_counter()
         key = asked.get("key", number)
-        self.worker.submit(request, cancel, key).add_done_callback(lambda future: self._settle(number, future))
+        self.worker.submit(request, cancel, key, lambda step: None).add_done_callback(
+            lambda future: self._settle(number, future, started)
+        )
 
-    def _settle(self, number: int, future: Future[Infill]) -> None:
+    def _settle(self, number: int, future: Future[Infill], started: float) -> None:
+        """`ms`: milliseconds of the request here besides those of the engine."""
         self._cancels.pop(number)
-        error = future.exception()
+        error, took = future.exception(), (time.perf_counter() - started) * 1000
         if error is None:
-            self._say({"ask": number, "text": future.result().texts[0]})
+            timings = future.result().timings
+            ms = took - timings.prefill_ms - timings.denoise_ms
+            self._say({"ask": number, "text": future.result().texts[0], "ms": ms})
         else:
             self._say({"ask": number, "error": type(error).__name__, "message": str(error)})
 

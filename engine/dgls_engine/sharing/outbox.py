@@ -1,6 +1,7 @@
 """What a holder still has to send to one guest. The engine thread puts messages in and never waits for a guest.
 
-Of several drafts that wait, only the newest is kept. A guest that takes nothing is given up. Thread-safe.
+Of several drafts that wait, only the newest is kept, and none before the answer. A guest that takes nothing is given
+up. Thread-safe.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from dgls_engine.sharing.wire import FromHolder, Loaded, Stepped
+from dgls_engine.sharing.wire import Filled, FromHolder, Loaded, Stepped
 
 _MOST = 64
 """Messages that wait. A guest has one request at a time, so more mean that it takes nothing."""
@@ -50,6 +51,6 @@ class Outbox:
 
 
 def _outdates(message: FromHolder, earlier: FromHolder) -> bool:
-    if isinstance(message, Stepped) and isinstance(earlier, Stepped):
+    if isinstance(message, Stepped | Filled) and isinstance(earlier, Stepped):
         return message.number == earlier.number
     return isinstance(message, Loaded) and isinstance(earlier, Loaded)

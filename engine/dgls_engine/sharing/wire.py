@@ -127,7 +127,7 @@ def _decoded(message: bytes, kind: Any) -> Any:
 
 
 def _make_converter() -> Any:
-    converter = make_converter(detailed_validation=False)
+    converter = make_converter(detailed_validation=False, omit_if_default=True)
     for union in (Start, Segment, FromGuest, FromHolder, FromGuest | FromHolder):
         configure_tagged_union(union, converter, tag_name="is")
     return converter

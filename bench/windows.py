@@ -1,0 +1,180 @@
+"""Whether windows that share a model lose requests or load it twice, whatever ends, and what sharing costs.
+
+    PYTHONPATH=. python bench/windows.py [--requests 10000] [--timed 1000] [--seed 1]
+
+Three real processes share a scripted model (tests/sharing/window.py). While they ask, random ones are killed, closed,
+or stopped for a while, and started again. Then two processes ask in turns, the holder of the model and a guest; the
+time of the engine itself is taken off. At last, a real model shows what holder and guest have in memory. Linux, macOS.
+
+The last line is JSON: `copies` is the most models that were in memory at once; `lost` counts requests of windows that
+lived and got no fill of their own, or none at all; `refused` are answers of a window whose holder was stopped for
+longer than it waits; `overhead_p99_ms` is the 99th percentile of a guest's requests less that of the holder's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import signal
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+import psutil
+
+from tests.sharing.windows import Folder, Window, windows
+
+AT_ONCE = 4
+"""Requests of a window that wait at the same time."""
+LONG = 60.0
+"""Seconds after which a request counts as lost."""
+SILENCE = 1.0
+
+
+@dataclass
+class Tally:
+    answered: int = 0
+    refused: int = 0
+    lost: int = 0
+    kills: int = 0
+    closes: int = 0
+    stops: int = 0
+
+
+class Trial:
+    """Three windows that ask all the time, and what befalls them."""
+
+    def __init__(self, folder: Folder, requests: int, seed: int) -> None:
+        self._folder, self._requests, self._chance = folder, requests, random.Random(seed)
+        self._windows: list[Window] = []
+        self.tally = Tally()
+
+    async def run(self) -> Tally:
+        self._windows = [await Window.start(self._folder.path) for _ in range(3)]
+        async with asyncio.TaskGroup() as group:
+            asking = [group.create_task(self._ask(place)) for place in range(3) for _ in range(AT_ONCE)]
+            troubling = group.create_task(self._trouble())
+            await asyncio.wait(asking)
+            troubling.cancel()
+        for window in self._windows:
+            await window.kill()
+        return self.tally
+
+    async def _ask(self, place: int) -> None:
+        tally = self.tally
+        while tally.answered < self._requests:
+            window = self._windows[place]
+            try:
+                answer = await asyncio.wait_for(window.send(), LONG)
+            except TimeoutError:
+                tally.lost += 1
+                print("lost: no answer", flush=True)
+                continue
+            if answer.get("error") == "HolderSilent":
+                tally.refused += 1
+                await asyncio.sleep(0.1)
+            elif answer.get("error") == "ended":  # with its editor
+                await asyncio.sleep(0.1)
+            elif answer.get("text", "").startswith(f"request {answer['ask']} by "):
+                tally.answered += 1
+                if tally.answered % 1000 == 0:
+                    print(tally, f"loads={self._folder.loads}", flush=True)
+            else:
+                tally.lost += 1
+                print(f"lost: {answer}", flush=True)
+
+    async def _trouble(self) -> None:
+        while True:
+            await asyncio.sleep(self._chance.uniform(0.0, 3.0))
+            place, kind = self._chance.randrange(3), self._chance.random()
+            window = self._windows[place]
+            if kind < 0.3:
+                self.tally.stops += 1
+                window.signal(signal.SIGSTOP)
+                await asyncio.sleep(self._chance.choice((0.3, 3 * SILENCE)))
+                window.signal(signal.SIGCONT)
+                continue
+            if kind < 0.8:
+                self.tally.kills += 1
+            else:
+                self.tally.closes += 1
+                await window.end(wait=False)
+                await asyncio.sleep(self._chance.uniform(0.0, 0.3))
+            self._windows[place] = await Window.start(self._folder.path)  # so that others find it alive, too
+            await window.kill()
+
+
+async def overheads(folder: Folder, rounds: int) -> tuple[list[float], list[float]]:
+    """Milliseconds that a request of the holder's window and of a guest's takes besides the engine, in turns."""
+    async with windows(folder, 2) as (holder, guest):
+        taken: dict[Window, list[float]] = {holder: [], guest: []}
+        for _ in range(rounds):
+            for window, times in taken.items():
+                times.append((await window.ask())["ms"])
+        return taken[holder], taken[guest]
+
+
+async def memory(folder: Folder) -> tuple[float, float]:
+    """MB of a process that holds the embedded model, and of its guest."""
+    holder = await Window.start(folder.path)
+    await holder.ask()
+    guest = await Window.start(folder.path)
+    await guest.ask()
+    assert not (await guest.state())["torch"]
+    sizes = [psutil.Process(window.pid).memory_info().rss / 1e6 for window in (holder, guest)]
+    for window in (holder, guest):
+        await window.kill()
+    return sizes[0], sizes[1]
+
+
+def percentiles(times: list[float]) -> tuple[float, float]:
+    hundredths = quantiles(times, n=100)
+    return hundredths[49], hundredths[98]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--timed", type=int, default=1000, help="requests of each window that are timed")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as root:
+
+        def folder(name: str, **script: object) -> Folder:
+            path = Path(root, name)
+            path.mkdir()
+            return Folder(path, {"silence": SILENCE, **script})
+
+        began = time.monotonic()
+        tried = folder("trial", steps=2, step_ms=1.0, load_ms=100.0)
+        tally = asyncio.run(Trial(tried, options.requests, options.seed).run())
+        seconds = time.monotonic() - began
+        # Steps as long as those of a large model on a fast GPU, of a line.
+        own, shared = asyncio.run(overheads(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed))
+        held, used = asyncio.run(memory(folder("memory", real=True)))
+    direct, through = percentiles(own), percentiles(shared)
+    print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {tried.loads} loads")
+    for name, (half, most), size in (("holder", direct, held), ("guest", through, used)):
+        print(f"{name}: besides the engine p50 {half:.2f} ms, p99 {most:.2f} ms; {size:.0f} MB of memory")
+    result = {
+        "copies": 1 + (tried.second_copies > 0),
+        "lost": tally.lost,
+        "overhead_p99_ms": round(through[1] - direct[1], 2),
+        "overhead_p50_ms": round(through[0] - direct[0], 2),
+        "requests": tally.answered,
+        "refused": tally.refused,
+        "kills": tally.kills + tally.closes,
+        "stops": tally.stops,
+        "loads": tried.loads,
+        "holder_mb": round(held),
+        "guest_mb": round(used),
+    }
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
