@@ -33,6 +33,8 @@ AT_ONCE = 4
 LONG = 60.0
 """Seconds after which a request counts as lost."""
 SILENCE = 1.0
+MOST_SECONDS = 1.5
+"""Between two troubles."""
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Trial:
     def __init__(self, folder: Folder, requests: int, seed: int) -> None:
         self._folder, self._requests, self._chance = folder, requests, random.Random(seed)
         self._windows: list[Window] = []
+        self._holder = 0
         self.tally = Tally()
 
     async def run(self) -> Tally:
@@ -77,10 +80,11 @@ class Trial:
             if answer.get("error") == "HolderSilent":
                 tally.refused += 1
                 await asyncio.sleep(0.1)
-            elif answer.get("error") == "ended":  # with its editor
+            elif answer.get("error") == "ended" or window.closed:  # with its editor
                 await asyncio.sleep(0.1)
             elif answer.get("text", "").startswith(f"request {answer['ask']} by "):
                 tally.answered += 1
+                self._holder = int(answer["text"].split()[-1])
                 if tally.answered % 1000 == 0:
                     print(tally, f"loads={self._folder.loads}", flush=True)
             else:
@@ -89,9 +93,13 @@ class Trial:
 
     async def _trouble(self) -> None:
         while True:
-            await asyncio.sleep(self._chance.uniform(0.0, 3.0))
-            place, kind = self._chance.randrange(3), self._chance.random()
-            window = self._windows[place]
+            await asyncio.sleep(self._chance.uniform(0.0, MOST_SECONDS))
+            kind = self._chance.random()
+            holder = next((window for window in self._windows if window.pid == self._holder), None)
+            window = (
+                holder if holder is not None and self._chance.random() < 0.5 else self._chance.choice(self._windows)
+            )
+            place = self._windows.index(window)
             if kind < 0.3:
                 self.tally.stops += 1
                 window.signal(signal.SIGSTOP)
@@ -152,16 +160,16 @@ def main() -> None:
         began = time.monotonic()
         tried = folder("trial", steps=2, step_ms=1.0, load_ms=100.0)
         tally = asyncio.run(Trial(tried, options.requests, options.seed).run())
-        seconds = time.monotonic() - began
+        seconds, loads, copies = time.monotonic() - began, tried.loads, 1 + (tried.second_copies > 0)
         # Steps as long as those of a large model on a fast GPU, of a line.
         own, shared = asyncio.run(overheads(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed))
         held, used = asyncio.run(memory(folder("memory", real=True)))
     direct, through = percentiles(own), percentiles(shared)
-    print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {tried.loads} loads")
+    print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {loads} loads")
     for name, (half, most), size in (("holder", direct, held), ("guest", through, used)):
         print(f"{name}: besides the engine p50 {half:.2f} ms, p99 {most:.2f} ms; {size:.0f} MB of memory")
     result = {
-        "copies": 1 + (tried.second_copies > 0),
+        "copies": copies,
         "lost": tally.lost,
         "overhead_p99_ms": round(through[1] - direct[1], 2),
         "overhead_p50_ms": round(through[0] - direct[0], 2),
@@ -169,7 +177,7 @@ def main() -> None:
         "refused": tally.refused,
         "kills": tally.kills + tally.closes,
         "stops": tally.stops,
-        "loads": tried.loads,
+        "loads": loads,
         "holder_mb": round(held),
         "guest_mb": round(used),
     }

@@ -22,7 +22,7 @@ class Window:
     """One process. `ask` sends a request and returns its answer."""
 
     def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process, self._numbers = process, count()
+        self._process, self._numbers, self.closed = process, count(), False
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._reading = asyncio.create_task(self._read())
 
@@ -45,6 +45,9 @@ class Window:
         """Without a wait for the answer. A process that ends before it answers gives {"error": "ended"}."""
         number = next(self._numbers)
         self._answers[number] = answer = asyncio.get_running_loop().create_future()
+        if self._reading.done():
+            answer.set_result({"error": "ended"})
+            return answer
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps({"ask": number, **asked}).encode() + b"\n")
         return answer
@@ -60,6 +63,7 @@ class Window:
 
     async def end(self, wait: bool = True) -> None:
         """As when the editor closes the window."""
+        self.closed = True
         assert self._process.stdin is not None
         self._process.stdin.close()
         if wait:
