@@ -12,13 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from dgls.server.features import lifecycle
+from dgls.server.host import alone
 from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import Cancelled, EngineError, ModelNotFound, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
+from dgls_engine.sharing.identity import Identity
+from dgls_engine.sharing.sharing import Sharing
 from dgls_engine.types import (
     Blank,
     CancelToken,
@@ -33,6 +37,8 @@ from dgls_engine.types import (
     Timings,
 )
 from dgls_engine.weights import small
+from dgls_engine.weights.hub import embedded_folder
+from dgls_engine.worker import EngineLike, Worker
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,7 @@ class Script:
     `doubted` is a token of the fill that the model is not sure of; `calibration` are values of the model's own. A hole
     with a draft is filled with that, with what `corrected` says put right. `instructed` models take instructions.
     `exhausted` are how many requests run out of memory, the first ones. `pull_fails` is why the small model cannot be
-    fetched; without it a pull leaves an empty model behind.
+    fetched; without it a pull leaves an empty model behind. Servers with the same folder `shared` share one engine.
     """
 
     texts: list[str] = field(default_factory=lambda: ["filled"])
@@ -61,6 +67,7 @@ class Script:
     pull_fails: str = ""
     chatty: bool = False
     journal: str = ""
+    shared: str = ""
 
     def note(self, **entry: object) -> None:
         if self.journal:
@@ -158,7 +165,7 @@ def _shown(request: InfillRequest) -> list[object]:
 def main() -> int:
     script = Script(**json.loads(sys.argv[1]))
 
-    def open_engine(settings: Settings, on_loading: Loading) -> FakeEngine:
+    def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
         script.note(event="open", model=settings.model, torch="torch" in sys.modules)
         for percent in script.loads:
             on_loading(percent, 100)
@@ -179,8 +186,12 @@ def main() -> int:
             (folder / name).touch()
         return folder
 
+    def share(settings: Settings, load: Callable[[Loading], EngineLike], on_loading: Loading, worker: Worker) -> Any:
+        identity = Identity("fake", embedded_folder(), "model", 2**40)
+        return Sharing(identity, lambda: Path(script.shared)).open(load, on_loading, worker)
+
     small.pull_small = pull_small
-    return serve(int(sys.argv[3]) if "--tcp" in sys.argv else None, open_engine)
+    return serve(int(sys.argv[3]) if "--tcp" in sys.argv else None, open_engine, share if script.shared else alone)
 
 
 if __name__ == "__main__":
