@@ -129,9 +129,9 @@ async def overheads(folder: Folder, rounds: int) -> tuple[list[float], list[floa
 async def memory(folder: Folder) -> tuple[float, float]:
     """MB of a process that holds the embedded model, and of its guest."""
     holder = await Window.start(folder.path)
-    await holder.ask()
+    await holder.send()  # imports torch, which may take long
     guest = await Window.start(folder.path)
-    await guest.ask()
+    await guest.send()
     assert not (await guest.state())["torch"]
     sizes = [psutil.Process(window.pid).memory_info().rss / 1e6 for window in (holder, guest)]
     for window in (holder, guest):
@@ -161,11 +161,11 @@ def main() -> None:
         tried = folder("trial", steps=2, step_ms=1.0, load_ms=100.0)
         tally = asyncio.run(Trial(tried, options.requests, options.seed).run())
         seconds, loads, copies = time.monotonic() - began, tried.loads, 1 + (tried.second_copies > 0)
+        print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {loads} loads")
         # Steps as long as those of a large model on a fast GPU, of a line.
         own, shared = asyncio.run(overheads(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed))
         held, used = asyncio.run(memory(folder("memory", real=True)))
     direct, through = percentiles(own), percentiles(shared)
-    print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {loads} loads")
     for name, (half, most), size in (("holder", direct, held), ("guest", through, used)):
         print(f"{name}: besides the engine p50 {half:.2f} ms, p99 {most:.2f} ms; {size:.0f} MB of memory")
     result = {
