@@ -8,7 +8,8 @@ time of the engine itself is taken off. At last, a real model shows what holder 
 
 The last line is JSON: `copies` is the most models that were in memory at once; `lost` counts requests of windows that
 lived and got no fill of their own, or none at all; `refused` are answers of a window whose holder was stopped for
-longer than it waits; `overhead_p99_ms` is the 99th percentile of a guest's requests less that of the holder's.
+longer than it waits; `overhead_p99_ms` is the 99th percentile of a guest's requests less that of the holder's own, and
+`overhead_cpu_ms` the CPU's time for one, in both processes, in the same way: it hardly depends on what else runs.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import random
 import signal
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
 
@@ -116,14 +117,33 @@ class Trial:
             await window.kill()
 
 
-async def overheads(folder: Folder, rounds: int) -> tuple[list[float], list[float]]:
-    """Milliseconds that a request of the holder's window and of a guest's takes besides the engine, in turns."""
-    async with windows(folder, 2) as (holder, guest):
-        taken: dict[Window, list[float]] = {holder: [], guest: []}
-        for _ in range(rounds):
-            for window, times in taken.items():
-                times.append((await window.ask())["ms"])
-        return taken[holder], taken[guest]
+@dataclass
+class Cost:
+    """Milliseconds of each request besides those of the engine, and seconds of both processes' CPU in all."""
+
+    times: list[float] = field(default_factory=list)
+    cpu: float = 0.0
+
+    @property
+    def percentiles(self) -> tuple[float, float]:
+        hundredths = quantiles(self.times, n=100)
+        return hundredths[49], hundredths[98]
+
+    @property
+    def cpu_ms(self) -> float:
+        return 1000 * self.cpu / len(self.times)
+
+
+async def costs(folder: Folder, requests: int) -> tuple[Cost, Cost]:
+    """Of requests of the holder's own window and of a guest's, ten of each in turns."""
+    async with windows(folder, 2) as both:
+        costs = Cost(), Cost()
+        for _ in range(requests // 10):
+            for window, cost in zip(both, costs, strict=True):
+                before = [(await each.state())["cpu"] for each in both]
+                cost.times += [(await window.ask())["ms"] for _ in range(10)]
+                cost.cpu += sum([(await each.state())["cpu"] for each in both]) - sum(before)
+    return costs
 
 
 async def memory(folder: Folder) -> tuple[float, float]:
@@ -137,11 +157,6 @@ async def memory(folder: Folder) -> tuple[float, float]:
     for window in (holder, guest):
         await window.kill()
     return sizes[0], sizes[1]
-
-
-def percentiles(times: list[float]) -> tuple[float, float]:
-    hundredths = quantiles(times, n=100)
-    return hundredths[49], hundredths[98]
 
 
 def main() -> None:
@@ -163,9 +178,9 @@ def main() -> None:
         seconds, loads, copies = time.monotonic() - began, tried.loads, 1 + (tried.second_copies > 0)
         print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {loads} loads")
         # Steps as long as those of a large model on a fast GPU, of a line.
-        own, shared = asyncio.run(overheads(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed))
+        own, shared = asyncio.run(costs(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed))
         held, used = asyncio.run(memory(folder("memory", real=True)))
-    direct, through = percentiles(own), percentiles(shared)
+    direct, through = own.percentiles, shared.percentiles
     for name, (half, most), size in (("holder", direct, held), ("guest", through, used)):
         print(f"{name}: besides the engine p50 {half:.2f} ms, p99 {most:.2f} ms; {size:.0f} MB of memory")
     result = {
@@ -173,6 +188,7 @@ def main() -> None:
         "lost": tally.lost,
         "overhead_p99_ms": round(through[1] - direct[1], 2),
         "overhead_p50_ms": round(through[0] - direct[0], 2),
+        "overhead_cpu_ms": round(shared.cpu_ms - own.cpu_ms, 2),
         "requests": tally.answered,
         "refused": tally.refused,
         "kills": tally.kills + tally.closes,

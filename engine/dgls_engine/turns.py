@@ -1,7 +1,7 @@
 """Jobs that wait, and whose turn is next: the callers take turns, and each caller's jobs run in order.
 
-The caller that was served longest ago is next, however often it replaces its job meanwhile. A caller is an editor
-window. Knows no engine. `Turns` is not thread-safe: `worker` calls it under its lock.
+The caller that was served longest ago is next, however often it replaces its job meanwhile; a new one comes last. A
+caller is an editor window. Knows no engine. `Turns` is not thread-safe: `worker` calls it under its lock.
 """
 
 from __future__ import annotations

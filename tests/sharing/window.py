@@ -142,6 +142,7 @@ class Window:
                     "holder": info and info.holder,
                     "health": info and info.health,
                     "torch": "torch" in sys.modules,
+                    "cpu": time.process_time(),
                 }
             )
             return

@@ -59,7 +59,7 @@ class Guest:
         self.count = count
         self._place, self._lost, self._loading, self._patience = place, lost, loading, patience
         self._info, self._holder = known, ""
-        self._heard = time.monotonic()
+        self._silent = False
         self._line: Line | None = None
         self._failure: Exception | None = None
         self._open, self._over, self._closed = threading.Event(), threading.Event(), threading.Event()
@@ -112,11 +112,6 @@ class Guest:
         self._closed.set()
         if (line := self._line) is not None:
             line.hang_up()
-
-    @property
-    def _silent(self) -> bool:
-        ended = self._closed.is_set() or self._over.is_set()
-        return not ended and time.monotonic() - self._heard > self._patience.silence
 
     def _line_when_open(self, cancel: CancelToken) -> Line:
         while not self._open.wait(_LOOK_SECONDS):
@@ -171,6 +166,7 @@ class Guest:
         except LineEnded:
             pass
         finally:
+            self._silent = False
             if self._line is not None:
                 self._line.close()
             if not self._closed.is_set():
@@ -181,6 +177,7 @@ class Guest:
 
     def _find(self) -> bool:
         """Try until there is a line to the holder; False if there is no holder."""
+        started = time.monotonic()
         while not self._closed.is_set():
             try:
                 self._line = self._reached()
@@ -189,6 +186,7 @@ class Guest:
                 with suppress(OSError):
                     if Lock.free(self._place.lock):
                         break
+                self._silent = time.monotonic() - started > self._patience.silence
                 self._closed.wait(self._patience.again)
         return False
 
@@ -196,11 +194,11 @@ class Guest:
         key, holder = self._place.read_pass()
         line = call(self._place.socket)
         try:
-            line.greet(key, first=False)
+            line.greet(key, self._patience.silence, first=False)
         except LineEnded:
             line.close()
             raise
-        self._holder, self._heard = holder, time.monotonic()
+        self._holder = holder
         return line
 
     def _hear(self) -> bool:
@@ -208,12 +206,14 @@ class Guest:
         line = self._line
         assert line is not None
         while True:
+            message = line.receive(self._patience.silence)
+            self._silent = message is None  # not by a clock: this process, too, may have been stopped
+            if message is None:
+                continue
             try:
-                message = line.receive(None)
-                said = from_holder(message or b"")
+                said = from_holder(message)
             except Unreadable as error:
                 raise LineEnded(str(error)) from None
-            self._heard = time.monotonic()
             if isinstance(said, Left):
                 return said.wanted
             if isinstance(said, Failed) and said.number is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from dgls_engine.errors import Cancelled, EngineClosed
 from dgls_engine.profile import ModelInfo
-from dgls_engine.sharing.line import Door, Line, LineEnded
+from dgls_engine.sharing.line import SECONDS, Door, Line, LineEnded
 from dgls_engine.sharing.outbox import Outbox
 from dgls_engine.sharing.patience import Patience
 from dgls_engine.sharing.place import Lock, Place
@@ -160,7 +160,7 @@ class _Guest:
 
     def _read(self, key: bytes, admit: Callable[[_Guest], None]) -> None:
         try:
-            self.line.greet(key, first=True)
+            self.line.greet(key, SECONDS, first=True)
             admit(self)
             self.writing.start()
             while (message := self.line.receive(None)) is not None:

@@ -40,11 +40,12 @@ class Line:
         self._sending = threading.Lock()
         self._open = threading.Lock()
 
-    def greet(self, key: bytes, *, first: bool) -> None:
-        """Prove to each other to know the key; the end that is `first` asks first. Raises `LineEnded`."""
+    def greet(self, key: bytes, seconds: float, *, first: bool) -> None:
+        """Prove to each other to know the key; the end that is `first` asks first. Raises `LineEnded`, also if the
+        other end does not begin within `seconds`."""
         try:
             for asks in (first, not first):
-                if not (asks or self._connection.poll(SECONDS)):
+                if not (asks or self._connection.poll(seconds)):
                     raise LineEnded("the other end does not greet")
                 (deliver_challenge if asks else answer_challenge)(self._connection, key)
         except (OSError, EOFError, AuthenticationError, AssertionError, ValueError) as error:
