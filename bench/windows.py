@@ -9,7 +9,8 @@ time of the engine itself is taken off. At last, a real model shows what holder 
 The last line is JSON: `copies` is the most models that were in memory at once; `lost` counts requests of windows that
 lived and got no fill of their own, or none at all; `refused` are answers of a window whose holder was stopped for
 longer than it waits; `overhead_p99_ms` is the 99th percentile of a guest's requests less that of the holder's own, and
-`overhead_cpu_ms` the CPU's time for one, in both processes, in the same way: it hardly depends on what else runs.
+`overhead_cpu_ms` the CPU's time for one, in both processes, in the same way. On a busy machine most of the former is
+the time until a process gets a core: `echo_p99_ms` is that of a bare echo between two processes, in turns with them.
 """
 
 from __future__ import annotations
@@ -19,8 +20,13 @@ import asyncio
 import json
 import random
 import signal
+import socket
+import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import quantiles
@@ -34,6 +40,8 @@ AT_ONCE = 4
 LONG = 60.0
 """Seconds after which a request counts as lost."""
 SILENCE = 1.0
+BYTES = 7600
+"""Of a timed request."""
 MOST_SECONDS = 1.5
 """Between two troubles."""
 
@@ -134,16 +142,43 @@ class Cost:
         return 1000 * self.cpu / len(self.times)
 
 
-async def costs(folder: Folder, requests: int) -> tuple[Cost, Cost]:
-    """Of requests of the holder's own window and of a guest's, ten of each in turns."""
+async def costs(folder: Folder, requests: int) -> tuple[Cost, Cost, Cost]:
+    """Of requests of the holder's own window, of a guest's, and of a bare echo, ten of each in turns."""
     async with windows(folder, 2) as both:
-        costs = Cost(), Cost()
-        for _ in range(requests // 10):
-            for window, cost in zip(both, costs, strict=True):
-                before = [(await each.state())["cpu"] for each in both]
-                cost.times += [(await window.ask())["ms"] for _ in range(10)]
-                cost.cpu += sum([(await each.state())["cpu"] for each in both]) - sum(before)
-    return costs
+        own, shared, bare = Cost(), Cost(), Cost()
+        with echo() as ms_of_echo:
+            for _ in range(requests // 10):
+                for window, cost in zip(both, (own, shared), strict=True):
+                    before = [(await each.state())["cpu"] for each in both]
+                    cost.times += [(await window.ask())["ms"] for _ in range(10)]
+                    cost.cpu += sum([(await each.state())["cpu"] for each in both]) - sum(before)
+                for _ in range(10):
+                    await asyncio.sleep(0.05)
+                    bare.times.append(ms_of_echo())
+    return own, shared, bare
+
+
+@contextmanager
+def echo() -> Iterator[Callable[[], float]]:
+    """Milliseconds in which a process that does nothing else sends back as many bytes as a request has."""
+    here, there = socket.socketpair()
+    program = f"import socket; s = socket.socket(fileno={there.fileno()})\nwhile m := s.recv(65536): s.sendall(m)"
+    process = subprocess.Popen([sys.executable, "-c", program], pass_fds=[there.fileno()])
+    there.close()
+
+    def once() -> float:
+        started, left = time.perf_counter(), BYTES
+        here.sendall(b"." * BYTES)
+        while left:
+            left -= len(here.recv(left))
+        return (time.perf_counter() - started) * 1000
+
+    once()
+    try:
+        yield once
+    finally:
+        here.close()
+        process.wait()
 
 
 async def memory(folder: Folder) -> tuple[float, float]:
@@ -178,9 +213,12 @@ def main() -> None:
         seconds, loads, copies = time.monotonic() - began, tried.loads, 1 + (tried.second_copies > 0)
         print(f"{tally.answered} requests in {seconds:.0f} s over {tally}, {loads} loads")
         # Steps as long as those of a large model on a fast GPU, of a line.
-        own, shared = asyncio.run(costs(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed))
+        own, shared, bare = asyncio.run(
+            costs(folder("timed", steps=8, step_ms=6.0, tokens=16, lines=60), options.timed)
+        )
         held, used = asyncio.run(memory(folder("memory", real=True)))
     direct, through = own.percentiles, shared.percentiles
+    print(f"bare echo: p50 {bare.percentiles[0]:.2f} ms, p99 {bare.percentiles[1]:.2f} ms")
     for name, (half, most), size in (("holder", direct, held), ("guest", through, used)):
         print(f"{name}: besides the engine p50 {half:.2f} ms, p99 {most:.2f} ms; {size:.0f} MB of memory")
     result = {
@@ -188,6 +226,7 @@ def main() -> None:
         "lost": tally.lost,
         "overhead_p99_ms": round(through[1] - direct[1], 2),
         "overhead_p50_ms": round(through[0] - direct[0], 2),
+        "echo_p99_ms": round(bare.percentiles[1], 2),
         "overhead_cpu_ms": round(shared.cpu_ms - own.cpu_ms, 2),
         "requests": tally.answered,
         "refused": tally.refused,

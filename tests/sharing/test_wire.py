@@ -8,18 +8,35 @@ from hypothesis import strategies as st
 
 from dgls_engine.errors import Cancelled, NotEnoughMemory
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.sharing.wire import Asked, Dropped, Failed, Opened, Unreadable, encode, from_guest, from_holder
+from dgls_engine.sharing.wire import (
+    Asked,
+    Dropped,
+    Failed,
+    Filled,
+    Opened,
+    Stepped,
+    Unreadable,
+    encode,
+    from_guest,
+    from_holder,
+)
 from dgls_engine.types import (
     Beginning,
     Blank,
     Context,
+    Fill,
     Hole,
+    Infill,
     InfillRequest,
     Limits,
+    Piece,
     Pinned,
     Resume,
     Revise,
     Snippet,
+    Step,
+    Timings,
+    Trial,
 )
 
 PROFILE = Profile("raw", "pad", 64, max_prompt_tokens=128, before_tokens=24, after_tokens=16, mask_token=7)
@@ -58,6 +75,14 @@ def test_opened_arrives_with_its_profile() -> None:
 @given(st.builds(Asked, st.integers(0, 9), REQUESTS))
 def test_request_arrives_as_it_was(asked: Asked) -> None:
     assert from_guest(encode(asked)) == asked
+
+
+def test_answer_arrives_with_its_pieces() -> None:
+    fill = Fill("ab", (Piece("a", 1 / 3, 0.1), Piece("b", 1.0)), 0.5, 0.25, (Trial("ab", 2, 1.5),))
+    filled = Filled(3, Infill((fill, fill), 2, "stable", Timings(0.1, 0.2), 1, 2, 3, 4, 5))
+    assert from_holder(encode(filled)) == filled
+    stepped = Stepped(3, Step(1, (fill,), 0.5))
+    assert from_holder(encode(stepped)) == stepped
 
 
 @pytest.mark.parametrize("error", [NotEnoughMemory("no room"), Cancelled("no longer")])

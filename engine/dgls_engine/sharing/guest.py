@@ -36,8 +36,8 @@ from dgls_engine.sharing.wire import (
 )
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
 
-_LOOK_SECONDS = 0.005
-"""How often the cancel token is looked at. A denoising step takes longer."""
+_LOOK_SECONDS = 0.01
+"""How often the cancel token is looked at. A denoising step of a model that is shared takes about as long."""
 _NOTICE_SECONDS = 1.0
 
 Answer = Stepped | Filled | Failed
