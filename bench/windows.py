@@ -42,7 +42,7 @@ LONG = 60.0
 SILENCE = 1.0
 BYTES = 7600
 """Of a timed request."""
-MOST_SECONDS = 1.5
+MOST_SECONDS = 1.0
 """Between two troubles."""
 
 
