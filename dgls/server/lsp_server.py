@@ -133,7 +133,7 @@ def _open_remote(settings: Settings) -> EngineLike:
 
 def build(open_engine: OpenEngine = open_engine, share: Share = between_windows) -> Server:
     """A server for one client, which is not connected yet."""
-    return Server(Session(open_engine, share))
+    return Server(Session(open_engine, share=share))
 
 
 def serve(tcp: int | None = None, open_engine: OpenEngine = open_engine, share: Share = between_windows) -> NoReturn:

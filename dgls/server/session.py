@@ -52,7 +52,7 @@ class Cell:
 @dataclass(slots=True)
 class Session:
     open_engine: InitVar[OpenEngine]
-    share: InitVar[Share] = alone
+    share: InitVar[Share] = field(default=alone, kw_only=True)
     client: Client = field(default_factory=Client)
     settings: Settings = field(default_factory=Settings)
     documents: dict[str, Document] = field(default_factory=dict)
