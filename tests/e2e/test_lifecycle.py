@@ -62,7 +62,7 @@ async def test_initialized_loads_the_model_in_the_background_and_sends_the_statu
         told = [m["params"] for m in wire.heard if m["method"] == "dgls/status"][-1]
         assert told == {
             **{"state": "ready", "model": "fake embedded", "device": "cpu", "message": "", "percent": None},
-            **{"memory": 4, "instructions": False, "health": ""},
+            **{"memory": 4, "instructions": False, "health": "", "holder": ""},
         }
         kinds = [m["params"]["value"]["kind"] for m in wire.heard if m["method"] == "$/progress"]
         assert kinds == ["begin", "end"]
