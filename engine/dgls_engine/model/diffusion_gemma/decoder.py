@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -72,7 +73,7 @@ def encode(
     """
     positions = torch.arange(start, start + ids.shape[1], device=ids.device)[None]
     encoder = model.model.encoder.language_model
-    kept = {_cache_argument(type(encoder)): cache}
+    kept = {_cache_argument(type(encoder).forward): cache}
     output = encoder(input_ids=ids, attention_mask=masks, position_ids=positions, use_cache=True, **kept)
     hidden: Tensor = output.last_hidden_state
     return hidden
@@ -115,7 +116,7 @@ def decode_at(
             position_embeddings=rotary[kind],
             attention_mask=masks[kind],
             position_ids=positions,
-            **{_cache_argument(type(layer)): cache},
+            **{_cache_argument(type(layer).forward): cache},
             **attention,
         )
     normed: Tensor = decoder.norm(hidden)
@@ -123,9 +124,9 @@ def decode_at(
 
 
 @functools.cache
-def _cache_argument(module: type[torch.nn.Module]) -> str:
+def _cache_argument(forward: Callable[..., Any]) -> str:
     """transformers 5.24 renamed the argument, and 5.40 drops the old name."""
-    return "cache" if "cache" in inspect.signature(module.forward).parameters else "past_key_values"
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"
 
 
 def head(model: DiffusionGemmaForBlockDiffusion, hidden: Tensor) -> Tensor:
