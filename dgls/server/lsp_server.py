@@ -28,6 +28,7 @@ from dgls.server.features import (
     inline_completion,
     lifecycle,
     models,
+    next_edit,
     notebook_sync,
     small_model,
     status,
@@ -85,6 +86,7 @@ class Server(LanguageServer):
             inline_completion,
             code_action,
             command,
+            next_edit,
         ):
             feature.register(self, session)
 

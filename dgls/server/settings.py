@@ -154,6 +154,7 @@ class Settings:
     - `exclude`: files that the model never sees, and that get no automatic suggestions
     - `languages`: whether automatic suggestions are on, by LSP language id; "*" stands for all others
     - `completion`: suggestions in the editor's completion menu; "auto": for editors without inline completion
+    - `next_edit`: whether further changes are proposed unasked after an edit
     """
 
     model: Annotated[str, _MODEL] = "auto"
@@ -164,6 +165,7 @@ class Settings:
     exclude: Annotated[tuple[str, ...], _GLOBS] = ()
     languages: Annotated[Mapping[str, bool], _LANGUAGES] = field(default_factory=dict)
     completion: Annotated[str, _one_of("auto", "on", "off")] = "auto"
+    next_edit: Annotated[bool, _FLAG] = False
     inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)

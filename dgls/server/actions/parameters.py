@@ -110,7 +110,7 @@ def new_request() -> str:
 
 
 def request_from_data(data: object) -> ActionRequest:
-    request = _structured(data, ActionRequest, "the action's data")
+    request = structured(data, ActionRequest, "the action's data")
     if not 0 <= request.task.span.start <= request.task.span.end:
         raise BadParameters("the action's data: the span ends before it starts; send back the data unchanged")
     _check_strength("the action's data", request.task.strength)
@@ -122,7 +122,7 @@ def act_from(arguments: object) -> ActionRequest:
 
 
 def rewriting_from(arguments: object) -> Rewriting:
-    rewriting = _structured(_only(arguments, "dgls.rewrite"), Rewriting, "dgls.rewrite")
+    rewriting = structured(_only(arguments, "dgls.rewrite"), Rewriting, "dgls.rewrite")
     rewriting = replace(rewriting, instruction=rewriting.instruction.strip())
     if rewriting.strength is not None:
         _check_strength("dgls.rewrite", rewriting.strength)
@@ -136,7 +136,7 @@ def rewriting_from(arguments: object) -> Rewriting:
 
 
 def filling_from(arguments: object) -> Filling:
-    return _structured(_only(arguments, "dgls.fill"), Filling, "dgls.fill")
+    return structured(_only(arguments, "dgls.fill"), Filling, "dgls.fill")
 
 
 def _check_position(what: str, document: Document, position: Position) -> None:
@@ -158,7 +158,7 @@ def _only(arguments: object, command: str) -> object:
     return arguments[0]
 
 
-def _structured(value: object, kind: type[T], what: str) -> T:
+def structured(value: object, kind: type[T], what: str) -> T:
     if not isinstance(value, Mapping):
         raise BadParameters(f"{what} must be an object (docs/protocol.md), not {type(value).__name__}")
     given = {name: part for name, part in value.items() if part is not None}
