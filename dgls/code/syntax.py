@@ -15,6 +15,7 @@ import importlib
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import AnyStr
 
 from tree_sitter import Language as Grammar
 from tree_sitter import Node, Parser, Tree
@@ -181,8 +182,8 @@ def _load(module: str, function: str) -> Grammar | None:
 def _edited(previous: Syntax, source: bytes) -> Tree:
     """A copy of the previous tree in which the stretch of bytes that changed is marked."""
     old = previous.source
-    start = _common_prefix(old, source)
-    tail = _common_suffix(old[start:], source[start:])
+    start = common_prefix(old, source)
+    tail = common_suffix(old[start:], source[start:])
     tree = previous.tree.copy()
     old_end, new_end = len(old) - tail, len(source) - tail
     tree.edit(
@@ -201,8 +202,8 @@ def _point(source: bytes, at: int) -> tuple[int, int]:
     return source.count(b"\n", 0, at), at - (source.rfind(b"\n", 0, at) + 1)
 
 
-def _common_prefix(left: bytes, right: bytes) -> int:
-    """By bisection, because comparing slices is far faster than a loop over bytes."""
+def common_prefix(left: AnyStr, right: AnyStr) -> int:
+    """The length of the equal start, by bisection: comparing slices is far faster than a loop."""
     low, high = 0, min(len(left), len(right))
     while low < high:
         middle = (low + high + 1) // 2
@@ -213,7 +214,7 @@ def _common_prefix(left: bytes, right: bytes) -> int:
     return low
 
 
-def _common_suffix(left: bytes, right: bytes) -> int:
+def common_suffix(left: AnyStr, right: AnyStr) -> int:
     low, high = 0, min(len(left), len(right))
     while low < high:
         middle = (low + high + 1) // 2

@@ -1,0 +1,85 @@
+"""What a user changed: the difference between two versions of a document, as one stretch of whole words.
+
+Knows no trees. Pure; runs on any thread.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from dgls.code.document import Document, Span
+from dgls.code.syntax import common_prefix, common_suffix
+
+MOST_LINES = 3
+"""Lines of an edit. A longer one is a paste or a reformatting, which says little about the next edit."""
+
+_MOST_CHARACTERS = 300
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+_LONGEST_WORD = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """`old` in `before` was replaced by `new` in `after`. Both spans begin at the same offset, and end and begin at the
+    borders of words."""
+
+    before: Document
+    after: Document
+    old: Span
+    new: Span
+
+    @property
+    def old_text(self) -> str:
+        return self.before.text[self.old.start : self.old.end]
+
+    @property
+    def new_text(self) -> str:
+        return self.after.text[self.new.start : self.new.end]
+
+    @property
+    def lines_before(self) -> str:
+        """The changed lines as they were, without the last line break."""
+        return _lines(self.before, self.old)
+
+    @property
+    def lines_after(self) -> str:
+        return _lines(self.after, self.new)
+
+    def replaced(self) -> list[tuple[str, str, int]]:
+        """The tokens that another token replaced: the old one, the new one, and its offset in `after`. Empty if tokens
+        were added or removed."""
+        old, new = _TOKEN.findall(self.old_text), list(_TOKEN.finditer(self.new_text))
+        if len(old) != len(new):
+            return []
+        pairs = zip(old, new, strict=True)
+        return [(one, other[0], self.new.start + other.start()) for one, other in pairs if one != other[0]]
+
+
+def edit_between(before: Document, after: Document) -> Edit | None:
+    """The edit that led from one version to the other; None if there is none, or none that a user would call one."""
+    if before.text == after.text:
+        return None
+    start = common_prefix(before.text, after.text)
+    tail = common_suffix(before.text[start:], after.text[start:])
+    old, new = Span(start, len(before.text) - tail), Span(start, len(after.text) - tail)
+    if max(old.end - old.start, new.end - new.start) > _MOST_CHARACTERS:
+        return None
+    left, right = _rest_of_word(after.text, start, -1), _rest_of_word(after.text, new.end, 1)
+    old, new = Span(start - left, old.end + right), Span(start - left, new.end + right)
+    edit = Edit(before, after, old, new)
+    longest = max(edit.lines_before.count("\n"), edit.lines_after.count("\n")) + 1
+    changed = edit.old_text.split() != edit.new_text.split()
+    return edit if longest <= MOST_LINES and changed else None
+
+
+def _rest_of_word(text: str, at: int, step: int) -> int:
+    """The number of a word's characters from `at` on, to the right or (`step` -1) to the left."""
+    part = text[at : at + _LONGEST_WORD] if step > 0 else text[max(0, at - _LONGEST_WORD) : at][::-1]
+    found = re.match(r"\w*", part)
+    return len(found[0]) if found else 0
+
+
+def _lines(document: Document, span: Span) -> str:
+    first, last = document.line_at(span.start), document.line_at(span.end)
+    return document.text[document.line_start(first) : document.line_end(last)]

@@ -1,0 +1,46 @@
+"""A place that an edit concerns, and what may stand there. Plain values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from dgls.code.document import Document, Span
+
+Kind = Literal["rename", "call", "pattern"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """`span` of `document`, within one line, where `text` may stand. `opened`: a part of `text` that is only a
+    stand-in, for a model to fill; empty if the edit itself says all of it."""
+
+    document: Document
+    span: Span
+    text: str
+    kind: Kind
+    opened: str = ""
+
+    @property
+    def old_text(self) -> str:
+        return self.document.text[self.span.start : self.span.end]
+
+    @property
+    def line(self) -> int:
+        return self.document.line_at(self.span.start)
+
+    @property
+    def line_text(self) -> str:
+        return self.document.line_text(self.line)
+
+    @property
+    def result(self) -> str:
+        """The whole text of the document with the change made."""
+        text = self.document.text
+        return text[: self.span.start] + self.text + text[self.span.end :]
+
+    @property
+    def new_line(self) -> str:
+        start = self.document.line_start(self.line)
+        end = self.document.line_end(self.line)
+        return self.document.text[start : self.span.start] + self.text + self.document.text[self.span.end : end]

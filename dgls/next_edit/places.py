@@ -1,0 +1,58 @@
+"""All places that an edit concerns, nearest first. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from dgls.code.document import Document
+from dgls.code.syntax import Syntax, parse_all
+from dgls.next_edit.calls import calls, signature_change
+from dgls.next_edit.edit import Edit
+from dgls.next_edit.patterns import equal_annotations, siblings
+from dgls.next_edit.place import Place
+from dgls.next_edit.renames import Rename, occurrences, occurrences_elsewhere, rename_of
+
+MOST = 8
+"""Places of one edit. Behind these the user asks again, or has a better tool for it."""
+
+LONGEST = 200_000
+"""Characters of a file that is read."""
+
+
+def places(edit: Edit, others: Sequence[Document] = (), at: int | None = None) -> list[Place]:
+    """The places in the edited document and then in `others`, nearest to the offset `at` first; None: to the edit. A
+    place that is not sure to be the same symbol's is left out."""
+    if len(edit.after.text) > LONGEST:
+        return []
+    after, before = parse_all(edit.after), parse_all(edit.before)
+    if after is None or before is None or after.has_error(edit.new):
+        return []
+    rename = rename_of(edit, after)
+    found = list(_found(edit, before, after, rename))
+    taken = range(edit.new.start, max(edit.new.end, edit.new.start + 1))
+    line = edit.after.line_at(edit.new.start if at is None else at)
+    apart = {place.span: place for place in found if place.span.start not in taken}.values()
+    near = sorted(
+        apart, key=lambda place: (abs(place.line - line), place.span.start < edit.new.start, place.span.start)
+    )
+    if rename is not None and rename.public:
+        near += [place for other in others for place in _elsewhere(rename, edit.after, other)]
+    return near[:MOST]
+
+
+def _found(edit: Edit, before: Syntax, after: Syntax, rename: Rename | None) -> Iterator[Place]:
+    if rename is not None:
+        yield from occurrences(rename, edit.after, after)
+    if (change := signature_change(edit, before, after)) is not None:
+        yield from calls(change, edit.after, after)
+    if rename is None:
+        yield from siblings(edit, after)
+        yield from equal_annotations(edit, after)
+
+
+def _elsewhere(rename: Rename, document: Document, other: Document) -> Iterator[Place]:
+    if other.uri == document.uri or other.language != document.language or len(other.text) > LONGEST:
+        return
+    if rename.old not in other.text or (syntax := parse_all(other)) is None:
+        return
+    yield from occurrences_elsewhere(rename, other, syntax)

@@ -1,0 +1,123 @@
+"""A definition was renamed: the other occurrences of the old name that are the same symbol's.
+
+It is a rename if the first definition of a name got a name that was not there before. A local name is looked for in its
+function, a field or method in its class, the name of a function or class in its file. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tree_sitter import Node
+
+from dgls.code.document import Document, Span
+from dgls.code.syntax import Syntax
+from dgls.next_edit.edit import Edit
+from dgls.next_edit.place import Place
+from dgls.next_edit.symbols import (
+    SELF,
+    Symbol,
+    class_around,
+    defines,
+    function_around,
+    names,
+    rebinding,
+    span_of,
+    symbol_at,
+    symbols,
+)
+
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+@dataclass(frozen=True, slots=True)
+class Rename:
+    """`old` became `new`. `scope`: where the name means this symbol; None: in the whole file. `public`: other files may
+    use it, too."""
+
+    old: str
+    new: str
+    symbol: Symbol
+    scope: Node | None
+    attribute: bool
+    public: bool
+
+
+def rename_of(edit: Edit, syntax: Syntax) -> Rename | None:
+    """The rename that an edit is; None if it is none. `syntax` is of the text after the edit."""
+    replaced = edit.replaced()
+    if len({(old, new) for old, new, _ in replaced}) != 1:
+        return None
+    old, new, _ = replaced[0]
+    if not (_NAME.fullmatch(old) and _NAME.fullmatch(new)) or {old, new} & syntax.language.literals:
+        return None
+    for _, _, offset in replaced:
+        symbol = symbol_at(syntax, offset)
+        if symbol is not None and defines(symbol) and (rename := _rename(edit, syntax, symbol, old, new)) is not None:
+            return rename
+    return None
+
+
+def _rename(edit: Edit, syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None:
+    if symbol.role == "attribute" and symbol.of not in SELF:
+        return None
+    function, around = function_around(syntax, symbol), class_around(symbol.node)
+    member = symbol.role == "attribute"
+    if symbol.role == "name" and around is not None and not names(around, symbol.node):
+        member = function is None or span_of(syntax, around).start > span_of(syntax, function).start
+    scope = around if member else function
+    rename = Rename(old, new, symbol, scope, member, public=function is None and not member)
+    within = _within(syntax, scope)
+    if any(each.span.start < symbol.span.start and defines(each) for each in _same(syntax, rename, within)):
+        return None
+    start, shift = within.start, (edit.new.end - edit.new.start) - (edit.old.end - edit.old.start)
+    was = edit.before.text[start : within.end - shift]
+    return None if re.search(rf"(?<!\w){re.escape(new)}(?!\w)", was) else rename
+
+
+def occurrences(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
+    """One place for each line with occurrences of the old name."""
+    found = list(_same(syntax, rename, _within(syntax, rename.scope)))
+    yield from _by_line(document, found, rename)
+
+
+def occurrences_elsewhere(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
+    """The same in another file, which must import the name: its imports and all plain uses."""
+    if not re.search(rf"\bimport\b[^\n]*(?<!\w){re.escape(rename.old)}(?!\w)", document.text):
+        return
+    found = [each for each in symbols(syntax, rename.old, Span(0, len(document.text))) if each.role == "name"]
+    own = rebinding(syntax, found, None)
+    yield from _by_line(document, [each for each in found if not _inside(each.span, own)], rename)
+
+
+def _by_line(document: Document, found: list[Symbol], rename: Rename) -> Iterator[Place]:
+    lines: dict[int, list[Span]] = {}
+    for each in found:
+        lines.setdefault(document.line_at(each.span.start), []).append(each.span)
+    for spans in lines.values():
+        parts, at = [], spans[0].start
+        for span in spans:
+            parts += [document.text[at : span.start], rename.new]
+            at = span.end
+        yield Place(document, Span(spans[0].start, spans[-1].end), "".join(parts), "rename")
+
+
+def _same(syntax: Syntax, rename: Rename, within: Span) -> list[Symbol]:
+    """The identifiers that are still called as the renamed symbol was."""
+    found = list(symbols(syntax, rename.old, within))
+    if rename.attribute:
+        owner = rename.scope.child_by_field_name("name") if rename.scope is not None else None
+        owners = SELF | ({syntax.code(owner)} if owner is not None else set())
+        return [each for each in found if each.role == "attribute" and each.of in owners]
+    own = rebinding(syntax, found, rename.scope)
+    return [each for each in found if each.role == "name" and not _inside(each.span, own)]
+
+
+def _within(syntax: Syntax, scope: Node | None) -> Span:
+    return span_of(syntax, scope) if scope is not None else Span(syntax.start, syntax.start + len(syntax.text))
+
+
+def _inside(span: Span, others: list[Span]) -> bool:
+    return any(other.start <= span.start and span.end <= other.end for other in others)

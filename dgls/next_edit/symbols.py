@@ -1,0 +1,136 @@
+"""Which identifiers of a tree are the same symbol's: names, attributes, definitions, and the scopes around them.
+
+Node types differ between grammars, but their names and fields are alike, so one set of rules serves all of them. Where
+a rule does not know a grammar, it finds nothing. Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tree_sitter import Node
+
+from dgls.code.document import Span
+from dgls.code.syntax import Syntax
+
+Role = Literal["name", "attribute", "key"]
+
+SELF = frozenset({"self", "cls", "this", "super()"})
+_ACCESS = frozenset({"attribute", "member_expression", "selector_expression", "field_expression", "field_access"})
+_KEYS = frozenset({"keyword_argument", "pair", "keyed_element", "field_initializer"})
+_PASSED = re.compile(r"pattern|target|expression_list|declarator|parenthesized|splat|typed_|default_|^identifier$")
+_DEFINES = re.compile(
+    r"assignment|declar|definition|for_|for$|named_expression|as_pattern|let_|spec|_item|binding|clause"
+)
+_NOT_DEFINING = re.compile(r"augmented|compound_assignment|pair$|keyword|operator_assignment")
+_TARGET_FIELDS = frozenset({"left", "name", "pattern", "alias", "declarator"})
+_SMALL_SCOPES = frozenset(
+    {"lambda", "list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
+)
+_PARAMETERS = re.compile(r"parameter")
+_CLASS = re.compile(r"^(class|impl|interface|trait|struct|enum)(_|$)|class_(definition|declaration)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Symbol:
+    """An identifier in a text: where it stands, what it is, and the code in front of its dot, if it is an attribute."""
+
+    node: Node
+    span: Span
+    role: Role
+    of: str = ""
+
+
+def symbol_at(syntax: Syntax, offset: int) -> Symbol | None:
+    """The identifier that begins at an offset; None if something else does, such as a part of a string."""
+    byte = syntax.byte(offset)
+    leaf = syntax.tree.root_node.descendant_for_byte_range(byte, byte + 1)
+    if leaf is None or leaf.start_byte != byte or not leaf.type.endswith("identifier") or "shorthand" in leaf.type:
+        return None
+    if leaf.child_count:
+        return None
+    span = Span(offset, syntax.offset(leaf.end_byte))
+    parent = leaf.parent
+    if parent is None:
+        return Symbol(leaf, span, "name")
+    first = parent.children[0]
+    if parent.type in _ACCESS and first.start_byte != leaf.start_byte:
+        return Symbol(leaf, span, "attribute", syntax.code(first))
+    if parent.type in _KEYS and first.start_byte == leaf.start_byte:
+        return Symbol(leaf, span, "key")
+    return Symbol(leaf, span, "name")
+
+
+def symbols(syntax: Syntax, name: str, within: Span) -> Iterator[Symbol]:
+    """All identifiers with this name in a span of the text, in order."""
+    text = syntax.text[within.start - syntax.start : within.end - syntax.start]
+    for match in re.finditer(rf"(?<!\w){re.escape(name)}(?!\w)", text):
+        if (symbol := symbol_at(syntax, within.start + match.start())) is not None:
+            yield symbol
+
+
+def defines(symbol: Symbol) -> bool:
+    """Whether the name is given a meaning here: a parameter, the target of an assignment, the name of a function."""
+    node, parent = symbol.node, symbol.node.parent
+    if symbol.role == "attribute" and parent is not None:
+        node, parent = parent, parent.parent
+    while parent is not None:
+        field = _field(parent, node)
+        if symbol.role == "name" and _PARAMETERS.search(parent.type):
+            return field not in ("type", "value", "return_type")
+        if field in _TARGET_FIELDS and _DEFINES.search(parent.type) and not _NOT_DEFINING.search(parent.type):
+            return True
+        if not _PASSED.search(parent.type) or field in ("value", "type", "right"):
+            return False
+        node, parent = parent, parent.parent
+    return False
+
+
+def function_around(syntax: Syntax, symbol: Symbol) -> Node | None:
+    """The function in which a name is local, if it is one's; not the function whose own name it is."""
+    functions = syntax.language.functions | syntax.language.closures | _SMALL_SCOPES
+    own = symbol.node.parent if symbol.node.parent is not None and names(symbol.node.parent, symbol.node) else None
+    return next((node for node in above(symbol.node) if node.type in functions and node != own), None)
+
+
+def class_around(node: Node) -> Node | None:
+    return next((each for each in above(node) if _CLASS.search(each.type)), None)
+
+
+def names(definition: Node, node: Node) -> bool:
+    """Whether the node is the name of this function or class."""
+    name = definition.child_by_field_name("name")
+    return name is not None and name.start_byte == node.start_byte and name.end_byte == node.end_byte
+
+
+def above(node: Node) -> Iterator[Node]:
+    """The nodes around a node, innermost first."""
+    parent = node.parent
+    while parent is not None:
+        yield parent
+        parent = parent.parent
+
+
+def span_of(syntax: Syntax, node: Node) -> Span:
+    return Span(syntax.offset(node.start_byte), syntax.offset(node.end_byte))
+
+
+def rebinding(syntax: Syntax, found: Sequence[Symbol], scope: Node | None) -> list[Span]:
+    """The functions inside of `scope` that have a variable of their own with the name of these symbols."""
+    spans = []
+    for symbol in found:
+        if symbol.role == "name" and defines(symbol):
+            around = function_around(syntax, symbol)
+            if around is not None and around != scope:
+                spans.append(span_of(syntax, around))
+    return spans
+
+
+def _field(parent: Node, node: Node) -> str | None:
+    for index, child in enumerate(parent.children):
+        if child == node:
+            return parent.field_name_for_child(index)
+    return None
