@@ -28,6 +28,7 @@ from dgls_engine.loop.doubt import doubts
 from dgls_engine.loop.infilling import Layout, infilling
 from dgls_engine.loop.leads import Lead
 from dgls_engine.loop.noise import noise_of
+from dgls_engine.loop.scoring import both_sides, score_of, shared
 from dgls_engine.loop.stopping import Deadline, Schedule, deadline_of, schedule_of
 from dgls_engine.model.family import OpenModel
 from dgls_engine.model.passes import Passes
@@ -37,7 +38,7 @@ from dgls_engine.text.canvas import Canvas, lead_in
 from dgls_engine.text.length import length_policy
 from dgls_engine.text.reader import Reader
 from dgls_engine.text.redraft import Sketch
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step, Timings
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Score, ScoreRequest, Step, Timings
 from dgls_engine.warming import first_request, usual_shapes
 from dgls_engine.weights.loader import LoadedModel, load
 from dgls_engine.weights.repair import repair_advice
@@ -122,6 +123,37 @@ class Engine:
                 yield from infilling(port.segments, port.layout, port)
         except NotEnoughMemory as error:
             raise self._relieved(loaded, error) from None
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> list[Score]:
+        """How much each of the request's texts surprises the model. The text with the lowest sum fits best.
+
+        Raises the errors of `infill`.
+        """
+        loaded = self._open()
+        try:
+            with translate_memory_errors(loaded.device):
+                return self._scores(request, cancel or CancelToken())
+        except NotEnoughMemory as error:
+            raise self._relieved(loaded, error) from None
+
+    def _scores(self, request: ScoreRequest, cancel: CancelToken) -> list[Score]:
+        reading, tokenizer = self._reading, self._tokenizer
+        if self.profile.continues:
+            texts = shared(request, tokenizer, reading.canvas_start, self.profile.max_prompt_tokens)
+            reading.scored.prefill(texts.prompt, cancel)
+            if cancel.cancelled:
+                raise Cancelled
+            return texts.scores(self._model.passes_after(reading.scored.cache), tokenizer)
+        layout = Layout(tokenizer, self.profile, self._length, reading.canvas_end, reading.canvas_start)
+        found = []
+        for text in request.texts:
+            sketch = both_sides(request, text, layout)
+            reading.read(request.context, sketch.canvas.spilled, cancel)
+            if cancel.cancelled:
+                raise Cancelled
+            noise = self._noise.hidden(len(sketch.canvas.ids), 0)
+            found.append(score_of(sketch, self._model.passes_after(reading.encoder.cache), noise, tokenizer))
+        return found
 
     def try_out(self) -> None:
         """Fill a tiny hole. Raises an `EngineError` that says why the model cannot fill one."""

@@ -181,6 +181,37 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreRequest:
+    """Texts to compare in one place: each stands between `before` and `after`, behind the prompt of `context`.
+
+    Models that read from left to right see no `below` and no `after`, but a few tokens of `after` count as a part of
+    the text. `texts` has at least one; an empty one is scored by what follows it.
+    """
+
+    context: Context
+    before: str
+    texts: Sequence[str]
+    after: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "texts", tuple(self.texts))
+        if not self.texts:
+            raise ValueError("a score request needs at least one text")
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """How much a text surprises the model: the tokens that were read, and the surprise of each, in nats."""
+
+    tokens: tuple[str, ...]
+    surprises: tuple[float, ...]
+
+    @property
+    def nats(self) -> float:
+        return sum(self.surprises)
+
+
+@dataclass(frozen=True, slots=True)
 class Trial:
     """A length of a hole that was denoised to the end and scored.
 

@@ -47,22 +47,14 @@ class Continuation:
     def __init__(self, tokenizer: Tokenizer, mask: int) -> None:
         self._tokenizer, self._mask = tokenizer, mask
 
-    @torch.inference_mode()
     def nats(
         self, passes: Passes[Any], canvases: Sequence[Canvas], drafts: Sequence[Sequence[int]], hole: int
     ) -> list[float]:
         texts = [self._text(canvas, draft, hole) for canvas, draft in zip(canvases, drafts, strict=True)]
         distinct = list(dict.fromkeys(map(tuple, texts)))
-        ids = stacked(distinct, passes.device)
         starts = {text: canvas.holes[hole].start for canvas, text in zip(canvases, map(tuple, texts), strict=True)}
-        rows = [range(starts[text], len(text)) for text in distinct]
-        judged = places(rows, passes.device)
-        plain = passes.without_adapter()
-        carry = plain.judging(ids, judged)
-        hidden = plain.run(ids, carry, [len(text) for text in distinct], judged)
-        likely, _ = likelihoods(plain.head, hidden, ids[judged])
-        sums = [float(part.sum()) for part in likely.split_with_sizes([len(own) for own in rows])]
-        nats = dict(zip(distinct, sums, strict=True))
+        likely = read_on(passes, distinct, [starts[text] for text in distinct])
+        nats = {text: sum(each) for text, each in zip(distinct, likely, strict=True)}
         return [-nats[tuple(text)] for text in texts]
 
     def first(self, canvases: Sequence[Canvas], drafts: Sequence[Draft], hole: int) -> int | None:
@@ -110,6 +102,20 @@ class Revision(Continuation):
         span, tokenizer = canvas.holes[hole], self._tokenizer
         stands = read(replace(span, word=False), span.expected, tokenizer).text
         return read(span, _part(canvas, draft, hole), tokenizer).text == stands
+
+
+@torch.inference_mode()
+def read_on(passes: Passes[Any], texts: Sequence[Sequence[int]], starts: Sequence[int]) -> list[list[float]]:
+    """The log-probability of each token of `texts`, from its start on, as the model without its adapter reads it from
+    left to right. The first start is at least 1. Takes one pass."""
+    ids = stacked(texts, passes.device)
+    rows = [range(start, len(text)) for start, text in zip(starts, texts, strict=True)]
+    judged = places(rows, passes.device)
+    plain = passes.without_adapter()
+    carry = plain.judging(ids, judged)
+    hidden = plain.run(ids, carry, [len(text) for text in texts], judged)
+    likely, _ = likelihoods(plain.head, hidden, ids[judged])
+    return [part.tolist() for part in likely.split_with_sizes([len(own) for own in rows])]
 
 
 def _part(canvas: Canvas, draft: Sequence[int], hole: int) -> Sequence[int]:

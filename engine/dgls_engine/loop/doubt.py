@@ -30,6 +30,16 @@ def doubts(passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tens
 
     The ids `noise` [C] hide the tokens that are judged, and fill hole rows that are not judged.
     """
+    own, best = hidden_likelihoods(passes, canvas, rows, noise)
+    nats: list[float] = (best - own - TIE * own).tolist()
+    return nats
+
+
+@torch.inference_mode()
+def hidden_likelihoods(
+    passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities [R] of the tokens at `rows`, and of the likeliest ones, each hidden while it is judged."""
     device = noise.device
     unseen = sorted(set(canvas.rows).difference(rows))
     parts = doubted_together(rows)
@@ -42,6 +52,6 @@ def doubts(passes: Passes[Any], canvas: Canvas, rows: Sequence[int], noise: Tens
     carry = passes.judging(clean, (noised[0], noised[1]))
     hidden = passes.run(shown, carry, [len(canvas.ids)] * len(parts), judged)
     own, best = likelihoods(passes.head, hidden, clean[judged])
-    nats: list[float] = (best - own - TIE * own).tolist()
-    found = dict(zip(chain.from_iterable(parts), nats, strict=True))
-    return [found[row] for row in rows]
+    order = list(chain.from_iterable(parts))
+    ascending = torch.tensor(sorted(range(len(order)), key=order.__getitem__), device=own.device)
+    return own[ascending], best[ascending]

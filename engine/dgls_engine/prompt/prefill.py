@@ -26,6 +26,9 @@ from dgls_engine.weights.loader import LoadedModel
 _LEAST = 1024
 """The encoder has room for at least this many tokens."""
 
+_SCORED = 256
+"""The tokens in front of a text that is scored; more make larger buffers."""
+
 
 class Reading:
     """`clock` gives seconds. `prefill_ms` is the time limit for the prefill of a whole prompt; None: no limit."""
@@ -39,6 +42,9 @@ class Reading:
         self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
         self._use(loaded.profile)
         self.encoder = self._new_encoder()
+        self.scored: Encoder[Any] = Encoder(model.new_prompt, capacity=_SCORED)
+        """The prompt of texts that are scored from left to right, so that `encoder` keeps that of the suggestions. It
+        takes no memory before the first."""
 
     @property
     def profile(self) -> Profile:
@@ -82,6 +88,7 @@ class Reading:
         self.adjust()
         self.encoder.drop()  # other references to the encoder must not keep the memory
         self.encoder = self._new_encoder()
+        self.scored.drop()
         return halved
 
     def _use(self, profile: Profile) -> None:
