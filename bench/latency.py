@@ -32,7 +32,7 @@ from dgls.server.lsp_server import open_engine as open_as_served
 from dgls.server.lsp_server import serve
 from dgls.server.settings import Settings
 from dgls_engine.profile import ModelInfo, Profile
-from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Loading, Step, Timings
+from dgls_engine.types import CancelToken, Fill, Infill, InfillRequest, Loading, Score, ScoreRequest, Step, Timings
 from dgls_engine.worker import EngineLike
 
 URI = "file:///bench/ledger.py"
@@ -94,6 +94,9 @@ class JournalEngine:
                     file.write(json.dumps(entry) + "\n")
             yield event
 
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
+        return self._engine.scores(request, cancel)
+
     def count(self, text: str) -> int:
         return self._engine.count(text)
 
@@ -117,6 +120,9 @@ class InstantEngine:
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         self._count += 1
         yield Infill((Fill(f"answer_{self._count}", (), 1.0, 1.0),), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
+        return [Score((), ()) for _ in request.texts]
 
     def close(self) -> None:
         pass

@@ -108,10 +108,10 @@ def sources(order: random.Random) -> Iterator[Source]:
                 texts[str(file)] = text, ast.parse(text)
     names = sorted({node.id for _, tree in texts.values() for node in ast.walk(tree) if isinstance(node, ast.Name)})
     usual = [name for name in names if 3 <= len(name) <= 16 and name.islower()]
-    for path, (text, tree) in sorted(texts.items()):
+    for shown, (text, tree) in sorted(texts.items()):
         words = set(re.findall(r"\w+", text))
         fresh = [name for name in order.sample(usual, 60) if name not in words]
-        yield Source(path, text, tree, fresh)
+        yield Source(shown, text, tree, fresh)
 
 
 def replaced(text: str, cuts: Sequence[Cut], new: str) -> str:
@@ -135,7 +135,15 @@ def _functions(source: Source, order: random.Random) -> list[Function]:
 
 def _plain(function: Function) -> bool:
     """Whether no scope inside of the function could have a variable of the same name."""
-    inner = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ListComp, ast.GeneratorExp, ast.DictComp, ast.SetComp)
+    inner = (
+        ast.FunctionDef,
+        ast.AsyncFunctionDef,
+        ast.Lambda,
+        ast.ListComp,
+        ast.GeneratorExp,
+        ast.DictComp,
+        ast.SetComp,
+    )
     shared = (ast.Global, ast.Nonlocal, ast.ClassDef, ast.JoinedStr)
     return not any(isinstance(node, (*inner, *shared)) for node in ast.walk(function) if node is not function)
 
@@ -244,9 +252,10 @@ def _alike(source: Source, order: random.Random) -> Iterator[tuple[list[int], li
         tokens = [list(_TOKEN.finditer(line)) for line in three]
         shapes = {tuple(_kind(each[0]) for each in own) for own in tokens}
         indents = {len(line) - len(line.lstrip()) for line in three}
-        if len(shapes) == 1 and len(indents) == 1 and len(tokens[0]) > 4 and "\"\"\"" not in "".join(three):
-            if len(set(three)) == 3 and not three[0].lstrip().startswith(("#", "from", "import")):
-                yield starts[number : number + 3], tokens
+        alike = len(shapes) == 1 and len(indents) == 1 and len(tokens[0]) > 4 and len(set(three)) == 3
+        code = '"""' not in "".join(three) and not three[0].lstrip().startswith(("#", "from", "import"))
+        if alike and code:
+            yield starts[number : number + 3], tokens
 
 
 def _kind(token: str) -> str:
@@ -269,20 +278,24 @@ def parallel(source: Source, order: random.Random) -> Iterator[Case]:
 
 
 def unlike(source: Source, order: random.Random) -> Iterator[Case]:
-    """One of three lines of one shape gets another word where they differ."""
+    """One of three lines of one shape gets another word where they differ, and where no other line has the old one."""
     for starts, tokens in _alike(source, order):
         apart = [at for at, each in enumerate(tokens[0]) if len({own[at][0] for own in tokens}) == 3]
         words = [at for at in apart if _kind(tokens[0][at][0]) in ("word", "number")]
         if words:
             at, line = order.choice(words), order.randrange(3)
             token = tokens[line][at]
+            if len(re.findall(rf"\b{token[0]}\b", source.text)) > 1:
+                continue  # the new word would be a rename
             new = order.choice(source.fresh) if _kind(token[0]) == "word" else str(order.randrange(2, 90))
             start = starts[line] + token.start()
             yield _alone("unlike", source, (start, start + len(token[0])), new)
 
 
 def literal(source: Source, order: random.Random) -> Iterator[Case]:
-    found = [node for node in ast.walk(source.tree) if isinstance(node, ast.Constant) and type(node.value) in (int, str)]
+    found = [
+        node for node in ast.walk(source.tree) if isinstance(node, ast.Constant) and type(node.value) in (int, str)
+    ]
     for node in order.sample(found, len(found)):
         start, end = source.span(node)
         shown = source.text[start:end]

@@ -60,9 +60,8 @@ def edit_between(before: Document, after: Document) -> Edit | None:
     """The edit that led from one version to the other; None if there is none, or none that a user would call one."""
     if before.text == after.text:
         return None
-    start = common_prefix(before.text, after.text)
-    tail = common_suffix(before.text[start:], after.text[start:])
-    old, new = Span(start, len(before.text) - tail), Span(start, len(after.text) - tail)
+    old, new = difference(before, after)
+    start = old.start
     if max(old.end - old.start, new.end - new.start) > _MOST_CHARACTERS:
         return None
     left, right = _rest_of_word(after.text, start, -1), _rest_of_word(after.text, new.end, 1)
@@ -71,6 +70,13 @@ def edit_between(before: Document, after: Document) -> Edit | None:
     longest = max(edit.lines_before.count("\n"), edit.lines_after.count("\n")) + 1
     changed = edit.old_text.split() != edit.new_text.split()
     return edit if longest <= MOST_LINES and changed else None
+
+
+def difference(before: Document, after: Document) -> tuple[Span, Span]:
+    """The stretch in which two versions differ, in both texts."""
+    start = common_prefix(before.text, after.text)
+    tail = common_suffix(before.text[start:], after.text[start:])
+    return Span(start, len(before.text) - tail), Span(start, len(after.text) - tail)
 
 
 def _rest_of_word(text: str, at: int, step: int) -> int:

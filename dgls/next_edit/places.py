@@ -27,7 +27,7 @@ def places(edit: Edit, others: Sequence[Document] = (), at: int | None = None) -
     after, before = parse_all(edit.after), parse_all(edit.before)
     if after is None or before is None or after.has_error(edit.new):
         return []
-    rename = rename_of(edit, after)
+    rename = rename_of(edit, before, after)
     found = list(_found(edit, before, after, rename))
     taken = range(edit.new.start, max(edit.new.end, edit.new.start + 1))
     line = edit.after.line_at(edit.new.start if at is None else at)

@@ -45,8 +45,8 @@ class Rename:
     public: bool
 
 
-def rename_of(edit: Edit, syntax: Syntax) -> Rename | None:
-    """The rename that an edit is; None if it is none. `syntax` is of the text after the edit."""
+def rename_of(edit: Edit, before: Syntax, syntax: Syntax) -> Rename | None:
+    """The rename that an edit is; None if it is none. `before` and `syntax` are of the texts before and after it."""
     replaced = edit.replaced()
     if len({(old, new) for old, new, _ in replaced}) != 1:
         return None
@@ -55,12 +55,21 @@ def rename_of(edit: Edit, syntax: Syntax) -> Rename | None:
         return None
     for _, _, offset in replaced:
         symbol = symbol_at(syntax, offset)
-        if symbol is not None and defines(symbol) and (rename := _rename(edit, syntax, symbol, old, new)) is not None:
-            return rename
+        if symbol is not None and defines(symbol) and (rename := _rename(syntax, symbol, old, new)) is not None:
+            return None if _known(edit, before, syntax, rename) else rename
     return None
 
 
-def _rename(edit: Edit, syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None:
+def _known(edit: Edit, before: Syntax, syntax: Syntax, rename: Rename) -> bool:
+    """Whether the new name meant something in the scope already. Then two symbols became one, or another is meant."""
+    within = _within(syntax, rename.scope)
+    grown = (edit.new.end - edit.new.start) - (edit.old.end - edit.old.start)
+    earlier = symbols(before, rename.new, Span(within.start, max(within.start, within.end - grown)))
+    role = "attribute" if rename.attribute else "name"
+    return any(each.role == role and (role == "name" or each.of in SELF) for each in earlier)
+
+
+def _rename(syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None:
     if symbol.role == "attribute" and symbol.of not in SELF:
         return None
     function, around = function_around(syntax, symbol), class_around(symbol.node)
@@ -72,9 +81,7 @@ def _rename(edit: Edit, syntax: Syntax, symbol: Symbol, old: str, new: str) -> R
     within = _within(syntax, scope)
     if any(each.span.start < symbol.span.start and defines(each) for each in _same(syntax, rename, within)):
         return None
-    start, shift = within.start, (edit.new.end - edit.new.start) - (edit.old.end - edit.old.start)
-    was = edit.before.text[start : within.end - shift]
-    return None if re.search(rf"(?<!\w){re.escape(new)}(?!\w)", was) else rename
+    return rename
 
 
 def occurrences(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:

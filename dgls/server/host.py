@@ -7,7 +7,7 @@ never blocks it; the engine thread only posts wake-ups to it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -26,7 +26,7 @@ from dgls_engine.errors import (
     reason_of,
 )
 from dgls_engine.profile import Health, ModelInfo
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Score, ScoreRequest, Step
 from dgls_engine.weights import speeds
 from dgls_engine.weights.auto import fallback_advice, resolved
 from dgls_engine.worker import EngineLike, Worker
@@ -190,6 +190,10 @@ class Host:
             if trouble and worker is self._worker and worker.state != "failed":  # the status reports a failed load
                 self._note(trouble, invoked, lasts=not isinstance(error, HolderSilent))
             raise
+
+    async def scores(self, request: ScoreRequest, cancel: CancelToken, key: Hashable) -> Sequence[Score]:
+        """Score texts with the open model. Raises the engine's errors; they are not reported to the user."""
+        return await asyncio.wrap_future(self.start().score(request, cancel, key))
 
     def _time(self, infill: Infill) -> None:
         """Keep how fast the open model runs here, by its first fill of some steps."""

@@ -27,15 +27,16 @@ from dgls.server.acceptance import Writer, follow, note
 from dgls.server.capabilities import Client
 from dgls.server.host import Host, OpenEngine, Share, Status, alone
 from dgls.server.memory import Memory
+from dgls.server.next_edit.edited import Edited, following
 from dgls.server.settings import ContextSettings, Problem, Settings, Unknown, merge, read_settings
 from dgls.suggest.suggestion import Suggestion
 from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Snippet
 from dgls_engine.weights.accept_log import Outcome
 
-Purpose = Literal["completion", "action"]
+Purpose = Literal["completion", "action", "next edit"]
 """Each document has at most one running request per purpose. Requests of different purposes do not cancel each
-other."""
+other, except that all others, and all edits, end the search for a next edit."""
 T = TypeVar("T")
 READING_SECONDS = 0.1
 """How long a suggestion waits for the disk in total. Files that are read later serve the next suggestion."""
@@ -58,6 +59,8 @@ class Session:
     documents: dict[str, Document] = field(default_factory=dict)
     notebooks: dict[str, tuple[Cell, ...]] = field(default_factory=dict)
     out_of_step: dict[str, Document] = field(default_factory=dict)
+    edited: Edited | None = None
+    """The last edit, in whatever document it was."""
     serving: bool = False
     listeners: list[Callable[[Status], None]] = field(default_factory=list)
     host: Host = field(init=False)
@@ -205,6 +208,8 @@ class Session:
     def in_flight(self, uri: str, purpose: Purpose) -> Iterator[CancelToken]:
         """Register a request and its cancel token. Cancels the document's older request of the same purpose."""
         self.supersede(uri, purpose)
+        if purpose != "next edit":
+            self._end_next_edits()
         token = self._in_flight[uri, purpose] = CancelToken()
         self.tell()
         try:
@@ -255,7 +260,8 @@ class Session:
         Cancels a running action, because it was planned on stale text.
         """
         self.supersede(uri, "action")
-        before = self.documents[uri]
+        self._end_next_edits()
+        unchanged = before = self.documents[uri]
         version = before.version + 1 if version is None else version
         if len(changes) > 1:
             before = before.apply(changes[:-1], version, self.client.encoding)
@@ -263,6 +269,12 @@ class Session:
         memory = self.memory(uri)
         memory.deleted_at = self._place_of_deletion(before, changes[-1]) if changes else None
         follow(memory, self.documents[uri], self._log)
+        self.edited = following(self.edited, unchanged, self.documents[uri])
+
+    def _end_next_edits(self) -> None:
+        for uri, purpose in list(self._in_flight):
+            if purpose == "next edit":
+                self.supersede(uri, purpose)
 
     def _place_of_deletion(self, before: Document, change: Change) -> int | None:
         """Where the change deletes text. Some clients undo by a replacement with the start of what stood there."""
@@ -292,6 +304,8 @@ class Session:
         self.out_of_step.pop(uri, None)
         if (memory := self._memories.pop(uri, None)) is not None:
             follow(memory, None, self._log)
+        if self.edited is not None and self.edited.concerns(uri):
+            self.edited = None
         for purpose in get_args(Purpose):
             self.supersede(uri, purpose)
 

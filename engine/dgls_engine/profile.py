@@ -158,7 +158,8 @@ class Profile:
 class ModelInfo:
     """What users see of an open model. Tied weights count once; `load_ms` is in milliseconds. `pins`: text around and
     between holes can be pinned, so a part of a text can be changed; a chat server can only be asked to. `holder`: the
-    process that has the model in memory, for people; empty if it is this one, or a server."""
+    process that has the model in memory, for people; empty if it is this one, or a server. `scores`: it says how
+    surprising a given text is."""
 
     name: str
     parameters: int
@@ -171,6 +172,7 @@ class ModelInfo:
     health: Health = ""
     pins: bool = True
     holder: str = ""
+    scores: bool = True
 
     @property
     def on_gpu(self) -> bool:

@@ -10,19 +10,20 @@ from collections import deque
 from collections.abc import Callable, Hashable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Any
 
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Step
+from dgls_engine.types import CancelToken, InfillRequest, ScoreRequest, Step
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
     """A request, and whom to answer. It may be begun `tries` times."""
 
-    request: InfillRequest
+    request: InfillRequest | ScoreRequest
     cancel: CancelToken
     key: Hashable
     on_step: Callable[[Step], None] | None
-    future: Future[Infill]
+    future: Future[Any]
     caller: Hashable = None
     tries: int = 1
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from typing import Literal, Protocol
@@ -28,7 +28,7 @@ from typing import Literal, Protocol
 from dgls_engine.errors import MAY_PASS, Cancelled, EngineClosed, EngineError, EngineLost
 from dgls_engine.profile import ModelInfo
 from dgls_engine.turns import Job, Turns
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Step
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Score, ScoreRequest, Step
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,8 @@ class EngineLike(Protocol):
     def count(self, text: str) -> int: ...
 
     def close(self) -> None: ...
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]: ...
 
 
 class Worker:
@@ -144,9 +146,19 @@ class Worker:
         of `infill`. `again`: run it a second time if the engine is lost during the first.
         """
         job = Job(request, cancel, key, on_step, Future(), caller, tries=2 if again else 1)
+        self._queued(job)
+        return job.future
+
+    def score(self, request: ScoreRequest, cancel: CancelToken, key: Hashable) -> Future[Sequence[Score]]:
+        """As `submit`, for texts to score."""
+        job = Job(request, cancel, key, None, Future())
+        self._queued(job)
+        return job.future
+
+    def _queued(self, job: Job) -> None:
         with self._changed:
             error = EngineClosed("The engine was closed: start it again.") if self._closing else self._error
-            older = [] if error else self._supersede(caller, key)
+            older = [] if error else self._supersede(job.caller, job.key)
             if not error:
                 self._queue.add(job)
                 self._changed.notify()
@@ -155,7 +167,6 @@ class Worker:
             job.fail(error)
         for dropped in older:
             dropped.fail(Cancelled("A newer request replaced this one."))
-        return job.future
 
     def _supersede(self, caller: Hashable, key: Hashable) -> list[Job]:
         """Remove the jobs with this `key` from the queue, return them, and cancel a running one. Needs the lock."""
@@ -270,10 +281,10 @@ class Worker:
             return self._running
 
     def _serve(self, engine: EngineLike, job: Job) -> None:
-        outcome: Infill | Exception | None = None
+        outcome: Infill | Sequence[Score] | Exception | None = None
         if job.start():
             try:
-                outcome = self._infill(engine, job)
+                outcome = self._answer(engine, job)
             except Exception as error:
                 outcome = error
         # Reset `_running` before the future gets its result: a waiting caller may submit the next job at once.
@@ -288,16 +299,18 @@ class Worker:
                 elif job.tries > 1 and not self._closing:
                     self._queue.put_back(replace(job, tries=job.tries - 1))
                     outcome = None
-        if isinstance(outcome, Infill):
-            job.future.set_result(outcome)
-        elif outcome is not None:
+        if isinstance(outcome, Exception):
             job.future.set_exception(outcome)
+        elif outcome is not None:
+            job.future.set_result(outcome)
         outcome = None  # an error's traceback keeps this frame, which would keep the error and the engine's tensors
 
     @staticmethod
-    def _infill(engine: EngineLike, job: Job) -> Infill:
+    def _answer(engine: EngineLike, job: Job) -> Infill | Sequence[Score]:
         if job.cancel.cancelled:
             raise Cancelled("The request was cancelled before it ran.")
+        if isinstance(job.request, ScoreRequest):
+            return engine.scores(job.request, job.cancel)
         for event in engine.infill(job.request, job.cancel):
             if isinstance(event, Infill):
                 return event

@@ -17,12 +17,14 @@ from dgls.code.document import Document, Span
 from dgls.server.actions.parameters import ActionRequest, new_request, request_from_data
 from dgls.server.actions.perform import perform, report_errors, warn
 from dgls.server.actions.workspace_edit import workspace_edit
+from dgls.server.next_edit.rendering import action_of
 from dgls.server.positions import position_of
 from dgls.server.session import Session
 
 FILL_ALL = "source.fillAll.dgls"
 _REWRITE = types.CodeActionKind.RefactorRewrite.value
-_KINDS = {Action.FILL_ALL: FILL_ALL, Action.FIX: types.CodeActionKind.QuickFix.value}
+_QUICKFIX = types.CodeActionKind.QuickFix.value
+_KINDS = {Action.FILL_ALL: FILL_ALL, Action.FIX: _QUICKFIX}
 """All other actions are `refactor.rewrite`."""
 COMMAND = "dgls.act"
 
@@ -39,11 +41,16 @@ def register(server: LanguageServer, session: Session) -> None:
         only = params.context.only or None  # some editor scripts send an empty list
         offered = _offered(session, document, params)
         at_stub = any(offer.task.action is Action.FILL for offer in offered)
+        fixes = only is None or any(_includes(requested, _QUICKFIX) for requested in only)
+        next_edits = _next_edit(session, document) if fixes else []
         kinds = [(offer, _kind(offer, at_stub, only)) for offer in offered]
         return [
-            _render(session, document, offer, kind, params.context.diagnostics)
-            for offer, kind in kinds
-            if only is None or any(_includes(requested, kind) for requested in only)
+            *next_edits,
+            *(
+                _render(session, document, offer, kind, params.context.diagnostics)
+                for offer, kind in kinds
+                if only is None or any(_includes(requested, kind) for requested in only)
+            ),
         ]
 
     @server.feature(types.CODE_ACTION_RESOLVE)
@@ -56,6 +63,16 @@ def register(server: LanguageServer, session: Session) -> None:
         else:
             action.data = None  # Eglot resolves an action with data and no edit again and again
         return action
+
+
+def _next_edit(session: Session, document: Document) -> list[types.CodeAction]:
+    """The next edit, if it is known already: the menu waits for no model."""
+    edited = session.edited
+    if edited is None or edited.proposal is None or not session.client.actions or not edited.concerns(document.uri):
+        return []
+    place = edited.proposal.place
+    now = session.documents.get(place.document.uri)
+    return [action_of(session, edited.proposal)] if now is not None and now.text == place.document.text else []
 
 
 def kind_of(action: Action) -> str:

@@ -11,7 +11,10 @@ from lsprotocol import types
 from pygls.lsp.server import LanguageServer
 
 from dgls.errors import BadParameters
+from dgls.server.next_edit.edited import Proposal
 from dgls.server.next_edit.parameters import answered_from, asking_from, copilots_asking_from
+from dgls.server.next_edit.proposing import places_now, propose
+from dgls.server.next_edit.rendering import for_copilots_client, shown
 from dgls.server.session import Session
 
 NEXT_EDIT = "dgls/nextEdit"
@@ -24,22 +27,29 @@ ACCEPTED = "dgls.nextEditAccepted"
 def register(server: LanguageServer, session: Session) -> None:
     @server.feature(NEXT_EDIT)
     async def next_edit(params: object) -> dict[str, Any]:
-        asking_from(NEXT_EDIT, params)
-        return {"edit": None, "reason": ""}
+        asking = asking_from(NEXT_EDIT, params)
+        outcome = await propose(session, asking)
+        if isinstance(outcome, Proposal):
+            return {"edit": {"id": outcome.id, **shown(session, outcome.place)}, "reason": ""}
+        return {"edit": None, "reason": outcome if asking.invoked else ""}
 
     @server.feature(PLACES)
-    def places(params: object) -> dict[str, Any]:
-        asking_from(PLACES, params)
-        return {"places": []}
+    async def places(params: object) -> dict[str, Any]:
+        found = await places_now(session, asking_from(PLACES, params))
+        return {"places": [shown(session, place) for place in found]}
 
     @server.feature(ANSWERED)
     def answered(params: object) -> None:
-        answered_from(ANSWERED, params)
+        answer, edited = answered_from(ANSWERED, params), session.edited
+        proposal = edited.proposal if edited is not None else None
+        if edited is not None and proposal is not None and proposal.id == answer.id and not answer.accepted:
+            session.edited = edited.refusing(proposal)
 
     @server.feature(COPILOT)
     async def copilot(params: object) -> dict[str, Any]:
-        copilots_asking_from(COPILOT, params)
-        return {"edits": []}
+        outcome = await propose(session, copilots_asking_from(COPILOT, params))
+        found = [outcome] if isinstance(outcome, Proposal) else []
+        return {"edits": [for_copilots_client(session, each, ACCEPTED) for each in found]}
 
     @server.feature("textDocument/didShowInlineEdit")
     def did_show(params: object) -> None: ...
@@ -49,7 +59,7 @@ def register(server: LanguageServer, session: Session) -> None:
 
     @server.command(ACCEPTED)
     async def accepted(params: types.ExecuteCommandParams) -> dict[str, Any]:
-        (id,) = params.arguments or (None,)
-        if not isinstance(id, str):
-            raise BadParameters(f"{ACCEPTED} takes the id of a proposal (docs/protocol.md)")
+        """The change itself has told the server already."""
+        if len(params.arguments or ()) != 1:
+            raise BadParameters(f"{ACCEPTED} takes one argument, the id of a proposal (docs/protocol.md)")
         return {"applied": False}

@@ -10,18 +10,18 @@ from __future__ import annotations
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Self
 
-from dgls_engine.errors import EngineClosed, ServerUnfit, ServerUnreachable
+from dgls_engine.errors import EngineClosed, EngineError, ServerUnfit, ServerUnreachable
 from dgls_engine.loop.stopping import deadline_of
 from dgls_engine.profile import Health, ModelInfo, Profile
 from dgls_engine.remote.address import Address, Credentials
 from dgls_engine.remote.conversation import waited
 from dgls_engine.remote.handshake import Served
 from dgls_engine.remote.transport import Patience, Transport
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Step
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Score, ScoreRequest, Step
 
 
 class NothingInTime(Exception):
@@ -32,7 +32,7 @@ class ServerEngine(ABC):
     """`info` is what is known without the server."""
 
     def __init__(self, address: Address, patience: Patience, info: ModelInfo) -> None:
-        self.info = info
+        self.info = replace(info, scores=False)
         self._address, self._patience = address, patience
         self._served: Served | None = None
         self._runner: asyncio.Runner | None = asyncio.Runner()
@@ -64,6 +64,12 @@ class ServerEngine(ABC):
             self._served = None
             self._report("refusing" if isinstance(error, ServerUnfit) else "not answering")
             raise
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
+        """Raises `EngineError`: no server is asked for the surprise of a given text yet."""
+        raise EngineError(
+            "a model on a server scores no texts, so there is no next edit; run the model on this machine"
+        )
 
     def warm(self) -> Iterator[None]:
         """Nothing: the server is warm, or not, for all of its users."""

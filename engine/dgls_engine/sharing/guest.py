@@ -10,12 +10,12 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from queue import Empty, SimpleQueue
 
-from dgls_engine.errors import Cancelled, EngineClosed, EngineLost, HolderSilent
+from dgls_engine.errors import Cancelled, EngineClosed, EngineError, EngineLost, HolderSilent
 from dgls_engine.profile import ModelInfo
 from dgls_engine.sharing.line import Line, LineEnded, call
 from dgls_engine.sharing.patience import Patience
@@ -34,7 +34,7 @@ from dgls_engine.sharing.wire import (
     encode,
     from_holder,
 )
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Score, ScoreRequest, Step
 
 _LOOK_SECONDS = 0.01
 """How often the cancel token is looked at. A denoising step of a model that is shared takes about as long."""
@@ -69,7 +69,7 @@ class Guest:
 
     @property
     def info(self) -> ModelInfo:
-        return replace(self._info, holder=self._holder, health="not answering" if self._silent else "")
+        return replace(self._info, scores=False, holder=self._holder, health="not answering" if self._silent else "")
 
     def settled(self, stop: Callable[[], bool]) -> bool:
         """Wait until the holder has opened the model, or is silent. False if there is no holder any more. Raises the
@@ -103,6 +103,10 @@ class Guest:
         finally:
             if not answered:
                 self._drop(line, number)
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
+        """Raises `EngineError`: the holder is asked for fills only."""
+        raise EngineError("another window holds the model, and it scores no texts for this one")
 
     def warm(self) -> Iterator[None]:
         """Nothing: the holder does."""

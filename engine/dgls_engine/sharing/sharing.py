@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from dgls_engine.sharing.patience import Patience
 from dgls_engine.sharing.place import Place, own_folder
 from dgls_engine.sharing.wire import Failed, Left
 from dgls_engine.text.tokenizer import Tokenizer
-from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Step
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Loading, Score, ScoreRequest, Step
 from dgls_engine.weights.profiles import read_profile
 from dgls_engine.worker import EngineLike, Worker
 
@@ -91,6 +91,9 @@ class Held:
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         return self._engine.infill(request, cancel)
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
+        return self._engine.scores(request, cancel)
 
     def warm(self) -> Iterator[None]:
         return self._engine.warm()

@@ -1,0 +1,186 @@
+"""Measures next edits on held-out packages: edits whose next one is known, and edits that ask for none.
+
+    python bench/next_edit.py [--limit 300] [--seed 0] [--model small] [--threads 1] [--no-model] [--verbose]
+
+Of `--limit` edits of each sort: `found`, the share of wanted edits with a proposal at a place that has to change;
+`right`, the share of these whose line is what the authors wrote; `false_per_100`, proposals per 100 edits that ask for
+none; `astray`, proposals at a wrong place after wanted edits. The same for two baselines without a model: `every other
+occurrence`, which replaces the edit's old word by its new one at the nearest place in the file, and `planner alone`,
+which takes the planner's first place. The last line is JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from bench.next_edit_cases import Case, cases
+from dgls.code.document import Document, Span
+from dgls.next_edit.edit import Edit, edit_between
+from dgls.next_edit.place import Place
+from dgls.next_edit.places import places
+from dgls.next_edit.search import search
+from dgls_engine import Engine
+from dgls_engine.types import Infill, InfillRequest, Score
+
+OURS, PLANNER, EVERY = "next edit", "planner alone", "every other occurrence"
+Proposer = Callable[[Edit], Place | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    case: Case
+    place: Place | None
+    ms: float
+
+    @property
+    def found(self) -> bool:
+        return self.place is not None and self._line(self.case.final) != self._line(self.case.edited)
+
+    @property
+    def right(self) -> bool:
+        return self.found and self.place is not None and self.place.new_line == self._line(self.case.final)
+
+    @property
+    def false(self) -> bool:
+        return self.place is not None and not self.found
+
+    def _line(self, text: str) -> str:
+        assert self.place is not None
+        return text.split("\n")[self.place.line]
+
+
+def with_model(engine: Engine) -> Proposer:
+    def propose(edit: Edit) -> Place | None:
+        asking = search(edit, places(edit), edit.after.uri.rpartition("/")[2])
+        answer: Sequence[Score] | Infill | None = None
+        try:
+            while True:
+                request = next(asking) if answer is None else asking.send(answer)
+                if isinstance(request, InfillRequest):
+                    *_, last = engine.infill(request)
+                    assert isinstance(last, Infill)
+                    answer = last
+                else:
+                    answer = engine.scores(request)
+        except StopIteration as over:
+            place: Place | None = over.value
+            return place
+
+    return propose
+
+
+def planner_alone(edit: Edit) -> Place | None:
+    return next(iter(places(edit)), None)
+
+
+def every_other_occurrence(edit: Edit) -> Place | None:
+    replaced = edit.replaced()
+    if not replaced or not re.fullmatch(r"\w+", replaced[0][0]):
+        return None
+    old, new, at = replaced[0]
+    spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(old)}(?!\w)", edit.after.text)]
+    nearest = min(spans, key=lambda span: abs(span[0] - at), default=None)
+    if nearest is None:
+        return None
+    line = edit.after.line_at(nearest[0])
+    same = [span for span in spans if edit.after.line_at(span[0]) == line]
+    start, end = same[0][0], same[-1][1]
+    return Place(
+        edit.after,
+        Span(start, end),
+        re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new, edit.after.text[start:end]),
+        "rename",
+    )
+
+
+def outcome(case: Case, propose: Proposer) -> Outcome:
+    uri = f"file:///{case.path}"
+    edit = edit_between(Document(uri, 1, "python", case.base), Document(uri, 2, "python", case.edited))
+    started = time.perf_counter()
+    place = propose(edit) if edit is not None else None
+    return Outcome(case, place, (time.perf_counter() - started) * 1000)
+
+
+def figures(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    wanted = [each for each in outcomes if each.case.wanted]
+    others = [each for each in outcomes if not each.case.wanted]
+    found = [each for each in wanted if each.found]
+    return {
+        "n": len(outcomes),
+        "found": _share(len(found), len(wanted)),
+        "right": _share(sum(each.right for each in found), len(found)),
+        "false_per_100": None if not others else round(100 * sum(each.false for each in others) / len(others), 2),
+        "astray": sum(each.false for each in wanted),
+        "p50_ms": round(median(each.ms for each in outcomes)),
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 3) if whole else None
+
+
+def by_kind(outcomes: Sequence[Outcome]) -> dict[str, dict[str, Any]]:
+    kinds = dict.fromkeys(each.case.kind for each in outcomes)
+    return {kind: figures([each for each in outcomes if each.case.kind == kind]) for kind in kinds}
+
+
+def table(title: str, rows: Mapping[str, Mapping[str, Any]]) -> Table:
+    shown = Table(title, *next(iter(rows.values())))
+    for name, row in rows.items():
+        shown.add_row(name, *("" if figure is None else f"{figure:g}" for figure in row.values()))
+    return shown
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--limit", type=int, default=300, help="edits of each of the two sorts")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--model", default="small")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--no-model", action="store_true", help="only the baselines")
+    parser.add_argument("--verbose", action="store_true", help="show each proposal that is not right")
+    options = parser.parse_args()
+    every = [case for wanted in (True, False) for case in cases(options.limit, wanted, options.seed)]
+    proposers: dict[str, Proposer] = {PLANNER: planner_alone, EVERY: every_other_occurrence}
+    if not options.no_model:
+        proposers = {OURS: with_model(Engine.open(options.model, "cpu", threads=options.threads)), **proposers}
+    results: dict[str, list[Outcome]] = {name: [] for name in proposers}
+    console = Console(stderr=True)
+    for case in track(every, console=console):
+        for name, propose in proposers.items():
+            results[name].append(outcome(case, propose))
+    first = next(iter(results))
+    if options.verbose:
+        for each in results[first]:
+            if each.place is not None and not each.right:
+                console.print(
+                    each.case.kind, each.place.kind, each.place.line_text, "->", each.place.new_line, markup=False
+                )
+    rows = {name: figures(outcomes) for name, outcomes in results.items()}
+    console.print(table("", rows), table(first, by_kind(results[first])))
+    ours = rows[first]
+    print(
+        json.dumps(
+            {
+                **ours,
+                "model": None if options.no_model else options.model,
+                "baselines": rows,
+                "kinds": by_kind(results[first]),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Goes through the places of an edit, nearest first, and asks a model about each, until one text fits by a margin.
+
+A generator, so that whoever drives it decides how the model is asked: it yields requests and receives their answers.
+Pure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import replace
+from types import MappingProxyType
+
+from dgls.code.breakage import Breakage
+from dgls.code.document import Span
+from dgls.code.syntax import parse
+from dgls.next_edit.edit import Edit
+from dgls.next_edit.judgement import fill_request, score_request
+from dgls.next_edit.place import Kind, Place
+from dgls_engine.types import Infill, InfillRequest, Score, ScoreRequest
+
+ASKED = 3
+"""Places that a model is asked about: each costs a pass or two."""
+
+MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 0.0, "call": 0.0, "pattern": 0.0})
+"""Nats by which the new text must surprise less than the old one."""
+
+Search = Generator[ScoreRequest | InfillRequest, Sequence[Score] | Infill, Place | None]
+
+
+def search(edit: Edit, places: Sequence[Place], path: str) -> Search:
+    """The first place whose new text fits. `path` is what the model is shown."""
+    for place in places[:ASKED]:
+        if place.opened:
+            infill = yield fill_request(edit, place, path)
+            assert isinstance(infill, Infill)
+            place = _filled(place, infill.texts[0].strip())
+        if not _sound(place):
+            continue
+        scores = yield score_request(edit, place, path)
+        assert not isinstance(scores, Infill)
+        old, new = scores
+        if old.nats - new.nats >= MARGINS[place.kind]:
+            return place
+    return None
+
+
+def _filled(place: Place, text: str) -> Place:
+    new = place.text.replace(place.opened, text, 1) if text else place.old_text
+    return replace(place, text=new, opened="")
+
+
+def _sound(place: Place) -> bool:
+    """Whether the change changes something, stays in its line, and breaks no code that parses."""
+    document, span = place.document, place.span
+    if place.text == place.old_text or "\n" in place.text:
+        return False
+    syntax = parse(document, span.start)
+    return syntax is not None and not Breakage(document, Span(span.start, span.end), syntax).by(place.text)

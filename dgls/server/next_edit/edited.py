@@ -1,0 +1,83 @@
+"""The last edit of the user: from which text it began, which lines it touched, and what was proposed after it.
+
+Changes to the same lines are one edit. A change elsewhere begins another, unless it is the proposal itself. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from dgls.code.document import Document, Span
+from dgls.next_edit.edit import difference
+from dgls.next_edit.place import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A change that was proposed under the name `id`."""
+
+    id: str
+    place: Place
+
+    @property
+    def refusal(self) -> tuple[str, str, int]:
+        """What is remembered of a place that the user refused: its document, its line's text, and where in it. It stays
+        the same when lines above are added."""
+        place = self.place
+        return place.document.uri, place.line_text, place.span.start - place.document.line_start(place.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """`base` is the document before the edit. `first` to `last` are the lines of the present text that it touched.
+    `refused` are the places that the user does not want changed; see `Proposal.refusal`."""
+
+    base: Document
+    first: int
+    last: int
+    refused: frozenset[tuple[str, str, int]] = frozenset()
+    proposal: Proposal | None = None
+
+    def concerns(self, uri: str) -> bool:
+        """Whether this edit, or what was proposed after it, is in the document."""
+        return self.base.uri == uri or (self.proposal is not None and self.proposal.place.document.uri == uri)
+
+    def refusing(self, proposal: Proposal) -> Edited:
+        return replace(self, refused=self.refused | {proposal.refusal}, proposal=None)
+
+
+def following(edited: Edited | None, before: Document, after: Document) -> Edited | None:
+    """The last edit, after a document changed from `before` to `after`."""
+    if before.text == after.text:
+        return edited
+    old, new = difference(before, after)
+    if edited is not None and _is_proposal(edited, after):
+        return _accepted(edited, before, old, new)
+    touched = before.line_at(old.start), before.line_at(old.end)
+    first, last = after.line_at(new.start), after.line_at(new.end)
+    if edited is not None and edited.base.uri == after.uri and _meets(edited, touched):
+        grown = after.line_count - before.line_count
+        return replace(edited, first=min(edited.first, first), last=max(edited.last + grown, last), proposal=None)
+    return Edited(before, first, last)
+
+
+def _is_proposal(edited: Edited, after: Document) -> bool:
+    place = edited.proposal.place if edited.proposal is not None else None
+    return place is not None and place.document.uri == after.uri and place.result == after.text
+
+
+def _accepted(edited: Edited, before: Document, old: Span, new: Span) -> Edited:
+    """The same edit, as if the accepted change had been in the text before it."""
+    base = edited.base
+    if base.uri != before.uri:
+        return replace(edited, proposal=None)
+    was, now = difference(base, before)
+    moved = (was.end - was.start) - (now.end - now.start) if old.start >= now.end else 0
+    text = edited.proposal.place.result[new.start : new.end] if edited.proposal is not None else ""
+    start, end = old.start + moved, old.end + moved
+    joined = base.text[:start] + text + base.text[end:]
+    return replace(edited, base=Document(base.uri, base.version, base.language, joined), proposal=None)
+
+
+def _meets(edited: Edited, touched: tuple[int, int]) -> bool:
+    return touched[0] <= edited.last and edited.first <= touched[1]

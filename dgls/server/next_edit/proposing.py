@@ -1,0 +1,132 @@
+"""Answers a request for the next edit: which edit, which places, which of them the model agrees to.
+
+An edit that is none, a model that cannot score, and a document that changes meanwhile lead to no proposal, with a
+reason for users who asked. Runs on the asyncio loop; trees are read on another thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import uuid4
+
+from dgls.code.document import Document
+from dgls.next_edit.edit import Edit, edit_between
+from dgls.next_edit.place import Place
+from dgls.next_edit.places import places
+from dgls.next_edit.search import search
+from dgls.server.next_edit.edited import Edited, Proposal
+from dgls.server.next_edit.parameters import Asking
+from dgls.server.session import READING_SECONDS, Session
+from dgls_engine.errors import Cancelled, EngineError
+from dgls_engine.types import CancelToken, Infill, InfillRequest, Score
+
+logger = logging.getLogger(__name__)
+
+Outcome = Proposal | str
+"""A proposal, or why there is none."""
+
+CHANGED = "the document has changed; ask again"
+NO_EDIT = "there is no small edit that could have a next one"
+NOTHING = "the last edit concerns no other place"
+DISAGREED = "the model does not agree to a change of the places that the last edit concerns"
+NO_SCORES = "the model runs on a server that scores no texts; choose a model on this machine (dgls.model)"
+
+
+async def propose(session: Session, asking: Asking) -> Outcome:
+    """Never raises an engine's error: it is logged, and its text is the reason."""
+    document = session.documents.get(asking.textDocument.uri)
+    if document is None or asking.textDocument.version not in (None, document.version):
+        return CHANGED
+    if not asking.invoked and not (
+        session.settings.next_edit and session.host.ready and session.settings.suggests_in(document.language)
+    ):
+        return "next edits are off (dgls.nextEdit)"
+    try:
+        with session.in_flight(document.uri, "next edit") as cancel:
+            return await _proposed(session, document, asking, cancel)
+    except Cancelled:
+        return CHANGED
+    except EngineError as error:
+        logger.error("No next edit: %s", error)
+        return str(error)
+
+
+async def places_now(session: Session, asking: Asking) -> list[Place]:
+    """All places that the last edit concerns and that the user has not refused, nearest first."""
+    document, edited = session.documents.get(asking.textDocument.uri), session.edited
+    edit = _edit(session, edited)
+    if document is None or edited is None or edit is None:
+        return []
+    offset = document.offset(asking.position, session.client.encoding)
+    at = offset if document.uri == edit.after.uri else None
+    others = await _readable(session, edit.after)
+    found = await asyncio.to_thread(places, edit, others, at)
+    return [place for place in found if Proposal("", place).refusal not in edited.refused]
+
+
+async def _proposed(session: Session, document: Document, asking: Asking, cancel: CancelToken) -> Outcome:
+    edited = session.edited
+    edit = _edit(session, edited)
+    if edited is None or edit is None:
+        return NO_EDIT
+    if edited.proposal is not None and _stands(session, edited.proposal.place):
+        return edited.proposal
+    info = await session.host.model(cancel)
+    if not info.scores:
+        return NO_SCORES
+    if not asking.invoked and await session.excluded(edit.after.uri, time.monotonic() + READING_SECONDS) is not None:
+        return "the file is excluded"
+    found = await places_now(session, asking)
+    if not found:
+        return NOTHING
+    place = await _chosen(session, document, edit, found, cancel)
+    if place is None:
+        return DISAGREED
+    if cancel.cancelled or session.edited is not edited or not _stands(session, place):
+        return CHANGED
+    proposal = Proposal(str(uuid4()), place)
+    session.edited = replace(edited, proposal=proposal)
+    return proposal
+
+
+async def _chosen(
+    session: Session, document: Document, edit: Edit, found: Sequence[Place], cancel: CancelToken
+) -> Place | None:
+    """The place that the model agrees to. Each question is a request of its own, so that others come in between."""
+    asking, key = search(edit, found, session.shown_path(edit.after.uri)), (document.uri, "next edit")
+    answer: Sequence[Score] | Infill | None = None
+    try:
+        while True:
+            request = next(asking) if answer is None else asking.send(answer)
+            if cancel.cancelled:
+                raise Cancelled("A newer request replaced this one.")
+            if isinstance(request, InfillRequest):
+                answer = await session.host.infill(request, cancel, key, invoked=False)
+            else:
+                answer = await session.host.scores(request, cancel, key)
+    except StopIteration as over:
+        place: Place | None = over.value
+        return place
+
+
+async def _readable(session: Session, document: Document) -> list[Document]:
+    """The other open documents in its language that a model may see."""
+    until = time.monotonic() + READING_SECONDS
+    others = [each for each in session.documents.values() if each.uri != document.uri]
+    alike = [each for each in others if each.language == document.language]
+    return [each for each in alike if await session.excluded(each.uri, until) is None]
+
+
+def _edit(session: Session, edited: Edited | None) -> Edit | None:
+    document = session.documents.get(edited.base.uri) if edited is not None else None
+    return edit_between(edited.base, document) if edited is not None and document is not None else None
+
+
+def _stands(session: Session, place: Place) -> bool:
+    """Whether the place's document is as it was when the place was found."""
+    now = session.documents.get(place.document.uri)
+    return now is not None and now.text == place.document.text
