@@ -1,26 +1,24 @@
-"""Asks a model whether a place's new text fits better than the old one, after the edit.
+"""Asks a model about a place: whether the new text fits better than the old one, and what a gap in it holds.
 
-    -<the line before the edit>
-    +<the line after it>
-    -<the place's line>
-    +<the place's line up to the change>  old text | new text
+    the edited line, as it is now
+    the line above the place
+    the place's line up to the change    old text | new text    the rest of the line
 
-The model sees the edit as a diff, and the place as the next lines of it. The difference between the surprises of the
-two texts is the gain. Pure.
+The difference between the surprises of the two texts is the gain. A few lines suffice, and each token takes 3 to 20 ms
+on a CPU; other forms told less (docs/experiments/next-edit.md). Pure.
 """
 
 from __future__ import annotations
 
-from dgls.code.document import Span
 from dgls.next_edit.edit import Edit
 from dgls.next_edit.place import Place
 from dgls_engine.types import Context, Hole, InfillRequest, Limits, Pinned, ScoreRequest
 
-_BEFORE = 160
-"""Characters of a line that the model reads, in front of a change and in an edited line."""
+_LONGEST = 160
+"""Characters of a line that the model reads."""
 
-_LINES_ABOVE, _ABOVE = 6, 300
-"""Lines and characters of code above a call that are shown for its new argument."""
+_LINES_ABOVE = 6
+"""Lines of code above a call that are shown for its new argument."""
 
 _MOST_TOKENS = 8
 _DEADLINE_MS = 2000
@@ -29,31 +27,24 @@ _DEADLINE_MS = 2000
 def score_request(edit: Edit, place: Place, path: str) -> ScoreRequest:
     """Compares the texts: first the old one, then the new one."""
     document, span = place.document, place.span
-    start = document.line_start(place.line)
-    if not (place.old_text and place.text) and span.start > start:
-        span = Span(span.start - 1, span.end)  # some models cannot score an empty text
-    line_end = document.line_end(document.line_at(span.end))
-    lead = document.text[span.start : place.span.start]
-    above = _diff(edit.lines_before, "-") + _diff(edit.lines_after, "+")
-    old_line = document.text[start:line_end]
-    before = document.text[start : span.start]
+    start, end = document.line_start(place.line), document.line_end(document.line_at(span.end))
+    lead = document.text[max(start, span.start - 1) : span.start] if not (place.old_text and place.text) else ""
+    before = document.text[start : span.start - len(lead)]
     return ScoreRequest(
-        Context(path=path, language=document.language, above=above + _diff(old_line[-2 * _BEFORE :], "-")),
-        "+" + before[-_BEFORE:],
-        (lead + place.old_text, lead + place.text),
-        document.text[place.span.end : line_end] + "\n",
+        Context(path=path, language=document.language, above=_above(edit, place, 1)),
+        before[-_LONGEST:],
+        (lead + place.old_text, lead + place.text),  # some models cannot score an empty text
+        document.text[span.end : end] + "\n",
     )
 
 
 def fill_request(edit: Edit, place: Place, path: str) -> InfillRequest:
-    """Asks for the part of the place's text that the edit does not say, with the edited lines above the code."""
+    """Asks for the part of the place's text that the edit does not say."""
     document, span = place.document, place.span
     lead, _, rest = place.text.partition(place.opened)
     start, end = document.line_start(place.line), document.line_end(place.line)
-    first = document.line_start(max(0, place.line - _LINES_ABOVE))
-    above = f"{edit.lines_after}\n{document.text[first:start][-_ABOVE:]}"
     return InfillRequest(
-        Context(path=path, language=document.language, above=above),
+        Context(path=path, language=document.language, above=_above(edit, place, _LINES_ABOVE)),
         [
             Pinned(document.text[start : span.start] + lead),
             Hole(max_tokens=_MOST_TOKENS, stop="\n"),
@@ -63,5 +54,12 @@ def fill_request(edit: Edit, place: Place, path: str) -> InfillRequest:
     )
 
 
-def _diff(lines: str, mark: str) -> str:
-    return "".join(f"{mark}{line[:_BEFORE]}\n" for line in lines.split("\n"))
+def _above(edit: Edit, place: Place, lines: int) -> str:
+    """The edited lines, and the lines above the place that are not among them."""
+    document = place.document
+    edited: range = range(0)
+    if document.uri == edit.after.uri:
+        edited = range(edit.after.line_at(edit.new.start), edit.after.line_at(edit.new.end) + 1)
+    numbers = [line for line in range(max(0, place.line - lines), place.line) if line not in edited]
+    shown = [*edit.lines_after.split("\n"), *map(document.line_text, numbers)]
+    return "".join(f"{line[:_LONGEST]}\n" for line in shown)

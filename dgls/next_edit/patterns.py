@@ -49,6 +49,8 @@ def siblings(edit: Edit, syntax: Syntax) -> Iterator[Place]:
                 continue
             start = document.line_start(line)
             span = Span(start + tokens[first].start(), start + tokens[last_was - 1].end())
+            if not any(symbol_at(syntax, start + token.start()) for token in tokens[first:last_was]):
+                return  # numbers and words in strings mostly differ on purpose
             yield Place(document, span, new, "pattern")
 
 

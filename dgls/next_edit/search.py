@@ -21,7 +21,7 @@ from dgls_engine.types import Infill, InfillRequest, Score, ScoreRequest
 ASKED = 3
 """Places that a model is asked about: each costs a pass or two."""
 
-MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 0.0, "call": 0.0, "pattern": 0.0})
+MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 3.0, "call": 0.0, "pattern": 6.0})
 """Nats by which the new text must surprise less than the old one."""
 
 Search = Generator[ScoreRequest | InfillRequest, Sequence[Score] | Infill, Place | None]

@@ -1,0 +1,83 @@
+"""Which place is proposed, by what the model says of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+from dgls.code.document import Document
+from dgls.next_edit.edit import Edit, edit_between
+from dgls.next_edit.place import Place
+from dgls.next_edit.places import places
+from dgls.next_edit.search import ASKED, MARGINS, search
+from dgls_engine.types import Fill, Infill, InfillRequest, Score, ScoreRequest, Timings
+
+
+def edit_of(before: str, after: str) -> Edit:
+    edit = edit_between(Document("file:///a.py", 1, "python", before), Document("file:///a.py", 2, "python", after))
+    assert edit is not None
+    return edit
+
+
+def answered(edit: Edit, gains: Sequence[float], fill: str = "") -> tuple[Place | None, list[ScoreRequest]]:
+    """The proposal if the new texts of the places surprise less by these nats, and what was asked."""
+    asking, asked, left = search(edit, places(edit), "a.py"), [], list(gains)
+    answer: Sequence[Score] | Infill | None = None
+    try:
+        while True:
+            request = next(asking) if answer is None else asking.send(answer)
+            if isinstance(request, InfillRequest):
+                answer = Infill((Fill(fill, (), 1.0, 1.0),), 1, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+            else:
+                asked.append(request)
+                answer = [Score(("t",), (10.0,)), Score(("t",), (10.0 - left.pop(0),))]
+    except StopIteration as over:
+        return over.value, asked
+
+
+RENAME = edit_of("def f(w):\n    a = w\n    b = w\n", "def f(width):\n    a = w\n    b = w\n")
+
+
+def test_search_place_that_the_model_agrees_to_is_proposed() -> None:
+    place, asked = answered(RENAME, [MARGINS["rename"]])
+    assert place is not None
+    assert place.new_line == "    a = width"
+    assert [request.texts for request in asked] == [("w", "width")]
+
+
+def test_search_place_below_the_margin_goes_on_to_the_next() -> None:
+    place, _ = answered(RENAME, [MARGINS["rename"] - 0.1, 20.0])
+    assert place is not None
+    assert place.new_line == "    b = width"
+
+
+def test_search_no_place_that_fits_proposes_nothing() -> None:
+    assert answered(RENAME, [-1.0, -1.0])[0] is None
+
+
+def test_search_many_places_asks_about_a_few() -> None:
+    body = "".join(f"    x{number} = w\n" for number in range(8))
+    edit = edit_of(f"def f(w):\n{body}", f"def f(width):\n{body}")
+    assert len(answered(edit, [-1.0] * 8)[1]) == ASKED
+
+
+def test_search_model_sees_the_edit_and_the_place_with_one_line_above() -> None:
+    _, (request, _) = answered(RENAME, [-1.0, 20.0])[0], answered(RENAME, [-1.0, 20.0])[1]
+    assert request.context.above + request.before == "def f(width):\n    a = "
+    assert request.after == "\n"
+
+
+CALL = edit_of("def f(a):\n    return a\n\nf(1)\n", "def f(a, limit):\n    return a\n\nf(1)\n")
+
+
+def test_search_new_argument_is_what_the_model_fills() -> None:
+    place, asked = answered(CALL, [5.0], fill=" 20")
+    assert place is not None
+    assert place.new_line == "f(1, 20)"
+    assert asked[0].texts == ("1", "1, 20")
+
+
+@pytest.mark.parametrize("fill", ["", "(", "a\nb"])
+def test_search_new_argument_that_is_none_or_breaks_code_is_dropped(fill: str) -> None:
+    assert answered(CALL, [5.0], fill=fill)[0] is None
