@@ -22,12 +22,14 @@ _LONGEST_WORD = 200
 @dataclass(frozen=True, slots=True)
 class Edit:
     """`old` in `before` was replaced by `new` in `after`. Both spans begin at the same offset, and end and begin at the
-    borders of words."""
+    borders of words. `followed` are the parts of `before` that are as they are because of this edit: the proposals
+    accepted so far."""
 
     before: Document
     after: Document
     old: Span
     new: Span
+    followed: tuple[Span, ...] = ()
 
     @property
     def old_text(self) -> str:
@@ -56,7 +58,7 @@ class Edit:
         return [(one, other[0], self.new.start + other.start()) for one, other in pairs if one != other[0]]
 
 
-def edit_between(before: Document, after: Document) -> Edit | None:
+def edit_between(before: Document, after: Document, followed: tuple[Span, ...] = ()) -> Edit | None:
     """The edit that led from one version to the other; None if there is none, or none that a user would call one."""
     if before.text == after.text:
         return None
@@ -66,7 +68,7 @@ def edit_between(before: Document, after: Document) -> Edit | None:
         return None
     left, right = _rest_of_word(after.text, start, -1), _rest_of_word(after.text, new.end, 1)
     old, new = Span(start - left, old.end + right), Span(start - left, new.end + right)
-    edit = Edit(before, after, old, new)
+    edit = Edit(before, after, old, new, followed)
     longest = max(edit.lines_before.count("\n"), edit.lines_after.count("\n")) + 1
     changed = edit.old_text.split() != edit.new_text.split()
     return edit if longest <= MOST_LINES and changed else None

@@ -7,7 +7,7 @@ function, a field or method in its class, the name of a function or class in its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tree_sitter import Node
@@ -66,7 +66,8 @@ def _known(edit: Edit, before: Syntax, syntax: Syntax, rename: Rename) -> bool:
     grown = (edit.new.end - edit.new.start) - (edit.old.end - edit.old.start)
     earlier = symbols(before, rename.new, Span(within.start, max(within.start, within.end - grown)))
     role = "attribute" if rename.attribute else "name"
-    return any(each.role == role and (role == "name" or each.of in SELF) for each in earlier)
+    own = [each for each in earlier if not any(_overlap(each.span, part) for part in edit.followed)]
+    return any(each.role == role and (role == "name" or each.of in SELF) for each in own)
 
 
 def _rename(syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None:
@@ -126,5 +127,9 @@ def _within(syntax: Syntax, scope: Node | None) -> Span:
     return span_of(syntax, scope) if scope is not None else Span(syntax.start, syntax.start + len(syntax.text))
 
 
-def _inside(span: Span, others: list[Span]) -> bool:
+def _overlap(one: Span, other: Span) -> bool:
+    return one.start <= other.end and other.start <= one.end
+
+
+def _inside(span: Span, others: Sequence[Span]) -> bool:
     return any(other.start <= span.start and span.end <= other.end for other in others)

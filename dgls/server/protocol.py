@@ -171,7 +171,7 @@ class Protocol(LanguageServerProtocol):
         fields = {
             name: data.get(name) for name in ("id", "method", "jsonrpc", "params") if name != "id" or "id" in data
         }
-        return self._converter.structure(fields, fallback)
+        return fallback(**fields)  # the parameters as they came: pygls would make tuples with names of them
 
     def _take_answer(self, data: dict[str, Any]) -> None:
         """Pass the client's answer to the waiting request. After `shutdown` none waits; pygls would warn. Nothing waits

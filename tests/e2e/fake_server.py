@@ -33,6 +33,8 @@ from dgls_engine.types import (
     Loading,
     Piece,
     Pinned,
+    Score,
+    ScoreRequest,
     Step,
     Timings,
 )
@@ -50,6 +52,7 @@ class Script:
     with a draft is filled with that, with what `corrected` says put right. `instructed` models take instructions.
     `exhausted` are how many requests run out of memory, the first ones. `pull_fails` is why the small model cannot be
     fetched; without it a pull leaves an empty model behind. Servers with the same folder `shared` share one engine.
+    Of texts to score, the last one surprises less by `gain`.
     """
 
     texts: list[str] = field(default_factory=lambda: ["filled"])
@@ -66,6 +69,7 @@ class Script:
     exhausted: int = 0
     pull_fails: str = ""
     chatty: bool = False
+    gain: float = 20.0
     journal: str = ""
     shared: str = ""
 
@@ -133,6 +137,17 @@ class FakeEngine:
         confidence = self.info.profile.calibration.confidence(script.confidence)
         fills = tuple(Fill(text, self._pieces(text), confidence, script.confidence) for text in texts)
         yield Infill(fills, script.steps, "stable", Timings(0.0, 0.0), 0, 0, 0, 0)
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> list[Score]:
+        script = self._script
+        script.note(event="scores", texts=list(request.texts), above=request.context.above, before=request.before)
+        for _ in range(script.steps):
+            time.sleep(script.step_ms / 1000)
+            if cancel is not None and cancel.cancelled:
+                script.note(event="cancelled")
+                raise Cancelled("cancelled")
+        surprises = [*[30.0] * (len(request.texts) - 1), 30.0 - script.gain]
+        return [Score(("t",), (each,)) for each in surprises]
 
     def _text(self, hole: Hole, number: int) -> str:
         if isinstance(hole.start, Blank):

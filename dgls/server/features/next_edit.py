@@ -26,7 +26,7 @@ ACCEPTED = "dgls.nextEditAccepted"
 
 def register(server: LanguageServer, session: Session) -> None:
     @server.feature(NEXT_EDIT)
-    async def next_edit(params: object) -> dict[str, Any]:
+    async def next_edit(params: Any) -> dict[str, Any]:
         asking = asking_from(NEXT_EDIT, params)
         outcome = await propose(session, asking)
         if isinstance(outcome, Proposal):
@@ -34,28 +34,28 @@ def register(server: LanguageServer, session: Session) -> None:
         return {"edit": None, "reason": outcome if asking.invoked else ""}
 
     @server.feature(PLACES)
-    async def places(params: object) -> dict[str, Any]:
+    async def places(params: Any) -> dict[str, Any]:
         found = await places_now(session, asking_from(PLACES, params))
         return {"places": [shown(session, place) for place in found]}
 
     @server.feature(ANSWERED)
-    def answered(params: object) -> None:
+    def answered(params: Any) -> None:
         answer, edited = answered_from(ANSWERED, params), session.edited
         proposal = edited.proposal if edited is not None else None
         if edited is not None and proposal is not None and proposal.id == answer.id and not answer.accepted:
             session.edited = edited.refusing(proposal)
 
     @server.feature(COPILOT)
-    async def copilot(params: object) -> dict[str, Any]:
+    async def copilot(params: Any) -> dict[str, Any]:
         outcome = await propose(session, copilots_asking_from(COPILOT, params))
         found = [outcome] if isinstance(outcome, Proposal) else []
         return {"edits": [for_copilots_client(session, each, ACCEPTED) for each in found]}
 
     @server.feature("textDocument/didShowInlineEdit")
-    def did_show(params: object) -> None: ...
+    def did_show(params: Any) -> None: ...
 
     @server.feature("textDocument/didFocus")
-    def did_focus(params: object) -> None: ...
+    def did_focus(params: Any) -> None: ...
 
     @server.command(ACCEPTED)
     async def accepted(params: types.ExecuteCommandParams) -> dict[str, Any]:

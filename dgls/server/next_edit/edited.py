@@ -30,12 +30,14 @@ class Proposal:
 @dataclass(frozen=True, slots=True)
 class Edited:
     """`base` is the document before the edit. `first` to `last` are the lines of the present text that it touched.
-    `refused` are the places that the user does not want changed; see `Proposal.refusal`."""
+    `refused` are the places that the user does not want changed; see `Proposal.refusal`. `followed` are the accepted
+    proposals in `base`."""
 
     base: Document
     first: int
     last: int
     refused: frozenset[tuple[str, str, int]] = frozenset()
+    followed: tuple[Span, ...] = ()
     proposal: Proposal | None = None
 
     def concerns(self, uri: str) -> bool:
@@ -75,8 +77,10 @@ def _accepted(edited: Edited, before: Document, old: Span, new: Span) -> Edited:
     moved = (was.end - was.start) - (now.end - now.start) if old.start >= now.end else 0
     text = edited.proposal.place.result[new.start : new.end] if edited.proposal is not None else ""
     start, end = old.start + moved, old.end + moved
-    joined = base.text[:start] + text + base.text[end:]
-    return replace(edited, base=Document(base.uri, base.version, base.language, joined), proposal=None)
+    grown = len(text) - (end - start)
+    moved_on = (Span(each.start + grown, each.end + grown) if each.start >= end else each for each in edited.followed)
+    joined = Document(base.uri, base.version, base.language, base.text[:start] + text + base.text[end:])
+    return replace(edited, base=joined, followed=(*moved_on, Span(start, start + len(text))), proposal=None)
 
 
 def _meets(edited: Edited, touched: tuple[int, int]) -> bool:

@@ -123,7 +123,9 @@ async def _readable(session: Session, document: Document) -> list[Document]:
 
 def _edit(session: Session, edited: Edited | None) -> Edit | None:
     document = session.documents.get(edited.base.uri) if edited is not None else None
-    return edit_between(edited.base, document) if edited is not None and document is not None else None
+    if edited is None or document is None:
+        return None
+    return edit_between(edited.base, document, edited.followed)
 
 
 def _stands(session: Session, place: Place) -> bool:
