@@ -4,9 +4,9 @@
 
 Of `--limit` edits of each sort: `found`, the share of wanted edits with a proposal at a place that has to change;
 `right`, the share of these whose line is what the authors wrote; `false_per_100`, proposals per 100 edits that ask for
-none; `astray`, proposals at a wrong place after wanted edits; `p50_ms`, the median time of wanted edits. The same for two baselines without a model: `every other
-occurrence`, which replaces the edit's old word by its new one at the nearest place in the file, and `planner alone`,
-which takes the planner's first place. The last line is JSON.
+none; `astray`, proposals at a wrong place after wanted edits; `p50_ms`, the median time of wanted edits. The same for
+two baselines without a model: `every other occurrence`, which replaces the edit's old word by its new one at the
+nearest place in the file, and `planner alone`, which takes the planner's first place. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -106,7 +106,9 @@ def every_other_occurrence(edit: Edit) -> Place | None:
 
 def outcome(case: Case, propose: Proposer) -> Outcome:
     uri = f"file:///{case.path}"
-    edit = edit_between(Document(uri, 1, "python", case.base), Document(uri, 2, "python", case.edited))
+    base, edited = Document(uri, 1, "python", case.base), Document(uri, 2, "python", case.edited)
+    first = edit_between(Document(uri, 0, "python", case.earlier), base) if case.earlier is not None else None
+    edit = edit_between(base, edited, earlier=first.replacement if first is not None else None)
     started = time.perf_counter()
     place = propose(edit) if edit is not None else None
     return Outcome(case, place, (time.perf_counter() - started) * 1000)

@@ -12,6 +12,7 @@ import random
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -20,19 +21,21 @@ from dgls.evaluation.cases.held_out import HELD_OUT
 LONGEST = 40_000
 """Characters of a file: a person's file, not a table."""
 
-WANTED = ("local", "parameter", "field", "argument", "type", "parallel")
-UNWANTED = ("literal", "use", "operator", "new line", "completed", "other scope", "unlike")
+WANTED = ("local", "parameter", "field", "argument", "type", "parallel", "type again", "parallel again")
+UNWANTED = ("literal", "use", "operator", "new line", "completed", "other scope", "unlike", "one alike", "one type")
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """`base` became `edited`. `final` is where the edit leads; the same as `edited` if it asks for nothing."""
+    """`base` became `edited`. `final` is where the edit leads; the same as `edited` if it asks for nothing. `earlier`
+    is the text before another edit, which led to `base`."""
 
     kind: str
     path: str
     base: str
     edited: str
     final: str
+    earlier: str | None = None
 
     @property
     def wanted(self) -> bool:
@@ -126,6 +129,17 @@ def _led(kind: str, source: Source, cuts: Sequence[Cut], first: int, old: str) -
     edited = replaced(source.text, [cut for number, cut in enumerate(cuts) if number != first], old)
     lines = {source.text.count("\n", 0, start) for start, _ in cuts}
     return Case(kind, source.path, base, edited, source.text) if len(lines) > 1 else None
+
+
+def _again(case: Case, source: Source, cuts: Sequence[Cut], first: int, old: str) -> Case | None:
+    """The case, if the user makes the same change in a second place, and there is a third."""
+    second = next(number for number in range(len(cuts)) if number != first)
+    left = [cut for number, cut in enumerate(cuts) if number not in (first, second)]
+    lines = {source.text.count("\n", 0, start) for start, _ in cuts}
+    if not left or len(lines) < len(cuts):
+        return None
+    edited = replaced(source.text, left, old)
+    return Case(f"{case.kind} again", case.path, case.edited, edited, source.text, case.base)
 
 
 def _functions(source: Source, order: random.Random) -> list[Function]:
@@ -224,7 +238,7 @@ def _called(call: ast.Call, name: str, method: bool) -> bool:
     return isinstance(call.func, ast.Name) and call.func.id == name
 
 
-def type_(source: Source, order: random.Random) -> Iterator[Case]:
+def type_(source: Source, order: random.Random, again: bool = False) -> Iterator[Case]:
     typed = [node for node in ast.walk(source.tree) if isinstance(node, ast.arg) and node.annotation is not None]
     groups: dict[tuple[str, str], list[ast.arg]] = {}
     for node in typed:
@@ -233,8 +247,10 @@ def type_(source: Source, order: random.Random) -> Iterator[Case]:
     others = sorted({key[1] for key in groups})
     for (_, kind), nodes in order.sample(sorted(groups.items(), key=lambda each: each[0]), len(groups)):
         cuts = sorted(source.span(node.annotation) for node in nodes if node.annotation is not None)
-        left = [other for other in (*others, "str", "bytes", "int") if other != kind]
-        if case := _led("type", source, cuts, 0, order.choice(left)):
+        old = order.choice([other for other in (*others, "str", "bytes", "int") if other != kind])
+        case = _led("type", source, cuts, 0, old)
+        case = _again(case, source, cuts, 0, old) if case is not None and again else case
+        if case is not None:
             yield case
 
 
@@ -262,7 +278,7 @@ def _kind(token: str) -> str:
     return "word" if token[0].isalpha() or token[0] == "_" else "number" if token.isdigit() else token
 
 
-def parallel(source: Source, order: random.Random) -> Iterator[Case]:
+def parallel(source: Source, order: random.Random, again: bool = False) -> Iterator[Case]:
     for starts, tokens in _alike(source, order):
         shared = [
             at
@@ -273,7 +289,10 @@ def parallel(source: Source, order: random.Random) -> Iterator[Case]:
         if shared:
             at = order.choice(shared)
             cuts = [(start + own[at].start(), start + own[at].end()) for start, own in zip(starts, tokens, strict=True)]
-            if case := _led("parallel", source, cuts, order.randrange(3), order.choice(source.fresh)):
+            first, old = order.randrange(3), order.choice(source.fresh)
+            case = _led("parallel", source, cuts, first, old)
+            case = _again(case, source, cuts, first, old) if case is not None and again else case
+            if case is not None:
                 yield case
 
 
@@ -290,6 +309,32 @@ def unlike(source: Source, order: random.Random) -> Iterator[Case]:
             new = order.choice(source.fresh) if _kind(token[0]) == "word" else str(order.randrange(2, 90))
             start = starts[line] + token.start()
             yield _alone("unlike", source, (start, start + len(token[0])), new)
+
+
+def one_alike(source: Source, order: random.Random) -> Iterator[Case]:
+    """The one of three lines of one shape in which a word differs was like the others."""
+    for starts, tokens in _alike(source, order):
+        for at in range(len(tokens[0])):
+            words = [own[at][0] for own in tokens]
+            odd = next((number for number in range(3) if words.count(words[number]) == 1), None)
+            if odd is not None and len(set(words)) == 2 and all(_kind(word) == "word" for word in words):
+                token, old = tokens[odd][at], words[odd - 1]
+                start = starts[odd] + token.start()
+                yield _alone_from("one alike", source, (start, start + len(token[0])), old)
+
+
+def one_type(source: Source, order: random.Random) -> Iterator[Case]:
+    """A parameter whose name has another type elsewhere in the file had that type."""
+    typed = [node for node in ast.walk(source.tree) if isinstance(node, ast.arg)]
+    groups: dict[str, list[tuple[str, Cut]]] = {}
+    for node in typed:
+        if isinstance(node.annotation, ast.Name):
+            groups.setdefault(node.arg, []).append((node.annotation.id, source.span(node.annotation)))
+    for _, group in order.sample(sorted(groups.items()), len(groups)):
+        for kind, cut in group:
+            others = [other for other, _ in group if other != kind]
+            if others:
+                yield _alone_from("one type", source, cut, order.choice(others))
 
 
 def literal(source: Source, order: random.Random) -> Iterator[Case]:
@@ -380,6 +425,8 @@ MAKERS: dict[str, Maker] = {
     "argument": argument,
     "type": type_,
     "parallel": parallel,
+    "type again": partial(type_, again=True),
+    "parallel again": partial(parallel, again=True),
     "literal": literal,
     "use": use,
     "operator": operator,
@@ -387,4 +434,6 @@ MAKERS: dict[str, Maker] = {
     "completed": completed,
     "other scope": other_scope,
     "unlike": unlike,
+    "one alike": one_alike,
+    "one type": one_type,
 }

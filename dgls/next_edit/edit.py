@@ -6,7 +6,7 @@ Knows no trees. Pure; runs on any thread.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from dgls.code.document import Document, Span
 from dgls.code.syntax import common_prefix, common_suffix
@@ -23,13 +23,14 @@ _LONGEST_WORD = 200
 class Edit:
     """`old` in `before` was replaced by `new` in `after`. Both spans begin at the same offset, and end and begin at the
     borders of words. `followed` are the parts of `before` that are as they are because of this edit: the proposals
-    accepted so far."""
+    accepted so far. `repeats`: the edit before this one made the same replacement."""
 
     before: Document
     after: Document
     old: Span
     new: Span
     followed: tuple[Span, ...] = ()
+    repeats: bool = False
 
     @property
     def old_text(self) -> str:
@@ -38,6 +39,10 @@ class Edit:
     @property
     def new_text(self) -> str:
         return self.after.text[self.new.start : self.new.end]
+
+    @property
+    def replacement(self) -> tuple[str, str]:
+        return self.old_text, self.new_text
 
     @property
     def lines_before(self) -> str:
@@ -58,8 +63,11 @@ class Edit:
         return [(one, other[0], self.new.start + other.start()) for one, other in pairs if one != other[0]]
 
 
-def edit_between(before: Document, after: Document, followed: tuple[Span, ...] = ()) -> Edit | None:
-    """The edit that led from one version to the other; None if there is none, or none that a user would call one."""
+def edit_between(
+    before: Document, after: Document, followed: tuple[Span, ...] = (), earlier: tuple[str, str] | None = None
+) -> Edit | None:
+    """The edit that led from one version to the other; None if there is none, or none that a user would call one.
+    `earlier` is the replacement of the edit before it."""
     if before.text == after.text:
         return None
     old, new = difference(before, after)
@@ -71,7 +79,9 @@ def edit_between(before: Document, after: Document, followed: tuple[Span, ...] =
     edit = Edit(before, after, old, new, followed)
     longest = max(edit.lines_before.count("\n"), edit.lines_after.count("\n")) + 1
     changed = edit.old_text.split() != edit.new_text.split()
-    return edit if longest <= MOST_LINES and changed else None
+    if longest > MOST_LINES or not changed:
+        return None
+    return replace(edit, repeats=edit.replacement == earlier)
 
 
 def difference(before: Document, after: Document) -> tuple[Span, Span]:

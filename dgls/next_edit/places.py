@@ -47,7 +47,8 @@ def _found(edit: Edit, before: Syntax, after: Syntax, rename: Rename | None) -> 
         yield from calls(change, edit.after, after)
     if rename is None:
         yield from siblings(edit, after)
-        yield from equal_annotations(edit, after)
+        if edit.repeats:  # a first change of a type says little about others (docs/experiments/next-edit.md)
+            yield from equal_annotations(edit, after)
 
 
 def _elsewhere(rename: Rename, document: Document, other: Document) -> Iterator[Place]:

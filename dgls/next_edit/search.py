@@ -21,8 +21,11 @@ from dgls_engine.types import Infill, InfillRequest, Score, ScoreRequest
 ASKED = 3
 """Places that a model is asked about: each costs a pass or two."""
 
-MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 3.0, "call": 0.0, "pattern": 6.0})
-"""Nats by which the new text must surprise less than the old one."""
+MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 3.0, "call": 0.0, "pattern": 13.0})
+"""Nats by which the new text must surprise less than the old one. One line of a pattern is often changed alone."""
+
+REPEATED = 3.0
+"""The margin of a pattern once the user has made the same change twice."""
 
 Search = Generator[ScoreRequest | InfillRequest, Sequence[Score] | Infill, Place | None]
 
@@ -39,9 +42,13 @@ def search(edit: Edit, places: Sequence[Place], path: str) -> Search:
         scores = yield score_request(edit, place, path)
         assert not isinstance(scores, Infill)
         old, new = scores
-        if old.nats - new.nats >= MARGINS[place.kind]:
+        if old.nats - new.nats >= _margin(edit, place):
             return place
     return None
+
+
+def _margin(edit: Edit, place: Place) -> float:
+    return REPEATED if edit.repeats and place.kind == "pattern" else MARGINS[place.kind]
 
 
 def _filled(place: Place, text: str) -> Place:

@@ -36,7 +36,9 @@ def test_places_of_an_edit(language: str, case: dict[str, Any], breaks: str) -> 
     before = Document("file:///a", 1, language, MARK.sub(r"\1", text))
     after = Document("file:///a", 2, language, MARK.sub(r"\2", text))
     others = [Document("file:///b", 1, language, case["other"])] if "other" in case else []
-    edit = edit_between(before, after)
+    mark = MARK.search(text)
+    assert mark is not None
+    edit = edit_between(before, after, earlier=(mark[1], mark[2]) if case.get("repeats") else None)
     found = places(edit, others) if edit is not None else []
     assert [shown(place) for place in found] == case["next"]
 

@@ -10,7 +10,7 @@ from dgls.code.document import Document
 from dgls.next_edit.edit import Edit, edit_between
 from dgls.next_edit.place import Place
 from dgls.next_edit.places import places
-from dgls.next_edit.search import ASKED, MARGINS, search
+from dgls.next_edit.search import ASKED, MARGINS, REPEATED, search
 from dgls_engine.types import Fill, Infill, InfillRequest, Score, ScoreRequest, Timings
 
 
@@ -81,3 +81,17 @@ def test_search_new_argument_is_what_the_model_fills() -> None:
 @pytest.mark.parametrize("fill", ["", "(", "a\nb"])
 def test_search_new_argument_that_is_none_or_breaks_code_is_dropped(fill: str) -> None:
     assert answered(CALL, [5.0], fill=fill)[0] is None
+
+
+LINES = 'a = get("a")\nb = get("b")\n', 'a = fetch("a")\nb = get("b")\n'
+
+
+@pytest.mark.parametrize(("earlier", "least"), [(None, MARGINS["pattern"]), (("get", "fetch"), REPEATED)])
+def test_search_pattern_has_a_smaller_margin_once_a_change_was_made_twice(
+    earlier: tuple[str, str] | None, least: float
+) -> None:
+    before, after = (Document("file:///a.py", number, "python", text) for number, text in enumerate(LINES))
+    edit = edit_between(before, after, earlier=earlier)
+    assert edit is not None
+    assert answered(edit, [least - 0.1])[0] is None
+    assert answered(edit, [least])[0] is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dgls.code.document import Document, Span
-from dgls.next_edit.edit import edit_between
 from dgls.next_edit.place import Place
 from dgls.server.next_edit.edited import Edited, Proposal, following
 
@@ -32,7 +31,7 @@ class User:
 
     def edit(self) -> tuple[str, str] | None:
         assert self.edited is not None
-        edit = edit_between(self.edited.base, self.document)
+        edit = self.edited.edit(self.document)
         return None if edit is None else (edit.old_text, edit.new_text)
 
     def proposed(self, line: int, old: str, new: str) -> Proposal:
@@ -118,3 +117,17 @@ def test_refused_place_is_known_again_when_lines_above_were_added() -> None:
     user.lines.insert(0, "import os")
     assert user.proposed(2, "w", "width").refusal == first.refusal
     assert user.proposed(3, "w", "width").refusal != first.refusal
+
+
+def test_edit_that_repeats_the_one_before_is_known_as_such() -> None:
+    user = User()
+    user.writes(1, "    a = wide")
+    user.writes(2, "    b = wide")
+    assert user.edited is not None
+    edit = user.edited.edit(user.document)
+    assert edit is not None
+    assert edit.repeats
+    user.writes(3, "    return b")
+    edit = user.edited.edit(user.document)
+    assert edit is not None
+    assert not edit.repeats

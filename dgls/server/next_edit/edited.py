@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dgls.code.document import Document, Span
-from dgls.next_edit.edit import difference
+from dgls.next_edit.edit import Edit, difference, edit_between
 from dgls.next_edit.place import Place
 
 
@@ -31,18 +31,23 @@ class Proposal:
 class Edited:
     """`base` is the document before the edit. `first` to `last` are the lines of the present text that it touched.
     `refused` are the places that the user does not want changed; see `Proposal.refusal`. `followed` are the accepted
-    proposals in `base`."""
+    proposals in `base`. `earlier` is the replacement of the edit before this one."""
 
     base: Document
     first: int
     last: int
     refused: frozenset[tuple[str, str, int]] = frozenset()
     followed: tuple[Span, ...] = ()
+    earlier: tuple[str, str] | None = None
     proposal: Proposal | None = None
 
     def concerns(self, uri: str) -> bool:
         """Whether this edit, or what was proposed after it, is in the document."""
         return self.base.uri == uri or (self.proposal is not None and self.proposal.place.document.uri == uri)
+
+    def edit(self, now: Document) -> Edit | None:
+        """The edit that led to the present text; None if it is none."""
+        return edit_between(self.base, now, self.followed, self.earlier)
 
     def refusing(self, proposal: Proposal) -> Edited:
         return replace(self, refused=self.refused | {proposal.refusal}, proposal=None)
@@ -60,7 +65,7 @@ def following(edited: Edited | None, before: Document, after: Document) -> Edite
     if edited is not None and edited.base.uri == after.uri and _meets(edited, touched):
         grown = after.line_count - before.line_count
         return replace(edited, first=min(edited.first, first), last=max(edited.last + grown, last), proposal=None)
-    return Edited(before, first, last)
+    return Edited(before, first, last, earlier=_replacement(edited, before))
 
 
 def _is_proposal(edited: Edited, after: Document) -> bool:
@@ -81,6 +86,11 @@ def _accepted(edited: Edited, before: Document, old: Span, new: Span) -> Edited:
     moved_on = (Span(each.start + grown, each.end + grown) if each.start >= end else each for each in edited.followed)
     joined = Document(base.uri, base.version, base.language, base.text[:start] + text + base.text[end:])
     return replace(edited, base=joined, followed=(*moved_on, Span(start, start + len(text))), proposal=None)
+
+
+def _replacement(edited: Edited | None, now: Document) -> tuple[str, str] | None:
+    edit = edited.edit(now) if edited is not None and edited.base.uri == now.uri else None
+    return edit.replacement if edit is not None else None
 
 
 def _meets(edited: Edited, touched: tuple[int, int]) -> bool:

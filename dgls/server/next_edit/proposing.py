@@ -14,7 +14,7 @@ from dataclasses import replace
 from uuid import uuid4
 
 from dgls.code.document import Document
-from dgls.next_edit.edit import Edit, edit_between
+from dgls.next_edit.edit import Edit
 from dgls.next_edit.place import Place
 from dgls.next_edit.places import places
 from dgls.next_edit.search import search
@@ -123,9 +123,7 @@ async def _readable(session: Session, document: Document) -> list[Document]:
 
 def _edit(session: Session, edited: Edited | None) -> Edit | None:
     document = session.documents.get(edited.base.uri) if edited is not None else None
-    if edited is None or document is None:
-        return None
-    return edit_between(edited.base, document, edited.followed)
+    return edited.edit(document) if edited is not None and document is not None else None
 
 
 def _stands(session: Session, place: Place) -> bool:
