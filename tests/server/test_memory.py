@@ -52,6 +52,12 @@ async def test_server_keeps_nothing_of_closed_documents_and_old_settings() -> No
         await client.send("textDocument/inlineCompletion", completion(uri, 0, 4, kind=1 + number % 2), id=number)
         if number % 3:
             await client.answered(number)
+        edited = {"range": {"start": {"line": 0, "character": 0}, "end": {"line": 0, "character": 1}}, "text": "y"}
+        versioned = {"uri": uri, "version": 2}
+        await client.send("textDocument/didChange", {"textDocument": versioned, "contentChanges": [edited]})
+        assert session.edited is not None
+        asking = {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 0}, "invoked": True}
+        await client.send("dgls/nextEdit", asking, id=2000 + number)
         if number % 5 == 0:
             await client.send(
                 "textDocument/didChange", {"textDocument": {"uri": uri}, "contentChanges": [{"range": 1}]}
@@ -59,12 +65,14 @@ async def test_server_keeps_nothing_of_closed_documents_and_old_settings() -> No
             assert uri in session.out_of_step
         await client.send("textDocument/didClose", {"textDocument": {"uri": uri}})
         await client.answered(number)
+        await client.answered(2000 + number)
         folder = {"uri": "file:///w", "name": "w"}
         await client.send("workspace/didChangeWorkspaceFolders", {"event": {"added": [folder], "removed": []}})
         await opened_and_closed_notebook(client, f"file:///{number}.ipynb", 1000 + number)
     assert session.client.folders == ("file:///w",)
     await asyncio.sleep(0.01)
     documents = (session.documents, session.notebooks, session.out_of_step, session._memories)
+    assert session.edited is None
     kept = (*documents, session._in_flight, protocol._request_futures, protocol._result_types)
     assert [len(each) for each in kept] == [0] * len(kept)
     session.close(1)

@@ -1,9 +1,9 @@
-"""Scores texts that may stand in one place: the surprise of each token, in one pass for all texts.
+"""Scores texts that may stand in one place: the surprise of each token.
 
-    reading from left to right     prompt | tokens that all texts begin with | rest of a text, the first tokens after it
+    reading from left to right     prompt, before | text, the first tokens after it
     seeing both sides              prompt | before | text, a part of its tokens hidden by noise | after
 
-Which of the two depends on the model. Knows tokens and text; runs on the engine thread.
+Which of the two depends on the model. The first takes one pass for all texts, the second one for each. Knows tokens and text; runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ _ALL = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The texts of a request as ids: the `prompt` with which all of them begin, and what follows it. The first token of
-    each of the `rests` is the prompt's next one."""
+    """The texts of a request as ids: the `prompt`, which is the same for all of them, and what follows it. The first
+    token of each of the `rests` is the prompt's next one, too, and is not scored."""
 
     prompt: list[int]
     rests: list[list[int]]
@@ -49,7 +49,8 @@ def shared(request: ScoreRequest, tokenizer: Tokenizer, start: Sequence[int], mo
     """The request for a model that reads from left to right, with at most `most` tokens in the prompt."""
     before, behind = request.context.above + request.before, request.after[: AFTER * _LONGEST]
     rows = [_cut(before, text, behind, tokenizer) for text in request.texts]
-    same = min(*(shared_prefix(rows[0], row) for row in rows), min(map(len, rows)) - 1)
+    plain = tokenizer.encode(before)  # so that a text's tokens do not depend on the other texts
+    same = min(*(shared_prefix(plain, row) for row in rows), min(map(len, rows)) - 1)
     held = [*start, *rows[0][: max(0, same - 1)]]
     first = [] if same else list(start[-1:])
     rests = [first + row[max(0, same - 1) :] for row in rows]
