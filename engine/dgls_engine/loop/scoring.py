@@ -3,7 +3,8 @@
     reading from left to right     prompt, before | text, the first tokens after it
     seeing both sides              prompt | before | text, a part of its tokens hidden by noise | after
 
-Which of the two depends on the model. The first takes one pass for all texts, the second one for each. Knows tokens and text; runs on the engine thread.
+Which of the two depends on the model. The first takes one pass for all texts, the second one for each. Knows tokens and
+text; runs on the engine thread.
 """
 
 from __future__ import annotations
