@@ -16,7 +16,7 @@ URI = "file:///a.py"
 AT = {"line": 0, "character": 4}
 RANGE = {"start": {"line": 0, "character": 0}, "end": AT}
 OPEN = {"uri": URI, "languageId": "python", "version": 1, "text": "x = \ndef f():\n    pass\n"}
-SETTINGS = {"threads": 2, "inlineCompletion": {"enabled": True, "candidates": 2}, "exclude": ["*.x"]}
+SETTINGS = {"threads": 2, "nextEdit": True, "inlineCompletion": {"enabled": True, "candidates": 2}, "exclude": ["*.x"]}
 TASK = {"action": "fill", "span": [0, 4]}
 PLACE = {"uri": URI, "version": 1, "range": RANGE}
 DIAGNOSTIC = {"range": RANGE, "message": "m", "severity": 1}
@@ -52,13 +52,22 @@ NOTIFICATIONS: list[tuple[str, Any]] = [
     ("window/workDoneProgress/cancel", {"token": "t"}),
     ("$/setTrace", {"value": "off"}),
     ("dgls/nonsense", {"a": [1]}),
+    ("dgls/nextEditAnswered", {"id": "x", "accepted": False}),
+    ("textDocument/didShowInlineEdit", {"item": {}}),
+    ("textDocument/didFocus", {"textDocument": {"uri": URI}}),
 ]
 LISTED = {"textDocument": {"uri": URI}, "range": RANGE, "context": {"diagnostics": [DIAGNOSTIC]}}
+ASKING = {"textDocument": {"uri": URI}, "position": AT}
 REQUESTS: list[tuple[str, Any]] = [
     ("textDocument/inlineCompletion", completion(URI, 0, 4)),
     ("textDocument/inlineCompletion", completion(URI, 0, 4, kind=1)),
     ("textDocument/inlineCompletion", completion(CELL, 1, 4)),
     ("textDocument/completion", {"textDocument": {"uri": URI}, "position": AT}),
+    ("dgls/nextEdit", ASKING),
+    ("dgls/nextEdit", ASKING | {"invoked": True}),
+    ("dgls/nextEditPlaces", ASKING),
+    ("textDocument/copilotInlineEdit", ASKING | {"context": {"triggerKind": 1}}),
+    ("workspace/executeCommand", {"command": "dgls.nextEditAccepted", "arguments": ["x"]}),
     ("textDocument/codeAction", LISTED),
     ("codeAction/resolve", {"title": "t", "data": {"request": "1", "uri": URI, "version": 1, "task": TASK}}),
     ("workspace/executeCommand", {"command": "dgls.fill", "arguments": [PLACE]}),

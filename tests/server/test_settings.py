@@ -81,6 +81,7 @@ def test_read_settings_reads_every_setting() -> None:
         "languages": {"*": False, "go": True},
         "context": {"imports": "on", "openFiles": "off"},
         "completion": "off",
+        "nextEdit": True,
         "engine": {
             "url": "https://gpu.example:8000",
             "kind": "chat",

@@ -37,7 +37,7 @@ NO_SCORES = "the model runs on a server that scores no texts; choose a model on 
 
 
 async def propose(session: Session, asking: Asking) -> Outcome:
-    """Never raises an engine's error: it is logged, and its text is the reason."""
+    """Errors are logged, and their text is the reason."""
     document = session.documents.get(asking.textDocument.uri)
     if document is None or asking.textDocument.version not in (None, document.version):
         return CHANGED
@@ -50,8 +50,8 @@ async def propose(session: Session, asking: Asking) -> Outcome:
             return await _proposed(session, document, asking, cancel)
     except Cancelled:
         return CHANGED
-    except EngineError as error:
-        logger.error("No next edit: %s", error)
+    except Exception as error:
+        logger.error("No next edit: %s", error, exc_info=not isinstance(error, EngineError))
         return str(error)
 
 
