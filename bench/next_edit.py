@@ -1,6 +1,6 @@
 """Measures next edits on held-out packages: edits whose next one is known, and edits that ask for none.
 
-    python bench/next_edit.py [--limit 300] [--seed 0] [--model small] [--threads 1] [--no-model] [--verbose]
+    python bench/next_edit.py [--limit 300] [--seed 0] [--model small] [--invented] [--no-model] [--verbose]
 
 Of `--limit` edits of each sort: `found`, the share of wanted edits with a proposal at a place that has to change;
 `right`, the share of these whose line is what the authors wrote; `false_per_100`, proposals per 100 edits that ask for
@@ -150,10 +150,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--model", default="small")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--invented", action="store_true", help="wanted edits lead away from the authors' code")
     parser.add_argument("--no-model", action="store_true", help="only the baselines")
     parser.add_argument("--verbose", action="store_true", help="show each proposal that is not right")
     options = parser.parse_args()
-    every = [case for wanted in (True, False) for case in cases(options.limit, wanted, options.seed)]
+    every = [case for wanted in (True, False) for case in cases(options.limit, wanted, options.seed, options.invented)]
     proposers: dict[str, Proposer] = {PLANNER: planner_alone, EVERY: every_other_occurrence}
     if not options.no_model:
         proposers = {OURS: with_model(Engine.open(options.model, "cpu", threads=options.threads)), **proposers}

@@ -11,7 +11,7 @@ import ast
 import random
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import distributions
 from pathlib import Path
@@ -44,12 +44,13 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, its tree, and names that do not occur in it, to stand for older names."""
+    """A file, its tree, and names that do not occur in it, to stand for older names; if `invented`, for newer ones."""
 
     path: str
     text: str
     tree: ast.Module
     fresh: Sequence[str]
+    invented: bool
 
     def at(self, line: int, column: int) -> int:
         """The offset of a place of the tree, whose columns count UTF-8 bytes."""
@@ -67,10 +68,11 @@ Maker = Callable[[Source, random.Random], Iterator[Case]]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def cases(count: int, wanted: bool, seed: int) -> list[Case]:
-    """`count` cases, of all kinds alike, of other files where possible."""
+def cases(count: int, wanted: bool, seed: int, invented: bool = False) -> list[Case]:
+    """`count` cases, of all kinds alike, of other files where possible. `invented`: the authors' code is where wanted
+    edits begin, and they lead to names from other files."""
     order = random.Random(seed)
-    found = list(sources(order))
+    found = list(sources(order, invented))
     kinds = WANTED if wanted else UNWANTED
     pools = {kind: _pool(MAKERS[kind], found, -(-count // len(kinds)), order) for kind in kinds}
     each = [case for round in range(count) for pool in pools.values() for case in pool[round : round + 1]]
@@ -98,7 +100,7 @@ def _parses(case: Case) -> bool:
     return case.base != case.edited and case.edited.count("\n") == case.final.count("\n")
 
 
-def sources(order: random.Random) -> Iterator[Source]:
+def sources(order: random.Random, invented: bool) -> Iterator[Source]:
     texts: dict[str, tuple[str, ast.Module]] = {}
     for package in distributions():
         name = re.sub(r"[-_.]+", "-", package.metadata["Name"]).lower()
@@ -114,7 +116,7 @@ def sources(order: random.Random) -> Iterator[Source]:
     for shown, (text, tree) in sorted(texts.items()):
         words = set(re.findall(r"\w+", text))
         fresh = [name for name in order.sample(usual, 60) if name not in words]
-        yield Source(shown, text, tree, fresh)
+        yield Source(shown, text, tree, fresh, invented)
 
 
 def replaced(text: str, cuts: Sequence[Cut], new: str) -> str:
@@ -124,22 +126,30 @@ def replaced(text: str, cuts: Sequence[Cut], new: str) -> str:
 
 
 def _led(kind: str, source: Source, cuts: Sequence[Cut], first: int, old: str) -> Case | None:
-    """All `cuts` were `old` before; the edit makes the cut number `first` as it is."""
-    base = replaced(source.text, cuts, old)
-    edited = replaced(source.text, [cut for number, cut in enumerate(cuts) if number != first], old)
+    """All `cuts` were `old` before; the edit makes the cut number `first` as it is. The other way round, if the source
+    is `invented`."""
     lines = {source.text.count("\n", 0, start) for start, _ in cuts}
-    return Case(kind, source.path, base, edited, source.text) if len(lines) > 1 else None
+    if len(lines) == 1:
+        return None
+    changed, edited = replaced(source.text, cuts, old), _edited(source, cuts, [first], old)
+    base, final = (source.text, changed) if source.invented else (changed, source.text)
+    return Case(kind, source.path, base, edited, final)
+
+
+def _edited(source: Source, cuts: Sequence[Cut], done: Sequence[int], old: str) -> str:
+    """The text after the edit of the cuts with the numbers `done`."""
+    olds = [cut for number, cut in enumerate(cuts) if (number in done) == source.invented]
+    return replaced(source.text, olds, old)
 
 
 def _again(case: Case, source: Source, cuts: Sequence[Cut], first: int, old: str) -> Case | None:
     """The case, if the user makes the same change in a second place, and there is a third."""
     second = next(number for number in range(len(cuts)) if number != first)
-    left = [cut for number, cut in enumerate(cuts) if number not in (first, second)]
     lines = {source.text.count("\n", 0, start) for start, _ in cuts}
-    if not left or len(lines) < len(cuts):
+    if len(cuts) < 3 or len(lines) < len(cuts):
         return None
-    edited = replaced(source.text, left, old)
-    return Case(f"{case.kind} again", case.path, case.edited, edited, source.text, case.base)
+    edited = _edited(source, cuts, [first, second], old)
+    return Case(f"{case.kind} again", case.path, case.edited, edited, case.final, case.base)
 
 
 def _functions(source: Source, order: random.Random) -> list[Function]:
@@ -380,7 +390,7 @@ def new_line(source: Source, order: random.Random) -> Iterator[Case]:
 
 def completed(source: Source, order: random.Random) -> Iterator[Case]:
     """The last use of an old name is put right."""
-    for case in local(source, order):
+    for case in local(replace(source, invented=False), order):
         cut = next(at for at, (one, other) in enumerate(zip(case.edited, case.final, strict=False)) if one != other)
         word = re.match(r"\w+", case.final[_word_start(case.final, cut) :])
         assert word is not None
