@@ -31,20 +31,33 @@ Search = Generator[ScoreRequest | InfillRequest, Sequence[Score] | Infill, Place
 
 
 def search(edit: Edit, places: Sequence[Place], path: str) -> Search:
-    """The first place whose new text fits. `path` is what the model is shown."""
+    """The first place whose new text fits. `path` is what the model is shown.
+
+    Where the trees, or the user's second change, are sure of the whole text, it suffices that the edit made the text
+    likelier. Other edits raise the odds of lines that look alike as much (docs/experiments/next-edit.md).
+    """
     for place in places[:ASKED]:
+        sure = not place.opened and (place.kind != "pattern" or edit.repeats)
         if place.opened:
             infill = yield fill_request(edit, place, path)
             assert isinstance(infill, Infill)
             place = _filled(place, infill.texts[0].strip())
         if not _sound(place):
             continue
-        scores = yield score_request(edit, place, path)
-        assert not isinstance(scores, Infill)
-        old, new = scores
-        if old.nats - new.nats >= _margin(edit, place):
+        margin = _margin(edit, place)
+        gain = yield from _gain(score_request(edit, place, path))
+        if gain < margin and sure:
+            gain -= yield from _gain(score_request(edit, place, path, edited=False))
+        if gain >= margin:
             return place
     return None
+
+
+def _gain(request: ScoreRequest) -> Generator[ScoreRequest, Sequence[Score] | Infill, float]:
+    scores = yield request
+    assert not isinstance(scores, Infill)
+    old, new = scores
+    return old.nats - new.nats
 
 
 def _margin(edit: Edit, place: Place) -> float:

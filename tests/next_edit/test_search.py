@@ -47,25 +47,31 @@ def test_search_place_that_the_model_agrees_to_is_proposed() -> None:
 
 
 def test_search_place_below_the_margin_goes_on_to_the_next() -> None:
-    place, _ = answered(RENAME, [MARGINS["rename"] - 0.1, 20.0])
+    place, _ = answered(RENAME, [MARGINS["rename"] - 0.1, 0.0, 20.0])
     assert place is not None
     assert place.new_line == "    b = width"
 
 
 def test_search_no_place_that_fits_proposes_nothing() -> None:
-    assert answered(RENAME, [-1.0, -1.0])[0] is None
+    assert answered(RENAME, [-1.0] * 4)[0] is None
 
 
 def test_search_many_places_asks_about_a_few() -> None:
     body = "".join(f"    x{number} = w\n" for number in range(8))
     edit = edit_of(f"def f(w):\n{body}", f"def f(width):\n{body}")
-    assert len(answered(edit, [-1.0] * 8)[1]) == ASKED
+    assert len({request.before for request in answered(edit, [-1.0] * 16)[1]}) == ASKED
 
 
 def test_search_model_sees_the_edit_and_the_place_with_one_line_above() -> None:
-    _, (request, _) = answered(RENAME, [-1.0, 20.0])[0], answered(RENAME, [-1.0, 20.0])[1]
+    request = answered(RENAME, [20.0])[1][0]
     assert request.context.above + request.before == "def f(width):\n    a = "
     assert request.after == "\n"
+
+
+def test_search_odd_name_is_proposed_if_the_edit_made_it_likelier() -> None:
+    place, (_, earlier) = answered(RENAME, [-4.0, -4.0 - MARGINS["rename"]])
+    assert place is not None
+    assert earlier.context.above + earlier.before == "def f(w):\n    a = "
 
 
 CALL = edit_of("def f(a):\n    return a\n\nf(1)\n", "def f(a, limit):\n    return a\n\nf(1)\n")
@@ -93,5 +99,5 @@ def test_search_pattern_has_a_smaller_margin_once_a_change_was_made_twice(
     before, after = (Document("file:///a.py", number, "python", text) for number, text in enumerate(LINES))
     edit = edit_between(before, after, earlier=earlier)
     assert edit is not None
-    assert answered(edit, [least - 0.1])[0] is None
+    assert answered(edit, [least - 0.1, 0.0])[0] is None
     assert answered(edit, [least])[0] is not None
