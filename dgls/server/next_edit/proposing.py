@@ -20,7 +20,7 @@ from dgls.next_edit.places import places
 from dgls.next_edit.search import search
 from dgls.server.next_edit.edited import Edited, Proposal
 from dgls.server.next_edit.parameters import Asking
-from dgls.server.session import READING_SECONDS, Session
+from dgls.server.session import Session
 from dgls_engine.errors import Cancelled, EngineError
 from dgls_engine.types import CancelToken, Infill, InfillRequest, Score
 
@@ -28,6 +28,9 @@ logger = logging.getLogger(__name__)
 
 Outcome = Proposal | str
 """A proposal, or why there is none."""
+
+EXCLUSION_SECONDS = 5.0
+"""How long the search waits to know whether a file is excluded. Nobody waits for a next edit, so it is long."""
 
 CHANGED = "the document has changed; ask again"
 NO_EDIT = "there is no small edit that could have a next one"
@@ -78,7 +81,7 @@ async def _proposed(session: Session, document: Document, asking: Asking, cancel
     info = await session.host.model(cancel)
     if not info.scores:
         return NO_SCORES
-    if not asking.invoked and await session.excluded(edit.after.uri, time.monotonic() + READING_SECONDS) is not None:
+    if not asking.invoked and await session.excluded(edit.after.uri, time.monotonic() + EXCLUSION_SECONDS) is not None:
         return "the file is excluded"
     found = await places_now(session, asking)
     if not found:
@@ -115,7 +118,7 @@ async def _chosen(
 
 async def _readable(session: Session, document: Document) -> list[Document]:
     """The other open documents in its language that a model may see."""
-    until = time.monotonic() + READING_SECONDS
+    until = time.monotonic() + EXCLUSION_SECONDS
     others = [each for each in session.documents.values() if each.uri != document.uri]
     alike = [each for each in others if each.language == document.language]
     return [each for each in alike if await session.excluded(each.uri, until) is None]
