@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 
 from dgls.server.lsp_server import build
 from dgls.server.settings import Settings
-from dgls_engine.profile import ModelInfo
 from dgls_engine.types import Loading
 from dgls_engine.worker import EngineLike
 from tests.e2e.fake_server import FakeEngine, Script
@@ -37,8 +37,7 @@ class Editor:
     def _open(self, settings: Settings, on_loading: Loading) -> EngineLike:
         engine = FakeEngine(self._script, settings)
         if not self._scores:
-            info = engine.info
-            engine.info = ModelInfo(*(getattr(info, name) for name in ModelInfo.__slots__[:-1]), scores=False)
+            engine.info = replace(engine.info, scores=False)
         return engine
 
     def write(self, data: bytes) -> None:
