@@ -199,7 +199,7 @@ def _fit(model: Checkpoint | Size, prompt_tokens: int, dtype: str = "auto") -> t
         return (), f"its config describes no valid model ({error})".splitlines()[0]
     device = pick_device()
     free, lines, fits = free_memory(device), [], []
-    for name in choices(model_size):
+    for name in choices(model_size, device):
         try:
             precision = precision_named(name, device, model_size)
         except UnsupportedModel as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from dgls_engine.model.packing import Packed
+    from dgls_engine.model.packing import Packed, Packing
     from dgls_engine.model.passes import KeptPrompt, Passes
     from dgls_engine.model.slots import Site, Slot
     from dgls_engine.profile import Profile
@@ -61,13 +61,13 @@ class Size(Protocol):
         ...
 
     @property
-    def packs(self) -> bool:
-        """Whether the model has experts, whose weights can be stored in fewer bits."""
+    def packings(self) -> tuple[str, ...]:
+        """The packings that its weights, or those of its experts, can have (`model.packing`)."""
         ...
 
     def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
-        """The memory if experts are in `precision` and every other value takes `plain_bytes`. `fused`: with Triton
-        kernels."""
+        """The memory if weights that can be packed are in `precision` and every other value takes `plain_bytes`.
+        `fused`: with Triton kernels."""
         ...
 
 
@@ -197,16 +197,17 @@ class Family(Protocol):
         which optional parts, such as an adapter, the checkpoint has."""
         ...
 
-    def sites(self, slots: Sequence[Slot]) -> list[Site]:
-        """The experts among the slots, in the order of their layers."""
+    def sites(self, slots: Sequence[Slot], packing: Packing) -> list[Site]:
+        """The weights among the slots that are packed, in the order of their layers."""
         ...
 
-    def install(self, module: nn.Module, gate_up: Packed, down: Packed) -> None:
-        """Replace the plain weights of a site's module by packed ones."""
+    def install(self, module: nn.Module, packed: Sequence[Packed]) -> None:
+        """Replace the plain weights of a site's module by packed ones, in the order of the site's slots."""
         ...
 
-    def finish(self, module: nn.Module, device: torch.device) -> None:
-        """Compute the tensors that are not stored. Called after the loader has filled every slot."""
+    def finish(self, module: nn.Module, device: torch.device, packing: Packing | None) -> None:
+        """Compute the tensors that are not stored, and pack weights that depend on several slots. Called after the
+        loader has filled every slot."""
         ...
 
     def open(

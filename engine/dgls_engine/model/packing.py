@@ -1,4 +1,4 @@
-"""Packs the experts' weights into four bits, or into eight-bit floating point, with scales.
+"""Packs weights into four, eight or sixteen bits, with scales: of experts, and of dense layers as a single expert.
 
     pack(weight [E, N, K], "int4", zeros=prefers_zeros(weight)) -> Packed -> unpack(packed, dtype) [E, N, K]
 
@@ -8,6 +8,8 @@ without moving data between lanes. z is 8 (symmetric), or the group's zero point
 exact in bfloat16. This takes 4.25 or 4.375 bits a weight. Scales and zero points of neighbouring outputs are adjacent,
 because kernels read them together.
 fp8: e4m3, w = value * scale, with one scale for each output row.
+int8: the same with whole numbers from -127 to 127.
+float16: the weights themselves; the scales are 1.
 
 Scales are bfloat16. They are rounded before the values are, and minimise the squared error, so their rounding costs
 nothing. `pack` works on any slice of experts, on the slice's device, one expert at a time, so it needs memory for the
@@ -16,6 +18,8 @@ result and a few copies of one expert. Knows tensors; neither models nor files.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -23,11 +27,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Packing = Literal["int4", "fp8"]
+Packing = Literal["int4", "fp8", "int8", "float16"]
 PACKINGS: tuple[Packing, ...] = get_args(Packing)
 
-VERSION = 1
-"""Version of the layout and of the choice of scales. Experts packed under another version are packed again."""
+VERSION = 2
+"""Version of the layout and of the choice of scales. Weights packed under another version are packed again."""
 
 GROUP = 64
 HALF = GROUP // 2
@@ -37,6 +41,14 @@ ZERO_STEPS = 16
 _SYMMETRIC_ZERO = 8
 _FP8 = torch.float8_e4m3fn
 _FP8_MAX = torch.finfo(_FP8).max
+_INT8_MAX = 127
+_OF_TYPE: Mapping[torch.dtype, Packing] = {
+    torch.uint8: "int4",
+    _FP8: "fp8",
+    torch.int8: "int8",
+    torch.float16: "float16",
+}
+"""The packing of values of a type."""
 _CLIPPED = (1.0, 0.96, 0.92, 0.88, 0.84, 0.8, 0.76, 0.72)
 """Shares of a group's range that `pack` tries: clipping the extreme weights makes the steps finer for all others."""
 
@@ -50,14 +62,14 @@ zero points (docs/experiments/packing.md)."""
 class Packed:
     """One projection of E experts, N outputs, K inputs; G = K / 64, rounded up."""
 
-    values: Tensor  # int4: uint8 [E, N, G * 32]; fp8: float8_e4m3fn [E, N, K]
-    scales: Tensor  # bfloat16; int4: [E, G, N]; fp8: [E, 1, N]
+    values: Tensor  # int4: uint8 [E, N, G * 32]; others: float8_e4m3fn, int8 or float16 [E, N, K]
+    scales: Tensor  # bfloat16; int4: [E, G, N]; others: [E, 1, N]
     zeros: Tensor | None  # uint8 [E, G, N], in sixteenths; int4 with zero points only
     columns: int  # K
 
     @property
     def packing(self) -> Packing:
-        return "int4" if self.values.dtype == torch.uint8 else "fp8"
+        return _OF_TYPE[self.values.dtype]
 
     @property
     def bytes(self) -> int:
@@ -67,29 +79,64 @@ class Packed:
 def packed_bytes(shape: tuple[int, int, int], packing: Packing, zeros: bool) -> int:
     """The bytes of a packed weight of the shape [E, N, K]."""
     experts, rows, columns = shape
-    if packing == "fp8":
-        return experts * rows * (columns + 2)
+    if packing != "int4":
+        return experts * rows * (columns * (2 if packing == "float16" else 1) + 2)
     groups = -(-columns // GROUP)
     return experts * rows * groups * (HALF + 2 + zeros)
 
 
 def pack(weight: Tensor, packing: Packing, zeros: bool) -> Packed:
-    """Pack a floating-point weight [E, N, K]. `zeros`: whether int4 gets zero points; fp8 has none."""
-    experts = [_pack_int4(one.float(), zeros) if packing == "int4" else _pack_fp8(one.float()) for one in weight]
+    """Pack a floating-point weight [E, N, K]. `zeros`: whether int4 gets zero points; the others have
+    none."""
+    pack_one = _BY_ROWS.get(packing, functools.partial(_pack_int4, zeros=zeros))
+    experts = [pack_one(one.float()) for one in weight]
     values, scales, points = zip(*experts, strict=True)
     zero_points = torch.stack([point for point in points if point is not None]) if points[0] is not None else None
     return Packed(torch.stack(values), torch.stack(scales), zero_points, weight.shape[-1])
 
 
+def pack_rows(weight: Tensor, packing: Packing) -> Packed:
+    """Pack the weight [N, K] of a dense layer, as a single expert."""
+    return pack(weight[None], packing, packing == "int4" and prefers_zeros(weight[None]))
+
+
 def unpack(packed: Packed, dtype: torch.dtype) -> Tensor:
     """The weights [E, N, K] in `dtype` that `packed` represents."""
-    if packed.packing == "fp8":
+    if packed.packing != "int4":
         return (packed.values.float() * packed.scales.mT.float()).to(dtype)
     scales = packed.scales.mT.unsqueeze(-1).float()  # [E, N, G, 1]
     bytes_ = packed.values.reshape(*scales.shape[:-1], HALF)  # [E, N, G, 32]
     steps = torch.cat([bytes_ & 15, bytes_ >> 4], dim=-1).float()  # [E, N, G, 64]
     zero = _SYMMETRIC_ZERO if packed.zeros is None else packed.zeros.mT.unsqueeze(-1).float() / ZERO_STEPS
     return ((steps - zero) * scales).flatten(-2)[..., : packed.columns].to(dtype)
+
+
+def joined(parts: Sequence[Packed], along: Literal["experts", "rows"]) -> Packed:
+    """One weight of several, which have equal shapes but for the number of experts or of rows (outputs)."""
+    if len(parts) == 1:
+        return parts[0]
+    outputs = along == "rows"
+    zeros = [part.zeros for part in parts if part.zeros is not None]
+    if zeros and len(zeros) < len(parts):  # to those without zero points, the symmetric one is given
+        zeros = [_zeros_of(part) for part in parts]
+    return Packed(
+        torch.cat([part.values for part in parts], 1 if outputs else 0),
+        torch.cat([part.scales for part in parts], -1 if outputs else 0),
+        torch.cat(zeros, -1 if outputs else 0) if zeros else None,
+        parts[0].columns,
+    )
+
+
+def rows_of(packed: Packed, first: int, last: int) -> Packed:
+    """The rows `first` to `last` (exclusive) of each expert."""
+    zeros = None if packed.zeros is None else packed.zeros[..., first:last]
+    return Packed(packed.values[:, first:last], packed.scales[..., first:last], zeros, packed.columns)
+
+
+def _zeros_of(packed: Packed) -> Tensor:
+    if packed.zeros is not None:
+        return packed.zeros
+    return torch.full_like(packed.scales, _SYMMETRIC_ZERO * ZERO_STEPS, dtype=torch.uint8)
 
 
 def prefers_zeros(weight: Tensor) -> bool:
@@ -144,6 +191,27 @@ def _pack_fp8(weight: Tensor) -> tuple[Tensor, Tensor, None]:
     scale = _bf16(weight.abs().amax(-1, keepdim=True) / _FP8_MAX)
     values = (weight / _nonzero(scale)).clamp(-_FP8_MAX, _FP8_MAX).to(_FP8)
     return values, scale.to(torch.bfloat16).mT, None
+
+
+def _pack_int8(weight: Tensor) -> tuple[Tensor, Tensor, None]:
+    """weight [N, K] -> values [N, K], scales [1, N]."""
+    scale = _bf16(weight.abs().amax(-1, keepdim=True) / _INT8_MAX)
+    values = (weight / _nonzero(scale)).round().clamp(-_INT8_MAX, _INT8_MAX).to(torch.int8)
+    return values, scale.to(torch.bfloat16).mT, None
+
+
+def _pack_float16(weight: Tensor) -> tuple[Tensor, Tensor, None]:
+    largest = torch.finfo(torch.float16).max
+    ones = torch.ones(1, len(weight), dtype=torch.bfloat16, device=weight.device)
+    return weight.clamp(-largest, largest).to(torch.float16), ones, None
+
+
+_BY_ROWS: Mapping[Packing, Callable[[Tensor], tuple[Tensor, Tensor, Tensor | None]]] = {
+    "fp8": _pack_fp8,
+    "int8": _pack_int8,
+    "float16": _pack_float16,
+}
+"""How a weight [N, K] is packed with one scale for each row."""
 
 
 def _rounded(groups: Tensor, scale: Tensor, zero: Tensor) -> Tensor:

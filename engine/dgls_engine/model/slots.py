@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from dgls_engine.model.packing import Packing
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -29,11 +31,15 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """The experts of one layer: the modules that share them, and the slots of their two projections."""
+    """Weights that are packed together: the modules that share them, and their slots, [E, N, K] of experts or [N, K] of
+    dense layers. `least`: what they get instead of int4 and fp8, which would cost them too much."""
 
     modules: tuple[nn.Module, ...]
-    gate_up: Slot  # [E, 2 * I, D]
-    down: Slot  # [E, D, I]
+    slots: tuple[Slot, ...]
+    least: Packing | None = None
+
+    def packing(self, wanted: Packing) -> Packing:
+        return self.least if self.least is not None and wanted in ("int4", "fp8") else wanted
 
 
 def slots(model: nn.Module) -> list[Slot]:

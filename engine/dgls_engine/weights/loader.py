@@ -130,11 +130,13 @@ class _Meter:
 def _kept(
     checkpoint: Checkpoint, stored: Mapping[Slot, str], precision: Precision, device: torch.device
 ) -> AbstractContextManager[Kept | None]:
-    """The experts that an earlier load packed; None if the precision packs no experts."""
-    if precision.packing is None:
+    """The weights that an earlier load packed; None if the precision packs none, or packs them as fast as it would read
+    them."""
+    if precision.packing in (None, "float16", "int8"):
         return nullcontext()
-    layers = checkpoint.family.sites(list(stored))
-    files = {checkpoint.tensors[stored[slot]].file for site in layers for slot in (site.gate_up, site.down)}
+    assert precision.packing is not None
+    layers = checkpoint.family.sites(list(stored), precision.packing)
+    files = {checkpoint.tensors[stored[slot]].file for site in layers for slot in site.slots}
     return kept_experts(checkpoint.folder, sorted(files), layers, precision.packing, device)
 
 

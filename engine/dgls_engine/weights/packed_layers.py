@@ -1,4 +1,4 @@
-"""Reads and writes packed experts in the files of `weights.expert_cache`: a safetensors file for each layer.
+"""Reads and writes packed weights in the files of `weights.expert_cache`: a safetensors file for each layer.
 
     with kept_experts(folder, files, sites, packing, device) as kept:     # a `streaming.Kept`
         fill(..., kept)
@@ -9,6 +9,7 @@ packed tensors and their files. Runs on the engine thread.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,8 +35,8 @@ def kept_experts(
     source: Path, files: Sequence[Path], sites: Sequence[Site], packing: Packing, device: torch.device
 ) -> Iterator[Kept | None]:
     """The kept experts of the model in `source`, whose experts are in `files`; None if they are too few to keep."""
-    shapes = [slot.shape for site in sites for slot in (site.gate_up, site.down)]
-    needed = sum(packed_bytes((experts, rows, columns), packing, True) for experts, rows, columns in shapes)
+    weights = [(slot.shape, site.packing(packing)) for site in sites for slot in site.slots]
+    needed = sum(packed_bytes((math.prod(shape[:-2]), shape[-2], shape[-1]), own, True) for shape, own in weights)
     if needed < WORTH_KEEPING:
         yield None
         return
@@ -54,13 +55,13 @@ class _Reading:
         self._entry, self._sites, self._device = entry, sites, device
         self._intact = True
 
-    def read(self, index: int) -> tuple[Packed, Packed] | None:
+    def read(self, index: int) -> list[Packed] | None:
         if not self._intact:
             return None
         site = self._sites[index]
         try:
             with safe_open(self._entry.folder / _name(index), framework="pt", device="cpu") as stream:
-                return self._packed(stream, "gate_up", site.gate_up), self._packed(stream, "down", site.down)
+                return [self._packed(stream, str(place), slot) for place, slot in enumerate(site.slots)]
         except (OSError, ValueError, SafetensorError) as error:
             discard(self._entry, str(error))
             self._intact = False
@@ -71,11 +72,11 @@ class _Reading:
         names = [part for part in stream.keys() if part.startswith(f"{name}.")]  # noqa: SIM118 (it is no dict)
         tensors = {part: stream.get_tensor(part).to(self._device, copy=True) for part in names}
         values, scales, zeros = (tensors.get(f"{name}.{part}") for part in _PARTS)
-        if values is None or scales is None or values.shape[:2] != slot.shape[:2]:
+        if values is None or scales is None or values.shape[:2] != (math.prod(slot.shape[:-2]), slot.shape[-2]):
             raise ValueError(f"{name} lacks a tensor or has the wrong shape")
         return Packed(values, scales, zeros, slot.shape[-1])
 
-    def write(self, index: int, gate_up: Packed, down: Packed) -> None:
+    def write(self, index: int, packed: Sequence[Packed]) -> None:
         """Does nothing: after damage, the next load writes a new entry."""
 
 
@@ -88,15 +89,15 @@ class _Written:
     def read(self, index: int) -> None:
         return None
 
-    def write(self, index: int, gate_up: Packed, down: Packed) -> None:
+    def write(self, index: int, packed: Sequence[Packed]) -> None:
         path = self._writing.path(_name(index))
         if path is None:
             return
         tensors = {
-            f"{name}.{part}": tensor.contiguous().cpu()
-            for name, packed in (("gate_up", gate_up), ("down", down))
+            f"{place}.{part}": tensor.contiguous().cpu()
+            for place, each in enumerate(packed)
             for part in _PARTS
-            if (tensor := getattr(packed, part)) is not None
+            if (tensor := getattr(each, part)) is not None
         }
         try:
             save_file(tensors, path)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from dgls_engine.model.diffusion_gemma.causal import CausalEncoder
     from dgls_engine.model.diffusion_gemma.running import Running
-    from dgls_engine.model.packing import Packed
+    from dgls_engine.model.packing import Packed, Packing
     from dgls_engine.model.slots import Site, Slot
     from dgls_engine.profile import Profile
 
@@ -87,17 +87,17 @@ class DiffusionGemma:
 
         return build(config)
 
-    def sites(self, slots: Sequence[Slot]) -> list[Site]:
+    def sites(self, slots: Sequence[Slot], packing: Packing) -> list[Site]:
         from dgls_engine.model.diffusion_gemma.skeleton import sites
 
         return sites(slots)
 
-    def install(self, module: nn.Module, gate_up: Packed, down: Packed) -> None:
+    def install(self, module: nn.Module, packed: Sequence[Packed]) -> None:
         from dgls_engine.model.diffusion_gemma.experts import install
 
-        install(module, gate_up, down)
+        install(module, *packed)
 
-    def finish(self, module: Any, device: torch.device) -> None:
+    def finish(self, module: Any, device: torch.device, packing: Packing | None) -> None:
         from dgls_engine.model.diffusion_gemma.skeleton import finish
 
         finish(module, device)

@@ -89,8 +89,8 @@ class Anatomy:
         return self.expert_values + self.attention_values + self.dense_values + self.embedding_values
 
     @property
-    def packs(self) -> bool:
-        return True
+    def packings(self) -> tuple[str, ...]:
+        return PACKED
 
     def footprint(self, precision: str, plain_bytes: int, prompt_tokens: int, fused: bool = True) -> Footprint:
         return Footprint(

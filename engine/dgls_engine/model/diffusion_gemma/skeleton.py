@@ -43,7 +43,7 @@ def sites(all_slots: Sequence[Slot]) -> list[Site]:
         if isinstance(module, parts.DiffusionGemmaTextExperts):
             layers.setdefault(tuple(id(owner) for owner, _ in slot.owners), {})[attribute] = slot
     return [
-        Site(tuple(owner for owner, _ in layer["gate_up_proj"].owners), layer["gate_up_proj"], layer["down_proj"])
+        Site(tuple(owner for owner, _ in layer["gate_up_proj"].owners), (layer["gate_up_proj"], layer["down_proj"]))
         for layer in layers.values()
     ]
 

@@ -76,23 +76,23 @@ def grouped_experts(
     _sort[(experts,)](chosen.contiguous(), order, starts, pairs, experts, CHUNK=1024)
     sorted_ = (order, starts)
     _gate_up[(triton.cdiv(inner, cut.gate_up), experts, cut.sharing)](
-        hidden.contiguous(), *_tensors(gate_up), *sorted_, activated, inner, width,
-        TOP_K=top_k, OUT=cut.gate_up, BY_HAND=by_hand, **_kind(gate_up), **cut.launch(),
+        hidden.contiguous(), *tensors_of(gate_up), *sorted_, activated, inner, width,
+        TOP_K=top_k, OUT=cut.gate_up, BY_HAND=by_hand, **kind_of(gate_up), **cut.launch(),
     )  # fmt: skip
     _down[(triton.cdiv(width, 2 * cut.down), experts, cut.sharing)](
-        activated, *_tensors(down), *sorted_, shares.contiguous(), results, inner, width,
-        OUT=cut.down, BY_HAND=by_hand, **_kind(down), **cut.launch(),
+        activated, *tensors_of(down), *sorted_, shares.contiguous(), results, inner, width,
+        OUT=cut.down, BY_HAND=by_hand, **kind_of(down), **cut.launch(),
     )  # fmt: skip
     _add_up[(tokens, triton.cdiv(width, 1024))](results, summed, width, TOP_K=top_k, COLUMNS=1024)
     return summed
 
 
-def _tensors(packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
+def tensors_of(packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
     """Values as bytes, scales, zeros. Without zeros the third tensor is arbitrary: no kernel reads it."""
     return packed.values.view(torch.uint8), packed.scales, packed.scales if packed.zeros is None else packed.zeros
 
 
-def _kind(packed: Packed) -> dict[str, Any]:
+def kind_of(packed: Packed) -> dict[str, Any]:
     return {"INT4": packed.packing == "int4", "ZEROS": packed.zeros is not None}
 
 

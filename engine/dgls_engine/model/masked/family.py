@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from dgls_engine.model.masked.passes import CausalBase, OpenMasked
     from dgls_engine.model.masked.skeleton import Dense
     from dgls_engine.model.masked.whole import OpenWhole
-    from dgls_engine.model.packing import Packed
+    from dgls_engine.model.packing import Packed, Packing
     from dgls_engine.model.slots import Site, Slot
     from dgls_engine.profile import Profile
 
@@ -99,16 +99,18 @@ class Masked:
 
         return build(config, shapes)
 
-    def sites(self, slots: Sequence[Slot]) -> list[Site]:
-        return []
+    def sites(self, slots: Sequence[Slot], packing: Packing) -> list[Site]:
+        from dgls_engine.model.masked.skeleton import sites
 
-    def install(self, module: nn.Module, gate_up: Packed, down: Packed) -> None:
-        raise AssertionError("a model without experts has no sites")
+        return sites(slots, packing)
 
-    def finish(self, module: nn.Module, device: torch.device) -> None:
+    def install(self, module: Any, packed: Sequence[Packed]) -> None:
+        module.pack(*packed)
+
+    def finish(self, module: nn.Module, device: torch.device, packing: Packing | None) -> None:
         from dgls_engine.model.masked.skeleton import finish
 
-        finish(module, device)
+        finish(module, device, packing)
 
     def open(
         self, module: Any, profile: Profile, specials: Mapping[str, int], captured: bool | None = None

@@ -13,7 +13,7 @@ e rows that can be seen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -22,17 +22,17 @@ from torch.nn import functional
 
 from dgls_engine.model.masked.adapter import CANVAS_WEIGHT
 from dgls_engine.model.masked.modules import Decoder, Experts, Linear
-
-Product = Callable[[Tensor], Tensor]
-"""Multiplies rows [..., in] by a weight [out, in], and adds a bias if there is one."""
+from dgls_engine.model.packing import Packed, Packing, joined, pack_rows
+from dgls_engine.model.products import Product, arranged, product
 
 
 class Layers:
-    """The layers of `model`, whose modules keep views of their weights; folded adapters move here."""
+    """The layers of `model`. Its modules keep views of plain weights; packed weights and folded adapters move here.
+    `packing`: how to pack the weights of layers with an adapter."""
 
-    def __init__(self, model: Decoder, rotary: Any) -> None:
+    def __init__(self, model: Decoder, rotary: Any, packing: Packing | None = None) -> None:
         self._rotary = rotary
-        self._layers = [_Layer(layer, model.config.head_dim) for layer in model.model.layers]
+        self._layers = [_Layer(layer, model.config.head_dim, packing) for layer in model.model.layers]
 
     def through(
         self,
@@ -79,20 +79,20 @@ def _turned(heads: Tensor, cos: Tensor, signed: Tensor) -> Tensor:
 
 
 class _Layer:
-    def __init__(self, layer: Any, size: int) -> None:
+    def __init__(self, layer: Any, size: int, packing: Packing | None) -> None:
         attention, mlp = layer.self_attn, layer.mlp
         self._size = size
         self._queries, self._keys = (each.out_features // self._size for each in (attention.q_proj, attention.k_proj))
         self.shared = self._queries // self._keys
         """The number of query heads that share a key head."""
         self._before, self._between = layer.input_layernorm, layer.post_attention_layernorm
-        self._heads = _products(attention.q_proj, attention.k_proj, attention.v_proj)
-        self._out = _products(attention.o_proj)
+        self._heads = _products(packing, attention.q_proj, attention.k_proj, attention.v_proj)
+        self._out = _products(packing, attention.o_proj)
         self._norms = (attention.q_norm, attention.k_norm) if hasattr(attention, "q_norm") else None
         self._mixture = mlp if isinstance(mlp, Experts) else None
         if self._mixture is None:
-            self._inner = _products(mlp.gate_proj, mlp.up_proj)
-            self._down = _products(mlp.down_proj)
+            self._inner = _products(packing, mlp.gate_proj, mlp.up_proj)
+            self._down = _products(packing, mlp.down_proj)
 
     def through(
         self,
@@ -129,44 +129,32 @@ class _Layer:
         return hidden + self._down[adapted](functional.silu(gate) * up)
 
 
-def _products(*parts: Linear) -> tuple[Product, Product]:
+def _products(packing: Packing | None, *parts: Linear) -> tuple[Product, Product]:
     """One product for linear layers that read the same input, whose outputs follow one another: without the adapter,
     and with it."""
     biases = [part.bias.data for part in parts if part.bias is not None]
     bias = torch.cat(biases) if biases else None
+    packed = [part.packed for part in parts if part.packed is not None]
+    if packed:
+        for part in parts:
+            part.packed = None
+        whole = product(joined(packed, "rows"), bias)
+        return whole, whole
     weight = torch.cat([part.weight.data for part in parts])
     for part, own in zip(parts, torch.split(weight, [part.out_features for part in parts]), strict=True):
         part.weight = nn.Parameter(own, requires_grad=False)
-    plain = _plain(weight, bias)
     adapted = [part for part in parts if hasattr(part, CANVAS_WEIGHT)]
-    if not adapted:
-        return plain, plain
-    folded = torch.cat([getattr(part, CANVAS_WEIGHT, part.weight).data for part in parts])
+    folded = torch.cat([getattr(part, CANVAS_WEIGHT, part.weight).data for part in parts]) if adapted else None
     for part in adapted:
         delattr(part, CANVAS_WEIGHT)
-    return plain, _packed(folded, bias)
+    if packing is not None:
+        for part in parts:
+            del part.weight
+    plain = product(_packed(weight, packing), bias)
+    if folded is None:
+        return plain, plain
+    return plain, arranged(folded, bias) if packing is None else product(pack_rows(folded, packing), bias)
 
 
-def _plain(weight: Tensor, bias: Tensor | None) -> Product:
-    return lambda rows: functional.linear(rows, weight, bias)
-
-
-_FEW_ROWS = 4
-"""oneDNN arranges a packed weight for products with about as many rows."""
-
-
-def _packed(weight: Tensor, bias: Tensor | None) -> Product:
-    """A product with the weight in oneDNN's own order, as in models that `torch.compile` has frozen. Otherwise each
-    product arranges the weight anew, which takes longer than to multiply a few rows by it."""
-    oneDNN = torch.ops.mkldnn
-    if weight.dtype != torch.bfloat16 or weight.device.type != "cpu" or not hasattr(oneDNN, "_reorder_linear_weight"):
-        return _plain(weight, bias)
-    if not oneDNN._is_mkldnn_bf16_supported():  # it packs bfloat16 only for CPUs with AVX-512 or AVX-NE-CONVERT
-        return _plain(weight, bias)
-    packed = oneDNN._reorder_linear_weight(weight, _FEW_ROWS)
-
-    def product(rows: Tensor) -> Tensor:
-        result: Tensor = oneDNN._linear_pointwise(rows, packed, bias, "none", [], "")
-        return result
-
-    return product
+def _packed(weight: Tensor, packing: Packing | None) -> Tensor | Packed:
+    return weight if packing is None else pack_rows(weight, packing)

@@ -15,10 +15,15 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dgls_engine.model.masked.shape import Mixture, Shape
+from dgls_engine.model.packing import Packed
+from dgls_engine.model.products import Product, product
 
 
 class Linear(nn.Module):
-    """y = x W^T + b, with `weight` [out, in] and `bias` [out] or None."""
+    """y = x W^T + b, with `weight` [out, in] and `bias` [out] or None. A packed weight replaces `weight`."""
+
+    packed: Packed | None = None
+    product: Product | None = None
 
     def __init__(self, in_features: int, out_features: int, bias: bool = False) -> None:
         super().__init__()
@@ -26,8 +31,17 @@ class Linear(nn.Module):
         self.weight = new_parameter(out_features, in_features)
         self.bias = new_parameter(out_features) if bias else None
 
+    def pack(self, packed: Packed) -> None:
+        self.packed = packed
+        del self.weight
+
+    def arrange(self) -> None:
+        """Prepare the product with the packed weight, unless another product took the weight over."""
+        if self.packed is not None:
+            self.product, self.packed = product(self.packed, self.bias), None
+
     def forward(self, rows: Tensor) -> Tensor:
-        return functional.linear(rows, self.weight, self.bias)
+        return functional.linear(rows, self.weight, self.bias) if self.product is None else self.product(rows)
 
 
 class Norm(nn.Module):
@@ -40,12 +54,23 @@ class Norm(nn.Module):
 
 
 class Embedding(nn.Module):
+    """A table of rows. `pack` replaces `weight`; then the rows are unpacked as they are looked up, to `dtype`."""
+
+    packed: Packed | None = None
+    dtype = torch.float32
+
     def __init__(self, size: int, width: int) -> None:
         super().__init__()
         self.weight = new_parameter(size, width)
 
+    def pack(self, packed: Packed) -> None:
+        self.packed = packed
+        del self.weight
+
     def forward(self, ids: Tensor) -> Tensor:
-        return functional.embedding(ids, self.weight)
+        if self.packed is None:
+            return functional.embedding(ids, self.weight)
+        return (self.packed.values[0][ids].float() * self.packed.scales[0, 0][ids, None].float()).to(self.dtype)
 
 
 class Attention(nn.Module):
@@ -124,7 +149,12 @@ class Decoder(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.model.embed_tokens.weight.device
+        return self.model.norm.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of hidden states, keys and values."""
+        return self.model.norm.weight.dtype
 
 
 class Rotary:

@@ -28,7 +28,7 @@ class Buffers:
     @classmethod
     @torch.inference_mode(False)  # a buffer made in inference mode cannot be written outside of it
     def empty(cls, model: Any, rows: int) -> Buffers:
-        config, like = model.config, model.model.embed_tokens.weight
+        config, like = model.config, model.model.norm.weight
         shape = 1, 2 * config.num_key_value_heads, rows, config.head_dim
         return cls(model, [like.new_zeros(shape) for _ in model.model.layers])
 
