@@ -18,7 +18,7 @@ from dgls_engine.model.diffusion_gemma.memory import PUBLISHED, prompt_bytes
 from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
 from dgls_engine.model.diffusion_gemma.skeleton import anatomy, build, sites
 from dgls_engine.model.family import Footprint
-from dgls_engine.model.packing import PACKINGS, packed_bytes
+from dgls_engine.model.packing import packed_bytes
 from dgls_engine.model.slots import slots
 from dgls_engine.prompt.encoder import Encoder
 from dgls_engine.weights import precision
@@ -75,7 +75,7 @@ def test_footprint_published_int4_fits_20_gb() -> None:
     assert prompt_bytes(PUBLISHED, 2, 8192) < 0.7 * GB
 
 
-@pytest.mark.parametrize("name", PACKINGS)
+@pytest.mark.parametrize("name", memory.PACKED)
 def test_footprint_experts_match_packed_bytes(name: Any) -> None:
     for own in (PUBLISHED, anatomy(build(embedded()).config)):
         shapes = ((own.experts, 2 * own.expert_width, own.hidden), (own.experts, own.hidden, own.expert_width))
@@ -145,7 +145,7 @@ def test_candidates_auto_small_model_on_cpu_depends_on_its_instructions(
     monkeypatch: pytest.MonkeyPatch, feature: str, dtype: str
 ) -> None:
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {feature: True})
-    small: Any = SimpleNamespace(values=240_000_000, packs=False)
+    small: Any = SimpleNamespace(values=240_000_000, packings=())
     assert candidates("auto", CPU, small) == (dtype,)
     assert candidates("auto", CUDA, small)[0] == "bfloat16"
 

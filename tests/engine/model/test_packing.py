@@ -8,8 +8,14 @@ from torch import Tensor
 
 from dgls_engine.model.packing import GROUP, Packing, pack, packed_bytes, prefers_zeros, relative_error, unpack
 
-PACKINGS: list[tuple[Packing, bool]] = [("int4", False), ("int4", True), ("fp8", False)]
-NAMES = ["int4", "int4 with zero points", "fp8"]
+PACKINGS: list[tuple[Packing, bool]] = [
+    ("int4", False),
+    ("int4", True),
+    ("fp8", False),
+    ("int8", False),
+    ("float16", False),
+]
+NAMES = ["int4", "int4 with zero points", "fp8", "int8", "float16"]
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
@@ -17,7 +23,15 @@ def gaussian(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize(
-    ("packing", "zeros", "error"), [("int4", False, 0.092), ("int4", True, 0.087), ("fp8", False, 0.027)], ids=NAMES
+    ("packing", "zeros", "error"),
+    [
+        ("int4", False, 0.092),
+        ("int4", True, 0.087),
+        ("fp8", False, 0.027),
+        ("int8", False, 0.0085),
+        ("float16", False, 3e-4),
+    ],
+    ids=NAMES,
 )
 def test_pack_gaussian_weights_error_is_small(packing: Packing, zeros: bool, error: float) -> None:
     weight = gaussian(2, 64, 704)

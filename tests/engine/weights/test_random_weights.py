@@ -33,7 +33,7 @@ def logits(model: DiffusionGemmaForBlockDiffusion) -> Tensor:
     return result.float()
 
 
-@pytest.mark.parametrize("dtype", PRECISIONS)
+@pytest.mark.parametrize("dtype", [name for name in PRECISIONS if name != "int8"])
 def test_random_model_same_seed_same_logits(config: dict[str, object], dtype: str) -> None:
     first, second, other = (logits(random_model(config, CPU, dtype, seed)) for seed in (7, 7, 8))
     assert torch.isfinite(first).all()
