@@ -32,7 +32,7 @@ LINE_TOKENS, BLOCK_TOKENS, BLOCK_LINES = 32, 64, 12
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Limits in tokens of the hole and of the pinned code around it; `block_lines` limits a block's lines, and with one
-    line there are no blocks.
+    line there are no blocks. `languages`: the only ones with suggestions unasked; none: all.
 
     `continues`: the model writes on after the hole. Unasked it then fills lines only, the indentation of a body's first
     line is pinned, and a block has a least indentation, below which it ends."""
@@ -43,12 +43,15 @@ class Budget:
     block_tokens: int = BLOCK_TOKENS
     block_lines: int = BLOCK_LINES
     continues: bool = False
+    languages: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, profile: Profile, max_tokens: int = BLOCK_TOKENS, max_lines: int = BLOCK_LINES) -> Budget:
         """The budget of a model's canvas, within the limits that the user sets."""
         hole = min(max_tokens, profile.hole_tokens)
-        return cls(*profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines, profile.continues)
+        return cls(
+            *profile.around_tokens, min(hole, LINE_TOKENS), hole, max_lines, profile.continues, profile.languages
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,7 @@ def plan(
     of line or block. `count` counts the tokens of `before` and `after` for their budgets.
     """
     cursor = Cursor.at(document, offset, syntax)
-    reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor)
+    reason = None if invoked else Quiet.DELETED if deleted else quiet(cursor, budget.languages)
     if reason is not None:
         return reason
     most_lines = max_lines or (1 if budget.continues and not invoked else budget.block_lines)

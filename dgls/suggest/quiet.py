@@ -41,6 +41,7 @@ class Quiet(StrEnum):
     WORD = "in the middle of a word"
     COMPLETE = "at complete code"
     SEPARATOR = "between two definitions"
+    LANGUAGE = "in a language that the model was not trained on"
     MAGIC = "on a notebook's magic or shell line"
 
 
@@ -94,6 +95,10 @@ RULES: tuple[tuple[Quiet, Callable[[Cursor], bool]], ...] = (
 right on lines of ordinary length alone, and code is complete or not only outside literals and words."""
 
 
-def quiet(cursor: Cursor) -> Quiet | None:
-    """Why not to suggest anything here unless the user invokes it; None if nothing speaks against it."""
+def quiet(cursor: Cursor, languages: tuple[str, ...] = ()) -> Quiet | None:
+    """Why not to suggest anything here unless the user invokes it; None if nothing speaks against it. `languages`: the
+    only ones that the model knows, by their LSP ids; none: all."""
+    here = cursor.code_language
+    if languages and not {here.id, *here.ids}.intersection(languages):
+        return Quiet.LANGUAGE
     return next((reason for reason, applies in RULES if applies(cursor)), None)

@@ -71,6 +71,9 @@ class Profile:
     (`loop.rules`). It decides several if their probabilities are above `unmask_threshold` (`left`, `threshold`), or if
     their entropies are within `entropy_bound` (`bound`). In the format `around`, an `enclosed` prompt stands between
     the tokenizer's start and end token, and the prompt's keys and values are computed anew every `refresh_steps` steps.
+
+    `languages` are the languages, by their LSP ids, that the model was trained or measured on; in others it suggests
+    nothing unasked. Empty: it may in all.
     """
 
     prompt_format: PromptFormat
@@ -93,6 +96,7 @@ class Profile:
     unmask_threshold: float = 0.9
     enclosed: bool = False
     refresh_steps: int = 1
+    languages: tuple[str, ...] = ()
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
@@ -113,6 +117,7 @@ class Profile:
                 )
         if not isinstance(self.enclosed, bool):
             raise ValueError(f"enclosed must be true or false, not {shown(self.enclosed)}")
+        object.__setattr__(self, "languages", _names(self.languages))  # JSON has a list
         if self.t_min > self.t_max:
             raise ValueError(f"t_min must be at most t_max, which is {self.t_max}, not {self.t_min}")
         if self.hole_tokens < 1:
@@ -178,6 +183,13 @@ class ModelInfo:
     def on_gpu(self) -> bool:
         """Whether the model uses GPU memory of this machine. A server's model does not."""
         return self.device.split(":")[0] in ("cuda", "mps")
+
+
+def _names(languages: object) -> tuple[str, ...]:
+    """Raises `ValueError` if these are no names of languages."""
+    if not isinstance(languages, list | tuple) or not all(isinstance(name, str) for name in languages):
+        raise ValueError(f"languages must be a list of LSP's language ids, not {shown(languages)}")
+    return tuple(languages)
 
 
 def _names_a_token(value: object) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from dgls.server.settings import InlineCompletionSettings
+from dgls.suggest.plan import Budget
 from dgls_engine.errors import BrokenCheckpoint, UnsupportedModel
 from dgls_engine.model.widths import WIDTHS
 from dgls_engine.profile import _RANGES, Profile
@@ -46,6 +47,17 @@ def test_defaults_long_canvas_line_fits_half_of_it(tmp_path: Path) -> None:
     profile = read_profile(checkpoint(tmp_path))
     assert profile.before_tokens + InlineCompletionSettings().max_tokens + profile.after_tokens + 1 == 128
     assert 128 in WIDTHS
+
+
+def test_read_languages_of_infill_json_are_those_of_its_budget(tmp_path: Path) -> None:
+    profile = read_profile(checkpoint(tmp_path, infill={"languages": ["python", "go"]}))
+    assert Budget.of(profile).languages == ("python", "go")
+    profile.save(tmp_path)
+    assert read_profile(tmp_path) == profile
+    for wrong in ("python", [1], None):
+        (tmp_path / "infill.json").write_text(json.dumps({"languages": wrong}))
+        with pytest.raises(BrokenCheckpoint, match="languages must be a list"):
+            read_profile(tmp_path)
 
 
 def test_read_infill_json_overrides_generation_config(tmp_path: Path) -> None:

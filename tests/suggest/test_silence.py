@@ -37,7 +37,28 @@ def test_plan_when_invoked_is_never_quiet(case: Case) -> None:
 
 def test_quiet_rules_give_every_reason_that_the_code_around_the_cursor_tells() -> None:
     assert len(dict(RULES)) == len(RULES)
-    assert dict(RULES).keys() == set(Quiet) - {Quiet.DELETED, Quiet.MAGIC}
+    assert dict(RULES).keys() == set(Quiet) - {Quiet.DELETED, Quiet.MAGIC, Quiet.LANGUAGE}
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "known", "wanted"),
+    [
+        ("ruby", "total = ", ("python",), False),
+        ("ruby", "total = ", ("python", "ruby"), True),
+        ("ruby", "total = ", (), True),
+        ("javascriptreact", "const total = ", ("javascript",), True),
+        ("html", "<script>\nconst total = ", ("javascript",), True),
+        ("html", "<script>\nconst total = ", ("html",), False),
+    ],
+)
+def test_plan_in_a_language_unknown_to_the_model_is_quiet_unless_invoked(
+    language: str, text: str, known: tuple[str, ...], wanted: bool
+) -> None:
+    document, budget = Document("untitled:1", 1, language, text), Budget(languages=known)
+    syntax = parse(document, len(text))
+    planned = plan(document, len(text), budget, syntax)
+    assert (planned is not Quiet.LANGUAGE) == wanted
+    assert isinstance(plan(document, len(text), budget, syntax, invoked=True), Region)
 
 
 def test_quiet_below_unicode_separators_still_finds_the_line() -> None:

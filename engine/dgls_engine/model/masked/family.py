@@ -163,6 +163,7 @@ def _whole(config: Mapping[str, Any], convention: Convention) -> dict[str, Any]:
         "decoding": convention.decoding,
         "enclosed": convention.enclosed,
         "refresh_steps": _REFRESH,
+        "languages": convention.languages,
     }
     if not convention.grows:
         return values

@@ -34,6 +34,8 @@ class Convention:
     commercial: bool
     enclosed: bool = False
     grows: bool = False
+    languages: tuple[str, ...] = ()
+    """Languages, by their LSP ids, if its card names those that it was trained on. No such card was seen."""
     own_code: str = ""
     """What `auto_map` names, if only that tells the model from an autoregressive one of the same architecture."""
 
