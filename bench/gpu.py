@@ -1,10 +1,11 @@
 """Benchmarks the full-size model with random weights on this machine's GPU: speed, memory, comparison with baselines.
 
-    python bench/gpu.py [--small] [--only PHASE,...] [--device cuda] [--rounds 7]
+    python bench/gpu.py [--small] [--model DIR] [--only PHASE,...] [--device cuda] [--rounds 7]
 
 Each phase runs in its own process, so that it has the whole device and a failure affects only its own figures.
-`--small` shrinks the model and the prompts for a CPU; its figures only show that the benchmark runs. The last line is
-JSON.
+`--small` shrinks the model and the prompts for a CPU; its figures only show that the benchmark runs. `--model` takes a
+model of any family from its folder, with its weights; the phases that compare DiffusionGemma with transformers do not
+run then, nor do those over LSP. The last line is JSON.
 
 | phase | figure |
 |---|---|
@@ -52,6 +53,8 @@ RUNS: Mapping[str, tuple[str, ...]] = {
 }
 """The precisions of each phase; `--small` uses float32 instead of bfloat16."""
 
+OF_ANY_FAMILY = ("copy", "steps", "throughput", "memory", "cancel", "profile")
+
 AIMS = {
     "step_over_floor_bf16": (1.3, "most"),
     "step_over_floor_int4": (1.6, "most"),
@@ -69,6 +72,7 @@ AIMS = {
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--small", action="store_true", help="a model that a CPU can run")
+    parser.add_argument("--model", type=Path, metavar="DIR", help="a model's folder, with weights")
     parser.add_argument("--only", default=",".join(RUNS), help="phases, separated by commas; PHASE:PRECISION for one")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--rounds", type=int, default=7)
@@ -85,13 +89,18 @@ def main() -> int:
         print(json.dumps(_phase(options.phase)(_setup(options), options.precision)))
         return 0
     with tempfile.TemporaryDirectory() as folder:
-        options.folder = str(write_folder(Path(folder) / "model", options.small))
+        options.folder = str(options.model or write_folder(Path(folder) / "model", options.small))
         phases = dict(_phases(options))
     figures = summary(phases)
     for name, value in figures.items():
-        aim = None if options.small else AIMS.get(name)
+        aim = None if options.small or options.model else AIMS.get(name)
         print(f"{name:32} {'-' if value is None else value:>10}   {_verdict(value, aim)}")
-    header = {"bench": "gpu", "small": options.small, "device": device_name(torch.device(options.device))}
+    header = {
+        "bench": "gpu",
+        "model": str(options.model or "random weights"),
+        "small": options.small,
+        "device": device_name(torch.device(options.device)),
+    }
     versions = {"torch": torch.__version__, "transformers": transformers.__version__}
     ratio = {"ratio_to_generate": figures["generate_over_ours_bf16"]}
     print(json.dumps(header | versions | ratio | figures | {"phases": phases}))
@@ -107,7 +116,7 @@ def _verdict(value: float | None, aim: tuple[float, str] | None) -> str:
 
 
 def _setup(options: argparse.Namespace) -> Setup:
-    return Setup(Path(options.folder), options.device, options.small, options.rounds)
+    return Setup(Path(options.folder), options.device, options.small, options.rounds, options.model is not None)
 
 
 def _phase(name: str) -> Callable[[Setup, str], Figures]:
@@ -122,6 +131,8 @@ def _phases(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
     """Each phase's figures, under `phase` or `phase:precision`."""
     chosen = options.only.split(",")
     for phase, precisions in RUNS.items():
+        if options.model is not None and phase not in OF_ANY_FAMILY:
+            continue
         for precision in precisions:
             name = phase if len(precisions) == 1 else f"{phase}:{precision}"
             if phase in chosen or f"{phase}:{precision}" in chosen:
@@ -135,6 +146,7 @@ def _phases(options: argparse.Namespace) -> Iterator[tuple[str, Figures]]:
 def _run(options: argparse.Namespace, phase: str, precision: str) -> Figures:
     command = [sys.executable, __file__, "--phase", phase, "--precision", precision, "--folder", options.folder]
     command += ["--device", options.device, "--rounds", str(options.rounds), *(["--small"] if options.small else [])]
+    command += ["--model", str(options.model)] if options.model is not None else []
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.stderr.write(done.stderr[-4000:])

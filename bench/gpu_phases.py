@@ -20,8 +20,10 @@ from bench import rivals
 from bench.full_size import config, open_random
 from dgls_engine.engine import Engine
 from dgls_engine.errors import Cancelled
+from dgls_engine.profile import Profile
 from dgls_engine.types import CancelToken, Context, Hole, Infill, InfillRequest, Limits, Pinned, Segment
-from dgls_engine.weights.loader import LoadedModel
+from dgls_engine.weights.loader import LoadedModel, load
+from dgls_engine.weights.profiles import read_profile
 
 STEPS = 12
 """Steps of a keystroke's request: the full model needs this many for a canvas of 32 tokens or more (measured)."""
@@ -35,20 +37,29 @@ LINE = "        totals[entry.account] = totals.get(entry.account, 0) + entry.amo
 @dataclass(frozen=True, slots=True)
 class Setup:
     """The model, the device and the number of rounds. `prompts` and `holes` are in tokens; a keystroke uses the middle
-    prompt."""
+    prompt. `weights`: the folder's own weights are loaded, and prompts and holes are at most as long as its profile
+    allows; otherwise they are random."""
 
     folder: Path
     device: str
     small: bool
     rounds: int
+    weights: bool = False
 
     @property
     def prompts(self) -> tuple[int, ...]:
-        return (128, 256, 512) if self.small else (512, 4096, 16384)
+        usual = (128, 256, 512) if self.small else (512, 4096, 16384)
+        most = self._profile.max_prompt_tokens if self.weights else usual[-1]
+        return usual if most >= usual[-1] else (most // 4, most // 2, most)
 
     @property
     def holes(self) -> tuple[int, ...]:
-        return (16, 32) if self.small else (16, 32, 64, 224)
+        usual = (16, 32) if self.small else (16, 32, 64, 224)
+        return tuple(hole for hole in usual if not self.weights or hole <= 32 or hole <= self._profile.hole_tokens)
+
+    @property
+    def _profile(self) -> Profile:
+        return read_profile(self.folder)
 
     @property
     def keystroke_prompt(self) -> int:
@@ -59,7 +70,10 @@ class Setup:
         return torch.device(self.device)
 
     def open(self, precision: str, prompt: int, policy: str = "fixed") -> LoadedModel:
-        return open_random(self.folder, precision, self.device, prompt, policy)
+        if not self.weights:
+            return open_random(self.folder, precision, self.device, prompt, policy)
+        own = "batch" if policy == "batch" and self._profile.in_one_sequence else "fixed"
+        return load(self.folder, self.device, precision).with_profile({"hole_policy": own})
 
 
 Figures = dict[str, Any]

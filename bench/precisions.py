@@ -61,7 +61,7 @@ def pass_ms(loaded: LoadedModel, buffers: Buffers, rows: int) -> float:
 
 
 def pieces(loaded: LoadedModel, count: int) -> list[list[int]]:
-    chosen, found = random.Random(0), []
+    chosen, found = random.Random(0), list[list[int]]()
     files = sorted(Path("dgls").rglob("*.py"))
     while len(found) < count:
         ids = loaded.tokenizer.encode(chosen.choice(files).read_text(encoding="utf-8"))

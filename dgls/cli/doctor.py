@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 from rich.console import Console
 
-from dgls.cli.models import size
+from dgls.cli.models import best_here, size
 from dgls.code.languages import LANGUAGES
 from dgls.code.syntax import grammar_of
 from dgls_engine.calibration import Calibration
@@ -139,8 +139,17 @@ def _models(options: Namespace) -> Iterator[Finding]:
         details, _ = _fit(LARGE.size, LARGE.prompt_tokens)
         state = f"{LARGE.name} is not in the local cache; `dgls models pull {LARGE.name}` fetches it"
         yield Finding("model", state, details=details)
+    yield from _best(chosen)
     if fits:
         yield from _fill(chosen, options)
+
+
+def _best(chosen: str) -> Iterator[Finding]:
+    """The best model that fits. Nothing if torch does not load; the devices' finding reports that."""
+    try:
+        yield Finding("best for this machine", best_here(chosen))
+    except (ImportError, OSError):
+        return
 
 
 def _fill(model: str, options: Namespace) -> Iterator[Finding]:

@@ -1,13 +1,15 @@
 """`dgls models`: list the models on this machine, `pull` one, or `clean` the cache of packed experts.
 
 Only `pull` downloads, and it asks first. Also `unloaded`, what other commands read of a model before they load it.
-Never imports torch, so commands report mistakes at once, not after the seconds that loading takes.
+Imports torch only to list the models, at the end: commands report mistakes at once, not after the seconds that loading
+takes.
 """
 
 from __future__ import annotations
 
 import sys
 from argparse import Namespace
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +18,12 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColu
 
 from dgls.code.window import CountTokens
 from dgls.errors import DglsError
-from dgls_engine.model.families import LARGE
+from dgls_engine.model.families import LARGE, LICENCES, NOT_COMMERCIAL
 from dgls_engine.profile import Profile
 from dgls_engine.weights.auto import EMBEDDED, fallback_advice, resolved
 from dgls_engine.weights.expert_cache import Entry, entries, sweep
 from dgls_engine.weights.files import read_files
+from dgls_engine.weights.fitting import best_fitting
 from dgls_engine.weights.hub import PullPlan, installed, large_requirements, locate, pull
 from dgls_engine.weights.repair import repair_advice
 from dgls_engine.weights.small import PACKAGE, SMALL, WHEEL_BYTES, pull_small
@@ -67,6 +70,24 @@ def size(count: int) -> str:
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
+def best_here(chosen: str | None = None) -> str:
+    """The best model that fits this machine, its size and licence, and how to get it, in one line. `chosen` is the one
+    in use. Imports torch, and raises what that raises."""
+    fitting = best_fitting()
+    if fitting is None:
+        return f"{SMALL}: no larger model for code that is known fits and is fast enough here"
+    how = (
+        "in use"
+        if fitting.name == chosen
+        else f"`dgls models pull {fitting.name}` fetches it, `dgls.model` or `--model` takes it"
+    )
+    return (
+        f"{fitting.name} in {fitting.precision}, {size(fitting.needed)} of the {size(fitting.free)} that are free on "
+        f"{fitting.device}; {size(fitting.download)} to download; {fitting.licence}, commercial use allowed; how good "
+        f"its fills are was not measured here; {how}"
+    )
+
+
 def _list(console: Console) -> None:
     models = installed()
     if all(model.name != SMALL for model in models):
@@ -90,10 +111,12 @@ def _list(console: Console) -> None:
         console.print(LARGE.name, style="bold", markup=False)
         console.print(f"  not fetched; {large_requirements()}", markup=False)
         console.print(f"  `dgls models pull {LARGE.name}` fetches it", markup=False)
+    with suppress(ImportError, OSError):  # torch does not load; `dgls doctor` says why
+        console.print(f"the best for this machine: {best_here()}", markup=False)
     packed = entries()
     for entry in packed:
         state = "; its source is gone or has changed, `dgls models clean` removes it" if entry.orphaned else ""
-        console.print(f"packed experts: {_described(entry)}{state}", markup=False)
+        console.print(f"packed weights: {_described(entry)}{state}", markup=False)
     if packed:
         console.print("  a load packs missing ones again; `dgls models clean --all` removes all of them", markup=False)
 
@@ -161,10 +184,17 @@ def _agreed(plan: PullPlan, yes: bool, console: Console) -> bool:
     have = plan.total_bytes - plan.missing_bytes
     console.print(
         f"{plan.name}: {size(plan.missing_bytes)} to fetch ({size(have)} are here already) into {plan.folder}, "
-        f"which has {size(plan.disk_free)} free.",
+        f"which has {size(plan.disk_free)} free. {_terms(plan.name)}",
         markup=False,
     )
     return yes or _consents(console)
+
+
+def _terms(name: str) -> str:
+    licence = LICENCES.get(name)
+    if licence is None:
+        return "Its licence is not known here: see its page before you use it."
+    return f"Licence: {licence}{'; no commercial use' if name in NOT_COMMERCIAL else ''}."
 
 
 def _consents(console: Console) -> bool:

@@ -23,7 +23,7 @@ OF_CLIENTS = frozenset({"server", "rewrite", "drafts", "tcpToken"})
 """Names in the section that editors' extensions keep for themselves, and the token of a TCP port."""
 _DEEPEST = 8
 """Levels of options. No setting lies as deep."""
-DTYPES = ("auto", "float32", "bfloat16", "float16", "fp8", "int4")
+DTYPES = ("auto", "float32", "bfloat16", "float16", "int8", "fp8", "int4")
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,8 @@ from dgls_engine.model.diffusion_gemma.memory import PUBLISHED
 from dgls_engine.model.diffusion_gemma.norms import fuse_all
 from dgls_engine.model.diffusion_gemma.skeleton import described
 from dgls_engine.weights.random_weights import random_model
+from tests.engine.checkpoints import masked_checkpoint
+from tests.engine.published import published_checkpoint
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,6 +45,17 @@ def test_phases_small_on_cpu_return_figures(tmp_path: Path) -> None:
     assert PHASES["throughput"](setup, "int4")["tokens_a_second"] > 0
     figures = PHASES["generate"](setup, "float32")
     assert min(figures["ours_ms"], figures["dynamic"]["ms"]) > 0
+
+
+@pytest.mark.parametrize("kind", ["llama", "dream-coder"])
+def test_phases_on_a_masked_model_return_figures(tmp_path: Path, kind: str) -> None:
+    """In both layouts, with prompts and holes that fit its canvas."""
+    folder = masked_checkpoint(tmp_path) if kind == "llama" else published_checkpoint(tmp_path, kind)
+    setup = Setup(folder, "cpu", small=True, rounds=1, weights=True)
+    figures = PHASES["steps"](setup, "int4")
+    assert all(row["ms_a_step"] > 0 for row in figures["steps"].values())
+    assert PHASES["throughput"](setup, "int8")["tokens_a_second"] > 0
+    assert PHASES["memory"](setup, "float32")["prompt"] == 512
 
 
 def test_as_published_restores_transformers_norms() -> None:

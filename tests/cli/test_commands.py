@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from dgls.cli.arguments import build_parser
 from dgls_engine.calibration import Calibration
 from dgls_engine.model.diffusion_gemma.skeleton import described
 from dgls_engine.weights.expert_cache import Writing, entry_of
+from dgls_engine.weights.fitting import Fitting
 from dgls_engine.weights.hub import Installed, PullPlan
 from dgls_engine.weights.hub_client import RemoteFile
 from dgls_engine.weights.saved_calibration import save
@@ -236,7 +238,7 @@ def packed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Path]:
 def test_models_lists_packed_experts(run: Run, packed: list[Path], tmp_path: Path) -> None:
     lines = run("models").out.splitlines()
     here, gone = (
-        next(line for line in lines if f"packed experts: int4 of {tmp_path / name}," in line)
+        next(line for line in lines if f"packed weights: int4 of {tmp_path / name}," in line)
         for name in ("here", "gone")
     )
     assert "3.0 MB" in here
@@ -276,6 +278,36 @@ def test_models_pull_asks_before_fetching(run: Run, monkeypatch: pytest.MonkeyPa
     assert "3.0 GB to fetch" in outcome.out
     assert outcome.code == (0 if fetched else 1)
     assert ("/cache/some;" in outcome.out) == fetched
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("Dream-org/DreamOn-v0-7B", "Licence: Apache-2.0.\n"),
+        ("Salesforce/CoDA-v0-Instruct", "Licence: CC-BY-NC-4.0; no commercial use.\n"),
+        ("apple/DiffuCoder-7B-cpGRPO", "Its licence is not known here"),
+    ],
+)
+def test_models_pull_says_the_licence_before_it_asks(
+    run: Run, monkeypatch: pytest.MonkeyPatch, name: str, terms: str
+) -> None:
+    monkeypatch.setattr(dgls.cli.models, "pull", lambda _, confirm, __: confirm(replace(PLAN, name=name)) or None)
+    monkeypatch.setattr("builtins.input", lambda *_: "n")
+    assert terms in run("models", "pull", name).out
+
+
+BEST = Fitting("some/model", "int4", 5_700_000_000, 6_000_000_000, 15_200_000_000, "MIT", "a GPU")
+
+
+@pytest.mark.parametrize("command", ["models", "doctor"])
+def test_best_model_for_this_machine_is_named(run: Run, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(dgls.cli.models, "best_fitting", lambda: BEST)
+    said = run(command).out
+    assert "best for this machine: some/model in int4, 5.7 GB of the 6.0 GB that are free on a GPU; 15.2 GB" in said
+    assert "MIT, commercial use allowed" in said
+    assert "`dgls models pull some/model` fetches it" in said
+    monkeypatch.setattr(dgls.cli.models, "best_fitting", lambda: None)
+    assert "best for this machine: small: no larger model" in run(command).out
 
 
 def test_models_pull_without_terminal_fetches_nothing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,12 @@ LICENCES: Mapping[str, str] = {LARGE.name: "Apache-2.0"} | {
 """The licences of published models, by their name on the hub."""
 
 
+NOT_COMMERCIAL: frozenset[str] = frozenset(
+    each.name for each in CONVENTIONS if each.name in LICENCES and not each.commercial
+)
+"""Those of them whose licence forbids commercial use."""
+
+
 def family_of(config: Mapping[str, Any]) -> Family | None:
     """The family of a `config.json`; None if no family runs it."""
     named = config.get("architectures")

@@ -147,10 +147,11 @@ def _products(packing: Packing | None, *parts: Linear) -> tuple[Product, Product
     folded = torch.cat([getattr(part, CANVAS_WEIGHT, part.weight).data for part in parts]) if adapted else None
     for part in adapted:
         delattr(part, CANVAS_WEIGHT)
-    if packing is not None:
+    base = None if packing == "float16" and adapted else packing  # float32 is faster for a prompt's many rows
+    if base is not None:
         for part in parts:
             del part.weight
-    plain = product(_packed(weight, packing), bias)
+    plain = product(_packed(weight, base), bias)
     if folded is None:
         return plain, plain
     return plain, arranged(folded, bias) if packing is None else product(pack_rows(folded, packing), bias)

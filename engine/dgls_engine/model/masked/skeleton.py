@@ -149,7 +149,7 @@ def _parts(model: Any, packing: Packing | None) -> Parts:
         site, size = held.get(id(slot)), 0
         if packing is not None and site is not None:
             size = packed_bytes(_matrix(slot.shape), site.packing(packing), True)
-        elif packing is not None and adapted and any(map(_packs, slot.names)):
+        elif packing not in (None, "float16") and adapted and any(map(_packs, slot.names)):
             size = packed_bytes(_matrix(slot.shape), packing, True)
         _add(parts, _part_of(slot.names[0]), size, _count(slot.shape))
         if site is not None and len(site.modules) > 1:  # the head's product has a copy in its own order
