@@ -52,8 +52,6 @@ def test_phases_on_a_masked_model_return_figures(tmp_path: Path, kind: str) -> N
     """In both layouts, with prompts and holes that fit its canvas."""
     folder = masked_checkpoint(tmp_path) if kind == "llama" else published_checkpoint(tmp_path, kind)
     setup = Setup(folder, "cpu", small=True, rounds=1, weights=True)
-    figures = PHASES["steps"](setup, "int4")
-    assert all(row["ms_a_step"] > 0 for row in figures["steps"].values())
     assert PHASES["throughput"](setup, "int8")["tokens_a_second"] > 0
     assert PHASES["memory"](setup, "float32")["prompt"] == 512
 
