@@ -9,6 +9,7 @@ from dgls_engine.model.diffusion_gemma.family import INSTRUCTION_TUNED, Diffusio
 from dgls_engine.model.family import Family, Published
 from dgls_engine.model.masked.family import Masked
 from dgls_engine.model.masked.published import CONVENTIONS
+from dgls_engine.model.masked.published import FILLS_CODE as FILLS_CODE
 
 FAMILIES: tuple[Family, ...] = (DiffusionGemma(), Masked())
 

@@ -10,45 +10,12 @@ that is free. On a CPU it must also be fast enough. A step reads every weight on
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-from dgls_engine.model.families import LARGE, LICENCES, family_of
+from dgls_engine.model.families import FILLS_CODE, LARGE, LICENCES, family_of
 from dgls_engine.model.family import Size
 from dgls_engine.weights.small import SMALL
 from dgls_engine.weights.speeds import known_speeds
-
-_DREAM: Mapping[str, Any] = {
-    "architectures": ["DreamModel"],
-    "model_type": "Dream",
-    "vocab_size": 152_064,
-    "hidden_size": 3584,
-    "intermediate_size": 18_944,
-    "num_hidden_layers": 28,
-    "num_attention_heads": 28,
-    "num_key_value_heads": 4,
-    "expand_token_id": 151_667,
-    "tie_word_embeddings": False,
-}
-_DCODER: Mapping[str, Any] = {
-    "architectures": ["Qwen2ForCausalLM"],
-    "model_type": "qwen2",
-    "auto_map": {"AutoModelForCausalLM": "modeling_qwen2.Qwen2ForCausalLM"},
-    "vocab_size": 151_936,
-    "hidden_size": 896,
-    "intermediate_size": 4864,
-    "num_hidden_layers": 24,
-    "num_attention_heads": 14,
-    "num_key_value_heads": 2,
-    "tie_word_embeddings": True,
-}
-SHAPES: Mapping[str, Mapping[str, Any]] = {
-    "Dream-org/DreamOn-v0-7B": _DREAM,
-    "fredzzp/open-dcoder-0.5B": _DCODER,
-}
-"""The sizes in the configs of models that were trained to fill holes in code and may be used commercially; one of each
-size, the largest first. Those of Qwen2.5, on which they are built."""
 
 _PROMPT_TOKENS = 1856
 """Of the longest context of these, without the canvas."""
@@ -97,7 +64,7 @@ def best_fitting() -> Fitting | None:
 def _known() -> list[tuple[str, Size, int, int]]:
     """Name, size, prompt tokens and bytes that are fetched and never read, the largest model first."""
     known = [(LARGE.name, LARGE.size, LARGE.prompt_tokens, LARGE.unused_bytes)]
-    for name, config in SHAPES.items():
+    for name, config in FILLS_CODE.items():
         family = family_of(config)
         assert family is not None
         known.append((name, family.size(config), _PROMPT_TOKENS, 0))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from dgls_engine.model.families import LARGE, LICENCES, NOT_COMMERCIAL, family_of
+from dgls_engine.model.families import FILLS_CODE, LARGE, LICENCES, NOT_COMMERCIAL, family_of
 from dgls_engine.weights import fitting
-from dgls_engine.weights.fitting import SHAPES, best_fitting
+from dgls_engine.weights.fitting import best_fitting
 from dgls_engine.weights.small import SMALL
 
-DREAM, DCODER = SHAPES
+DREAM, DCODER = FILLS_CODE
 
 
 def on(device: str, free_gb: float, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -61,8 +61,8 @@ def test_best_fitting_on_a_cpu_depends_on_its_speed(
     assert (best.name if best else None) == name
 
 
-def test_shapes_have_the_sizes_in_the_models_names() -> None:
+def test_fills_code_has_the_sizes_in_the_models_names() -> None:
     for name, billions in ((DREAM, 7.6), (DCODER, 0.49)):
-        family = family_of(SHAPES[name])
+        family = family_of(FILLS_CODE[name])
         assert family is not None
-        assert family.size(SHAPES[name]).values == pytest.approx(billions * 1e9, rel=0.01)
+        assert family.size(FILLS_CODE[name]).values == pytest.approx(billions * 1e9, rel=0.01)

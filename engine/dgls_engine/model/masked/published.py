@@ -134,6 +134,37 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
 )
 
+_DREAM: Mapping[str, Any] = {
+    "architectures": ["DreamModel"],
+    "model_type": "Dream",
+    "vocab_size": 152_064,
+    "hidden_size": 3584,
+    "intermediate_size": 18_944,
+    "num_hidden_layers": 28,
+    "num_attention_heads": 28,
+    "num_key_value_heads": 4,
+    "expand_token_id": 151_667,
+    "tie_word_embeddings": False,
+}
+_DCODER: Mapping[str, Any] = {
+    "architectures": ["Qwen2ForCausalLM"],
+    "model_type": "qwen2",
+    "auto_map": {"AutoModelForCausalLM": "modeling_qwen2.Qwen2ForCausalLM"},
+    "vocab_size": 151_936,
+    "hidden_size": 896,
+    "intermediate_size": 4864,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 14,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+FILLS_CODE: Mapping[str, Mapping[str, Any]] = {
+    "Dream-org/DreamOn-v0-7B": _DREAM,
+    "fredzzp/open-dcoder-0.5B": _DCODER,
+}
+"""The sizes in the configs of models that were trained to fill holes in code and may be used commercially; one of each
+size, the largest first. Those of Qwen2.5, on which they are built."""
+
 BLOCKWISE: Mapping[str, str] = {
     "Fast_dLLM_QwenForCausalLM": "Fast-dLLM v2",
     "SDARForCausalLM": "SDAR",
