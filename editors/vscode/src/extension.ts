@@ -8,6 +8,7 @@ import { History } from './history';
 import { Installer } from './install';
 import { onInterpreterChange, thisMachine } from './machine';
 import { ACCEPTED, middleware } from './middleware';
+import { NextEdits } from './nextEdit';
 import { Painter } from './painter';
 import { Pauses } from './pauses';
 import { Preview } from './preview';
@@ -32,7 +33,14 @@ export function activate(context: vscode.ExtensionContext): Api {
   const item = new StatusItem(pauses);
   const painter = new Painter();
   const preview = new Preview();
-  const server = new Server(machine, middleware(pauses), log);
+  const server: Server = new Server(
+    machine,
+    middleware(pauses, (document, position) => {
+      nextEdits.suggested(document, position);
+    }),
+    log,
+  );
+  const nextEdits = new NextEdits(server, pauses, log);
   const requests = new Requests(server, log);
   const changes = new Changes(server, requests, preview, new History(context.globalState));
   const install = async (unasked: boolean) => {
@@ -65,6 +73,8 @@ export function activate(context: vscode.ExtensionContext): Api {
     ['dgls.doctor', () => doctor.examine(machine())],
     ['dgls.install', () => install(false)],
     ['dgls.tryIt', () => openExample()],
+    ['dgls.nextEdit', () => nextEdits.next()],
+    ['dgls.nextEdit.dismiss', () => nextEdits.dismiss()],
     ['dgls.preview.accept', () => preview.accept()],
     ['dgls.preview.discard', () => preview.discard()],
     ['dgls.preview.again', () => preview.again()],
@@ -76,7 +86,7 @@ export function activate(context: vscode.ExtensionContext): Api {
     ],
   ];
   context.subscriptions.push(
-    ...[log, doctor, pauses, item, painter, preview, server, requests],
+    ...[log, doctor, pauses, item, painter, preview, server, requests, nextEdits],
     ...commands.map(([name, run]) => vscode.commands.registerCommand(name, run)),
     server.onLife((life) => {
       item.follow(life);

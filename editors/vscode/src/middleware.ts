@@ -1,4 +1,4 @@
-/** Between the editor and the server: drops automatic requests during a pause, and notes accepted suggestions. */
+/** Between the editor and the server: drops automatic requests during a pause, and notes suggestions, shown and accepted. */
 import * as vscode from 'vscode';
 import { ResponseError, type Middleware } from 'vscode-languageclient/node';
 import type { Pauses } from './pauses';
@@ -6,7 +6,11 @@ import type { Pauses } from './pauses';
 /** The command that an accepted suggestion runs. */
 export const ACCEPTED = 'dgls.accepted';
 
-export function middleware(pauses: Pauses): Middleware {
+/** `suggested` is called with the place of each suggestion. */
+export function middleware(
+  pauses: Pauses,
+  suggested: (document: vscode.TextDocument, position: vscode.Position) => void,
+): Middleware {
   return {
     provideInlineCompletionItems: async (document, position, context, token, next) => {
       const automatic = context.triggerKind === vscode.InlineCompletionTriggerKind.Automatic;
@@ -16,6 +20,9 @@ export function middleware(pauses: Pauses): Middleware {
       const result = await next(document, position, context, token);
       const items = Array.isArray(result) ? result : (result?.items ?? []);
       items.forEach((item) => (item.command = { title: 'Accepted', command: ACCEPTED }));
+      if (items.length > 0) {
+        suggested(document, position);
+      }
       return items;
     },
     workspace: {

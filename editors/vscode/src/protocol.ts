@@ -7,6 +7,8 @@ export const STATUS = 'dgls/status';
 export const DRAFT = 'dgls/draft';
 export const SUGGESTED = 'dgls/suggested';
 export const MODELS = 'dgls/models';
+export const NEXT_EDIT = 'dgls/nextEdit';
+export const ANSWERED = 'dgls/nextEditAnswered';
 
 /** The notifications that this client wants, sent under `capabilities.experimental`. */
 export interface ExperimentalCapabilities {
@@ -114,6 +116,34 @@ export interface Candidate {
   /** Absent if the model has no calibration. */
   confidence?: number;
   warning: string;
+}
+
+/** The parameters of `dgls/nextEdit`. */
+export interface NextEditAsking {
+  textDocument: { uri: string; version: number };
+  position: Position;
+  invoked: boolean;
+}
+
+/** A proposed change. */
+export interface NextEdit {
+  id: string;
+  uri: string;
+  version: number;
+  range: Range;
+  newText: string;
+}
+
+/** `reason`: why there is none, for a user who asked. */
+export interface NextEditAnswer {
+  edit: NextEdit | null;
+  reason: string;
+}
+
+/** The parameters of `dgls/nextEditAnswered`. */
+export interface Answered {
+  id: string;
+  accepted: boolean;
 }
 
 /** The result of a command. `candidates` are there for a preview. */
