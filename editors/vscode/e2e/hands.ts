@@ -97,11 +97,13 @@ export class Hands {
       await this.press('Control+s');
       return (await this.page.locator('.tab.active.dirty').count()) === 0;
     });
-    return this.editor.read(name);
+    let content = '';
+    await this.until('written', () => (content = this.editor.read(name)) !== ''); // a second save may be on its way
+    return content;
   }
 
-  /** The texts of the draft's decorations, in order. */
-  drafted(): Promise<string> {
+  /** The texts that the extension paints among the code, in order. */
+  painted(): Promise<string> {
     return this.page.evaluate(() => {
       const painted = [...document.querySelectorAll('.editor-instance .view-lines [class*=TextEditorDecorationType]')];
       const contents = painted.map((element) => getComputedStyle(element, '::before').content);

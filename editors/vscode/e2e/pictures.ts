@@ -87,9 +87,9 @@ async function take(hands: Hands): Promise<void> {
   await hands.ready(); // the first request takes longer than those that people wait for later
   await hands.open('notes.py', NOTES);
   void hands.command('dgls: Fill All Holes in This File');
-  await hands.until('a draft of each stub', async () => (await hands.drafted()).split('return').length > STUBS);
+  await hands.until('a draft of each stub', async () => (await hands.painted()).split('return').length > STUBS);
   await hands.picture('denoising');
-  await hands.until('the fills', async () => (await hands.drafted()) === '');
+  await hands.until('the fills', async () => (await hands.painted()) === '');
   console.log(`filled:\n${await hands.saved('notes.py')}`);
 
   await hands.open('words.py', WORDS);

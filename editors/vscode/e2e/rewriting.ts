@@ -103,12 +103,12 @@ export const SLOWLY: Part = {
         await hands.command('dgls: Rewrite Selection...');
         await hands.until(
           'the draft',
-          async () => (await hands.drafted()).includes(FIRST),
-          () => hands.drafted(),
+          async () => (await hands.painted()).includes(FIRST),
+          () => hands.painted(),
         );
         await hands.picture('draft');
         await seeProposed(hands, FIRST);
-        assert.equal(await hands.drafted(), '');
+        assert.equal(await hands.painted(), '');
         await hands.press('Escape');
         await hands.page.locator('.monaco-diff-editor').waitFor({ state: 'detached' });
       },
@@ -120,10 +120,10 @@ export const SLOWLY: Part = {
       run: async (hands, program) => {
         await selectLine(hands);
         await hands.command('dgls: Rewrite Selection...');
-        await hands.until('the draft', async () => (await hands.drafted()).includes(FIRST));
+        await hands.until('the draft', async () => (await hands.painted()).includes(FIRST));
         await hands.press('Escape');
         await hands.until('the engine stopped', () => program.entries('cancelled').length === 1);
-        await hands.until('the draft is gone', async () => (await hands.drafted()) === '');
+        await hands.until('the draft is gone', async () => (await hands.painted()) === '');
         assert.equal(await hands.saved('stop.py'), ABOVE.replace('|', ''));
       },
     },

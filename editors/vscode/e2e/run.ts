@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Editor } from './editor.ts';
 import { feel } from './feel.ts';
 import { hosted } from './hosted.ts';
+import { nextEdit } from './nextEdit.ts';
 import { notebook } from './notebook.ts';
 import { offer } from './offer.ts';
 import { pictures } from './pictures.ts';
@@ -11,7 +12,7 @@ import { Program } from './scripted.ts';
 import { small } from './small.ts';
 import { ui } from './ui.ts';
 
-const TESTS = { hosted, ui, notebook, small, offer };
+const TESTS = { hosted, ui, nextEdit, notebook, small, offer };
 /** Run by name only: they depend on what the model writes, so they are no tests. */
 const SHOWN = { pictures, feel };
 

@@ -14,7 +14,12 @@ export async function ui(editor: Editor, program: Program, pictures: string): Pr
   }
 }
 
-async function inOneWindow({ script, cases }: Part, editor: Editor, program: Program, pictures: string): Promise<void> {
+export async function inOneWindow(
+  { script, cases }: Part,
+  editor: Editor,
+  program: Program,
+  pictures: string,
+): Promise<void> {
   program.scripted(script);
   for (const { file, at } of cases) {
     editor.write(file, at.replace('|', ''));

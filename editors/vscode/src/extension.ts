@@ -74,6 +74,7 @@ export function activate(context: vscode.ExtensionContext): Api {
     ['dgls.install', () => install(false)],
     ['dgls.tryIt', () => openExample()],
     ['dgls.nextEdit', () => nextEdits.next()],
+    ['dgls.nextEdit.tab', () => nextEdits.tab()],
     ['dgls.nextEdit.dismiss', () => nextEdits.dismiss()],
     ['dgls.preview.accept', () => preview.accept()],
     ['dgls.preview.discard', () => preview.discard()],

@@ -78,20 +78,23 @@ export class NextEdits implements vscode.Disposable {
     );
   }
 
-  /** The command: go on with the proposal, or ask for one and say why there is none. */
+  /** The command "Next Edit": go on with the proposal, or ask for one and say why there is none. */
   async next(): Promise<void> {
     const editor = vscode.window.activeTextEditor;
-    if (this.proposal !== undefined && editor !== undefined) {
-      await (stepOf(this.proposal, viewOf(editor)) === 'jump'
-        ? this.jump(this.proposal)
-        : this.apply(this.proposal, editor));
-    } else if (editor !== undefined) {
-      const title = 'dgls: looking for the next edit';
-      const options = { location: vscode.ProgressLocation.Window, title };
-      const reason = await vscode.window.withProgress(options, () => this.ask(editor, true));
-      if (reason !== '') {
-        void vscode.window.showInformationMessage(`dgls has no next edit: ${reason}.`);
-      }
+    if (editor === undefined || (await this.goOn())) {
+      return;
+    }
+    const options = { location: vscode.ProgressLocation.Window, title: 'dgls: looking for the next edit' };
+    const reason = await vscode.window.withProgress(options, () => this.ask(editor, true));
+    if (reason !== '') {
+      void vscode.window.showInformationMessage(`dgls has no next edit: ${reason}.`);
+    }
+  }
+
+  /** The key Tab. It is a tab if the proposal was dropped while the key was on its way. */
+  async tab(): Promise<void> {
+    if (!(await this.goOn())) {
+      await vscode.commands.executeCommand('tab');
     }
   }
 
@@ -113,6 +116,17 @@ export class NextEdits implements vscode.Disposable {
   dispose(): void {
     this.drop();
     vscode.Disposable.from(this.view, this.listening).dispose();
+  }
+
+  /** Jump to the proposal, or apply it there. Returns false if there is none. */
+  private async goOn(): Promise<boolean> {
+    const editor = vscode.window.activeTextEditor;
+    const { proposal } = this;
+    if (proposal === undefined || editor === undefined) {
+      return false;
+    }
+    await (stepOf(proposal, viewOf(editor)) === 'jump' ? this.jump(proposal) : this.apply(proposal, editor));
+    return true;
   }
 
   private changed({ document, contentChanges, reason }: vscode.TextDocumentChangeEvent): void {

@@ -47,12 +47,12 @@ export class NextEditView implements vscode.Disposable {
       return;
     }
     const { document } = editor;
-    const range = rangeOf(edit);
-    const { start, end, text } = changed(document.getText(range), edit.newText);
-    const offset = document.offsetAt(range.start);
+    const offset = document.offsetAt(rangeOf(edit).start);
+    const { start, end, text } = changed(document.getText(rangeOf(edit)), edit.newText);
     const at = document.positionAt(offset + end);
+    const apart = start === end ? {} : { margin: '0 0 0 0.5ch' };
     editor.setDecorations(this.old, [new vscode.Range(document.positionAt(offset + start), at)]);
-    editor.setDecorations(this.text, text === '' ? [] : [written(at, text, 'dgls.nextEdit.new')]);
+    editor.setDecorations(this.text, text === '' ? [] : [written(at, text, 'dgls.nextEdit.new', apart)]);
   }
 }
 
@@ -62,9 +62,13 @@ export function rangeOf({ range: { start, end } }: NextEdit): vscode.Range {
   return new vscode.Range(start.line, start.character, end.line, end.character);
 }
 
+/** The background hides that of a highlighted word at the line's end, which VS Code draws below this text, too. */
 function hinted(editor: vscode.TextEditor, hint: string): vscode.DecorationOptions {
-  const { end } = editor.document.lineAt(editor.selection.active).range;
-  return written(end, hint, 'dgls.nextEdit.hint', { fontStyle: 'italic', margin: '0 0 0 3ch' });
+  const { range } = editor.document.lineAt(editor.selection.active);
+  const word = editor.document.getWordRangeAtPosition(editor.selection.active);
+  const covers =
+    word?.end.isEqual(range.end) === true ? { backgroundColor: new vscode.ThemeColor('editor.background') } : {};
+  return written(range.end, `   ${hint}`, 'dgls.nextEdit.hint', { fontStyle: 'italic', ...covers });
 }
 
 function written(
