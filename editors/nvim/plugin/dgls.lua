@@ -29,6 +29,7 @@ vim.api.nvim_create_autocmd('LspAttach', {
     local client = vim.lsp.get_client_by_id(event.data.client_id)
     if client and client.name == 'dgls' then
       vim.lsp.inline_completion.enable(true, { bufnr = event.buf })
+      require('dgls.next_edit').follow(event.buf)
     end
   end,
 })

@@ -43,6 +43,9 @@ function M.define()
     DglsOld = { bg = mix(gone, paper, 0.25) }, -- a preview's removed lines
     DglsNew = { bg = mix(come, paper, 0.2), fg = ink }, -- its new lines
     DglsNewText = { bg = mix(come, paper, 0.4), fg = ink }, -- the changed part of a new line
+    DglsNextOld = { fg = mix(gone, paper, 0.7), strikethrough = true }, -- what a next edit replaces
+    DglsNextNew = { fg = mix(come, paper, 0.7), italic = true }, -- the text that it puts there
+    DglsHint = { link = 'NonText' }, -- where it is, if out of sight
     DglsBar = { link = 'StatusLine' }, -- the line below a preview
     DglsKey = { fg = colour('Special', 'fg', ink), bold = true }, -- the keys in it
   }) do

@@ -122,6 +122,18 @@ local subcommands = {
       require('dgls.action').fill(rest == 'all')
     end,
   },
+  next = {
+    arguments = function()
+      return { 'dismiss' }
+    end,
+    run = function(_, rest)
+      if rest ~= 'dismiss' then
+        require('dgls.next_edit').next()
+      elseif not require('dgls.next_edit').dismiss() then
+        vim.notify('dgls: there is no next edit to dismiss', vim.log.levels.WARN)
+      end
+    end,
+  },
   pause = {
     arguments = function()
       return { '5', '15', '60' }

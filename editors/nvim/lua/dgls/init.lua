@@ -20,6 +20,23 @@ function M.accept_line()
   return require('dgls.accept').accept('line')
 end
 
+--- Jump to the next edit that is proposed, or apply it if the cursor is in its line. Without a proposal ask for one.
+function M.next_edit()
+  require('dgls.next_edit').next()
+end
+
+--- Jump to the next edit that is proposed, or apply it. Returns false if there is none.
+---@return boolean
+function M.accept_next_edit()
+  return require('dgls.next_edit').accept()
+end
+
+--- Dismiss the next edit that is proposed; its place is not proposed again. Returns false if there is none.
+---@return boolean
+function M.dismiss_next_edit()
+  return require('dgls.next_edit').dismiss()
+end
+
 --- What the server of the current buffer is doing, in a word or two; empty without a server.
 ---@return string
 function M.statusline()

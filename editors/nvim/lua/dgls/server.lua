@@ -52,6 +52,7 @@ function M.ended(code, signal, client_id)
   vim.schedule(function()
     require('dgls.status').forget(client_id)
     require('dgls.drafts').forget(client_id)
+    require('dgls.next_edit').forget(client_id)
     local expected = (code == 0 and (signal == 0 or signal == 15)) or vim.v.exiting ~= vim.NIL
     if expected or not vim.lsp.is_enabled('dgls') then
       return
