@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from tests.editors.nvim.conftest import Open
 from tests.editors.nvim.editor import Mark
+from tests.editors.nvim.screenshot import grid
 
 if TYPE_CHECKING:
     from tests.editors.nvim.editor import Editor
@@ -40,10 +41,17 @@ def marks(editor: Editor) -> list[Mark]:
     return editor.marks("dgls.next_edit")
 
 
+def struck(editor: Editor) -> str:
+    screen = grid(editor)
+    cells = [cell for row in screen.rows for cell in row]
+    return "".join(text for text, look in cells if screen.looks.get(look, {}).get("strikethrough"))
+
+
 def test_next_edit_after_a_rename_is_jumped_to_and_applied_to_the_last(start: Open) -> None:
     editor = renaming(start)
     editor.until(lambda: marks(editor) == SECOND)
     assert "double = 2 * w width\n" in editor.screen()
+    assert struck(editor) == "w"
     assert editor.text() == RENAMED.splitlines()
     editor.keys("<Tab>")
     editor.until(lambda: editor.cursor() == (2, 17))

@@ -98,10 +98,8 @@ local function paint()
   })
   if proposal.edit.newText ~= '' then
     local gap = (top == bottom and left == right) and '' or ' '
-    overlay.insert(proposal.buf, namespace, bottom, right, overlay.lines({
-      { gap, 'Normal' },
-      { proposal.edit.newText, 'DglsNextNew' },
-    }))
+    local lines = overlay.lines({ { gap, 'Normal' }, { proposal.edit.newText, 'DglsNextNew' } })
+    overlay.insert(proposal.buf, namespace, bottom, right, lines, 'replace') -- else it is struck through, too
   end
   hint(proposal, vim.api.nvim_win_get_cursor(0)[1] - 1)
 end

@@ -49,14 +49,15 @@ end
 ---@param row integer
 ---@param col integer byte
 ---@param lines dgls.Chunk[][]
-function M.insert(buf, namespace, row, col, lines)
+---@param mode? 'combine'|'replace' whether the look of the text around it is mixed in, the default
+function M.insert(buf, namespace, row, col, lines, mode)
   local before = vim.api.nvim_buf_get_text(buf, row, 0, row, col, {})[1]
   vim.api.nvim_buf_set_extmark(buf, namespace, row, col, {
     virt_text = #lines[1] > 0 and M.untabbed(buf, lines[1], vim.fn.strdisplaywidth(before)) or nil,
     virt_text_pos = 'inline',
     virt_lines = M.below(buf, vim.list_slice(lines, 2)),
     virt_lines_overflow = 'scroll',
-    hl_mode = 'combine',
+    hl_mode = mode or 'combine',
   })
 end
 
