@@ -101,6 +101,23 @@ const proposing: Case[] = [
     },
   },
   {
+    name: 'a place in another file is named, and Tab opens that file',
+    file: 'user.py',
+    at: 'from dismiss import other|\n',
+    run: async (hands) => {
+      await hands.open('dismiss.py', AREA.replace('|', '').replace('def other', 'def other|'));
+      await hands.type('_one');
+      await seePainted(hands, '   Tab: next edit in user.py, line 1');
+      await hands.press('Tab');
+      await hands.page.locator('.tab.active[data-resource-name="user.py"]').waitFor();
+      await seePainted(hands, 'other_one', '   Tab: apply');
+      await hands.picture('next-edit-elsewhere');
+      await hands.press('Tab');
+      await seePainted(hands);
+      assert.equal(await hands.saved('user.py'), 'from dismiss import other_one\n');
+    },
+  },
+  {
     name: 'without a next edit nothing is shown, Tab is a tab, and the command says why',
     file: 'none.py',
     at: 'total = 1|\n',
