@@ -34,7 +34,7 @@ export class Hands {
     await this.page.keyboard.press('Control+p');
     const box = this.page.locator('.quick-input-widget input');
     await box.fill(`${name}:${before.length}:${(before.at(-1) ?? '').length + 1}`);
-    await this.row(name).first().waitFor();
+    await this.page.locator('.quick-input-list .monaco-list-row.focused', { hasText: name }).waitFor();
     await this.page.keyboard.press('Enter');
     await this.page.locator(`.tab.active[data-resource-name="${name}"]`).waitFor({ timeout: PATIENCE_MS });
     await this.page.locator('.quick-input-widget').waitFor({ state: 'hidden', timeout: PATIENCE_MS });
