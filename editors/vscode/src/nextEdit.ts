@@ -42,6 +42,7 @@ export class NextEdits implements vscode.Disposable {
   private unsettled: Unsettled | undefined;
   private asking: CancellationTokenSource | undefined;
   private suggestion: Suggestion | undefined;
+  private painted = false;
   private applying = false;
 
   constructor(
@@ -261,19 +262,22 @@ export class NextEdits implements vscode.Disposable {
   private paint(): void {
     const editor = vscode.window.activeTextEditor;
     const { proposal } = this;
-    const nothing = { hint: '', tab: false, visible: false };
+    if (proposal === undefined && !this.painted) {
+      return; // called on every move of the cursor
+    }
+    this.painted = proposal !== undefined;
     const shown =
       proposal === undefined || editor === undefined
-        ? nothing
-        : shownOf(
-            proposal,
-            viewOf(editor, this.suggestion),
-            vscode.workspace.asRelativePath(vscode.Uri.parse(proposal.uri)),
-          );
+        ? { hint: '', tab: false, visible: false }
+        : shownOf(proposal, viewOf(editor, this.suggestion), nameOf(proposal));
     this.view.paint(proposal, shown.hint);
     setContext('dgls.nextEditTab', shown.tab);
     setContext('dgls.nextEditShown', shown.visible);
   }
+}
+
+function nameOf({ uri }: NextEdit): string {
+  return vscode.workspace.asRelativePath(vscode.Uri.parse(uri));
 }
 
 function viewOf({ document, selection, selections, visibleRanges }: vscode.TextEditor, suggestion?: Suggestion): View {
