@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tests.editors.nvim.conftest import Open
@@ -28,7 +29,7 @@ end, { expr = true })
 """
 
 
-def renaming(start: Open, text: str = TEXT, settings: dict[str, object] = ON, before: str = "") -> Editor:
+def renaming(start: Open, text: str = TEXT, settings: Mapping[str, object] = ON, before: str = "") -> Editor:
     """An editor in which the parameter `w` of the first line was just made `width`."""
     editor = start(script=SCRIPT, settings=settings, after=SIGN, before=before)
     editor.open("a.py", text)
