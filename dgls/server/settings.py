@@ -1,11 +1,9 @@
 """Options (raw, from the client) -> Settings (validated, frozen).
 
 A bad value never stops the server: the default replaces it, and a message names the setting and what it takes. A name
-that is nearly one of a setting is named, too. Pure functions. Knows no LSP, and of the engine only the form of a
-server's address.
+that is nearly one of a setting is named, too. Pure functions. Knows neither LSP nor the engine.
 """
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
@@ -13,9 +11,22 @@ from typing import Annotated, Any
 
 from cattrs import ClassValidationError, Converter
 from cattrs.gen import make_dict_structure_fn, override
-from pathspec import GitIgnoreSpec
 
-from dgls_engine.remote.address import VARIABLE, refusal
+from dgls.server.takes import (
+    COMMAND,
+    DEVICE,
+    FLAG,
+    GLOBS,
+    LANGUAGES,
+    MODEL,
+    NAME,
+    SHARE_OR_NULL,
+    URL,
+    VARIABLE_NAME,
+    Takes,
+    one_of,
+    whole,
+)
 
 SECTION = "dgls"
 _ALIKE = 0.75  # of difflib's ratio; "modle" and "model" have 0.8
@@ -26,73 +37,8 @@ _DEEPEST = 8
 DTYPES = ("auto", "float32", "bfloat16", "float16", "int8", "fp8", "int4")
 
 
-@dataclass(frozen=True, slots=True)
-class Takes:
-    """What a setting takes: a description for people, and the test."""
-
-    words: str
-    accepts: Callable[[Any], bool]
-
-
 class BadValue(ValueError):
     """A setting has a value that it does not take. The message says what it takes."""
-
-
-def _whole(least: int, most: int) -> Takes:
-    return Takes(
-        f"a whole number from {least} to {most}",
-        lambda value: type(value) is int and least <= value <= most,
-    )
-
-
-def _one_of(*names: str) -> Takes:
-    return Takes(
-        "one of " + ", ".join(f'"{name}"' for name in names),
-        lambda value: value in names,
-    )
-
-
-def _is_glob(value: object) -> bool:
-    try:
-        return isinstance(value, str) and GitIgnoreSpec.from_lines([value]) is not None
-    except ValueError:
-        return False
-
-
-_SHARE_OR_NULL = Takes(
-    "a number from 0 to 1, or null",
-    lambda value: value is None or (type(value) in (int, float) and 0 <= value <= 1),
-)
-_FLAG = Takes("true or false", lambda value: type(value) is bool)
-_GLOBS = Takes(
-    "a list of globs, as in a .gitignore",
-    lambda value: isinstance(value, (list, tuple)) and all(map(_is_glob, value)),
-)
-_LANGUAGES = Takes(
-    'an object with true or false for language ids, and for "*", all others',
-    lambda value: isinstance(value, Mapping) and all(type(flag) is bool for flag in value.values()),
-)
-_MODEL = Takes(
-    '"auto", "small", "embedded", a folder or the name of a model in the local cache',
-    lambda v: isinstance(v, str) and v != "",
-)
-_DEVICE = Takes(
-    '"auto", "cpu", "cuda", "cuda:N" or "mps"',
-    lambda value: isinstance(value, str) and re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", value) is not None,
-)
-_NAME = Takes("a text", lambda value: isinstance(value, str))
-_URL = Takes(
-    "an https URL without user, password or query, http if it is this machine's own; empty for none",
-    lambda value: value == "" or (isinstance(value, str) and refusal(value) is None),
-)
-_VARIABLE = Takes(
-    "the name of an environment variable, not the key itself; empty for none",
-    lambda value: value == "" or (isinstance(value, str) and VARIABLE.fullmatch(value) is not None),
-)
-_COMMAND = Takes(
-    "a list of a program and its arguments",
-    lambda value: isinstance(value, (list, tuple)) and all(isinstance(part, str) and part for part in value),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +50,11 @@ class EngineSettings:
     API key comes from an environment variable or from a command's output, never from the settings.
     """
 
-    url: Annotated[str, _URL] = ""
-    kind: Annotated[str, _one_of("pinning", "chat")] = "pinning"
-    served_model: Annotated[str, _NAME] = ""
-    api_key_variable: Annotated[str, _VARIABLE] = ""
-    api_key_command: Annotated[tuple[str, ...], _COMMAND] = ()
+    url: Annotated[str, URL] = ""
+    kind: Annotated[str, one_of("pinning", "chat")] = "pinning"
+    served_model: Annotated[str, NAME] = ""
+    api_key_variable: Annotated[str, VARIABLE_NAME] = ""
+    api_key_command: Annotated[tuple[str, ...], COMMAND] = ()
 
     @property
     def chats(self) -> bool:
@@ -126,22 +72,22 @@ class InlineCompletionSettings:
     keeps which automatic ones the user takes.
     """
 
-    enabled: Annotated[bool, _FLAG] = True
-    max_lines: Annotated[int, _whole(1, 64)] = 8
-    max_tokens: Annotated[int, _whole(1, 256)] = 48
-    min_confidence: Annotated[float | None, _SHARE_OR_NULL] = None
-    deadline_ms: Annotated[int, _whole(50, 60_000)] = 1500
-    delay_ms: Annotated[int, _whole(0, 10_000)] = 0
-    candidates: Annotated[int, _whole(1, 3)] = 3
-    accept_log: Annotated[bool, _FLAG] = False
+    enabled: Annotated[bool, FLAG] = True
+    max_lines: Annotated[int, whole(1, 64)] = 8
+    max_tokens: Annotated[int, whole(1, 256)] = 48
+    min_confidence: Annotated[float | None, SHARE_OR_NULL] = None
+    deadline_ms: Annotated[int, whole(50, 60_000)] = 1500
+    delay_ms: Annotated[int, whole(0, 10_000)] = 0
+    candidates: Annotated[int, whole(1, 3)] = 3
+    accept_log: Annotated[bool, FLAG] = False
 
 
 @dataclass(frozen=True, slots=True)
 class ContextSettings:
     """What the model sees besides the file. "auto": on for instruction-tuned models; others were not trained for it."""
 
-    imports: Annotated[str, _one_of("auto", "on", "off")] = "auto"
-    open_files: Annotated[str, _one_of("auto", "on", "off")] = "auto"
+    imports: Annotated[str, one_of("auto", "on", "off")] = "auto"
+    open_files: Annotated[str, one_of("auto", "on", "off")] = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,15 +103,15 @@ class Settings:
     - `next_edit`: whether further changes are proposed unasked after an edit
     """
 
-    model: Annotated[str, _MODEL] = "auto"
-    device: Annotated[str, _DEVICE] = "auto"
-    dtype: Annotated[str, _one_of(*DTYPES)] = "auto"
-    threads: Annotated[int, _whole(0, 256)] = 0
-    idle_minutes: Annotated[int, _whole(0, 1440)] = 15
-    exclude: Annotated[tuple[str, ...], _GLOBS] = ()
-    languages: Annotated[Mapping[str, bool], _LANGUAGES] = field(default_factory=dict)
-    completion: Annotated[str, _one_of("auto", "on", "off")] = "auto"
-    next_edit: Annotated[bool, _FLAG] = False
+    model: Annotated[str, MODEL] = "auto"
+    device: Annotated[str, DEVICE] = "auto"
+    dtype: Annotated[str, one_of(*DTYPES)] = "auto"
+    threads: Annotated[int, whole(0, 256)] = 0
+    idle_minutes: Annotated[int, whole(0, 1440)] = 15
+    exclude: Annotated[tuple[str, ...], GLOBS] = ()
+    languages: Annotated[Mapping[str, bool], LANGUAGES] = field(default_factory=dict)
+    completion: Annotated[str, one_of("auto", "on", "off")] = "auto"
+    next_edit: Annotated[bool, FLAG] = False
     inline_completion: InlineCompletionSettings = field(default_factory=InlineCompletionSettings)
     context: ContextSettings = field(default_factory=ContextSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
