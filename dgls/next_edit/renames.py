@@ -92,8 +92,10 @@ def occurrences(rename: Rename, document: Document, syntax: Syntax) -> Iterator[
 
 
 def occurrences_elsewhere(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
-    """The same in another file, which must import the name: its imports and all plain uses."""
-    if not re.search(rf"\bimport\b[^\n]*(?<!\w){re.escape(rename.old)}(?!\w)", document.text):
+    """The same in another file, which must import the name, or the new one if that was put right already: its imports
+    and all plain uses."""
+    either = f"(?:{re.escape(rename.old)}|{re.escape(rename.new)})"
+    if not re.search(rf"\bimport\b[^\n]*(?<!\w){either}(?!\w)", document.text):
         return
     found = [each for each in symbols(syntax, rename.old, Span(0, len(document.text))) if each.role == "name"]
     own = rebinding(syntax, found, None)
