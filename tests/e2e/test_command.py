@@ -34,7 +34,8 @@ def applied(wire: Wire) -> list[str]:
 async def test_initialize_announces_the_commands(tmp_path: Path) -> None:
     async with ready(tmp_path, waited=False) as (wire, _):
         capabilities = wire.replies[1]["result"]["capabilities"]
-        assert sorted(capabilities["executeCommandProvider"]["commands"]) == ["dgls.act", "dgls.fill", "dgls.rewrite"]
+        commands = ["dgls.act", "dgls.fill", "dgls.nextEditAccepted", "dgls.rewrite"]
+        assert sorted(capabilities["executeCommandProvider"]["commands"]) == commands
         assert capabilities["codeActionProvider"] == {
             "codeActionKinds": ["quickfix", "refactor.rewrite", "source.fillAll.dgls"],
             "resolveProvider": True,

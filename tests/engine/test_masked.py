@@ -382,11 +382,6 @@ def test_load_unknown_mask_token_raises(tmp_path: Path) -> None:
         Engine(loaded)
 
 
-def test_load_packed_experts_of_a_model_without_experts_raises(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedModel, match="this model has none"):
-        load(masked_checkpoint(tmp_path), "cpu", "int4")
-
-
 def test_load_adapter_without_its_other_half_raises(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 

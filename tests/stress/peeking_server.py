@@ -17,7 +17,7 @@ def main() -> None:
 
     def peeked(*arguments: Any) -> lsp_server.Server:
         server = build(*arguments)
-        server.feature(PEEK)(lambda params: _told(server, params.uri))
+        server.feature(PEEK)(lambda params: _told(server, params["uri"]))
         return server
 
     lsp_server.build = peeked

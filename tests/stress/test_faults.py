@@ -12,6 +12,7 @@ from tests.stress.faults import TESTED, TRIED
 
 EXAMPLES = REPO / "dgls" / "cli" / "examples"
 MAY_USE_THE_TIME_OF_DAY = {
+    "dgls/server/acceptance.py": "the date of a line of a log",
     "engine/dgls_engine/prompt/rendering.py": "tells a chat template the date",
     "engine/dgls_engine/weights/expert_cache.py": "the age of files",
     "engine/dgls_engine/remote/transport.py": "a date in HTTP's Retry-After",
