@@ -149,9 +149,11 @@ class Worker:
         self._queued(job)
         return job.future
 
-    def score(self, request: ScoreRequest, cancel: CancelToken, key: Hashable) -> Future[Sequence[Score]]:
+    def score(
+        self, request: ScoreRequest, cancel: CancelToken, key: Hashable, *, caller: Hashable = None
+    ) -> Future[Sequence[Score]]:
         """As `submit`, for texts to score."""
-        job = Job(request, cancel, key, None, Future())
+        job = Job(request, cancel, key, None, Future(), caller)
         self._queued(job)
         return job.future
 

@@ -13,7 +13,19 @@ from typing import Any
 import pytest
 
 from dgls_engine.errors import Cancelled, EngineClosed, ModelNotFound
-from dgls_engine.types import CancelToken, Context, Fill, Hole, Infill, InfillRequest, Limits, Step, Timings
+from dgls_engine.types import (
+    CancelToken,
+    Context,
+    Fill,
+    Hole,
+    Infill,
+    InfillRequest,
+    Limits,
+    Score,
+    ScoreRequest,
+    Step,
+    Timings,
+)
 from dgls_engine.worker import EngineLike, Worker
 
 WAIT = 5.0
@@ -50,6 +62,9 @@ class ScriptedEngine:
                     raise Cancelled("cancelled")
             yield Step(index, (), 0.0)
         yield infill(request.context.path, 3)
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> list[Score]:
+        return [Score((request.before, text, request.after), (0.5, 0.25, 1.0)) for text in request.texts]
 
     def warm(self) -> Iterator[None]:
         yield from ()

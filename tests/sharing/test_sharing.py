@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dgls_engine.errors import Cancelled, EngineError, NotEnoughMemory
+from dgls_engine.errors import Cancelled, NotEnoughMemory
 from dgls_engine.sharing.identity import Identity
 from dgls_engine.sharing.patience import Patience
 from dgls_engine.sharing.sharing import Sharing
@@ -80,16 +80,16 @@ def test_guest_knows_model_and_holder(tmp_path: Path) -> None:
         info = guest.worker.info
         assert info is not None
         assert "process" in info.holder
-        assert replace(info, holder="", scores=True) == ON_GPU
+        assert replace(info, holder="") == ON_GPU
         assert guest.worker.count("import os") == 2, "with the model's own tokenizer, in this process"
 
 
-def test_guest_scores_no_texts_and_says_so(tmp_path: Path) -> None:
-    with open_windows(tmp_path, [scripted()], []) as (_, guest):
-        assert guest.worker.info is not None
-        assert not guest.worker.info.scores
-        with pytest.raises(EngineError, match="another window holds the model"):
-            guest.worker.score(ScoreRequest(Context(), "a = ", ("b", "c")), CancelToken(), "a").result(WAIT)
+def test_guest_gets_the_holders_scores(tmp_path: Path) -> None:
+    asked = ScoreRequest(Context(), "a = ", ("b", "c"), "\n")
+    with open_windows(tmp_path, [scripted()], []) as windows:
+        own, others = (window.worker.score(asked, CancelToken(), "a").result(WAIT) for window in windows)
+        assert list(own) == list(others)
+        assert [score.tokens for score in own] == [("a = ", "b", "\n"), ("a = ", "c", "\n")]
 
 
 def test_guest_gets_drafts_and_answer(tmp_path: Path) -> None:

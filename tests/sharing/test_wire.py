@@ -14,6 +14,7 @@ from dgls_engine.sharing.wire import (
     Failed,
     Filled,
     Opened,
+    Scored,
     Stepped,
     Unreadable,
     encode,
@@ -33,6 +34,8 @@ from dgls_engine.types import (
     Pinned,
     Resume,
     Revise,
+    Score,
+    ScoreRequest,
     Snippet,
     Step,
     Timings,
@@ -65,6 +68,7 @@ REQUESTS = st.builds(
     HOLES,
     LIMITS,
 )
+SCORED = st.builds(ScoreRequest, CONTEXTS, TEXT, st.lists(TEXT, min_size=1, max_size=3), TEXT)
 
 
 def test_opened_arrives_with_its_profile() -> None:
@@ -72,7 +76,7 @@ def test_opened_arrives_with_its_profile() -> None:
 
 
 @settings(max_examples=50)
-@given(st.builds(Asked, st.integers(0, 9), REQUESTS))
+@given(st.builds(Asked, st.integers(0, 9), REQUESTS | SCORED))
 def test_request_arrives_as_it_was(asked: Asked) -> None:
     assert from_guest(encode(asked)) == asked
 
@@ -83,6 +87,11 @@ def test_answer_arrives_with_its_pieces() -> None:
     assert from_holder(encode(filled)) == filled
     stepped = Stepped(3, Step(1, (fill,), 0.5))
     assert from_holder(encode(stepped)) == stepped
+
+
+def test_scores_arrive_as_they_were() -> None:
+    scored = Scored(3, (Score(("a", "b"), (1 / 3, 2.5)), Score((), ())))
+    assert from_holder(encode(scored)) == scored
 
 
 @pytest.mark.parametrize("error", [NotEnoughMemory("no room"), Cancelled("no longer")])

@@ -36,10 +36,7 @@ CHANGED = "the document has changed; ask again"
 NO_EDIT = "there is no small edit that could have a next one"
 NOTHING = "the last edit concerns no other place"
 DISAGREED = "the model does not agree to a change of the places that the last edit concerns"
-NO_SCORES = (
-    "the model runs on a server, or in another window's process, which scores no texts; choose a model that runs in "
-    "this one (dgls.model)"
-)
+NO_SCORES = "the model runs on a server, which scores no texts; choose one that runs on this machine (dgls.model)"
 
 
 async def propose(session: Session, asking: Asking) -> Outcome:

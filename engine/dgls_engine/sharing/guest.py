@@ -29,6 +29,8 @@ from dgls_engine.sharing.wire import (
     Left,
     Loaded,
     Opened,
+    Request,
+    Scored,
     Stepped,
     Unreadable,
     encode,
@@ -40,7 +42,9 @@ _LOOK_SECONDS = 0.01
 """How often the cancel token is looked at. A denoising step of a model that is shared takes about as long."""
 _NOTICE_SECONDS = 1.0
 
-Answer = Stepped | Filled | Failed
+Answer = Stepped | Filled | Scored | Failed
+
+_OTHER_ANSWER = "the window that holds the model answered another question"
 
 
 class Guest:
@@ -69,7 +73,7 @@ class Guest:
 
     @property
     def info(self) -> ModelInfo:
-        return replace(self._info, scores=False, holder=self._holder, health="not answering" if self._silent else "")
+        return replace(self._info, holder=self._holder, health="not answering" if self._silent else "")
 
     def settled(self, stop: Callable[[], bool]) -> bool:
         """Wait until the holder has opened the model, or is silent. False if there is no holder any more. Raises the
@@ -87,6 +91,20 @@ class Guest:
 
     def infill(self, request: InfillRequest, cancel: CancelToken | None = None) -> Iterator[Step | Infill]:
         """As `Engine.infill`. Also raises `HolderSilent` and `EngineLost`."""
+        for answer in self._answers(request, cancel):
+            if isinstance(answer, Scored):
+                raise EngineError(_OTHER_ANSWER)
+            yield answer.step if isinstance(answer, Stepped) else answer.infill
+
+    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
+        """As `Engine.scores`. Also raises `HolderSilent` and `EngineLost`."""
+        *_, answer = self._answers(request, cancel)
+        if not isinstance(answer, Scored):
+            raise EngineError(_OTHER_ANSWER)
+        return answer.scores
+
+    def _answers(self, request: Request, cancel: CancelToken | None) -> Iterator[Stepped | Filled | Scored]:
+        """The last one is no `Stepped`."""
         cancel, number, inbox = cancel or CancelToken(), next(self._numbers), SimpleQueue[Answer | None]()
         line = self._line_when_open(cancel)
         self._asked, answered = (number, inbox), False
@@ -97,16 +115,12 @@ class Guest:
                 answered = not isinstance(answer, Stepped)
                 if isinstance(answer, Failed):
                     raise answer.error
-                yield answer.step if isinstance(answer, Stepped) else answer.infill
+                yield answer
         except LineEnded:
             raise self._gone() from None
         finally:
             if not answered:
                 self._drop(line, number)
-
-    def scores(self, request: ScoreRequest, cancel: CancelToken | None = None) -> Sequence[Score]:
-        """Raises `EngineError`: the holder is asked for fills only."""
-        raise EngineError("another window holds the model, and it scores no texts for this one")
 
     def warm(self) -> Iterator[None]:
         """Nothing: the holder does."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from dgls_engine.errors import Cancelled, EngineClosed
 from dgls_engine.profile import ModelInfo
@@ -31,12 +32,13 @@ from dgls_engine.sharing.wire import (
     Left,
     Loaded,
     Opened,
+    Scored,
     Stepped,
     Unreadable,
     encode,
     from_guest,
 )
-from dgls_engine.types import CancelToken, Infill
+from dgls_engine.types import CancelToken, Infill, Score, ScoreRequest
 from dgls_engine.worker import Worker
 
 _GUESTS = 64
@@ -180,13 +182,17 @@ class _Guest:
                 cancel.cancel()
             return
         cancel = self._running[said.number] = CancelToken()
-        number = said.number
-        future = self._worker.submit(
-            said.request, cancel, "request", lambda step: self.outbox.put(Stepped(number, step)), caller=self
-        )
-        future.add_done_callback(partial(self._answer, said.number, cancel))
+        self._submitted(said, cancel).add_done_callback(partial(self._answer, said.number, cancel))
 
-    def _answer(self, number: int, cancel: CancelToken, future: Future[Infill]) -> None:
+    def _submitted(self, asked: Asked, cancel: CancelToken) -> Future[Any]:
+        request, number = asked.request, asked.number
+        if isinstance(request, ScoreRequest):
+            return self._worker.score(request, cancel, "request", caller=self)
+        return self._worker.submit(
+            request, cancel, "request", lambda step: self.outbox.put(Stepped(number, step)), caller=self
+        )
+
+    def _answer(self, number: int, cancel: CancelToken, future: Future[Any]) -> None:
         self._running.pop(number, None)
         if future.cancelled():
             return
@@ -195,7 +201,7 @@ class _Guest:
             if not cancel.cancelled or self._worker.closing:  # not the guest's wish: it may ask somebody else
                 self.outbox.end()
             return
-        answer = Filled(number, future.result()) if error is None else Failed.of(number, error)
+        answer = _answer_of(number, future.result()) if error is None else Failed.of(number, error)
         if (info := self._worker.info) is not None and info is not self._told:
             self._told = info
             self.outbox.put(Opened(info))
@@ -207,6 +213,10 @@ class _Guest:
                 self.line.send(encode(self.outbox.take(self._beat) or Beaten()))
         except (LineEnded, EOFError):
             self.line.hang_up()
+
+
+def _answer_of(number: int, result: Infill | Sequence[Score]) -> Filled | Scored:
+    return Filled(number, result) if isinstance(result, Infill) else Scored(number, tuple(result))
 
 
 def _own_name() -> str:

@@ -18,7 +18,9 @@ from cattrs.strategies import configure_tagged_union
 from dgls_engine import errors
 from dgls_engine.errors import EngineError, reason_of
 from dgls_engine.profile import ModelInfo
-from dgls_engine.types import Infill, InfillRequest, Piece, Segment, Start, Step
+from dgls_engine.types import Infill, InfillRequest, Piece, Score, ScoreRequest, Segment, Start, Step
+
+Request = InfillRequest | ScoreRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +28,7 @@ class Asked:
     """A guest's request. `number` names it on this line."""
 
     number: int
-    request: InfillRequest
+    request: Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ class Filled:
 
 
 @dataclass(frozen=True, slots=True)
+class Scored:
+    number: int
+    scores: tuple[Score, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """An error of the request `number`; None: of opening the model. `kind` names its class in `errors`; it is empty for
     any other error."""
@@ -96,7 +104,7 @@ class Left:
 
 
 FromGuest = Asked | Dropped
-FromHolder = Loaded | Opened | Stepped | Filled | Failed | Beaten | Left
+FromHolder = Loaded | Opened | Stepped | Filled | Scored | Failed | Beaten | Left
 
 
 class Unreadable(ValueError):
@@ -135,7 +143,7 @@ def _make_converter() -> Any:
     # The many pieces of a fill take most of the time; as lists they take half of it.
     converter.register_unstructure_hook(Piece, lambda piece: (piece.text, piece.probability, piece.entropy))
     converter.register_structure_hook(Piece, lambda value, _: _piece(*value))
-    for union in (Start, Segment, FromGuest, FromHolder, FromGuest | FromHolder):
+    for union in (Start, Segment, Request, FromGuest, FromHolder, FromGuest | FromHolder):
         configure_tagged_union(union, converter, tag_name="is")
     return converter
 
