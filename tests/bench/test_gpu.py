@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench import gpu_phases
 from bench.full_size import config, write_folder
 from bench.gpu import AIMS, summary
 from bench.gpu_phases import PHASES, Setup
@@ -40,7 +41,8 @@ def test_gpu_small_phases_end_in_json() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")  # transformers warns callers of `generate`
-def test_phases_small_on_cpu_return_figures(tmp_path: Path) -> None:
+def test_phases_small_on_cpu_return_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_phases, "STEPS", 2)
     setup = Setup(write_folder(tmp_path / "model", small=True), "cpu", small=True, rounds=1)
     assert PHASES["throughput"](setup, "int4")["tokens_a_second"] > 0
     figures = PHASES["generate"](setup, "float32")
