@@ -36,7 +36,7 @@ from dgls_engine.weights.accept_log import Outcome
 
 Purpose = Literal["completion", "action", "next edit"]
 """Each document has at most one running request per purpose. Requests of different purposes do not cancel each
-other, except that all others, and all edits, end the search for a next edit."""
+other, except that all others, and all edits, interrupt the search for a next edit."""
 T = TypeVar("T")
 READING_SECONDS = 0.1
 """How long a suggestion waits for the disk in total. Files that are read later serve the next suggestion."""
@@ -270,6 +270,10 @@ class Session:
         memory.deleted_at = self._place_of_deletion(before, changes[-1]) if changes else None
         follow(memory, self.documents[uri], self._log)
         self.edited = following(self.edited, unchanged, self.documents[uri])
+
+    def running(self) -> set[Purpose]:
+        """What requests that have not ended are for, of any document."""
+        return {purpose for _, purpose in self._in_flight}
 
     def _end_next_edits(self) -> None:
         for uri, purpose in list(self._in_flight):

@@ -184,29 +184,39 @@ async def test_next_edit_for_another_version_is_none(editor: Editor) -> None:
     assert (await editor.request("dgls/nextEdit", asking))["edit"] is None
 
 
-@pytest.mark.parametrize("ends", ["a key", "a suggestion", "closing"])
-async def test_next_edit_ends_for_what_comes_first(ends: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("ends", ["a key", "closing"])
+async def test_next_edit_ends_when_the_document_changes(ends: str, tmp_path: Path) -> None:
     editor = Editor(Script(steps=2000, step_ms=5, journal=str(tmp_path / "journal")))
     await editor.start()
     editor.rename()
     asked = editor.ask("dgls/nextEdit", editor.asking())
-    async with asyncio.timeout(PATIENCE):
-        while (
-            '"scores"' not in (tmp_path / "journal").read_text(encoding="utf-8")
-            if (tmp_path / "journal").exists()
-            else True
-        ):
-            await asyncio.sleep(0.005)
+    await scored(tmp_path / "journal", 1)
     if ends == "a key":
         editor.change(0, 0, 0, "x")
-    elif ends == "closing":
-        editor.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
     else:
-        context = {"triggerKind": 1}
-        document = {"textDocument": {"uri": URI}, "position": {"line": 3, "character": 12}, "context": context}
-        editor.ask("textDocument/inlineCompletion", document)
+        editor.notify("textDocument/didClose", {"textDocument": {"uri": URI}})
     assert await editor.reply(asked) == {"edit": None, "reason": ""}
     editor.session.close(1)
+
+
+async def test_next_edit_waits_for_a_suggestion_and_begins_again(tmp_path: Path) -> None:
+    editor = Editor(Script(steps=40, step_ms=5, journal=str(tmp_path / "journal")))
+    await editor.start()
+    editor.rename()
+    asked = editor.ask("dgls/nextEdit", editor.asking())
+    await scored(tmp_path / "journal", 1)
+    place = {"textDocument": {"uri": URI}, "position": {"line": 3, "character": 12}}
+    await editor.request("textDocument/inlineCompletion", {**place, "context": {"triggerKind": 1}})
+    assert at((await editor.reply(asked))["edit"]) == (1, 8, 9, "width")
+    await scored(tmp_path / "journal", 2)
+    editor.session.close(1)
+
+
+async def scored(journal: Path, times: int) -> None:
+    """Wait until the engine was asked so often to score texts."""
+    async with asyncio.timeout(PATIENCE):
+        while not journal.exists() or journal.read_text(encoding="utf-8").count('"scores"') < times:
+            await asyncio.sleep(0.005)
 
 
 async def test_next_edit_of_a_closed_document_leaves_nothing(editor: Editor) -> None:

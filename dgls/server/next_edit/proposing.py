@@ -32,6 +32,11 @@ Outcome = Proposal | str
 EXCLUSION_SECONDS = 5.0
 """How long the search waits to know whether a file is excluded. Nobody waits for a next edit, so it is long."""
 
+PATIENCE_SECONDS = 10.0
+"""How long a search that a suggestion or an action interrupted may begin again."""
+
+_LOOK_SECONDS = 0.02
+
 CHANGED = "the document has changed; ask again"
 NO_EDIT = "there is no small edit that could have a next one"
 NOTHING = "the last edit concerns no other place"
@@ -48,14 +53,37 @@ async def propose(session: Session, asking: Asking) -> Outcome:
         session.settings.next_edit and session.host.ready and session.settings.suggests_in(document.language)
     ):
         return "next edits are off (dgls.nextEdit)"
+    until = time.monotonic() + PATIENCE_SECONDS
+    try:
+        while (outcome := await _tried(session, document, asking)) is CHANGED:
+            if not await _idle_again(session, document, until):
+                break
+        return outcome
+    except Exception as error:
+        logger.error("No next edit: %s", error, exc_info=not isinstance(error, EngineError))
+        return str(error)
+
+
+async def _tried(session: Session, document: Document, asking: Asking) -> Outcome:
+    """The outcome is `CHANGED` if something else came first."""
     try:
         with session.in_flight(document.uri, "next edit") as cancel:
             return await _proposed(session, document, asking, cancel)
     except Cancelled:
         return CHANGED
-    except Exception as error:
-        logger.error("No next edit: %s", error, exc_info=not isinstance(error, EngineError))
-        return str(error)
+
+
+async def _idle_again(session: Session, document: Document, until: float) -> bool:
+    """Wait until the suggestion or action that came first has ended. False if the search must not begin again: the
+    document changed, a newer request searches, or it takes too long."""
+    while session.documents.get(document.uri) is document and time.monotonic() < until:
+        running = session.running()
+        if "next edit" in running:
+            return False
+        if not running:
+            return True
+        await asyncio.sleep(_LOOK_SECONDS)
+    return False
 
 
 async def places_now(session: Session, asking: Asking) -> list[Place]:
