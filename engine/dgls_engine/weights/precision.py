@@ -21,7 +21,7 @@ from dgls_engine.model.packing import PACKINGS, Packing
 from dgls_engine.model.products import has_fbgemm
 
 _PLAIN = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PRECISIONS = (*_PLAIN, *(packing for packing in ("int8", "fp8", "int4")))
+PRECISIONS = (*_PLAIN, "int8", "fp8", "int4")
 
 _TINY, _SMALL = 50_000_000, 400_000_000
 """Models with at most `_TINY` weights run in float32: the cost is not noticeable. On a CPU without instructions for
@@ -90,7 +90,8 @@ def footprint_of(size: Size, precision: Precision, device: torch.device, prompt_
 
 
 def candidates(name: str, device: torch.device, size: Size) -> tuple[str, ...]:
-    """The formats to try for `name`, best first. `auto` never picks float16: these models' activations overflow it."""
+    """The formats to try for `name`, best first. `auto` never computes in float16: these models' activations overflow
+    it."""
     if name != "auto":
         return (name,)
     if size.values <= _TINY:
