@@ -126,7 +126,7 @@ def best_of(times: int, work: object) -> float:
     assert callable(work)
     seconds = []
     for _ in range(times):
-        start = time.perf_counter()
+        start = time.thread_time()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.thread_time() - start)
     return min(seconds)

@@ -19,7 +19,7 @@ from dgls.context.surroundings import Surroundings
 from tests.context.workspace import plant
 
 SOON = 2.0
-"""Seconds; what is tried takes years, or for ever, if its time grows faster than linearly."""
+"""Seconds of computing; what is tried takes years, or for ever, if its time grows faster than linearly."""
 
 NAME = "a" * 80
 
@@ -28,9 +28,9 @@ NAME = "a" * 80
     "rule", ["*a" * 8 + "*b", "[a-z]*" * 20 + "!", "**/*a" * 12 + "*b", "?*" * 40 + "b", "*" * 200 + "b"]
 )
 def test_rules_for_any_pattern_decide_soon(rule: str) -> None:
-    started = time.monotonic()
+    started = time.thread_time()
     assert Rules([rule]).ignores(f"{NAME}/{NAME}/{NAME}.py") is None
-    assert time.monotonic() - started < SOON
+    assert time.thread_time() - started < SOON
 
 
 def test_rules_in_thousands_decide_by_the_last_match() -> None:
@@ -107,9 +107,9 @@ def test_snippets_take_linear_time(tmp_path: Path, text: str) -> None:
     plant(tmp_path, {"main.py": ""})
     main = tmp_path / "main.py"
     around = Surroundings((tmp_path.as_uri(),))
-    started = time.monotonic()
+    started = time.thread_time()
     around.snippets(Document(main.as_uri(), 1, "python", text), text, text, {}, frozenset({"imports"}))
-    assert time.monotonic() - started < 2 * SOON
+    assert time.thread_time() - started < 2 * SOON
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dgls.change.task import STRENGTHS
-from tests.e2e.wire import PATIENCE, REPO, Wire, completion, fake_command, frame, serving
+from tests.e2e.wire import PATIENCE, Wire, completion, fake_command, frame, serving
 
 URI = "file:///project/a.py"
-QUICK = 3.0
-"""A limit in seconds for a slow, shared machine. The failures that it detects take far longer or never end."""
 
 
 async def test_initialize_is_answered_before_torch_is_imported(tmp_path: Path) -> None:
@@ -107,9 +104,9 @@ async def test_load_that_fails_shows_advice() -> None:
 
 
 @pytest.mark.parametrize("busy", [False, True])
-async def test_shutdown_and_exit_are_quick_and_clean(busy: bool, tmp_path: Path) -> None:
+async def test_shutdown_and_exit_wait_for_nothing_and_are_clean(busy: bool, tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    async with serving(fake_command({"steps": 100, "step_ms": 100, "journal": str(journal)})) as server:
+    async with serving(fake_command({"steps": 1000, "step_ms": 100, "journal": str(journal)})) as server:
         wire = server.wire
         await wire.initialize()
         await wire.status("ready")
@@ -118,11 +115,9 @@ async def test_shutdown_and_exit_are_quick_and_clean(busy: bool, tmp_path: Path)
                 wire.open(f"file:///{name}.py", "x = \n")
                 wire.ask("textDocument/inlineCompletion", completion(f"file:///{name}.py", 0, 4))
             await wire.status("working")
-        begun = time.monotonic()
         assert await wire.request("shutdown") is None
         wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
-        assert time.monotonic() - begun < QUICK
+        assert await server.exit_code(PATIENCE) == 0
         assert server.stderr == b""
         assert '"closed"' in journal.read_text()
 
@@ -134,7 +129,7 @@ async def test_answer_after_shutdown_is_ignored() -> None:
         await wire.request("shutdown")
         wire.send({"id": "late", "result": None})
         wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
+        assert await server.exit_code(PATIENCE) == 0
         assert server.stderr == b""
 
 
@@ -144,14 +139,14 @@ async def test_exit_during_a_load_does_not_wait(tmp_path: Path) -> None:
         await server.wire.status("loading")
         await server.wire.request("shutdown")
         server.wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
+        assert await server.exit_code(PATIENCE) == 0
 
 
 async def test_exit_without_shutdown_returns_1() -> None:
     async with serving(fake_command({})) as server:
         await server.wire.initialize()
         server.wire.notify("exit")
-        assert await server.exit_code(QUICK) == 1
+        assert await server.exit_code(PATIENCE) == 1
 
 
 async def test_end_of_stdin_ends_the_process(tmp_path: Path) -> None:
@@ -160,7 +155,7 @@ async def test_end_of_stdin_ends_the_process(tmp_path: Path) -> None:
         await server.wire.status("loading")
         assert server.process.stdin is not None
         server.process.stdin.close()
-        assert await server.exit_code(QUICK) == 1
+        assert await server.exit_code(PATIENCE) == 1
 
 
 async def test_client_that_stops_reading_ends_the_process() -> None:
@@ -232,7 +227,7 @@ async def test_log_of_a_long_message_is_short() -> None:
         server.wire.send({"id": "x" * 100_000, "method": "x/y"})
         await server.wire.request("shutdown")
         server.wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
+        assert await server.exit_code(PATIENCE) == 0
         assert b"x/y" in server.stderr
         assert len(server.stderr) < 10_000
 
@@ -247,16 +242,3 @@ async def test_client_that_does_not_read_is_served_no_more_when_stdin_ends() -> 
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), PATIENCE) == 1
     os.close(reading)
-
-
-async def test_initialize_is_answered_within_two_seconds_of_process_start() -> None:
-    """The best of three, because the machine may be busy."""
-
-    async def seconds() -> float:
-        begun = time.perf_counter()
-        command = [sys.executable, "-P", "-c", "from dgls.server.lsp_server import serve; raise SystemExit(serve())"]
-        async with serving(command, cwd=REPO / "docs") as server:
-            await server.wire.request("initialize", {"processId": None, "rootUri": None, "capabilities": {}})
-            return time.perf_counter() - begun
-
-    assert min([await seconds() for _ in range(3)]) < 2.0

@@ -11,8 +11,6 @@ import pytest
 
 from tests.e2e.wire import PATIENCE, Server, Wire, fake_command, frame, serving
 
-QUICK = 3.0
-
 TOKEN = "a token of the test's own"
 
 
@@ -37,7 +35,7 @@ async def use(server: Server, wire: Wire, token: str) -> None:
     await wire.status("ready")
     await wire.request("shutdown")
     wire.notify("exit")
-    assert await server.exit_code(QUICK) == 0
+    assert await server.exit_code(PATIENCE) == 0
 
 
 async def turned_away(port: int, *chunks: bytes) -> bytes:
@@ -49,7 +47,7 @@ async def turned_away(port: int, *chunks: bytes) -> bytes:
             await writer.drain()
     heard = b""
     with suppress(OSError):
-        heard = await asyncio.wait_for(reader.read(), QUICK)
+        heard = await asyncio.wait_for(reader.read(), PATIENCE)
     writer.close()
     return heard
 
@@ -61,7 +59,7 @@ async def test_tcp_serves_one_client_on_loopback(monkeypatch: pytest.MonkeyPatch
         assert await turned_away(port) == b""
         await wire.request("shutdown")
         wire.notify("exit")
-        assert await server.exit_code(QUICK) == 0
+        assert await server.exit_code(PATIENCE) == 0
         assert TOKEN.encode() not in server.stderr
 
 

@@ -53,7 +53,7 @@ def test_sixteen_editors_on_one_server_all_get_answers(scripted: FakeVllm) -> No
     assert all(set(own) <= {"filled", "cancelled"} for own in outcomes.values())
     assert sum(own.count("cancelled") for own in outcomes.values()) > EDITORS
     assert model.most_at_once > 1
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while model.running:
         assert time.monotonic() < end, "the server goes on with what nobody waits for"
         time.sleep(0.01)
