@@ -1,11 +1,12 @@
-"""Compares the length policies on the same held-out single-line holes, with the true length as the upper bound.
+"""Compares length policies, and rules of mask diffusion, on the same held-out single-line holes.
 
-    python bench/lengths.py [--holes 500] [--model embedded] [--held-out runs/embedded/held_out.jsonl] [--seed 0]
+    python bench/lengths.py [--holes 60] [--model small] [--seed 0] [--only NAME ...]
 
 A hole is the rest of a line, so its fill ends at a line break; `fixed` gets the longest hole. `oracle` is `fixed` with
-the true length. Within 0, 1, 2: the share of holes whose text differs from the true text by at most so many tokens.
-Surprise: nats for each token across the seam of the filled canvas (`loop.seam`); `truth` is the author's text.
-Milliseconds are medians with one thread and include the prefill; the policies are interleaved. Ctrl-C prints the
+the true length: the upper bound of the policies. `oracle threshold` is the same with the decoding rule `threshold`; a
+model of another kind has no rules. Within 0, 1, 2: the share of holes whose text differs from the true one by at most
+so many tokens. Surprise: nats for each token of the text in its place (`Engine.scores`); `truth` is the author's text.
+Milliseconds are medians with one thread and include the prefill; the variants are interleaved. Ctrl-C prints the
 figures so far. The last line is JSON.
 """
 
@@ -16,7 +17,6 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import get_args
 
 import torch
@@ -24,31 +24,20 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from bench.silence import held_out_texts
 from dgls_engine.engine import Engine
-from dgls_engine.loop.judged_rows import AFTER, seam_rows
-from dgls_engine.loop.seam import surprises
-from dgls_engine.model.diffusion_gemma.passes import Eager
-from dgls_engine.model.diffusion_gemma.prompt_cache import prompt_factory
-from dgls_engine.profile import HolePolicy
-from dgls_engine.prompt.encoder import Encoder
-from dgls_engine.prompt.formats import open_prompt
-from dgls_engine.text.canvas import lay_out
-from dgls_engine.text.length import Fixed
-from dgls_engine.types import Hole, Infill, InfillRequest, Revise
+from dgls_engine.profile import Decoding, HolePolicy, Profile
+from dgls_engine.types import Infill, InfillRequest, Pinned, ScoreRequest
 from dgls_engine.weights.loader import LoadedModel, load
-from dgls_training.corpus import load as load_corpus
+from dgls_training.corpus import Source
 from dgls_training.evaluate import Case, cases, request_of, score
 
 ORACLE = "oracle"
-POLICIES: dict[str, HolePolicy] = {
-    **{policy: policy for policy in get_args(HolePolicy) if policy != "grow"},  # a model has to be trained for it
-    ORACLE: "fixed",
-}
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """The figures of one policy; shares are from 0 to 1."""
+    """The figures of one variant; shares are from 0 to 1."""
 
     exact_match: float
     similarity: float
@@ -63,8 +52,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A text in its hole: its length in tokens, and its surprise in nats for each token across its seam. `infill`: the
-    engine's answer that contains it; None for the author's text."""
+    """A text in its hole: its length in tokens, and its surprise in nats a token. `infill`: the engine's answer that
+    contains it; None for the author's text."""
 
     text: str
     infill: Infill | None
@@ -72,41 +61,28 @@ class Attempt:
     surprise: float
 
 
-class Judge:
-    """Measures texts in their holes. It has its own encoder."""
-
-    def __init__(self, loaded: LoadedModel) -> None:
-        self._loaded = loaded
-        self._prompt = open_prompt(loaded.tokenizer, loaded.profile, loaded.folder)
-        self._encoder = Encoder(prompt_factory(loaded.model))
-        size = loaded.model.model.decoder.vocab_size
-        self._noise = torch.randint(size, (AFTER,), generator=torch.Generator().manual_seed(0))
-
-    def attempt(self, request: InfillRequest, text: str, infill: Infill | None) -> Attempt:
-        """Measure a text in the request's hole."""
-        loaded = self._loaded
-        filled = [replace(s, start=Revise(text, 1.0)) if isinstance(s, Hole) else s for s in request.segments]
-        canvas = lay_out(filled, loaded.tokenizer, loaded.profile, Fixed().positions, self._prompt.canvas_end)
-        (hole,) = canvas.holes
-        ids = self._prompt.encode(request.context)
-        self._encoder.prefill(ids)
-        draft = canvas.ids[hole.start : hole.end]
-        passes = Eager(loaded.model, self._encoder.cache.seen(), len(ids), loaded.profile.pinned_signal)
-        (nats,) = surprises(passes, [canvas], [draft], 0, self._noise)
-        return Attempt(text, infill, len(hole), nats / len(seam_rows(canvas, 0)))
+def variants(profile: Profile) -> dict[str, Profile]:
+    """The model's profile with each policy that needs no training of its own, and with each rule."""
+    lengths = [policy for policy in get_args(HolePolicy) if policy != "grow"]
+    found = {policy: replace(profile, hole_policy=policy) for policy in lengths}
+    found[ORACLE] = replace(profile, hole_policy="fixed")
+    if profile.mask_token != "":
+        if profile.decoding == "left":  # under which no row has a confidence of its own yet
+            found["search"] = replace(found["search"], decoding="confidence")
+        rules = [rule for rule in get_args(Decoding) if rule != profile.decoding]
+        found |= {f"{ORACLE} {rule}": replace(found[ORACLE], decoding=rule) for rule in rules}
+    return found
 
 
-def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> tuple[int, dict[str, Row]]:
-    """The number of filled holes (Ctrl-C ends it early), and the figures of each policy."""
-    engines = {
-        name: Engine(replace(loaded, profile=replace(loaded.profile, hole_policy=policy)))
-        for name, policy in POLICIES.items()
-    }
-    judge = Judge(loaded)
+def measured(
+    loaded: LoadedModel, profiles: Mapping[str, Profile], wanted: Sequence[Case], seed: int
+) -> tuple[int, dict[str, Row]]:
+    """The number of filled holes (Ctrl-C ends it early), and the figures of each variant."""
+    engines = {name: Engine(replace(loaded, profile=profile)) for name, profile in profiles.items()}
     tried: list[dict[str, Attempt]] = []
     try:
         for case in track(wanted, "Filling", console=Console(stderr=True)):
-            tried.append(_attempts(engines, judge, case, seed))
+            tried.append(_attempts(engines, case, seed))
     except KeyboardInterrupt:
         pass
     if not tried:
@@ -116,14 +92,23 @@ def measured(loaded: LoadedModel, wanted: Sequence[Case], seed: int) -> tuple[in
     return len(done), {name: _row(done, [attempts[name] for attempts in tried], truth) for name in tried[0]}
 
 
-def _attempts(engines: Mapping[str, Engine], judge: Judge, case: Case, seed: int) -> dict[str, Attempt]:
+def _attempts(engines: Mapping[str, Engine], case: Case, seed: int) -> dict[str, Attempt]:
     attempts: dict[str, Attempt] = {}
     for name, engine in engines.items():
-        request = request_of(engine.profile, case, seed, oracle_length=name == ORACLE)
+        request = request_of(engine.profile, case, seed, oracle_length=name.startswith(ORACLE))
         *_, infill = engine.infill(request)
         assert isinstance(infill, Infill)
-        attempts[name] = judge.attempt(request, infill.texts[0], infill)
-    return {"truth": judge.attempt(request, case.answer, None)} | attempts
+        attempts[name] = _attempt(engine, request, infill.texts[0], infill)
+    return {"truth": _attempt(engine, request, case.answer, None)} | attempts
+
+
+def _attempt(engine: Engine, request: InfillRequest, text: str, infill: Infill | None) -> Attempt:
+    before, _, after = request.segments
+    assert isinstance(before, Pinned)
+    assert isinstance(after, Pinned)
+    whole = f"{text}\n"  # so that there is something to score
+    [scored] = engine.scores(ScoreRequest(request.context, before.text, (whole,), after.text.removeprefix("\n")))
+    return Attempt(text, infill, engine.count(text), scored.nats / len(scored.tokens))
 
 
 def _row(wanted: Sequence[Case], attempts: Sequence[Attempt], truth: Sequence[int]) -> Row:
@@ -148,23 +133,28 @@ def _row(wanted: Sequence[Case], attempts: Sequence[Attempt], truth: Sequence[in
 
 
 def table_of(rows: dict[str, Row]) -> Table:
-    table = Table("policy", *(name.replace("_", " ") for name in Row.__slots__))
+    table = Table("variant", *(name.replace("_", " ") for name in Row.__slots__))
     for name, row in rows.items():
         table.add_row(name, *(f"{getattr(row, figure):g}" for figure in Row.__slots__))
     return table
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The hole policies on the same held-out holes.")
-    parser.add_argument("--holes", type=int, default=500)
-    parser.add_argument("--model", default="embedded")
-    parser.add_argument("--held-out", type=Path, default=Path("runs/embedded/held_out.jsonl"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--holes", type=int, default=60)
+    parser.add_argument("--model", default="small")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", nargs="+", metavar="NAME", help="only these variants")
     options = parser.parse_args()
     torch.set_num_threads(1)
     loaded = load(options.model, "cpu")
-    wanted = cases(load_corpus(options.held_out), options.holes, options.seed)
-    holes, rows = measured(loaded, wanted, options.seed)
+    profiles = variants(loaded.profile)
+    unknown = set(options.only or ()) - profiles.keys()
+    if unknown:
+        parser.error(f"there is no {', '.join(sorted(unknown))}; the variants are {', '.join(profiles)}")
+    chosen = {name: profile for name, profile in profiles.items() if name in (options.only or profiles)}
+    wanted = cases([Source("", "", "", text) for text in held_out_texts()], options.holes, options.seed)
+    holes, rows = measured(loaded, chosen, wanted, options.seed)
     Console(stderr=True, width=140).print(table_of(rows))
     figures = {name: asdict(row) for name, row in rows.items()}
     print(json.dumps({"bench": "lengths", "model": loaded.info.name, "holes": holes, "policies": figures}))

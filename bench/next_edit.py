@@ -1,12 +1,14 @@
 """Measures next edits on held-out packages: edits whose next one is known, and edits that ask for none.
 
-    python bench/next_edit.py [--limit 300] [--seed 0] [--model small] [--invented] [--no-model] [--verbose]
+    python bench/next_edit.py [--limit 300] [--seed 0] [--model small] [--invented] [--words] [--no-model]
+                               [--verbose]
 
 Of `--limit` edits of each sort: `found`, the share of wanted edits with a proposal at a place that has to change;
 `right`, the share of these whose line is what the authors wrote; `false_per_100`, proposals per 100 edits that ask for
 none; `astray`, proposals at a wrong place after wanted edits; `p50_ms`, the median time of wanted edits. The same for
 two baselines without a model: `every other occurrence`, which replaces the edit's old word by its new one at the
-nearest place in the file, and `planner alone`, which takes the planner's first place. The last line is JSON.
+nearest place in the file, and `planner alone`, which takes the planner's first place. With `--words` the planner has no
+grammar. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -28,12 +30,14 @@ from bench.next_edit_cases import Case, cases
 from dgls.code.document import Document, Span
 from dgls.next_edit.edit import Edit, edit_between
 from dgls.next_edit.place import Place
-from dgls.next_edit.places import places
+from dgls.next_edit.places import nearest, places
 from dgls.next_edit.search import search
+from dgls.next_edit.words import words
 from dgls_engine import Engine
 from dgls_engine.types import Infill, InfillRequest, Score
 
 OURS, PLANNER, EVERY = "next edit", "planner alone", "every other occurrence"
+Planner = Callable[[Edit], Sequence[Place]]
 Proposer = Callable[[Edit], Place | None]
 
 
@@ -60,9 +64,13 @@ class Outcome:
         return text.split("\n")[self.place.line]
 
 
-def with_model(engine: Engine) -> Proposer:
+def places_without_grammar(edit: Edit) -> list[Place]:
+    return nearest(edit, words(edit))
+
+
+def with_model(engine: Engine, planner: Planner) -> Proposer:
     def propose(edit: Edit) -> Place | None:
-        asking = search(edit, places(edit), edit.after.uri.rpartition("/")[2])
+        asking = search(edit, planner(edit), edit.after.uri.rpartition("/")[2])
         answer: Sequence[Score] | Infill | None = None
         try:
             while True:
@@ -80,8 +88,8 @@ def with_model(engine: Engine) -> Proposer:
     return propose
 
 
-def planner_alone(edit: Edit) -> Place | None:
-    return next(iter(places(edit)), None)
+def alone(planner: Planner) -> Proposer:
+    return lambda edit: next(iter(planner(edit)), None)
 
 
 def every_other_occurrence(edit: Edit) -> Place | None:
@@ -151,13 +159,15 @@ def main() -> None:
     parser.add_argument("--model", default="small")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--invented", action="store_true", help="wanted edits lead away from the authors' code")
+    parser.add_argument("--words", action="store_true", help="find places without a grammar")
     parser.add_argument("--no-model", action="store_true", help="only the baselines")
     parser.add_argument("--verbose", action="store_true", help="show each proposal that is not right")
     options = parser.parse_args()
     every = [case for wanted in (True, False) for case in cases(options.limit, wanted, options.seed, options.invented)]
-    proposers: dict[str, Proposer] = {PLANNER: planner_alone, EVERY: every_other_occurrence}
+    planner = places_without_grammar if options.words else places
+    proposers: dict[str, Proposer] = {PLANNER: alone(planner), EVERY: every_other_occurrence}
     if not options.no_model:
-        proposers = {OURS: with_model(Engine.open(options.model, "cpu", threads=options.threads)), **proposers}
+        proposers = {OURS: with_model(Engine.open(options.model, "cpu", threads=options.threads), planner), **proposers}
     results: dict[str, list[Outcome]] = {name: [] for name in proposers}
     console = Console(stderr=True)
     for case in track(every, console=console):

@@ -7,7 +7,7 @@ from typing import Literal
 
 from dgls.code.document import Document, Span
 
-Kind = Literal["rename", "call", "pattern"]
+Kind = Literal["rename", "call", "pattern", "word"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from dgls.code.document import Document
 from dgls.code.syntax import Syntax, parse_all
@@ -11,6 +11,7 @@ from dgls.next_edit.edit import Edit
 from dgls.next_edit.patterns import equal_annotations, siblings
 from dgls.next_edit.place import Place
 from dgls.next_edit.renames import Rename, occurrences, occurrences_elsewhere, rename_of
+from dgls.next_edit.words import words
 
 MOST = 8
 """Places of one edit. Behind these the user asks again, or has a better tool for it."""
@@ -21,23 +22,29 @@ LONGEST = 200_000
 
 def places(edit: Edit, others: Sequence[Document] = (), at: int | None = None) -> list[Place]:
     """The places in the edited document and then in `others`, nearest to the offset `at` first; None: to the edit. A
-    place that is not sure to be the same symbol's is left out."""
+    place that is not sure to be the same symbol's is left out, unless the text has no grammar."""
     if len(edit.after.text) > LONGEST:
         return []
     after, before = parse_all(edit.after), parse_all(edit.before)
-    if after is None or before is None or after.has_error(edit.new):
+    if after is None or before is None:
+        return nearest(edit, words(edit), at)[:MOST]
+    if after.has_error(edit.new):
         return []
     rename = rename_of(edit, before, after)
-    found = list(_found(edit, before, after, rename))
-    taken = range(edit.new.start, max(edit.new.end, edit.new.start + 1))
-    line = edit.after.line_at(edit.new.start if at is None else at)
-    apart = {place.span: place for place in found if place.span.start not in taken}.values()
-    near = sorted(
-        apart, key=lambda place: (abs(place.line - line), place.span.start < edit.new.start, place.span.start)
-    )
+    near = nearest(edit, _found(edit, before, after, rename), at)
     if rename is not None and rename.public:
         near += [place for other in others for place in _elsewhere(rename, edit.after, other)]
     return near[:MOST]
+
+
+def nearest(edit: Edit, found: Iterable[Place], at: int | None = None) -> list[Place]:
+    """The places but for the edit's own, one for each span, in the order that `places` says."""
+    taken = range(edit.new.start, max(edit.new.end, edit.new.start + 1))
+    line = edit.after.line_at(edit.new.start if at is None else at)
+    apart = {place.span: place for place in found if place.span.start not in taken}.values()
+    return sorted(
+        apart, key=lambda place: (abs(place.line - line), place.span.start < edit.new.start, place.span.start)
+    )
 
 
 def _found(edit: Edit, before: Syntax, after: Syntax, rename: Rename | None) -> Iterator[Place]:

@@ -22,6 +22,7 @@ from dgls.next_edit.symbols import (
     class_around,
     defines,
     function_around,
+    imported,
     names,
     rebinding,
     span_of,
@@ -78,7 +79,8 @@ def _rename(syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None
     if symbol.role == "name" and around is not None and not names(around, symbol.node):
         member = function is None or span_of(syntax, around).start > span_of(syntax, function).start
     scope = around if member else function
-    rename = Rename(old, new, symbol, scope, member, public=function is None and not member)
+    own = function is None and not member and not imported(symbol)
+    rename = Rename(old, new, symbol, scope, member, public=own)
     within = _within(syntax, scope)
     if any(each.span.start < symbol.span.start and defines(each) for each in _same(syntax, rename, within)):
         return None

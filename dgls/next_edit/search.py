@@ -21,8 +21,9 @@ from dgls_engine.types import Infill, InfillRequest, Score, ScoreRequest
 ASKED = 3
 """Places that a model is asked about: each costs a pass or two."""
 
-MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 3.0, "call": 0.0, "pattern": 13.0})
-"""Nats by which the new text must surprise less than the old one. One line of a pattern is often changed alone."""
+MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 3.0, "call": 0.0, "pattern": 13.0, "word": 10.0})
+"""Nats by which the new text must surprise less than the old one. One line of a pattern is often changed alone, and
+a word is often another one's namesake."""
 
 REPEATED = 3.0
 """The margin of a pattern once the user has made the same change twice."""
@@ -37,7 +38,7 @@ def search(edit: Edit, places: Sequence[Place], path: str) -> Search:
     likelier. Other edits raise the odds of lines that look alike as much (docs/experiments/next-edit.md).
     """
     for place in places[:ASKED]:
-        sure = not place.opened and (place.kind != "pattern" or edit.repeats)
+        sure = not place.opened and place.kind != "word" and (place.kind != "pattern" or edit.repeats)
         if place.opened:
             infill = yield fill_request(edit, place, path)
             assert isinstance(infill, Infill)
@@ -70,9 +71,10 @@ def _filled(place: Place, text: str) -> Place:
 
 
 def _sound(place: Place) -> bool:
-    """Whether the change changes something, stays in its line, and breaks no code that parses."""
+    """Whether the change changes something, stays in its line, and breaks no code that parses. A text without a grammar
+    has none to break."""
     document, span = place.document, place.span
     if place.text == place.old_text or "\n" in place.text:
         return False
     syntax = parse(document, span.start)
-    return syntax is not None and not Breakage(document, Span(span.start, span.end), syntax).by(place.text)
+    return syntax is None or not Breakage(document, Span(span.start, span.end), syntax).by(place.text)

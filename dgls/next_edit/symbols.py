@@ -18,18 +18,36 @@ from dgls.code.syntax import Syntax
 
 Role = Literal["name", "attribute", "key"]
 
-SELF = frozenset({"self", "cls", "this", "super()"})
-_ACCESS = frozenset({"attribute", "member_expression", "selector_expression", "field_expression", "field_access"})
+SELF = frozenset({"self", "cls", "this", "$this", "super()"})
+_ACCESS = frozenset(
+    {
+        "attribute",
+        "member_expression",
+        "selector_expression",
+        "field_expression",
+        "field_access",
+        "member_access_expression",
+    }
+)
 _KEYS = frozenset({"keyword_argument", "pair", "keyed_element", "field_initializer"})
-_PASSED = re.compile(r"pattern|target|expression_list|declarator|parenthesized|splat|typed_|default_|^identifier$")
+_PASSED = re.compile(
+    r"pattern|target|expression_list|variable_name|dotted_name|declarator|parenthesized|splat|typed_|default_"
+    r"|^identifier$"
+)
 _DEFINES = re.compile(
-    r"assignment|declar|definition|for_|for$|named_expression|as_pattern|let_|spec|_item|binding|clause"
+    r"assignment|declar|definition|for_|for$|named_expression|as_pattern|let_|spec|_item|binding|clause|import|arrow_"
+    r"|variable_list"
 )
 _NOT_DEFINING = re.compile(r"augmented|compound_assignment|pair$|keyword|operator_assignment")
-_TARGET_FIELDS = frozenset({"left", "name", "pattern", "alias", "declarator"})
+_TARGET_FIELDS = frozenset({"left", "name", "pattern", "alias", "declarator", "parameter", "variable"})
+_IMPORTS = frozenset({"import_clause", "namespace_import"})
 _SMALL_SCOPES = frozenset(
     {"lambda", "list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
 )
+_CLAUSES = frozenset({"catch_clause", "except_clause"})
+"""What a clause names ends with it; what its body names does not."""
+
+_IDENTIFIER = re.compile(r"^(?!shorthand).*identifier$|^(variable_)?name$")
 _PARAMETERS = re.compile(r"parameter")
 _CLASS = re.compile(r"^(class|impl|interface|trait|struct|enum)(_|$)|class_(definition|declaration)$")
 
@@ -48,7 +66,7 @@ def symbol_at(syntax: Syntax, offset: int) -> Symbol | None:
     """The identifier that begins at an offset; None if something else does, such as a part of a string."""
     byte = syntax.byte(offset)
     leaf = syntax.tree.root_node.descendant_for_byte_range(byte, byte + 1)
-    if leaf is None or leaf.start_byte != byte or not leaf.type.endswith("identifier") or "shorthand" in leaf.type:
+    if leaf is None or leaf.start_byte != byte or not _IDENTIFIER.search(leaf.type):
         return None
     if leaf.child_count:
         return None
@@ -79,6 +97,10 @@ def defines(symbol: Symbol) -> bool:
         node, parent = parent, parent.parent
     while parent is not None:
         field = _field(parent, node)
+        if symbol.role == "name" and parent.type in _IMPORTS:
+            return True
+        if parent.type == "dotted_name" and len(parent.children) > 1:
+            return False  # a part of a path
         if symbol.role == "name" and _PARAMETERS.search(parent.type):
             return field not in ("type", "value", "return_type")
         if field in _TARGET_FIELDS and _DEFINES.search(parent.type) and not _NOT_DEFINING.search(parent.type):
@@ -89,11 +111,21 @@ def defines(symbol: Symbol) -> bool:
     return False
 
 
+def imported(symbol: Symbol) -> bool:
+    """Whether the identifier stands in an import, so that other files do not get the name from here."""
+    return any("import" in node.type for node in above(symbol.node))
+
+
 def function_around(syntax: Syntax, symbol: Symbol) -> Node | None:
     """The function in which a name is local, if it is one's; not the function whose own name it is."""
     functions = syntax.language.functions | syntax.language.closures | _SMALL_SCOPES
     own = symbol.node.parent if symbol.node.parent is not None and names(symbol.node.parent, symbol.node) else None
-    return next((node for node in above(symbol.node) if node.type in functions and node != own), None)
+    for node in above(symbol.node):
+        if node.type in functions and node != own:
+            return node
+        if node.type in _CLAUSES and symbol.node.end_byte <= node.children[-1].start_byte:
+            return node
+    return None
 
 
 def class_around(node: Node) -> Node | None:

@@ -97,8 +97,9 @@ def fill(engine: Engine, case: Case, seed: int = 0) -> Infill:
 def request_of(profile: Profile, case: Case, seed: int = 0, oracle_length: bool = False) -> InfillRequest:
     """The hole with pinned code on both sides, cut at line borders. `oracle_length`: the hole starts from noise of the
     answer's length, which the policy `fixed` keeps."""
-    above, before = _split_last(case.prefix, profile.before_tokens * CHARACTERS_A_TOKEN)
-    after, below = _split_first(case.suffix, profile.after_tokens * CHARACTERS_A_TOKEN)
+    before_tokens, after_tokens = profile.around_tokens
+    above, before = _split_last(case.prefix, before_tokens * CHARACTERS_A_TOKEN)
+    after, below = _split_first(case.suffix, after_tokens * CHARACTERS_A_TOKEN)
     hole = Hole(max_tokens=32, stop="\n", start=Revise(case.answer, 1.0) if oracle_length else Blank())
     context = Context(language="python", above=above, below=below)
     return InfillRequest(context, [Pinned(before), hole, Pinned(after)], seed=seed)

@@ -101,3 +101,13 @@ def test_search_pattern_has_a_smaller_margin_once_a_change_was_made_twice(
     assert edit is not None
     assert answered(edit, [least - 0.1, 0.0])[0] is None
     assert answered(edit, [least])[0] is not None
+
+
+@pytest.mark.parametrize(("gain", "proposed"), [(MARGINS["word"], True), (MARGINS["word"] - 0.1, False)])
+def test_search_word_without_a_grammar_needs_its_margin(gain: float, proposed: bool) -> None:
+    before, after = (Document("file:///a.kt", 1, "kotlin", f"val {name} = 1\nprint(w)\n") for name in ("w", "width"))
+    edit = edit_between(before, after)
+    assert edit is not None
+    place, asked = answered(edit, [gain])
+    assert (place is not None) == proposed
+    assert len(asked) == 1, "a word's likelihood before the edit is no reason"

@@ -1,0 +1,39 @@
+"""In code without a grammar: the other occurrences of a replaced word, near the edit. In prose a word says nothing.
+
+Most of them are no part of the edit. Only a model can tell, by how much likelier the new word is behind the edited line
+(docs/experiments/next-edit.md). Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from dgls.code.document import Span
+from dgls.code.languages import language_of
+from dgls.next_edit.edit import Edit
+from dgls.next_edit.place import Place
+
+NEAR = 8
+"""Lines above and below the edit. Farther ones are as often right as wrong."""
+
+_NAME = re.compile(r"[^\W\d]\w*")
+
+
+def words(edit: Edit) -> Iterator[Place]:
+    """One place for each line with occurrences of the one word that the edit replaced by another."""
+    replaced = {(old, new) for old, new, _ in edit.replaced()}
+    prose = language_of(edit.after.language, edit.after.uri).kind == "prose"
+    if prose or len(replaced) != 1:
+        return
+    [(old, new)] = replaced
+    if not (_NAME.fullmatch(old) and _NAME.fullmatch(new)):
+        return
+    document, word = edit.after, re.compile(rf"(?<!\w){re.escape(old)}(?!\w)")
+    first, last = document.line_at(edit.new.start), document.line_at(edit.new.end)
+    for line in range(max(0, first - NEAR), min(document.line_count, last + NEAR + 1)):
+        found = list(word.finditer(document.line_text(line)))
+        if found:
+            start = document.line_start(line)
+            span = Span(start + found[0].start(), start + found[-1].end())
+            yield Place(document, span, word.sub(new, document.text[span.start : span.end]), "word")
