@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from bench.next_edit_cases import Case, cases
+from bench.edits.cases import cases
+from bench.edits.source import Case
 from dgls.code.document import Document, Span
 from dgls.next_edit.edit import Edit, edit_between
 from dgls.next_edit.place import Place

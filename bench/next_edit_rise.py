@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import accumulate, islice
 
-from bench.next_edit_cases import Case, cases
+from bench.edits.cases import cases
+from bench.edits.source import Case
 from dgls.code.document import Document
 from dgls.next_edit.edit import Edit, edit_between
 from dgls_engine import Engine

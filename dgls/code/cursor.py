@@ -167,7 +167,7 @@ class Cursor:
         if inner is None or body == self.syntax.tree.root_node:  # the file itself is no body
             return False
         statement: Node | None = inner
-        while statement is not None and _is_text(statement, self.language):
+        while statement is not None and is_text(statement, self.language):
             statement = statement.prev_named_sibling
         return statement is None
 
@@ -258,7 +258,7 @@ def is_word(char: str) -> bool:
     return char.isalnum() or char == "_"
 
 
-def _is_text(statement: Node, language: Language) -> bool:
+def is_text(statement: Node, language: Language) -> bool:
     """Is it a comment or a docstring?"""
     if statement.type in language.comments:
         return True

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from dgls.code.document import Document, Span
 
-Kind = Literal["rename", "call", "pattern", "word"]
+Kind = Literal["rename", "mention", "call", "pattern", "word"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +46,22 @@ class Place:
         start = self.document.line_start(self.line)
         end = self.document.line_end(self.line)
         return self.document.text[start : self.span.start] + self.text + self.document.text[self.span.end : end]
+
+
+def word_spans(document: Document, word: str, within: Span) -> Iterator[Span]:
+    """Where the word stands alone, in order."""
+    alone = re.compile(rf"(?<!\w){re.escape(word)}(?!\w)")
+    return (Span(*match.span()) for match in alone.finditer(document.text, within.start, within.end))
+
+
+def by_line(document: Document, spans: Iterable[Span], text: str, kind: Kind) -> Iterator[Place]:
+    """One place for each line with some of the spans, which are in order: `text` instead of each."""
+    lines: dict[int, list[Span]] = {}
+    for span in spans:
+        lines.setdefault(document.line_at(span.start), []).append(span)
+    for same in lines.values():
+        parts, at = [], same[0].start
+        for span in same:
+            parts += [document.text[at : span.start], text]
+            at = span.end
+        yield Place(document, Span(same[0].start, same[-1].end), "".join(parts), kind)

@@ -10,7 +10,7 @@ from dgls.next_edit.calls import calls, signature_change
 from dgls.next_edit.edit import Edit
 from dgls.next_edit.patterns import equal_annotations, siblings
 from dgls.next_edit.place import Place
-from dgls.next_edit.renames import Rename, occurrences, occurrences_elsewhere, rename_of
+from dgls.next_edit.renames import Rename, mentions, occurrences, occurrences_elsewhere, rename_of
 from dgls.next_edit.words import words
 
 MOST = 8
@@ -32,6 +32,8 @@ def places(edit: Edit, others: Sequence[Document] = (), at: int | None = None) -
         return []
     rename = rename_of(edit, before, after)
     near = nearest(edit, _found(edit, before, after, rename), at)
+    if rename is not None:
+        near += nearest(edit, mentions(rename, edit.after, after), at)
     if rename is not None and rename.public:
         near += [place for other in others for place in _elsewhere(rename, edit.after, other)]
     return near[:MOST]

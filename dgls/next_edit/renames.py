@@ -12,10 +12,11 @@ from dataclasses import dataclass
 
 from tree_sitter import Node
 
+from dgls.code.cursor import is_text
 from dgls.code.document import Document, Span
 from dgls.code.syntax import Syntax
 from dgls.next_edit.edit import Edit
-from dgls.next_edit.place import Place
+from dgls.next_edit.place import Place, by_line, word_spans
 from dgls.next_edit.symbols import (
     SELF,
     Symbol,
@@ -90,7 +91,7 @@ def _rename(syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None
 def occurrences(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
     """One place for each line with occurrences of the old name."""
     found = list(_same(syntax, rename, _within(syntax, rename.scope)))
-    yield from _by_line(document, found, rename)
+    yield from by_line(document, [each.span for each in found], rename.new, "rename")
 
 
 def occurrences_elsewhere(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
@@ -101,19 +102,15 @@ def occurrences_elsewhere(rename: Rename, document: Document, syntax: Syntax) ->
         return
     found = [each for each in symbols(syntax, rename.old, Span(0, len(document.text))) if each.role == "name"]
     own = rebinding(syntax, found, None)
-    yield from _by_line(document, [each for each in found if not _inside(each.span, own)], rename)
+    spans = [each.span for each in found if not _inside(each.span, own)]
+    yield from by_line(document, spans, rename.new, "rename")
 
 
-def _by_line(document: Document, found: list[Symbol], rename: Rename) -> Iterator[Place]:
-    lines: dict[int, list[Span]] = {}
-    for each in found:
-        lines.setdefault(document.line_at(each.span.start), []).append(each.span)
-    for spans in lines.values():
-        parts, at = [], spans[0].start
-        for span in spans:
-            parts += [document.text[at : span.start], rename.new]
-            at = span.end
-        yield Place(document, Span(spans[0].start, spans[-1].end), "".join(parts), "rename")
+def mentions(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
+    """The same of comments and docstrings within the symbol's scope, where the name may be a plain word, too."""
+    found = word_spans(document, rename.old, _within(syntax, rename.scope))
+    said = [each for each in found if any(is_text(node, syntax.language) for node in syntax.around(each.start + 1))]
+    yield from by_line(document, said, rename.new, "mention")
 
 
 def _same(syntax: Syntax, rename: Rename, within: Span) -> list[Symbol]:

@@ -21,9 +21,11 @@ from dgls_engine.types import Infill, InfillRequest, Score, ScoreRequest
 ASKED = 3
 """Places that a model is asked about: each costs a pass or two."""
 
-MARGINS: Mapping[Kind, float] = MappingProxyType({"rename": 3.0, "call": 0.0, "pattern": 13.0, "word": 10.0})
+MARGINS: Mapping[Kind, float] = MappingProxyType(
+    {"rename": 3.0, "mention": 10.0, "call": 0.0, "pattern": 13.0, "word": 10.0}
+)
 """Nats by which the new text must surprise less than the old one. One line of a pattern is often changed alone, and
-a word is often another one's namesake."""
+a word is often another one's namesake, or a plain word of a comment."""
 
 REPEATED = 3.0
 """The margin of a pattern once the user has made the same change twice."""
@@ -38,7 +40,7 @@ def search(edit: Edit, places: Sequence[Place], path: str) -> Search:
     likelier. Other edits raise the odds of lines that look alike as much (docs/experiments/next-edit.md).
     """
     for place in places[:ASKED]:
-        sure = not place.opened and place.kind != "word" and (place.kind != "pattern" or edit.repeats)
+        sure = not place.opened and place.kind not in ("mention", "word") and (place.kind != "pattern" or edit.repeats)
         if place.opened:
             infill = yield fill_request(edit, place, path)
             assert isinstance(infill, Infill)

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dgls.code.document import Span
 from dgls.code.languages import language_of
 from dgls.next_edit.edit import Edit
-from dgls.next_edit.place import Place
+from dgls.next_edit.place import Place, by_line, word_spans
 
 NEAR = 8
 """Lines above and below the edit. Farther ones are as often right as wrong."""
@@ -29,11 +29,8 @@ def words(edit: Edit) -> Iterator[Place]:
     [(old, new)] = replaced
     if not (_NAME.fullmatch(old) and _NAME.fullmatch(new)):
         return
-    document, word = edit.after, re.compile(rf"(?<!\w){re.escape(old)}(?!\w)")
-    first, last = document.line_at(edit.new.start), document.line_at(edit.new.end)
-    for line in range(max(0, first - NEAR), min(document.line_count, last + NEAR + 1)):
-        found = list(word.finditer(document.line_text(line)))
-        if found:
-            start = document.line_start(line)
-            span = Span(start + found[0].start(), start + found[-1].end())
-            yield Place(document, span, word.sub(new, document.text[span.start : span.end]), "word")
+    document = edit.after
+    first, last = document.line_at(edit.new.start) - NEAR, document.line_at(edit.new.end) + NEAR
+    start = document.line_start(max(0, first))
+    end = document.line_end(min(document.line_count - 1, last))
+    yield from by_line(document, word_spans(document, old, Span(start, end)), new, "word")
