@@ -62,8 +62,9 @@ class Attempt:
 
 
 def variants(profile: Profile) -> dict[str, Profile]:
-    """The model's profile with each policy that needs no training of its own, and with each rule."""
-    lengths = [policy for policy in get_args(HolePolicy) if policy != "grow"]
+    """The model's profile with each policy that it was trained for or that needs no training, and with each rule."""
+    trained = {"grow", "pad"} - {profile.hole_policy}
+    lengths = [policy for policy in get_args(HolePolicy) if policy not in trained]
     found = {policy: replace(profile, hole_policy=policy) for policy in lengths}
     found[ORACLE] = replace(profile, hole_policy="fixed")
     if profile.mask_token != "":

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from dgls.cli.models import best_here, size
 from dgls.code.languages import LANGUAGES
-from dgls.code.syntax import grammar_of
+from dgls.code.parsing import grammar_of
 from dgls_engine.calibration import Calibration
 from dgls_engine.errors import EngineError, NotEnoughMemory, UnsupportedModel, reason_of
 from dgls_engine.model.families import LARGE

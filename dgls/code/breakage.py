@@ -16,12 +16,13 @@ import warnings
 from dataclasses import dataclass
 from functools import cached_property
 
-from tree_sitter import Parser, Query, QueryCursor
+from tree_sitter import Query, QueryCursor
 
 from dgls.code.document import Document, Span
 from dgls.code.languages import language_of
+from dgls.code.parsing import grammar_of, parsed
 from dgls.code.statement import Statements, statements_around
-from dgls.code.syntax import Syntax, grammar_of, parse_all
+from dgls.code.syntax import Syntax, parse_all
 
 _UNPAIRED = re.compile(r"^unmatched|does not match opening")
 _OPEN = "was never closed"
@@ -90,11 +91,8 @@ class Breakage:
 
     def _parses(self, text: str) -> bool:
         """By both parsers: each accepts code that the other rejects."""
-        grammar = grammar_of(self.syntax.language)
-        assert grammar is not None, "there is a tree"
-        if Parser(grammar).parse(text.encode("utf-8", "surrogatepass")).root_node.has_error:
-            return False
-        return _is_python(text)
+        tree = parsed(self.syntax.language, text.encode("utf-8", "surrogatepass"))
+        return tree is not None and not tree.root_node.has_error and _is_python(text)
 
 
 def _is_beyond_repair(text: str) -> bool:
@@ -134,12 +132,12 @@ def _ast_parses(text: str) -> bool:
 def _with_plain_fstrings(text: str) -> str:
     """The text with a number in place of each string inside an f-string: there, Python before 3.12 takes a quote for
     the f-string's own."""
-    grammar = grammar_of(language_of("python"))
-    if grammar is None:
-        return text
+    language = language_of("python")
     source = bytearray(text.encode("utf-8", "surrogatepass"))
-    root = Parser(grammar).parse(bytes(source)).root_node
-    strings = QueryCursor(Query(grammar, "(string) @string")).captures(root).get("string", [])
+    grammar, tree = grammar_of(language), parsed(language, bytes(source))
+    if grammar is None or tree is None:
+        return text
+    strings = QueryCursor(Query(grammar, "(string) @string")).captures(tree.root_node).get("string", [])
     outer_end = inner_end = 0
     for node in sorted(strings, key=lambda node: node.start_byte):
         if node.start_byte >= outer_end:

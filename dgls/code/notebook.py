@@ -15,6 +15,7 @@ from functools import cached_property
 
 from dgls.code.document import Document, Span
 from dgls.code.languages import language_of
+from dgls.code.parsing import grammar_of
 from dgls.code.syntax import WINDOW_TOKENS, parse_all
 
 _MAGIC = re.compile(
@@ -65,8 +66,10 @@ class Neighbour:
     def masked(self) -> str:
         """The text as the parser reads it: blank if it does not parse, because it would hide the code below."""
         masked = mask(self.document)
-        syntax = parse_all(replace(self.document, text=masked, _starts=[])) if len(masked) <= _LONGEST else None
-        broken = syntax is not None and syntax.tree.root_node.has_error
+        language = language_of(self.document.language, self.document.uri)
+        short = len(masked) <= _LONGEST and grammar_of(language) is not None
+        syntax = parse_all(replace(self.document, text=masked, _starts=[])) if short else None
+        broken = short and (syntax is None or syntax.tree.root_node.has_error)
         return re.sub(r"[^\r\n]", " ", masked) if broken else masked
 
 

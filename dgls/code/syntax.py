@@ -5,23 +5,21 @@ offset is parsed. Its borders are chosen as those of the canvas: before definiti
 while the user types. A border may cut code apart and cause an error there. Hence callers ask for errors at a place.
 
 tree-sitter counts UTF-8 bytes; all offsets in this interface count the document's code points. Where there is no tree
-(no grammar, a line too long), callers get None and rely on lines and indentation. Pure; grammars are imported on first
-use.
+(no grammar, a line too long, a text that takes too long), callers get None and rely on lines and indentation. Pure.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections import deque
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import AnyStr
 
-from tree_sitter import Language as Grammar
-from tree_sitter import Node, Parser, Tree
+from tree_sitter import Node, Tree
 
 from dgls.code.document import Document, Span
 from dgls.code.languages import Language, language_of
+from dgls.code.parsing import parsed
 from dgls.code.window import after_end, before_start, estimate_tokens
 
 WINDOW_TOKENS = 5400
@@ -52,6 +50,8 @@ class Syntax:
             return False
         whole = not self.tree.root_node.has_error
         filled = self._with(span, new_text)
+        if filled is None:
+            return True
         if whole:
             return filled.tree.root_node.has_error
         new_body = filled._body(Span(span.start, span.start + len(new_text)), body)
@@ -63,13 +63,11 @@ class Syntax:
         if new_text == shorter:
             return False
         with_all, with_less = self._with(span, new_text), self._with(span, shorter)
-        return with_less.tree.root_node.has_error and not with_all.tree.root_node.has_error
+        return _has_error(with_less) and not _has_error(with_all)
 
-    def _with(self, span: Span, new_text: str) -> Syntax:
+    def _with(self, span: Span, new_text: str) -> Syntax | None:
         start, end = span.start - self.start, span.end - self.start
-        filled = _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
-        assert filled is not None, "a language with a tree has a grammar"
-        return filled
+        return _parsed(self.language, self.start, self.text[:start] + new_text + self.text[end:], self)
 
     def around(self, offset: int) -> tuple[Node, ...]:
         """The nodes that hold the character before `offset`, innermost first; the root alone at the start."""
@@ -127,6 +125,10 @@ class Syntax:
         return self.tree.root_node
 
 
+def _has_error(syntax: Syntax | None) -> bool:
+    return syntax is None or syntax.tree.root_node.has_error
+
+
 def parse(document: Document, offset: int, previous: Syntax | None = None) -> Syntax | None:
     """Parse the code around `offset` (clamped to the text), reusing what it shares with `previous`."""
     language = language_of(document.language, document.uri)
@@ -148,35 +150,18 @@ def _within(language: Language) -> Language:
 
 
 def parse_all(document: Document) -> Syntax | None:
-    """Parse the whole document, however long that takes."""
+    """Parse the whole document."""
     return _parsed(language_of(document.language, document.uri), 0, document.text, None)
 
 
 def _parsed(language: Language, start: int, text: str, previous: Syntax | None) -> Syntax | None:
-    grammar = grammar_of(language)
-    if grammar is None:
-        return None
     if previous is not None and previous.language is not language:
         previous = None
     elif previous is not None and (previous.start, previous.text) == (start, text):
         return previous
     source = text.encode("utf-8", "surrogatepass")
-    parser = Parser(grammar)
-    tree = parser.parse(source) if previous is None else parser.parse(source, _edited(previous, source))
-    return Syntax(language, start, text, source, tree)
-
-
-def grammar_of(language: Language) -> Grammar | None:
-    """None if the language has no grammar, or if its wheel is missing or too old for tree-sitter's core."""
-    return _load(*language.grammar) if language.grammar else None
-
-
-@cache
-def _load(module: str, function: str) -> Grammar | None:
-    try:
-        return Grammar(getattr(importlib.import_module(module), function)())
-    except (ImportError, AttributeError, ValueError):
-        return None
+    tree = parsed(language, source, _edited(previous, source) if previous is not None else None)
+    return Syntax(language, start, text, source, tree) if tree is not None else None
 
 
 def _edited(previous: Syntax, source: bytes) -> Tree:

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from tree_sitter import Node, Parser
+from tree_sitter import Node
 
 from dgls.code.languages import language_of
-from dgls.code.syntax import grammar_of
+from dgls.code.parsing import parsed
 
 LONGEST = 1500
 """Characters of one definition; further members of a class are left out."""
@@ -46,13 +46,12 @@ class Outline:
 
 
 def outline(text: str) -> Outline:
-    grammar = grammar_of(language_of("python"))
-    if grammar is None:
+    tree = parsed(language_of("python"), text.encode("utf-8", "replace"))
+    if tree is None:
         return Outline()
-    source = text.encode("utf-8", "replace")
     imports: list[Import] = []
     definitions: dict[str, str] = {}
-    for statement in _statements(Parser(grammar).parse(source).root_node.named_children):
+    for statement in _statements(tree.root_node.named_children):
         imports += _imports(statement)
         for name, lines in _definition(statement, ""):
             definitions[name] = _shortened(lines)

@@ -7,7 +7,8 @@ import pytest
 
 from dgls.code.document import Document
 from dgls.code.languages import LANGUAGES, Language, language_of
-from dgls.code.syntax import grammar_of, parse
+from dgls.code.parsing import grammar_of
+from dgls.code.syntax import parse
 from tests.lists import GRAMMARS, NEOVIM, REPO, grammars_page, neovim_configuration, versions, wheel_of
 
 PARSED = [language for language in LANGUAGES if language.grammar]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dgls.code.languages import language_of
-from dgls.code.syntax import grammar_of
+from dgls.code.parsing import grammar_of
 from dgls.errors import UnusableSource
 from dgls.evaluation.cases.case import Case
 from dgls.evaluation.cases.cutting import CUT_KINDS, cut

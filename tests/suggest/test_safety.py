@@ -18,7 +18,8 @@ from bench.silence import read_cases
 from dgls.code.document import Document
 from dgls.code.indentation import indentation, unit
 from dgls.code.languages import language_of
-from dgls.code.syntax import grammar_of, parse
+from dgls.code.parsing import grammar_of
+from dgls.code.syntax import parse
 from dgls.evaluation.running.repetition import repeats_after
 from dgls.suggest.plan import Budget, Region, plan
 from dgls.suggest.suggestion import Rejection, Suggestion, suggest

@@ -24,7 +24,8 @@ from dgls.change.stubs.placeholders import declares_only, is_comment, says_todo
 from dgls.code.document import Document
 from dgls.code.indentation import indentation, line_above, width
 from dgls.code.languages import Language, language_of
-from dgls.code.syntax import Syntax, grammar_of, parse_all
+from dgls.code.parsing import grammar_of
+from dgls.code.syntax import Syntax, parse_all
 
 _SHORT = 15_000  # characters, about 400 lines: two milliseconds to parse
 _ABSTRACT = re.compile(r"@(?:[\w.]+\.)?(?:overload|abstract\w*|singledispatch\w*|group|callback)\b")

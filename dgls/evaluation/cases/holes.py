@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
 
-from tree_sitter import Node, Parser
+from tree_sitter import Node
 
 from dgls.code.document import Document, Span
 from dgls.code.languages import Language, language_of
-from dgls.code.syntax import grammar_of
+from dgls.code.parsing import parsed
 
 SHORTEST, LONGEST_LINE = 4, 90
 """Fewest characters of code in a hole (in a word: `_SHORTEST_WORD`); most in the line around a one-line hole."""
@@ -45,10 +45,10 @@ class Code:
     def parse(cls, text: str, language_id: str) -> Code | None:
         """None without a grammar, or if tree-sitter and `Document` count the lines of `text` differently."""
         language = language_of(language_id)
-        grammar = grammar_of(language)
-        if grammar is None or text.count("\r") != text.count("\r\n"):
+        tree = parsed(language, text.encode())
+        if tree is None or text.count("\r") != text.count("\r\n"):
             return None
-        root = Parser(grammar).parse(text.encode()).root_node
+        root = tree.root_node
         document = Document("", 0, language_id, text)
         prose = frozenset(_prose(root, language))
         broken = frozenset(row for node in root.children if node.has_error for row in _rows(node))

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from dgls.code.languages import LANGUAGES, language_of
-from dgls.code.syntax import grammar_of
+from dgls.code.parsing import grammar_of
 from dgls.context.exclusion import Exclusion
 from dgls.errors import UnusableSource
 

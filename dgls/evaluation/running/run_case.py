@@ -13,11 +13,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from difflib import SequenceMatcher
 
-from tree_sitter import Parser
-
 from dgls.code.document import Document
 from dgls.code.languages import Language, language_of
-from dgls.code.syntax import grammar_of, parse
+from dgls.code.parsing import parsed
+from dgls.code.syntax import parse
 from dgls.evaluation.cases.case import Case, CaseOutcome
 from dgls.evaluation.running.repetition import repeats_after
 from dgls.suggest.exchange import Infiller, asked, filled, request_of, suggestion_of
@@ -154,12 +153,8 @@ def similarity(text: str, answer: str) -> float:
 
 
 def _parses(case: Case, text: str, language: Language) -> bool | None:
-    grammar = grammar_of(language)
-    if grammar is None:
+    written = parsed(language, (case.prefix + case.answer + case.suffix).encode("utf-8", "surrogatepass"))
+    if written is None or written.root_node.has_error:
         return None
-    parser = Parser(grammar)
-    as_written, as_filled = (
-        parser.parse(each.encode("utf-8", "surrogatepass")).root_node
-        for each in (case.prefix + case.answer + case.suffix, text)
-    )
-    return None if as_written.has_error else not as_filled.has_error
+    filled = parsed(language, text.encode("utf-8", "surrogatepass"))
+    return filled is not None and not filled.root_node.has_error

@@ -1,0 +1,47 @@
+"""Parsing ends, whatever the text is."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from dgls.code.document import Document, Span
+from dgls.code.languages import language_of
+from dgls.code.parsing import parsed
+from dgls.code.syntax import parse, parse_all
+
+NO_CODE = "\n/-" * 8_000
+"""tree-sitter's search for a repair in Python's grammar: time grows with the square."""
+
+
+def document(text: str) -> Document:
+    return Document("file:///a.py", 1, "python", text)
+
+
+def test_parsed_no_code_is_given_up_soon() -> None:
+    begun = time.thread_time()
+    assert parsed(language_of("python"), NO_CODE.encode()) is None
+    assert time.thread_time() - begun < 2.0, "it takes a minute"
+
+
+@pytest.mark.parametrize(
+    "text", ["x = (\n" + "y = 1\n" * 400, "x = '''\n" + "y = 1\n" * 400, "def f(:\n" * 300, "(" * 9_000]
+)
+def test_parsed_broken_code_has_a_tree(text: str) -> None:
+    tree = parsed(language_of("python"), text.encode())
+    assert tree is not None
+    assert tree.root_node.has_error
+
+
+def test_syntax_of_no_code_is_none() -> None:
+    assert parse(document(NO_CODE), 0) is None
+    assert parse_all(document(NO_CODE)) is None
+
+
+def test_syntax_after_code_became_no_code_is_none() -> None:
+    code = parse(document("x = 1\n"), 0)
+    assert code is not None
+    assert parse(document("x = 1\n" + NO_CODE), 0, code) is None
+    assert code.breaks(Span(0, 0), NO_CODE)
+    assert not code.needs(Span(0, 0), NO_CODE, "y = 1\n")
