@@ -12,7 +12,8 @@ from dgls.code.document import PositionEncoding
 class Client:
     """The capabilities that the client declared. `folders` are the URIs of its workspace folders.
 
-    - `menu_only`: it shows suggestions in the completion menu or not at all
+    - `menu_only`: it shows suggestions in the completion menu or not at all; `registers_completion`: the server may
+      announce that menu after `initialize`, too
     - `offers_choices`: it shows a message with buttons and does not stop the user for an answer
     - `configuration`, `progress`: the server may request settings and show progress bars
     - `drafts`, `suggested`: it wants `dgls/draft` and `dgls/suggested`
@@ -24,6 +25,7 @@ class Client:
 
     encoding: PositionEncoding = "utf-16"
     menu_only: bool = False
+    registers_completion: bool = False
     offers_choices: bool = False
     configuration: bool = False
     progress: bool = False

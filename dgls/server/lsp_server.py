@@ -76,10 +76,10 @@ class Server(LanguageServer):
         self.conversation.experimental = EXPERIMENTAL
         self.conversation.lost = lambda uri: lose(self, session, uri)
         lifecycle.register(self, session, lambda: completion.register(self, session), self.conversation.ended)
+        configuration.register(self, session, lambda: completion.register_late(self, session))
         for feature in (
             text_sync,
             notebook_sync,
-            configuration,
             status,
             models,
             small_model,

@@ -30,17 +30,21 @@ class Kept:
     def close(self) -> None: ...
 
 
+async def result(kept: Kept, id: int) -> Any:
+    async with asyncio.timeout(5):
+        while not (replies := [each for each in kept.messages if each.get("id") == id]):
+            await asyncio.sleep(0)
+    return replies[0]["result"]
+
+
 async def announced(params: dict[str, Any], options: object = None) -> bool:
     server, kept = build(never), Kept()
     server.conversation.connected(kept)
     given = {"capabilities": {}, "rootUri": None, **params, "initializationOptions": options}
     message = {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": given}
     server.conversation.received(json.dumps(message).encode())
-    async with asyncio.timeout(5):
-        while not kept.messages:
-            await asyncio.sleep(0)
+    capabilities = (await result(kept, 1))["capabilities"]
     server.session.close(0)
-    capabilities = kept.messages[0]["result"]["capabilities"]
     assert "inlineCompletionProvider" in capabilities
     return capabilities.get("completionProvider") is not None
 
@@ -71,3 +75,30 @@ async def test_initialize_of_an_unknown_client_or_one_with_inline_completion_ann
     params: dict[str, Any], expected: bool
 ) -> None:
     assert await announced(params) == expected
+
+
+@pytest.mark.parametrize("registers", [True, False])
+async def test_settings_after_initialize_that_turn_completion_on_register_it_where_the_client_can(
+    registers: bool,
+) -> None:
+    server, kept = build(never), Kept()
+    server.conversation.connected(kept)
+
+    def send(method: str, **message: Any) -> None:
+        server.conversation.received(json.dumps({"jsonrpc": "2.0", "method": method, **message}).encode())
+
+    capabilities = {"textDocument": {"completion": {"dynamicRegistration": registers}}}
+    send("initialize", id=1, params={"capabilities": capabilities, "rootUri": None})
+    await result(kept, 1)
+    settings = {"dgls": {"completion": "on", "inlineCompletion": {"enabled": False}}}
+    send("workspace/didChangeConfiguration", params={"settings": settings})
+    at = {"textDocument": {"uri": "file:///a.py"}, "position": {"line": 0, "character": 0}}
+    async with asyncio.timeout(5):
+        while server.session.settings.completion != "on":
+            await asyncio.sleep(0)
+    send("textDocument/completion", id=2, params=at)
+    answer = await result(kept, 2)
+    server.session.close(0)
+    assert answer == {"isIncomplete": True, "items": []}
+    registrations = [each for each in kept.messages if each.get("method") == "client/registerCapability"]
+    assert len(registrations) == registers

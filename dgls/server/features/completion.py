@@ -20,16 +20,31 @@ from dgls.server.positions import position_of, range_of
 from dgls.server.session import Session
 from dgls.suggest.suggestion import Suggestion
 
+_METHOD = types.TEXT_DOCUMENT_COMPLETION
+
 MODEL_SHARE = 0.9
 """The model's share of the deadline. The rest is for the work before and after it: a late menu is of no use."""
 
 
 def register(server: LanguageServer, session: Session) -> None:
     """Announces the feature only to clients that get items, so call it when the client's capabilities are known."""
-    if not _offered(session):
-        return
+    if _offered(session):
+        _answer(server, session)
 
-    @server.feature(types.TEXT_DOCUMENT_COMPLETION, types.CompletionOptions())
+
+def register_late(server: LanguageServer, session: Session) -> None:
+    """For clients that send their settings after `initialize` only, such as JupyterLab: call it when they change."""
+    if not _offered(session) or _METHOD in server.protocol.fm.features:
+        return
+    _answer(server, session)
+    if session.client.registers_completion:
+        selector = types.CompletionRegistrationOptions(document_selector=None)
+        registration = types.Registration("dgls.completion", _METHOD, selector)
+        server.client_register_capability(types.RegistrationParams([registration]))
+
+
+def _answer(server: LanguageServer, session: Session) -> None:
+    @server.feature(_METHOD, types.CompletionOptions())
     async def completion(params: types.CompletionParams) -> types.CompletionList:
         uri = params.text_document.uri
         document = eligible_document(session, uri, invoked=False) if _offered(session) else None
@@ -61,8 +76,9 @@ def _render(session: Session, document: Document, suggestion: Suggestion) -> typ
     """The item for `document`, the text at the time of the request: editors return to it before they apply the edit.
 
     Editors show an item only while its text begins with the text in its range, so the range starts at the line's
-    indentation. Some look for the word at the cursor, so the label begins with that. Line breaks are the document's
-    own, because Helix does not convert them.
+    indentation. Some look for the word at the cursor, so the label begins with that. JupyterLab replaces that word by
+    `insertText`, or by the label if there is none, and ignores the edit. Line breaks are the document's own, because
+    Helix does not convert them.
     """
     cursor = suggestion.span.start
     line = document.line_at(cursor)
@@ -77,6 +93,7 @@ def _render(session: Session, document: Document, suggestion: Suggestion) -> typ
         detail="dgls",
         documentation=_plain(text) if more else None,
         filter_text=text,
+        insert_text=word + suggestion.new_text,
         insert_text_format=types.InsertTextFormat.PlainText,
         insert_text_mode=types.InsertTextMode.AsIs,
         text_edit=types.TextEdit(range_of(document, Span(start, suggestion.span.end), session.client.encoding), text),

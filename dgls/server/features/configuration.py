@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lsprotocol import types
@@ -19,11 +19,14 @@ PATIENCE_SECONDS = 3.0
 """How long to wait for the client's settings before the model is opened without them. A later answer still counts."""
 
 
-def register(server: LanguageServer, session: Session) -> None:
+def register(server: LanguageServer, session: Session, on_settings: Callable[[], None]) -> None:
+    """`on_settings` is called when the client's settings have been read."""
+
     def take(options: Mapping[str, Any]) -> None:
         if problems := session.configure("configuration", options):
             message = types.ShowMessageParams(types.MessageType.Warning, warning_about(problems))
             server.window_show_message(message)
+        on_settings()
 
     def answered(answer: asyncio.Future[Any]) -> None:
         if not answer.cancelled() and (error := answer.exception()) is not None:

@@ -86,6 +86,7 @@ def _client(params: types.InitializeParams) -> Client:
     return Client(
         encoding=types.PositionEncodingKind(encoding).value,
         menu_only=_name(params) in MENU_ONLY and (text is None or text.inline_completion is None),
+        registers_completion=bool(text and text.completion and text.completion.dynamic_registration),
         offers_choices=_name(params) not in MODAL and bool(window and window.show_message),
         configuration=bool(workspace and workspace.configuration),
         progress=bool(window and window.work_done_progress),
