@@ -143,3 +143,32 @@ def test_next_edit_without_one_says_why_and_the_key_is_itself(start: Open) -> No
     editor.until(lambda: "dgls has no next edit: the last edit concerns no other place" in editor.messages())
     assert not editor.lua("return require('dgls').accept_next_edit()")
     assert not editor.lua("return require('dgls').dismiss_next_edit()")
+
+
+def test_next_list_puts_all_places_into_the_quickfix_list(start: Open) -> None:
+    editor = start(script=SCRIPT, settings={})
+    editor.open("b.py", "from a import area\n\nprint('😀', area(1))\n")
+    editor.open("a.py", "def area(w):\n    return w\n")
+    editor.at(1, 4)
+    editor.type("ciwsurface<Esc>")
+    editor.keys(":Dgls next list<CR>")
+    editor.until(lambda: editor.nvim.funcs.getqflist())
+    listed = editor.lua("return vim.fn.getqflist({ title = 1, items = 1, winid = 1 })")
+    names = [editor.nvim.funcs.bufname(each["bufnr"]).rpartition("/")[2] for each in listed["items"]]
+    places = [(each["lnum"], each["col"], each["text"]) for each in listed["items"]]
+    assert list(zip(names, places, strict=True)) == [
+        ("b.py", (1, 15, "from a import area  → surface")),
+        ("b.py", (3, 15, "print('😀', area(1))  → surface")),
+    ]
+    assert listed["title"] == "dgls: places that the last edit concerns"
+    assert listed["winid"] == editor.nvim.current.window.handle
+    editor.keys("<CR>")
+    editor.until(lambda: editor.cursor() == (1, 14))
+
+
+def test_next_list_without_places_says_so(start: Open) -> None:
+    editor = start(script=SCRIPT, settings={})
+    editor.open("a.py", "total = 1\n")
+    editor.keys(":Dgls next list<CR>")
+    editor.until(lambda: "the last edit concerns no other place" in editor.messages())
+    assert editor.nvim.funcs.getqflist() == []

@@ -124,10 +124,12 @@ local subcommands = {
   },
   next = {
     arguments = function()
-      return { 'dismiss' }
+      return { 'dismiss', 'list' }
     end,
     run = function(_, rest)
-      if rest ~= 'dismiss' then
+      if rest == 'list' then
+        require('dgls.next_edit').list()
+      elseif rest ~= 'dismiss' then
         require('dgls.next_edit').next()
       elseif not require('dgls.next_edit').dismiss() then
         vim.notify('dgls: there is no next edit to dismiss', vim.log.levels.WARN)

@@ -107,13 +107,20 @@ end
 ---@param client vim.lsp.Client
 ---@param buf integer
 ---@param invoked boolean the user asked: say why there is none
-local function ask(client, buf, invoked)
-  drop()
-  local params = {
+local function params_of(client, buf, invoked)
+  return {
     textDocument = { uri = vim.uri_from_bufnr(buf), version = vim.lsp.util.buf_versions[buf] },
     position = vim.lsp.util.make_position_params(0, client.offset_encoding).position,
     invoked = invoked,
   }
+end
+
+---@param client vim.lsp.Client
+---@param buf integer
+---@param invoked boolean
+local function ask(client, buf, invoked)
+  drop()
+  local params = params_of(client, buf, invoked)
   local sent, id = client:request('dgls/nextEdit', params, function(err, result, ctx)
     if not asking or asking.id ~= ctx.request_id then
       return
@@ -240,6 +247,27 @@ function M.next()
   if client then
     ask(client, buf, true)
   end
+end
+
+--- Put all places that the last edit concerns into the quickfix list, with the text that stands there and the new one.
+function M.list()
+  local buf = vim.api.nvim_get_current_buf()
+  local client = server.needed(buf)
+  if not client then
+    return
+  end
+  client:request('dgls/nextEditPlaces', params_of(client, buf, true), function(err, result)
+    local items = vim.lsp.util.locations_to_items(result and result.places or {}, client.offset_encoding)
+    if #items == 0 then
+      vim.notify('dgls: ' .. (err and err.message or 'the last edit concerns no other place'))
+      return
+    end
+    for _, item in ipairs(items) do
+      item.text = ('%s  → %s'):format(vim.trim(item.text), vim.trim(item.user_data.newText))
+    end
+    vim.fn.setqflist({}, ' ', { title = 'dgls: places that the last edit concerns', items = items })
+    vim.cmd('botright copen')
+  end, buf)
 end
 
 --- The server does not propose this place again for this edit.
