@@ -9,6 +9,7 @@ imported on first use.
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from functools import cache
 
@@ -20,6 +21,8 @@ from dgls.code.languages import Language
 _SECONDS, _SECONDS_A_BYTE = 0.05, 5e-6
 """Of the thread's computing, so that a busy machine does not count."""
 _CHUNK = 1 << 14
+_SURROGATE, _REPLACEMENT = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), "\ufffd".encode()
+"""tree-sitter's scanners know no lone surrogates, and Lua's takes seconds for them. Both have three bytes."""
 
 
 def parsed(language: Language, source: bytes, old: Tree | None = None) -> Tree | None:
@@ -28,6 +31,7 @@ def parsed(language: Language, source: bytes, old: Tree | None = None) -> Tree |
     grammar = grammar_of(language)
     if grammar is None:
         return None
+    source = _SURROGATE.sub(_REPLACEMENT, source)
     parser, end = Parser(grammar), time.thread_time() + _SECONDS + _SECONDS_A_BYTE * len(source)
 
     def read(offset: int, _: Point) -> bytes:

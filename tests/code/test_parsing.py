@@ -7,7 +7,7 @@ import time
 import pytest
 
 from dgls.code.document import Document, Span
-from dgls.code.languages import language_of
+from dgls.code.languages import LANGUAGES, language_of
 from dgls.code.parsing import parsed
 from dgls.code.syntax import parse, parse_all
 
@@ -23,6 +23,15 @@ def test_parsed_no_code_is_given_up_soon() -> None:
     begun = time.thread_time()
     assert parsed(language_of("python"), NO_CODE.encode()) is None
     assert time.thread_time() - begun < 2.0, "it takes a minute"
+
+
+@pytest.mark.parametrize("language", [each.id for each in LANGUAGES if each.grammar])
+def test_parsed_lone_surrogates_take_their_bytes_and_no_time(language: str) -> None:
+    source = ("\ud800" * 8_000).encode("utf-8", "surrogatepass")
+    begun = time.thread_time()
+    tree = parsed(language_of(language), source)
+    assert tree is None or tree.root_node.end_byte == len(source)
+    assert time.thread_time() - begun < 2.0
 
 
 @pytest.mark.parametrize(
