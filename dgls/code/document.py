@@ -128,11 +128,18 @@ class Document:
             document = document._changed(change, encoding)
         return replace(document, version=version)
 
+    def replaced(self, change: Change, encoding: PositionEncoding) -> Span:
+        """What a change replaces."""
+        if change.start is None or change.end is None:
+            return Span(0, len(self.text))
+        start = self.offset(change.start, encoding)
+        return Span(start, max(start, self.offset(change.end, encoding)))
+
     def _changed(self, change: Change, encoding: PositionEncoding) -> Document:
         if change.start is None or change.end is None:
             return Document(self.uri, self.version, self.language, change.text)
-        start = self.offset(change.start, encoding)
-        end = max(start, self.offset(change.end, encoding))
+        span = self.replaced(change, encoding)
+        start, end = span.start, span.end
         text = self.text[:start] + change.text + self.text[end:]
         return replace(self, text=text, _starts=self._starts_after(text, start, end))
 

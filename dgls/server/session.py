@@ -23,6 +23,7 @@ from dgls.code.notebook import Neighbour, View, notebook_of, view_of
 from dgls.code.syntax import Syntax, parse
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
+from dgls.next_edit.edit import Stretch
 from dgls.server.acceptance import Writer, follow, note
 from dgls.server.capabilities import Client
 from dgls.server.host import Host, OpenEngine, Share, Status, alone
@@ -262,14 +263,18 @@ class Session:
         self.supersede(uri, "action")
         self._end_next_edits()
         unchanged = before = self.documents[uri]
-        version = before.version + 1 if version is None else version
-        if len(changes) > 1:
-            before = before.apply(changes[:-1], version, self.client.encoding)
-        self.documents[uri] = before.apply(changes[-1:], version, self.client.encoding)
+        after = before.apply((), before.version + 1 if version is None else version, self.client.encoding)
+        stretch: Stretch | None = None
+        for change in changes:
+            before, after = after, after.apply([change], after.version, self.client.encoding)
+            replaced = before.replaced(change, self.client.encoding)
+            stretch = Stretch.after(stretch, replaced, len(change.text))
+        self.documents[uri] = after
         memory = self.memory(uri)
         memory.deleted_at = self._place_of_deletion(before, changes[-1]) if changes else None
-        follow(memory, self.documents[uri], self._log)
-        self.edited = following(self.edited, unchanged, self.documents[uri])
+        follow(memory, after, self._log)
+        if stretch is not None:
+            self.edited = following(self.edited, unchanged, after, stretch)
 
     def running(self) -> set[Purpose]:
         """What requests that have not ended are for, of any document."""

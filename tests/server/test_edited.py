@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dgls.code.document import Document, Span
+from dgls.next_edit.edit import difference
 from dgls.next_edit.place import Place
 from dgls.server.next_edit.edited import Edited, Proposal, following
 
@@ -27,7 +28,7 @@ class User:
     def writes(self, line: int, *instead: str) -> None:
         before = self.document
         self.lines[line : line + 1] = instead
-        self.edited = following(self.edited, before, self.document)
+        self.edited = following(self.edited, before, self.document, difference(before, self.document))
 
     def edit(self) -> tuple[str, str] | None:
         assert self.edited is not None
@@ -106,7 +107,8 @@ def test_accepted_proposal_in_another_file_leaves_the_edit_as_it_was() -> None:
     assert user.edited is not None
     place = Place(other, Span(14, 15), "g", "rename")
     edited = Edited(user.edited.base, 0, 0, proposal=Proposal("1", place))
-    after = following(edited, other, document(["from a import g", ""], uri="file:///b.py"))
+    accepted = document(["from a import g", ""], uri="file:///b.py")
+    after = following(edited, other, accepted, difference(other, accepted))
     assert after == Edited(user.edited.base, 0, 0)
 
 

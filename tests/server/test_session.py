@@ -99,6 +99,30 @@ def test_deleted_at_after_a_deletion_holds_until_the_next_edit(changes: list[Cha
     assert not any(session.deleted_at("file:///a.py", at) for at in range(15))
 
 
+def test_edit_is_the_same_whether_a_client_sends_changes_or_the_whole_text() -> None:
+    text, keys = (
+        "x = 1\n" * 4,
+        [Change("a", Position(2, 1), Position(2, 1)), Change("b", Position(1, 1), Position(1, 1))],
+    )
+    after = document(text).apply(keys, 2, "utf-16")
+    by_changes, by_text = Session(never), Session(never)
+    for session, changes in ((by_changes, keys), (by_text, [Change(after.text)])):
+        session.documents["file:///a.py"] = document(text)
+        session.edit("file:///a.py", changes, 2)
+    edited = by_changes.edited
+    assert edited == by_text.edited
+    assert edited is not None
+    assert (edited.base.text, edited.first, edited.last) == (text, 1, 2)
+
+
+def test_edit_with_a_change_that_changes_nothing_begins_no_edit() -> None:
+    session = Session(never)
+    session.documents["file:///a.py"] = document("x = 1\n")
+    session.edit("file:///a.py", [Change("x", Position(0, 0), Position(0, 1))], 2)
+    session.edit("file:///a.py", [], 3)
+    assert session.edited is None
+
+
 def test_forget_drops_everything_about_the_document() -> None:
     session = Session(never)
     session.documents["file:///a.py"] = document("x = 1\n")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dgls.code.document import Document, Span
-from dgls.next_edit.edit import Edit, difference, edit_between
+from dgls.next_edit.edit import Edit, Stretch, difference, edit_between
 from dgls.next_edit.place import Place
 
 
@@ -53,11 +53,12 @@ class Edited:
         return replace(self, refused=self.refused | {proposal.refusal}, proposal=None)
 
 
-def following(edited: Edited | None, before: Document, after: Document) -> Edited | None:
-    """The last edit, after a document changed from `before` to `after`."""
-    if before.text == after.text:
+def following(edited: Edited | None, before: Document, after: Document, changed: Stretch) -> Edited | None:
+    """The last edit, after a document changed from `before` to `after`. Nothing outside of `changed` differs."""
+    stretch = changed.narrowed(before, after)
+    old, new = stretch.old, stretch.new
+    if not old.length and not new.length:
         return edited
-    old, new = difference(before, after)
     if edited is not None and _is_proposal(edited, after):
         return _accepted(edited, before, old, new)
     touched = before.line_at(old.start), before.line_at(old.end)
@@ -78,8 +79,8 @@ def _accepted(edited: Edited, before: Document, old: Span, new: Span) -> Edited:
     base = edited.base
     if base.uri != before.uri:
         return replace(edited, proposal=None)
-    was, now = difference(base, before)
-    moved = (was.end - was.start) - (now.end - now.start) if old.start >= now.end else 0
+    own = difference(base, before)
+    moved = own.old.length - own.new.length if old.start >= own.new.end else 0
     text = edited.proposal.place.result[new.start : new.end] if edited.proposal is not None else ""
     start, end = old.start + moved, old.end + moved
     grown = len(text) - (end - start)
