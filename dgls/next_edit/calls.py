@@ -1,4 +1,4 @@
-"""The signature of a function got a parameter, lost one, or has one renamed: its calls in the same file.
+"""The signature of a function got a parameter, lost one, or has one renamed: its calls.
 
 A new parameter with a default asks for nothing. What a new argument is called is not known, so a model fills it; a
 variable with the parameter's name is the first guess. Pure.
@@ -15,12 +15,13 @@ from tree_sitter import Node
 from dgls.code.document import Document, Span
 from dgls.code.syntax import Syntax
 from dgls.next_edit.edit import Edit
+from dgls.next_edit.imported import imported
 from dgls.next_edit.place import Place
 from dgls.next_edit.symbols import SELF, Symbol, above, class_around, names, span_of, symbols
 
 _RECEIVERS = frozenset({"self", "cls", "this"})
 _STARS = re.compile(r"splat|variadic|rest|separator|keyword_separator")
-_CALL = re.compile(r"call|invocation")
+_CALL = re.compile(r"call|invocation|^new_expression$")
 _CONSTRUCTORS = frozenset({"__init__", "constructor"})
 
 
@@ -33,10 +34,12 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """A function and its parameters, without the receiver."""
+    """A function and its parameters, without the receiver. `name` is what it is called by: of a constructor, that of
+    its class. `owner`: the class whose method it is. `public`: other files may import it."""
 
     name: str
-    node: Node
+    owner: Node | None
+    public: bool
     parameters: tuple[Parameter, ...]
 
 
@@ -75,22 +78,22 @@ def signature_change(edit: Edit, before: Syntax, after: Syntax) -> Change | None
 
 def calls(change: Change, document: Document, syntax: Syntax) -> Iterator[Place]:
     """The calls that do not fit the signature yet, one place each."""
-    node = change.signature.node
-    owner = class_around(node)
-    name = change.signature.name
-    if name in _CONSTRUCTORS:
-        if owner is None or (named := owner.child_by_field_name("name")) is None:
-            return
-        name, owner = syntax.code(named), None
+    name, owner = change.signature.name, change.signature.owner
     for symbol in symbols(syntax, name, Span(syntax.start, syntax.start + len(syntax.text))):
-        called = symbol.role == "attribute" and symbol.of in SELF and class_around(symbol.node) == owner
-        if not (called if owner is not None else symbol.role == "name"):
-            continue
-        if (arguments := _arguments(symbol)) is not None:
-            yield from _fitted(change, document, syntax, symbol, arguments)
+        own = symbol.role == "attribute" and symbol.of in SELF and class_around(symbol.node) == owner
+        if own if owner is not None else symbol.role == "name":
+            yield from _fitted(change, document, syntax, symbol)
 
 
-def _fitted(change: Change, document: Document, syntax: Syntax, symbol: Symbol, arguments: Node) -> Iterator[Place]:
+def calls_elsewhere(change: Change, home: str, document: Document, syntax: Syntax) -> Iterator[Place]:
+    """The same in another file than `home`, if it imports the function or class."""
+    for symbol in imported(syntax, change.signature.name, home):
+        yield from _fitted(change, document, syntax, symbol)
+
+
+def _fitted(change: Change, document: Document, syntax: Syntax, symbol: Symbol) -> Iterator[Place]:
+    if (arguments := _arguments(symbol)) is None:
+        return
     given = [each for each in arguments.named_children if "comment" not in each.type]
     if any(_STARS.search(each.type) for each in given):
         return
@@ -150,9 +153,10 @@ def _arguments(symbol: Symbol) -> Node | None:
     if symbol.role == "attribute" and node.parent is not None:
         node = node.parent
     call = node.parent
-    if call is None or not _CALL.search(call.type) or call.children[0] != node:
+    if call is None or not _CALL.search(call.type) or call.named_children[0] != node:
         return None
-    return next((each for each in call.children if "argument" in each.type), None)
+    listed = call.child_by_field_name("arguments")
+    return listed or next((each for each in call.children if "argument" in each.type), None)
 
 
 def _signature(syntax: Syntax, span: Span) -> Signature | None:
@@ -171,8 +175,17 @@ def _signature(syntax: Syntax, span: Span) -> Signature | None:
                 return None
             found = [_parameter(syntax, one) for one in listed.named_children if "comment" not in one.type]
             first = 1 if found and found[0].name in _RECEIVERS else 0
-            return Signature(syntax.code(name), each, tuple(found[first:]))
+            return _named(syntax, each, syntax.code(name), tuple(found[first:]))
     return None
+
+
+def _named(syntax: Syntax, function: Node, name: str, parameters: tuple[Parameter, ...]) -> Signature:
+    around = class_around(function)
+    named = around.child_by_field_name("name") if around is not None and name in _CONSTRUCTORS else None
+    owner, definition = (around, function) if named is None else (None, around or function)
+    functions = syntax.language.functions | syntax.language.closures
+    public = owner is None and not any(each.type in functions for each in above(definition))
+    return Signature(name if named is None else syntax.code(named), owner, public, parameters)
 
 
 def _parameter(syntax: Syntax, node: Node) -> Parameter:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dgls.code.document import Document
 from dgls.code.syntax import Syntax, parse_all
-from dgls.next_edit.calls import calls, signature_change
+from dgls.next_edit.calls import Change, calls, calls_elsewhere, signature_change
 from dgls.next_edit.edit import Edit
 from dgls.next_edit.patterns import equal_annotations, siblings
 from dgls.next_edit.place import Place
@@ -31,12 +31,12 @@ def places(edit: Edit, others: Sequence[Document] = (), at: int | None = None) -
     if after.has_error(edit.new):
         return []
     rename = rename_of(edit, before, after)
-    near = nearest(edit, _found(edit, before, after, rename), at)
+    change = signature_change(edit, before, after)
+    near = nearest(edit, _found(edit, after, rename, change), at)
     if rename is not None:
         near += nearest(edit, mentions(rename, edit.after, after), at)
-    if rename is not None and rename.public:
-        near += [place for other in others for place in _elsewhere(rename, edit.after, other)]
-    return near[:MOST]
+    alike = [each for each in others if each.uri != edit.after.uri and each.language == edit.after.language]
+    return [*near, *(place for other in alike for place in _elsewhere(other, edit.after.uri, rename, change))][:MOST]
 
 
 def nearest(edit: Edit, found: Iterable[Place], at: int | None = None) -> list[Place]:
@@ -49,10 +49,10 @@ def nearest(edit: Edit, found: Iterable[Place], at: int | None = None) -> list[P
     )
 
 
-def _found(edit: Edit, before: Syntax, after: Syntax, rename: Rename | None) -> Iterator[Place]:
+def _found(edit: Edit, after: Syntax, rename: Rename | None, change: Change | None) -> Iterator[Place]:
     if rename is not None:
         yield from occurrences(rename, edit.after, after)
-    if (change := signature_change(edit, before, after)) is not None:
+    if change is not None:
         yield from calls(change, edit.after, after)
     if rename is None:
         yield from siblings(edit, after)
@@ -60,9 +60,13 @@ def _found(edit: Edit, before: Syntax, after: Syntax, rename: Rename | None) -> 
             yield from equal_annotations(edit, after)
 
 
-def _elsewhere(rename: Rename, document: Document, other: Document) -> Iterator[Place]:
-    if other.uri == document.uri or other.language != document.language or len(other.text) > LONGEST:
+def _elsewhere(other: Document, home: str, rename: Rename | None, change: Change | None) -> Iterator[Place]:
+    """What other files may use: a function or class, under its name."""
+    renamed = rename is not None and rename.public and rename.old in other.text
+    called = change is not None and change.signature.public and change.signature.name in other.text
+    if not (renamed or called) or len(other.text) > LONGEST or (syntax := parse_all(other)) is None:
         return
-    if rename.old not in other.text or (syntax := parse_all(other)) is None:
-        return
-    yield from occurrences_elsewhere(rename, other, syntax)
+    if rename is not None and renamed:
+        yield from occurrences_elsewhere(rename, home, other, syntax)
+    if change is not None and called:
+        yield from calls_elsewhere(change, home, other, syntax)

@@ -7,7 +7,7 @@ function, a field or method in its class, the name of a function or class in its
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tree_sitter import Node
@@ -16,6 +16,7 @@ from dgls.code.cursor import is_text
 from dgls.code.document import Document, Span
 from dgls.code.syntax import Syntax
 from dgls.next_edit.edit import Edit
+from dgls.next_edit.imported import imported
 from dgls.next_edit.place import Place, by_line, word_spans
 from dgls.next_edit.symbols import (
     SELF,
@@ -23,8 +24,9 @@ from dgls.next_edit.symbols import (
     class_around,
     defines,
     function_around,
-    imported,
-    names,
+    import_around,
+    inside,
+    is_member,
     rebinding,
     span_of,
     symbol_at,
@@ -75,12 +77,10 @@ def _known(edit: Edit, before: Syntax, syntax: Syntax, rename: Rename) -> bool:
 def _rename(syntax: Syntax, symbol: Symbol, old: str, new: str) -> Rename | None:
     if symbol.role == "attribute" and symbol.of not in SELF:
         return None
-    function, around = function_around(syntax, symbol), class_around(symbol.node)
-    member = symbol.role == "attribute"
-    if symbol.role == "name" and around is not None and not names(around, symbol.node):
-        member = function is None or span_of(syntax, around).start > span_of(syntax, function).start
-    scope = around if member else function
-    own = function is None and not member and not imported(symbol)
+    function = function_around(syntax, symbol)
+    member = symbol.role == "attribute" or is_member(syntax, symbol)
+    scope = class_around(symbol.node) if member else function
+    own = function is None and not member and import_around(symbol) is None
     rename = Rename(old, new, symbol, scope, member, public=own)
     within = _within(syntax, scope)
     if any(each.span.start < symbol.span.start and defines(each) for each in _same(syntax, rename, within)):
@@ -94,15 +94,9 @@ def occurrences(rename: Rename, document: Document, syntax: Syntax) -> Iterator[
     yield from by_line(document, [each.span for each in found], rename.new, "rename")
 
 
-def occurrences_elsewhere(rename: Rename, document: Document, syntax: Syntax) -> Iterator[Place]:
-    """The same in another file, which must import the name, or the new one if that was put right already: its imports
-    and all plain uses."""
-    either = f"(?:{re.escape(rename.old)}|{re.escape(rename.new)})"
-    if not re.search(rf"\bimport\b[^\n]*(?<!\w){either}(?!\w)", document.text):
-        return
-    found = [each for each in symbols(syntax, rename.old, Span(0, len(document.text))) if each.role == "name"]
-    own = rebinding(syntax, found, None)
-    spans = [each.span for each in found if not _inside(each.span, own)]
+def occurrences_elsewhere(rename: Rename, home: str, document: Document, syntax: Syntax) -> Iterator[Place]:
+    """The same in another file than `home`, if it imports the name, or the new one because that was put right."""
+    spans = [each.span for each in imported(syntax, rename.old, home, rename.new)]
     yield from by_line(document, spans, rename.new, "rename")
 
 
@@ -121,7 +115,8 @@ def _same(syntax: Syntax, rename: Rename, within: Span) -> list[Symbol]:
         owners = SELF | ({syntax.code(owner)} if owner is not None else set())
         return [each for each in found if each.role == "attribute" and each.of in owners]
     own = rebinding(syntax, found, rename.scope)
-    return [each for each in found if each.role == "name" and not _inside(each.span, own)]
+    plain = [each for each in found if each.role == "name" and not is_member(syntax, each)]
+    return [each for each in plain if not inside(each.span, own)]
 
 
 def _within(syntax: Syntax, scope: Node | None) -> Span:
@@ -130,7 +125,3 @@ def _within(syntax: Syntax, scope: Node | None) -> Span:
 
 def _overlap(one: Span, other: Span) -> bool:
     return one.start <= other.end and other.start <= one.end
-
-
-def _inside(span: Span, others: Sequence[Span]) -> bool:
-    return any(other.start <= span.start and span.end <= other.end for other in others)

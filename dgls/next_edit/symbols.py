@@ -40,6 +40,7 @@ _DEFINES = re.compile(
 )
 _NOT_DEFINING = re.compile(r"augmented|compound_assignment|pair$|keyword|operator_assignment")
 _TARGET_FIELDS = frozenset({"left", "name", "pattern", "alias", "declarator", "parameter", "variable"})
+_IMPORT = re.compile(r"^import_(\w+_)?(statement|declaration)$")
 _IMPORTS = frozenset({"import_clause", "namespace_import"})
 _SMALL_SCOPES = frozenset(
     {"lambda", "list_comprehension", "set_comprehension", "dictionary_comprehension", "generator_expression"}
@@ -49,7 +50,7 @@ _CLAUSES = frozenset({"catch_clause", "except_clause"})
 
 _IDENTIFIER = re.compile(r"^(?!shorthand).*identifier$|^(variable_)?name$")
 _PARAMETERS = re.compile(r"parameter")
-_CLASS = re.compile(r"^(class|impl|interface|trait|struct|enum)(_|$)|class_(definition|declaration)$")
+_CLASS = re.compile(r"^(class|impl|interface|trait|struct|enum)(_(?!body|heritage)|$)|class_(definition|declaration)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def defines(symbol: Symbol) -> bool:
     if symbol.role == "attribute" and parent is not None:
         node, parent = parent, parent.parent
     while parent is not None:
-        field = _field(parent, node)
+        field = field_of(parent, node)
         if symbol.role == "name" and parent.type in _IMPORTS:
             return True
         if parent.type == "dotted_name" and len(parent.children) > 1:
@@ -111,9 +112,9 @@ def defines(symbol: Symbol) -> bool:
     return False
 
 
-def imported(symbol: Symbol) -> bool:
-    """Whether the identifier stands in an import, so that other files do not get the name from here."""
-    return any("import" in node.type for node in above(symbol.node))
+def import_around(symbol: Symbol) -> Node | None:
+    """The import that the identifier stands in. Other files do not get its name from here."""
+    return next((each for each in above(symbol.node) if _IMPORT.search(each.type)), None)
 
 
 def function_around(syntax: Syntax, symbol: Symbol) -> Node | None:
@@ -130,6 +131,15 @@ def function_around(syntax: Syntax, symbol: Symbol) -> Node | None:
 
 def class_around(node: Node) -> Node | None:
     return next((each for each in above(node) if _CLASS.search(each.type)), None)
+
+
+def is_member(syntax: Syntax, symbol: Symbol) -> bool:
+    """Whether the body of a class defines a field or method here, by its plain name."""
+    around = class_around(symbol.node)
+    if symbol.role != "name" or around is None or names(around, symbol.node) or not defines(symbol):
+        return False
+    function = function_around(syntax, symbol)
+    return function is None or span_of(syntax, around).start > span_of(syntax, function).start
 
 
 def names(definition: Node, node: Node) -> bool:
@@ -161,7 +171,11 @@ def rebinding(syntax: Syntax, found: Sequence[Symbol], scope: Node | None) -> li
     return spans
 
 
-def _field(parent: Node, node: Node) -> str | None:
+def inside(span: Span, others: Sequence[Span]) -> bool:
+    return any(other.start <= span.start and span.end <= other.end for other in others)
+
+
+def field_of(parent: Node, node: Node) -> str | None:
     for index, child in enumerate(parent.children):
         if child == node:
             return parent.field_name_for_child(index)

@@ -20,6 +20,7 @@ CASES = [
     for path in sorted(FIXTURES.glob("*.toml"))
     for case in tomllib.loads(path.read_text(encoding="utf-8"))["case"]
 ]
+URI = "file:///project/shapes"
 MARK = re.compile(r"<OLD>(.*?)\|(.*?)</OLD>", re.DOTALL)
 
 
@@ -33,8 +34,8 @@ def shown(place: Place) -> str:
 @pytest.mark.parametrize(("language", "case"), CASES)
 def test_places_of_an_edit(language: str, case: dict[str, Any], breaks: str) -> None:
     text = case["text"].replace("\n", breaks)
-    before = Document("file:///a", 1, language, MARK.sub(r"\1", text))
-    after = Document("file:///a", 2, language, MARK.sub(r"\2", text))
+    before = Document(URI, 1, language, MARK.sub(r"\1", text))
+    after = Document(URI, 2, language, MARK.sub(r"\2", text))
     others = [Document("file:///b", 1, language, case["other"])] if "other" in case else []
     mark = MARK.search(text)
     assert mark is not None
