@@ -46,16 +46,27 @@ class Stretch:
 
 
 @dataclass(frozen=True, slots=True)
+class Followed:
+    """A part of a document that is as it is because of an edit: an accepted proposal."""
+
+    uri: str
+    span: Span
+
+    def moved(self, by: int) -> Followed:
+        return replace(self, span=Span(self.span.start + by, self.span.end + by))
+
+
+@dataclass(frozen=True, slots=True)
 class Edit:
     """`old` in `before` was replaced by `new` in `after`. Both spans begin at the same offset, and end and begin at the
-    borders of words. `followed` are the parts of `before` that are as they are because of this edit: the proposals
-    accepted so far. `repeats`: the edit before this one made the same replacement."""
+    borders of words. `followed` are the proposals accepted so far: in `before`, and in other documents. `repeats`: the
+    edit before this one made the same replacement."""
 
     before: Document
     after: Document
     old: Span
     new: Span
-    followed: tuple[Span, ...] = ()
+    followed: tuple[Followed, ...] = ()
     repeats: bool = False
 
     @property
@@ -90,7 +101,7 @@ class Edit:
 
 
 def edit_between(
-    before: Document, after: Document, followed: tuple[Span, ...] = (), earlier: tuple[str, str] | None = None
+    before: Document, after: Document, followed: tuple[Followed, ...] = (), earlier: tuple[str, str] | None = None
 ) -> Edit | None:
     """The edit that led from one version to the other; None if there is none, or none that a user would call one.
     `earlier` is the replacement of the edit before it."""

@@ -70,7 +70,8 @@ def _known(edit: Edit, before: Syntax, syntax: Syntax, rename: Rename) -> bool:
     grown = (edit.new.end - edit.new.start) - (edit.old.end - edit.old.start)
     earlier = symbols(before, rename.new, Span(within.start, max(within.start, within.end - grown)))
     role = "attribute" if rename.attribute else "name"
-    own = [each for each in earlier if not any(_overlap(each.span, part) for part in edit.followed)]
+    followed = [part.span for part in edit.followed if part.uri == edit.before.uri]
+    own = [each for each in earlier if not any(_overlap(each.span, part) for part in followed)]
     return any(each.role == role and (role == "name" or each.of in SELF) for each in own)
 
 

@@ -14,12 +14,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import InitVar, dataclass, field, replace
+from functools import partial
 from itertools import count
 from typing import Any, Literal, TypeVar, get_args
 
 from dgls.change.task import Task
 from dgls.code.document import Change, Document
-from dgls.code.notebook import Neighbour, View, notebook_of, view_of
+from dgls.code.notebook import REACH, Neighbour, View, notebook_of, view_of
 from dgls.code.syntax import Syntax, parse
 from dgls.context.exclusion import Excluded
 from dgls.context.surroundings import Source, Surroundings
@@ -98,13 +99,17 @@ class Session:
     def view(self, document: Document) -> View:
         """What the planner reads for a document, which may be newer than the session's own: a cell among the cells of
         its notebook, any other document alone."""
-        uri = document.uri
-        cells = next((cells for cells in self.notebooks.values() if any(cell.uri == uri for cell in cells)), ())
+        return self.viewing(document.uri)(document)
+
+    def viewing(self, uri: str, reach: int = REACH) -> Callable[[Document], View]:
+        """Makes the view of any version of a document, on any thread, with the other cells as they are now."""
+        cells = self.notebooks.get(self.notebook(uri) or "", ())
         at = next((index for index, cell in enumerate(cells) if cell.uri == uri and cell.code), None)
         if at is not None:
-            return view_of(document, self._neighbours(cells[:at]), self._neighbours(cells[at + 1 :]))
+            above, below = self._neighbours(cells[:at]), self._neighbours(cells[at + 1 :])
+            return partial(view_of, above=above, below=below, reach=reach)
         alone = notebook_of(uri) is not None or uri.endswith(".ipynb")  # some editors show a notebook as a script
-        return view_of(document) if alone else View.of_file(document)
+        return view_of if alone else View.of_file
 
     def _neighbours(self, cells: Sequence[Cell]) -> list[Neighbour]:
         documents = [self.documents[cell.uri] for cell in cells if cell.code and cell.uri in self.documents]
@@ -122,8 +127,12 @@ class Session:
 
     def _file(self, uri: str) -> str:
         """The URI of the file that a document is in: for a cell, that of its notebook."""
+        return self.notebook(uri) or notebook_of(uri) or uri
+
+    def notebook(self, uri: str) -> str | None:
+        """The open notebook that has a cell with this URI."""
         holders = (notebook for notebook, cells in self.notebooks.items() if any(cell.uri == uri for cell in cells))
-        return next(holders, None) or notebook_of(uri) or uri
+        return next(holders, None)
 
     async def excluded(self, uri: str, until: float) -> Excluded | None:
         """Why an open document gets no automatic suggestions, or None. `Excluded.UNDECIDED` if not known by `until`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dgls.code.document import Document, Span
 from dgls.next_edit.edit import difference
 from dgls.next_edit.place import Place
@@ -81,7 +83,7 @@ def test_accepted_proposal_below_leaves_the_edit_as_it_was() -> None:
     assert user.edited is not None
     assert user.edited.proposal is None
     assert user.edited.base.line_text(1) == "    a = width"
-    assert [user.edited.base.text[each.start : each.end] for each in user.edited.followed] == ["idth"]
+    assert [user.edited.base.text[each.span.start : each.span.end] for each in user.edited.followed] == ["idth"]
 
 
 def test_accepted_proposal_above_leaves_the_edit_as_it_was() -> None:
@@ -100,16 +102,27 @@ def test_change_at_the_place_that_is_not_the_proposal_begins_anew() -> None:
     assert user.edit() == ("w", "wide")
 
 
-def test_accepted_proposal_in_another_file_leaves_the_edit_as_it_was() -> None:
+def test_accepted_proposals_in_other_files_leave_the_edit_as_it_was() -> None:
     user = User()
     user.writes(0, "def g(w):")
-    other = document(["from a import f", ""], uri="file:///b.py")
-    assert user.edited is not None
-    place = Place(other, Span(14, 15), "g", "rename")
-    edited = Edited(user.edited.base, 0, 0, proposal=Proposal("1", place))
-    accepted = document(["from a import g", ""], uri="file:///b.py")
-    after = following(edited, other, accepted, difference(other, accepted))
-    assert after == Edited(user.edited.base, 0, 0)
+    edited = user.edited
+    assert edited is not None
+    texts = {"file:///b.py": "import f\nf(f)", "file:///c.py": "import f"}
+    for uri, start in (("file:///b.py", 9), ("file:///c.py", 7), ("file:///b.py", 7), ("file:///b.py", 13)):
+        before = document([texts[uri]], uri=uri)
+        place = Place(before, Span(start, start + 1), "gg", "rename")
+        after = document([place.result], uri=uri)
+        texts[uri] = after.text
+        edited = following(replace(edited, proposal=Proposal("1", place)), before, after, difference(before, after))
+        assert edited is not None
+    assert texts == {"file:///b.py": "import gg\ngg(gg)", "file:///c.py": "import gg"}
+    assert edited == replace(edited, base=document(LINES), first=0, last=0, proposal=None)
+    assert sorted((each.uri, each.span.start, each.span.end) for each in edited.followed) == [
+        ("file:///b.py", 7, 9),
+        ("file:///b.py", 10, 12),
+        ("file:///b.py", 13, 15),
+        ("file:///c.py", 7, 9),
+    ]
 
 
 def test_refused_place_is_known_again_when_lines_above_were_added() -> None:

@@ -19,8 +19,13 @@ from tests.e2e.fake_server import FakeEngine, Script
 
 PATIENCE = 20.0
 URI, OTHER = "file:///a.py", "file:///b.py"
+NOTEBOOK = "file:///project/note.ipynb"
 TEXT = "def f(w):\n    a = w\n    b = w\n    return a\n"
 ACTIONS = {"codeActionLiteralSupport": {"codeActionKind": {"valueSet": []}}}
+
+
+def cell(number: int) -> str:
+    return f"vscode-notebook-cell:/project/note.ipynb#{number}"
 
 
 class Editor:
@@ -83,6 +88,24 @@ class Editor:
         item = {"uri": uri, "languageId": "python", "version": 1, "text": text}
         self.notify("textDocument/didOpen", {"textDocument": item})
 
+    def open_notebook(self, *texts: str) -> None:
+        items = [
+            {"uri": cell(number), "languageId": "python", "version": 1, "text": text}
+            for number, text in enumerate(texts)
+        ]
+        cells = [{"kind": 2, "document": item["uri"]} for item in items]
+        notebook = {"uri": NOTEBOOK, "notebookType": "jupyter-notebook", "version": 1, "cells": cells}
+        self.notify("notebookDocument/didOpen", {"notebookDocument": notebook, "cellTextDocuments": items})
+
+    def change_cell(self, number: int, line: int, start: int, end: int, text: str) -> None:
+        place = {"start": {"line": line, "character": start}, "end": {"line": line, "character": end}}
+        document = {"uri": cell(number), "version": self.session.documents[cell(number)].version + 1}
+        content = {"document": document, "changes": [{"range": place, "text": text}]}
+        change = {"cells": {"textContent": [content]}}
+        self.notify(
+            "notebookDocument/didChange", {"notebookDocument": {"uri": NOTEBOOK, "version": 2}, "change": change}
+        )
+
     def change(self, line: int, start: int, end: int, text: str) -> None:
         self.version += 1
         place = {"start": {"line": line, "character": start}, "end": {"line": line, "character": end}}
@@ -97,8 +120,8 @@ class Editor:
     def asking(self, invoked: bool = False, uri: str = URI) -> dict[str, Any]:
         return {"textDocument": {"uri": uri}, "position": {"line": 0, "character": 11}, "invoked": invoked}
 
-    async def next_edit(self, invoked: bool = False) -> Any:
-        return await self.request("dgls/nextEdit", self.asking(invoked))
+    async def next_edit(self, invoked: bool = False, uri: str = URI) -> Any:
+        return await self.request("dgls/nextEdit", self.asking(invoked, uri))
 
 
 @pytest.fixture
@@ -234,6 +257,49 @@ async def test_next_edit_in_another_open_file_that_is_excluded_is_not_proposed(e
     editor.change(0, 4, 5, "g")
     places = (await editor.request("dgls/nextEditPlaces", editor.asking()))["places"]
     assert [place["uri"] for place in places] == ["file:///c.py"]
+
+
+async def test_next_edit_of_a_changed_function_is_its_call_in_another_open_file(editor: Editor) -> None:
+    await editor.start()
+    editor.open(OTHER, "from a import f\n\nf(w=1)\n")
+    editor.change(0, 6, 7, "width")
+    places = (await editor.request("dgls/nextEditPlaces", editor.asking()))["places"]
+    assert [(place["uri"], place["kind"], *at(place)) for place in places][-1] == (OTHER, "call", 2, 2, 3, "width")
+
+
+async def test_next_edits_of_a_cell_go_through_the_cells_of_its_notebook(editor: Editor) -> None:
+    await editor.start()
+    editor.open(OTHER, "from note import df\ndf\n")
+    editor.open_notebook("df = load()", "%time df\nprint(df)", "def f(df):\n    return df", "df.head()")
+    for number, key in enumerate("data"):
+        editor.change_cell(0, 0, 2 + number, 2 + number, key)
+    editor.change_cell(0, 0, 0, 2, "")
+    first = (await editor.next_edit(uri=cell(0)))["edit"]
+    assert (first["uri"], first["version"], at(first)) == (cell(1), 1, (1, 6, 8, "data"))
+    editor.change_cell(1, 1, 6, 8, "data")
+    second = (await editor.next_edit(uri=cell(1)))["edit"]
+    assert (second["uri"], second["version"], at(second)) == (cell(3), 1, (0, 0, 2, "data"))
+    editor.change_cell(3, 0, 0, 2, "data")
+    assert (await editor.next_edit(True, cell(3)))["edit"] is None
+
+
+async def test_next_edits_of_a_cell_are_none_in_another_notebooks_cells_or_where_cells_are_files(
+    editor: Editor,
+) -> None:
+    await editor.start()
+    editor.open_notebook("df = load()")
+    editor.open("vscode-notebook-cell:/project/other.ipynb#1", "print(df)")
+    editor.change_cell(0, 0, 0, 2, "data")
+    places = await editor.request("dgls/nextEditPlaces", editor.asking(uri=cell(0)))
+    assert places == {"places": []}
+
+
+async def test_next_edits_of_a_file_go_on_in_the_notebooks_that_import_it(editor: Editor) -> None:
+    await editor.start()
+    editor.open_notebook("%%bash\nls", "from a import f", "# nothing", "f(w=1)\n!echo f(w=1)")
+    editor.change(0, 6, 7, "width")
+    places = (await editor.request("dgls/nextEditPlaces", editor.asking()))["places"]
+    assert [(place["uri"], *at(place)) for place in places][2:] == [(cell(3), 0, 2, 3, "width")]
 
 
 async def test_places_are_listed_without_a_model(editor: Editor, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from dgls.code.document import Document, Span
-from dgls.next_edit.edit import Edit, Stretch, difference, edit_between
+from dgls.next_edit.edit import Edit, Followed, Stretch, difference, edit_between
 from dgls.next_edit.place import Place
 
 
@@ -31,13 +31,14 @@ class Proposal:
 class Edited:
     """`base` is the document before the edit. `first` to `last` are the lines of the present text that it touched.
     `refused` are the places that the user does not want changed; see `Proposal.refusal`. `followed` are the accepted
-    proposals in `base`. `earlier` is the replacement of the edit before this one."""
+    proposals: in `base`, and in other documents as they are now. `earlier` is the replacement of the edit before this
+    one."""
 
     base: Document
     first: int
     last: int
     refused: frozenset[tuple[str, str, int]] = frozenset()
-    followed: tuple[Span, ...] = ()
+    followed: tuple[Followed, ...] = ()
     earlier: tuple[str, str] | None = None
     proposal: Proposal | None = None
 
@@ -78,15 +79,22 @@ def _accepted(edited: Edited, before: Document, old: Span, new: Span) -> Edited:
     """The same edit, as if the accepted change had been in the text before it."""
     base = edited.base
     if base.uri != before.uri:
-        return replace(edited, proposal=None)
+        return replace(edited, followed=_followed(edited, Followed(before.uri, new), old), proposal=None)
     own = difference(base, before)
     moved = own.old.length - own.new.length if old.start >= own.new.end else 0
     text = edited.proposal.place.result[new.start : new.end] if edited.proposal is not None else ""
     start, end = old.start + moved, old.end + moved
-    grown = len(text) - (end - start)
-    moved_on = (Span(each.start + grown, each.end + grown) if each.start >= end else each for each in edited.followed)
     joined = Document(base.uri, base.version, base.language, base.text[:start] + text + base.text[end:])
-    return replace(edited, base=joined, followed=(*moved_on, Span(start, start + len(text))), proposal=None)
+    followed = _followed(edited, Followed(base.uri, Span(start, start + len(text))), Span(start, end))
+    return replace(edited, base=joined, followed=followed, proposal=None)
+
+
+def _followed(edited: Edited, new: Followed, replaced: Span) -> tuple[Followed, ...]:
+    """The accepted proposals once there is another one, in place of `replaced` of its document."""
+    grown = new.span.length - replaced.length
+    behind = (each.uri == new.uri and each.span.start >= replaced.end for each in edited.followed)
+    moved = (each.moved(grown if later else 0) for each, later in zip(edited.followed, behind, strict=True))
+    return (*moved, new)
 
 
 def _replacement(edited: Edited | None, now: Document) -> tuple[str, str] | None:

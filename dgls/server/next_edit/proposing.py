@@ -9,14 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import uuid4
 
 from dgls.code.document import Document
+from dgls.code.notebook import View, foreign_language
+from dgls.next_edit.cells import places_in_view
 from dgls.next_edit.edit import Edit
 from dgls.next_edit.place import Place
-from dgls.next_edit.places import places
+from dgls.next_edit.places import LONGEST
 from dgls.next_edit.search import search
 from dgls.server.next_edit.edited import Edited, Proposal
 from dgls.server.next_edit.parameters import Asking
@@ -92,10 +95,9 @@ async def places_now(session: Session, asking: Asking) -> list[Place]:
     edit = _edit(session, edited)
     if document is None or edited is None or edit is None:
         return []
-    offset = document.offset(asking.position, session.client.encoding)
-    at = offset if document.uri == edit.after.uri else None
-    others = await _readable(session, edit.after)
-    found = await asyncio.to_thread(places, edit, others, at)
+    at = document.uri, document.offset(asking.position, session.client.encoding)
+    others = [partial(_viewing(session, each), each) for each in await _readable(session, edit.after)]
+    found = await asyncio.to_thread(places_in_view, edit, _viewing(session, edit.after), others, at)
     return [place for place in found if Proposal("", place).refusal not in edited.refused]
 
 
@@ -145,11 +147,20 @@ async def _chosen(
 
 
 async def _readable(session: Session, document: Document) -> list[Document]:
-    """The other open documents in its language that a model may see."""
+    """The other open files in its language that may import it and that a model may see; one cell for each notebook."""
+    if session.notebook(document.uri) is not None:
+        return []
     until = time.monotonic() + EXCLUSION_SECONDS
-    others = [each for each in session.documents.values() if each.uri != document.uri]
-    alike = [each for each in others if each.language == document.language]
-    return [each for each in alike if await session.excluded(each.uri, until) is None]
+    files: dict[str, Document] = {}
+    for each in session.documents.values():
+        if each.language == document.language and foreign_language(each) is None:
+            files.setdefault(session.notebook(each.uri) or each.uri, each)
+    files.pop(document.uri, None)
+    return [each for each in files.values() if await session.excluded(each.uri, until) is None]
+
+
+def _viewing(session: Session, document: Document) -> Callable[[Document], View]:
+    return session.viewing(document.uri, LONGEST)
 
 
 def _edit(session: Session, edited: Edited | None) -> Edit | None:
