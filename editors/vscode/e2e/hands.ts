@@ -104,15 +104,15 @@ export class Hands {
 
   /** The texts that the extension paints among the code, in order. */
   painted(): Promise<string> {
-    return this.page.evaluate(() => {
-      const painted = [...document.querySelectorAll('.editor-instance .view-lines [class*=TextEditorDecorationType]')];
+    return this.page.evaluate((text) => {
+      const painted = [...document.querySelectorAll(`${text} .view-lines [class*=TextEditorDecorationType]`)];
       const contents = painted.map((element) => getComputedStyle(element, '::before').content);
       return contents
         .filter((content) => content.startsWith('"'))
         .map((content) => content.slice(1, -1))
         .join('')
         .replaceAll('\u00a0', ' ');
-    });
+    }, TEXT);
   }
 
   row(label: string) {

@@ -166,7 +166,7 @@ export async function nextEdit(editor: Editor, program: Program, pictures: strin
 }
 
 /** Wait until exactly these texts are painted. */
-async function seePainted(hands: Hands, ...texts: string[]): Promise<void> {
+export async function seePainted(hands: Hands, ...texts: string[]): Promise<void> {
   const rest = async () => texts.reduce((left, text) => left.replace(text, ''), await hands.painted());
   await hands.until(
     texts.join(' and ') || 'nothing painted',

@@ -276,8 +276,13 @@ export class NextEdits implements vscode.Disposable {
   }
 }
 
+/** The path of the proposal's file: for a cell, of its notebook. */
 function nameOf({ uri }: NextEdit): string {
-  return vscode.workspace.asRelativePath(vscode.Uri.parse(uri));
+  const document = vscode.Uri.parse(uri);
+  const notebook = vscode.workspace.notebookDocuments.find((each) =>
+    each.getCells().some((cell) => cell.document.uri.toString() === document.toString()),
+  );
+  return vscode.workspace.asRelativePath(notebook?.uri ?? document);
 }
 
 function viewOf({ document, selection, selections, visibleRanges }: vscode.TextEditor, suggestion?: Suggestion): View {
