@@ -41,7 +41,13 @@ def places_in_view(
     cursor = after.part_of(at[0])
     found = places(joined, [each.document for each in seen], cursor.start + at[1] if cursor is not None else None)
     views = {each.document.uri: each for each in (after, *seen)}
-    return [_told(views[place.document.uri], place) for place in found]
+    among = [(views[place.document.uri], place) for place in found]
+    return [_told(its, place) for its, place in among if not _in_magic(its, place)]
+
+
+def _in_magic(view: View, place: Place) -> bool:
+    """Whether the place is in a mask, which looks like a comment."""
+    return place.kind == "mention" and view.is_magic(place.span.start)
 
 
 def _told(view: View, place: Place) -> Place:

@@ -34,8 +34,8 @@ _NO_NAME = frozenset({"module_name", "alias", "scope"})
 
 
 def imported(syntax: Syntax, name: str, home: str, now: str | None = None) -> list[Symbol]:
-    """The imports of `name` from the file with the URI `home`, and all plain uses, in order. Empty if it imports neither
-    the name nor `now`, its new one."""
+    """The imports of `name` from the file with the URI `home`, and all plain uses, in order. Empty if it imports
+    neither the name nor `now`, its new one."""
     found = _plain(syntax, name)
     imports = [each for each in found if _is_import(syntax, each, home)]
     renamed = [each for each in _plain(syntax, now) if _is_import(syntax, each, home)] if now is not None else []
