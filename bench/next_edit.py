@@ -29,7 +29,7 @@ from rich.table import Table
 from bench.edits.cases import cases
 from bench.edits.source import Case
 from dgls.code.document import Document, Span
-from dgls.next_edit.edit import Edit, edit_between
+from dgls.next_edit.edit import Edit, Followed, edit_between
 from dgls.next_edit.place import Place
 from dgls.next_edit.places import nearest, places
 from dgls.next_edit.search import search
@@ -117,7 +117,8 @@ def outcome(case: Case, propose: Proposer) -> Outcome:
     uri = f"file:///{case.path}"
     base, edited = Document(uri, 1, "python", case.base), Document(uri, 2, "python", case.edited)
     first = edit_between(Document(uri, 0, "python", case.earlier), base) if case.earlier is not None else None
-    edit = edit_between(base, edited, earlier=first.replacement if first is not None else None)
+    followed = tuple(Followed(uri, Span(*cut)) for cut in case.followed)
+    edit = edit_between(base, edited, followed, first.replacement if first is not None else None)
     started = time.perf_counter()
     place = propose(edit) if edit is not None else None
     return Outcome(case, place, (time.perf_counter() - started) * 1000)

@@ -16,10 +16,13 @@ LONGEST = 40_000
 """Characters of a file: a person's file, not a table."""
 
 
+Cut = tuple[int, int]
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """`base` became `edited`. `final` is where the edit leads; the same as `edited` if it asks for nothing. `earlier`
-    is the text before another edit, which led to `base`."""
+    is the text before another edit, which led to `base`. `followed`: where `base` is as it is because of this edit."""
 
     kind: str
     path: str
@@ -27,6 +30,7 @@ class Case:
     edited: str
     final: str
     earlier: str | None = None
+    followed: tuple[Cut, ...] = ()
 
     @property
     def wanted(self) -> bool:
@@ -54,7 +58,6 @@ class Source:
         return start, self.at(node.end_lineno, node.end_col_offset)  # type: ignore[attr-defined]
 
 
-Cut = tuple[int, int]
 Maker = Callable[[Source, random.Random], Iterator[Case]]
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
@@ -76,6 +79,12 @@ def sources(order: random.Random, invented: bool) -> Iterator[Source]:
         words = set(re.findall(r"\w+", text))
         fresh = [name for name in order.sample(usual, 60) if name not in words]
         yield Source(shown, text, tree, fresh, invented)
+
+
+def moved(cut: Cut, cuts: Sequence[Cut], new: str) -> Cut:
+    """Where a part of a text is after `cuts` in front of it were replaced."""
+    by = sum(len(new) - (end - start) for start, end in cuts if end <= cut[0])
+    return cut[0] + by, cut[1] + by
 
 
 def replaced(text: str, cuts: Sequence[Cut], new: str) -> str:

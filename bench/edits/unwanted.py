@@ -18,6 +18,7 @@ from bench.edits.source import (
     alone_from,
     functions,
     kind_of,
+    moved,
     plain,
     replaced,
     said,
@@ -144,17 +145,20 @@ def plain_word(source: Source, order: random.Random) -> Iterator[Case]:
     for function in filter(plain, functions(source, order)):
         for each in function.args.args:
             cuts = said(source, function, each.arg)
-            if each.arg not in ("self", "cls") and cuts and all(_PLAIN.search(source.text[: cut[0]]) for cut in cuts):
+            if each.arg not in ("self", "cls") and cuts and all(_is_plain(source.text[: cut[0]]) for cut in cuts):
                 start, new = source.at(each.lineno, each.col_offset), order.choice(source.fresh)
                 used = uses(source, function, each.arg)
                 base, edited = (
-                    replaced(source.text, more + used, new) for more in ([], [(start, start + len(each.arg))])
+                    replaced(source.text, cuts, new) for cuts in (used, [(start, start + len(each.arg)), *used])
                 )
-                yield Case("plain word", source.path, base, edited, edited)
+                firsts = (moved((at, at), used, new)[0] for at, _ in used)
+                followed = tuple((at, at + len(new)) for at in firsts)
+                yield Case("plain word", source.path, base, edited, edited, followed=followed)
 
 
-_PLAIN = re.compile(r"[a-z,] $")
-"""What stands in front of a word of a sentence."""
+def _is_plain(before: str) -> bool:
+    """Whether a word of a sentence stands behind this."""
+    return re.search(r"[a-z,] $", before) is not None and not before.endswith(":param ")
 
 
 UNWANTED: Mapping[str, Maker] = {

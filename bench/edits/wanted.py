@@ -10,9 +10,10 @@ import ast
 import random
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 
-from bench.edits.source import Case, Maker, Source, alike, functions, led, led_again, plain, said, uses
+from bench.edits.source import Case, Maker, Source, alike, functions, led, led_again, moved, plain, said, uses
 
 
 def local(source: Source, order: random.Random) -> Iterator[Case]:
@@ -122,15 +123,17 @@ def parallel(source: Source, order: random.Random, again: bool = False) -> Itera
 
 
 def documented(source: Source, order: random.Random) -> Iterator[Case]:
-    """A parameter, last in the lines of its docstring that name it as one."""
-    for function in filter(plain, functions(source, order)):
+    """A parameter that was renamed everywhere but in the docstring, which names it as a parameter."""
+    for function in filter(plain, functions(source, order)) if not source.invented else ():
         for each in function.args.args:
             start = source.at(each.lineno, each.col_offset)
             cuts = said(source, function, each.arg)
             if cuts and all(_NAMED.search(source.text[: cut[0]]) for cut in cuts):
                 cuts.insert(0, (start, start + len(each.arg)))
-                if case := led("documented", source, cuts, 0, order.choice(source.fresh)):
-                    yield case
+                old = order.choice(source.fresh)
+                followed = tuple(moved(use, cuts, old) for use in uses(source, function, each.arg))
+                if case := led("documented", source, cuts, 0, old):
+                    yield replace(case, followed=followed)
 
 
 _NAMED = re.compile(r"(:param( \w+)? |`|\*)$")
