@@ -22,7 +22,7 @@ ASKED = 3
 """Places that a model is asked about: each costs a pass or two."""
 
 MARGINS: Mapping[Kind, float] = MappingProxyType(
-    {"rename": 3.0, "mention": 6.0, "call": 0.0, "pattern": 13.0, "word": 10.0}
+    {"rename": 3.0, "mention": 6.0, "call": 0.0, "pattern": 13.0, "word": 13.0}
 )
 """Nats by which the new text must surprise less than the old one. One line of a pattern is often changed alone, and
 a word is often another one's namesake, or a plain word of a comment."""
