@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import torch
 
 from bench import gpu_phases
 from bench.full_size import config, write_folder
-from bench.gpu import AIMS, summary
+from bench.gpu import AIMS, main, summary
 from bench.gpu_phases import PHASES, Setup
 from bench.rivals import as_published
 from dgls_engine.model.diffusion_gemma.memory import PUBLISHED
@@ -22,18 +21,17 @@ from dgls_engine.weights.random_weights import random_model
 from tests.engine.checkpoints import masked_checkpoint
 from tests.engine.published import published_checkpoint
 
-ROOT = Path(__file__).parents[2]
-
 
 def test_config_full_size_is_published() -> None:
     assert described(config(small=False)) == PUBLISHED
 
 
-def test_gpu_small_phases_end_in_json() -> None:
-    command = [sys.executable, "bench/gpu.py", "--small", "--device", "cpu", "--rounds", "1", "--only", "copy"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    result = json.loads(done.stdout.splitlines()[-1])
+def test_gpu_small_phases_end_in_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each phase is a process of its own."""
+    command = ["bench/gpu.py", "--small", "--device", "cpu", "--rounds", "1", "--only", "copy"]
+    monkeypatch.setattr(sys, "argv", command)
+    assert main() == 0
+    result = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert result["phases"]["copy"]["copy_gb_s"] > 0
     assert result["small"]
     assert result["device"].startswith("CPU")
@@ -66,12 +64,13 @@ def test_as_published_restores_transformers_norms() -> None:
     assert [type(module) for module in as_published(model).modules()] == kinds
 
 
-def test_gpu_full_size_on_cpu_exits_with_error() -> None:
-    done = subprocess.run(
-        [sys.executable, "bench/gpu.py", "--device", "cpu"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 2
-    assert "--small runs on a CPU" in done.stderr
+def test_gpu_full_size_on_cpu_exits_with_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["bench/gpu.py", "--device", "cpu"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    assert "--small runs on a CPU" in capsys.readouterr().err
 
 
 def test_summary_computes_ratios_of_phases() -> None:
