@@ -105,9 +105,21 @@ def test_search_pattern_has_a_smaller_margin_once_a_change_was_made_twice(
 
 @pytest.mark.parametrize(("gain", "proposed"), [(MARGINS["word"], True), (MARGINS["word"] - 0.1, False)])
 def test_search_word_without_a_grammar_needs_its_margin(gain: float, proposed: bool) -> None:
-    before, after = (Document("file:///a.kt", 1, "kotlin", f"val {name} = 1\nprint(w)\n") for name in ("w", "width"))
+    texts = (f"use(width)\nval {name} = 1\nprint(w)\n" for name in ("w", "width"))
+    before, after = (Document("file:///a.kt", 1, "kotlin", text) for text in texts)
     edit = edit_between(before, after)
     assert edit is not None
     place, asked = answered(edit, [gain])
     assert (place is not None) == proposed
     assert len(asked) == 1, "a word's likelihood before the edit is no reason"
+
+
+def test_search_new_word_for_the_first_one_without_a_grammar_is_a_rename() -> None:
+    texts = (f"val {name} = 1\nprint(w) // w\nprint(w)\n" for name in ("w", "width"))
+    edit = edit_between(*(Document("file:///a.kt", 1, "kotlin", text) for text in texts))
+    assert edit is not None
+    assert [(place.kind, place.new_line) for place in places(edit)] == [
+        ("rename", "print(width) // w"),
+        ("word", "print(w) // width"),
+        ("rename", "print(width)"),
+    ]
