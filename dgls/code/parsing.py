@@ -1,9 +1,9 @@
 """tree-sitter's grammars, and parsing that ends.
 
 Where code does not parse, tree-sitter looks for the cheapest repair, and for some texts that are no code its time grows
-with the square of their length: 24 kB of `\\n/-` take Python's grammar a minute. So each parse has a limit, which grows
-with the text and is some ten times what real code takes here, with an unclosed bracket in it, too. Pure; grammars are
-imported on first use.
+with the square of their length: 24 kB of `\n/-` take Python's grammar a minute. So a text is tried in small pieces
+first, and given up if one of them takes far longer than code does. (tree-sitter can call back while it parses, but then
+its binding 0.26 leaks what it reads.) Pure; grammars are imported on first use.
 """
 
 from __future__ import annotations
@@ -14,38 +14,35 @@ import time
 from functools import cache
 
 from tree_sitter import Language as Grammar
-from tree_sitter import Parser, Point, Tree
+from tree_sitter import Parser, Tree
 
 from dgls.code.languages import Language
 
-_SECONDS, _SECONDS_A_BYTE = 0.05, 5e-6
-"""Of the thread's computing, so that a busy machine does not count."""
-_CHUNK = 1 << 14
+PIECE = 1_500
+"""Bytes of a piece. Real code of this size takes one or two milliseconds here, with an unclosed bracket in it, too."""
+_SECONDS = 0.025
+"""Of the thread's computing, so that a busy machine does not count. What is no code takes ten times as much."""
 _SURROGATE, _REPLACEMENT = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), "\ufffd".encode()
 """tree-sitter's scanners know no lone surrogates, and Lua's takes seconds for them. Both have three bytes."""
 
 
 def parsed(language: Language, source: bytes, old: Tree | None = None) -> Tree | None:
-    """The tree of UTF-8 text, reusing what it shares with an `old` tree that was edited. None without a grammar, or if
-    it takes too long: such a text is no code."""
+    """The tree of UTF-8 text. With an `old` tree in which at most a `PIECE` was edited, what they share is reused. None
+    without a grammar, or if the text would take too long: it is no code."""
     grammar = grammar_of(language)
     if grammar is None:
         return None
-    source = _SURROGATE.sub(_REPLACEMENT, source)
-    parser, end = Parser(grammar), time.thread_time() + _SECONDS + _SECONDS_A_BYTE * len(source)
+    source, parser = _SURROGATE.sub(_REPLACEMENT, source), Parser(grammar)
+    if old is not None:
+        return parser.parse(source, old)
+    pieces = (source[at : at + PIECE] for at in range(0, len(source), PIECE)) if len(source) > PIECE else ()
+    return None if any(_is_slow(parser, piece) for piece in pieces) else parser.parse(source)
 
-    def read(offset: int, _: Point) -> bytes:
-        return source[offset : offset + _CHUNK]
 
-    def late(_: int, __: bool) -> bool:
-        return time.thread_time() > end
-
-    try:
-        if old is None:
-            return parser.parse(read, progress_callback=late)
-        return parser.parse(read, old, progress_callback=late)
-    except ValueError:  # it was stopped
-        return None
+def _is_slow(parser: Parser, piece: bytes) -> bool:
+    begun = time.thread_time()
+    parser.parse(piece)
+    return time.thread_time() - begun > _SECONDS
 
 
 def grammar_of(language: Language) -> Grammar | None:

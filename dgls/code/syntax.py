@@ -19,7 +19,7 @@ from tree_sitter import Node, Tree
 
 from dgls.code.document import Document, Span
 from dgls.code.languages import Language, language_of
-from dgls.code.parsing import parsed
+from dgls.code.parsing import PIECE, parsed
 from dgls.code.window import after_end, before_start, estimate_tokens
 
 WINDOW_TOKENS = 5400
@@ -164,13 +164,15 @@ def _parsed(language: Language, start: int, text: str, previous: Syntax | None) 
     return Syntax(language, start, text, source, tree) if tree is not None else None
 
 
-def _edited(previous: Syntax, source: bytes) -> Tree:
-    """A copy of the previous tree in which the stretch of bytes that changed is marked."""
+def _edited(previous: Syntax, source: bytes) -> Tree | None:
+    """A copy of the previous tree in which the stretch of bytes that changed is marked; None if too much changed."""
     old = previous.source
     start = common_prefix(old, source)
     tail = common_suffix(old[start:], source[start:])
     tree = previous.tree.copy()
     old_end, new_end = len(old) - tail, len(source) - tail
+    if new_end - start > PIECE:
+        return None
     tree.edit(
         start,
         old_end,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import psutil
 import pytest
 
 from dgls.code.document import Document, Span
@@ -54,3 +55,13 @@ def test_syntax_after_code_became_no_code_is_none() -> None:
     assert parse(document("x = 1\n" + NO_CODE), 0, code) is None
     assert code.breaks(Span(0, 0), NO_CODE)
     assert not code.needs(Span(0, 0), NO_CODE, "y = 1\n")
+
+
+def test_parsed_text_is_not_kept() -> None:
+    """The binding may leak what it reads through a callback."""
+    source = b"x = f(1, 'a')\n" * 4_000
+    parsed(language_of("python"), source)
+    before = psutil.Process().memory_info().rss
+    for _ in range(200):
+        parsed(language_of("python"), source + b"y")
+    assert psutil.Process().memory_info().rss - before < 0.5 * 200 * len(source)
