@@ -23,7 +23,7 @@ def document(text: str) -> Document:
 def test_parsed_no_code_is_given_up_soon() -> None:
     begun = time.thread_time()
     assert parsed(language_of("python"), NO_CODE.encode()) is None
-    assert time.thread_time() - begun < 2.0, "it takes a minute"
+    assert time.thread_time() - begun < 10.0, "it takes a minute"
 
 
 @pytest.mark.parametrize("language", [each.id for each in LANGUAGES if each.grammar])
