@@ -23,7 +23,7 @@ from dgls.code.parsing import PIECE, parsed
 from dgls.code.window import after_end, before_start, estimate_tokens
 
 WINDOW_TOKENS = 5400
-"""On either side of the offset, by `estimate_tokens`: some 300 lines, parsed in one or two milliseconds."""
+"""On either side of the offset, by `estimate_tokens`: some 300 lines, parsed anew in a few milliseconds."""
 _DEEPEST = 1000  # nodes around a place that are looked at
 _LONGEST = 50_000  # characters of a window; only lines of generated text make one longer
 
