@@ -102,6 +102,11 @@ export class Hands {
     return content;
   }
 
+  /** The lines in sight and the notifications, for whoever reads of a failure. */
+  async shown(): Promise<string> {
+    return (await this.page.locator(`${TEXT} .view-line, .notification-list-item`).allInnerTexts()).join('\n');
+  }
+
   /** The texts that the extension paints among the code, in order. */
   painted(): Promise<string> {
     return this.page.evaluate((text) => {

@@ -72,6 +72,11 @@ export class Program {
     return this.all().filter((entry) => entry.event === event);
   }
 
+  /** The last lines of the journal. */
+  lately(): Entry[] {
+    return this.all().slice(-8);
+  }
+
   /** The largest number of requests that the engine ran at once. */
   get mostAtOnce(): number {
     let running = 0;

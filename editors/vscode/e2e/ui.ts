@@ -28,7 +28,12 @@ export async function inOneWindow(
     await hands.until('the engine is open', () => program.entries('open').length > 0);
     for (const { name, file, at, run } of cases) {
       await hands.open(file, at);
-      await run(hands, program);
+      try {
+        await run(hands, program);
+      } catch (error) {
+        console.log(`the window's text:\n${await hands.shown()}\nthe engine's journal ends:`, program.lately());
+        throw error;
+      }
       console.log(`ok: ${name}`);
     }
   });

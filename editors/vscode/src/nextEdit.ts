@@ -40,7 +40,7 @@ export class NextEdits implements vscode.Disposable {
   private readonly listening: vscode.Disposable;
   private proposal: NextEdit | undefined;
   private unsettled: Unsettled | undefined;
-  private asking: CancellationTokenSource | undefined;
+  private asking: (CancellationTokenSource & { uri: string }) | undefined;
   private suggestion: Suggestion | undefined;
   private painted = false;
   private applying = false;
@@ -132,8 +132,7 @@ export class NextEdits implements vscode.Disposable {
 
   private changed({ document, contentChanges, reason }: vscode.TextDocumentChangeEvent): void {
     const uri = document.uri.toString();
-    const editor = vscode.window.activeTextEditor;
-    const active = editor?.document === document;
+    const active = vscode.window.activeTextEditor?.document === document;
     if (contentChanges.length === 0 || this.applying || !(active || uri === this.proposal?.uri)) {
       return;
     }
@@ -154,9 +153,10 @@ export class NextEdits implements vscode.Disposable {
     this.paint();
   }
 
-  /** A proposal stays while the user looks at its document. */
+  /** A proposal stays while the user looks at its document; so does a search that has not ended. */
   private went(editor: vscode.TextEditor | undefined): void {
-    if (editor !== undefined && editor.document.uri.toString() !== this.proposal?.uri) {
+    const about = this.proposal?.uri ?? this.asking?.uri ?? this.unsettled?.document.uri.toString();
+    if (editor !== undefined && editor.document.uri.toString() !== about) {
       this.drop();
     }
     this.paint();
@@ -183,8 +183,8 @@ export class NextEdits implements vscode.Disposable {
     if (client === undefined) {
       return 'the server is not running';
     }
-    const source = (this.asking = new CancellationTokenSource());
     const { document, selection } = editor;
+    const source = (this.asking = Object.assign(new CancellationTokenSource(), { uri: document.uri.toString() }));
     const parameters: NextEditAsking = {
       textDocument: { uri: client.code2ProtocolConverter.asUri(document.uri), version: document.version },
       position: { line: selection.active.line, character: selection.active.character },
@@ -270,9 +270,9 @@ export class NextEdits implements vscode.Disposable {
       proposal === undefined || editor === undefined
         ? { hint: '', tab: false, visible: false }
         : shownOf(proposal, viewOf(editor, this.suggestion), nameOf(proposal));
-    this.view.paint(proposal, shown.hint);
-    setContext('dgls.nextEditTab', shown.tab);
+    setContext('dgls.nextEditTab', shown.tab); // first, so that Tab does what the hint says from when it is seen
     setContext('dgls.nextEditShown', shown.visible);
+    this.view.paint(proposal, shown.hint);
   }
 }
 
