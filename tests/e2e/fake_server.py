@@ -177,8 +177,9 @@ def _shown(request: InfillRequest) -> list[object]:
     return [show(segment) for segment in request.segments]
 
 
-def main() -> int:
-    script = Script(**json.loads(sys.argv[1]))
+def main(script: Script, port: int | None = None) -> int:
+    """Serves over stdio, or on a TCP port."""
+    lifecycle.WATCH_SECONDS = 0.1
 
     def open_engine(settings: Settings, on_loading: Loading) -> EngineLike:
         script.note(event="open", model=settings.model, torch="torch" in sys.modules)
@@ -206,9 +207,8 @@ def main() -> int:
         return Sharing(identity, lambda: Path(script.shared)).open(load, on_loading, worker)
 
     small.pull_small = pull_small
-    return serve(int(sys.argv[3]) if "--tcp" in sys.argv else None, open_engine, share if script.shared else alone)
+    return serve(port, open_engine, share if script.shared else alone)
 
 
 if __name__ == "__main__":
-    lifecycle.WATCH_SECONDS = 0.1
-    sys.exit(main())
+    sys.exit(main(Script(**json.loads(sys.argv[1])), int(sys.argv[3]) if "--tcp" in sys.argv else None))

@@ -6,8 +6,9 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.forked import scripted
 from tests.e2e.test_inline_completion import AUTOMATIC, INVOKED, METHOD, Journal, texts
-from tests.e2e.wire import Message, Wire, completion, fake_command, serving
+from tests.e2e.wire import Message, Wire, completion
 
 URI = "file:///a.py"
 NO_CAPABILITIES: Message = {"capabilities": {}}
@@ -22,7 +23,7 @@ def models(wire: Wire) -> list[str]:
 
 
 async def test_configuration_overrides_the_initialization_options() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         server.wire.settings = {"model": "from configuration"}
         await server.wire.initialize({"initializationOptions": {"model": "from initialization"}})
         await server.wire.status("ready")
@@ -31,14 +32,14 @@ async def test_configuration_overrides_the_initialization_options() -> None:
 
 async def test_client_without_configuration_uses_the_initialization_options(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"journal": str(journal.path)})) as server:
+    async with scripted({"journal": str(journal.path)}) as server:
         await server.wire.initialize({**NO_CAPABILITIES, "initializationOptions": {"dgls": {"model": "m"}}})
         await server.wire.status("ready")
         assert [entry["model"] for entry in journal.entries("open")] == ["m"]
 
 
 async def test_bad_values_are_named_in_one_message_and_replaced_by_defaults() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         server.wire.settings = {"threads": "many", "inlineCompletion": {"maxLines": 0}}
         await server.wire.initialize({"initializationOptions": {"device": "tpu"}})
         await server.wire.status("ready")
@@ -48,7 +49,7 @@ async def test_bad_values_are_named_in_one_message_and_replaced_by_defaults() ->
 
 
 async def test_same_bad_value_twice_shows_one_message() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         wire = server.wire
         wire.settings = {"threads": "many"}
         await wire.initialize()
@@ -61,7 +62,7 @@ async def test_same_bad_value_twice_shows_one_message() -> None:
 
 async def test_change_of_the_model_closes_the_old_engine_first(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"journal": str(journal.path)})) as server:
+    async with scripted({"journal": str(journal.path)}) as server:
         await server.wire.initialize()
         await server.wire.status("ready")
         server.wire.settings = {"model": "other"}
@@ -72,7 +73,7 @@ async def test_change_of_the_model_closes_the_old_engine_first(tmp_path: Path) -
 
 
 async def test_pushed_settings_of_a_client_without_configuration_count() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         await server.wire.initialize(NO_CAPABILITIES)
         await server.wire.status("ready")
         server.wire.notify("workspace/didChangeConfiguration", {"settings": {"dgls": {"model": "pushed"}}})
@@ -81,7 +82,7 @@ async def test_pushed_settings_of_a_client_without_configuration_count() -> None
 
 async def test_disabled_suggestions_load_no_model_until_invoked(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"journal": str(journal.path), "texts": ["1"]})) as server:
+    async with scripted({"journal": str(journal.path), "texts": ["1"]}) as server:
         wire = server.wire
         wire.settings = {"inlineCompletion": {"enabled": False}}
         await wire.initialize()
@@ -96,7 +97,7 @@ async def test_disabled_suggestions_load_no_model_until_invoked(tmp_path: Path) 
 
 async def test_limits_in_the_settings_reach_the_engine(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"journal": str(journal.path), "texts": ["1", "2", "3"]})) as server:
+    async with scripted({"journal": str(journal.path), "texts": ["1", "2", "3"]}) as server:
         wire = server.wire
         wire.settings = {"inlineCompletion": {"maxTokens": 7, "candidates": 2}}
         await wire.initialize()
@@ -123,7 +124,7 @@ class Silent(Wire):
 
 
 async def test_client_that_answers_late_still_sets_the_settings() -> None:
-    async with serving(fake_command({}), wire=Silent) as server:
+    async with scripted({}, wire=Silent) as server:
         wire = server.wire
         assert isinstance(wire, Silent)
         begun = asyncio.get_running_loop().time()

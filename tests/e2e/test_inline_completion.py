@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.wire import Message, Wire, completion, fake_command, insertion, serving
+from tests.e2e.forked import scripted
+from tests.e2e.wire import Message, Wire, completion, insertion
 
 URI = "file:///project/pkg/a%20b.py"
 METHOD = "textDocument/inlineCompletion"
@@ -42,7 +43,7 @@ async def ready(
 ) -> AsyncIterator[tuple[Wire, Journal]]:
     """An initialized client. `waited`: returns when the model is ready."""
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"journal": str(journal.path), **script}), wire=wire) as server:
+    async with scripted({"journal": str(journal.path), **script}, wire=wire) as server:
         folder = {"workspaceFolders": [{"uri": "file:///project", "name": "project"}]}
         await server.wire.initialize({**folder, **(initialize or {})})
         if waited:
@@ -69,7 +70,7 @@ async def test_item_has_an_empty_range_at_the_cursor(tmp_path: Path) -> None:
 
 async def test_automatic_request_before_the_model_is_ready_returns_none(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    async with serving(fake_command({"gate": str(gate), "texts": ["1"]})) as server:
+    async with scripted({"gate": str(gate), "texts": ["1"]}) as server:
         wire = server.wire
         await wire.initialize()
         wire.open(URI, "x = \n")
@@ -352,7 +353,7 @@ async def test_request_for_an_unknown_document_returns_none(tmp_path: Path) -> N
 
 
 async def test_failed_model_shows_one_error_and_another_for_each_invoked_request(tmp_path: Path) -> None:
-    async with serving(fake_command({"fails": "No such model: pull it."})) as server:
+    async with scripted({"fails": "No such model: pull it."}) as server:
         wire = server.wire
         await wire.initialize()
         await wire.status("failed")
@@ -367,7 +368,7 @@ async def test_failed_model_shows_one_error_and_another_for_each_invoked_request
 
 
 async def test_stray_output_never_reaches_the_protocol(tmp_path: Path) -> None:
-    async with serving(fake_command({"texts": ["1"], "chatty": True})) as server:
+    async with scripted({"texts": ["1"], "chatty": True}) as server:
         wire = server.wire
         await wire.initialize()
         await wire.status("ready")

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from tests.e2e.acting import heard
+from tests.e2e.forked import scripted
 from tests.e2e.test_inline_completion import Journal
-from tests.e2e.wire import REPO, Message, Wire, fake_command, serving
+from tests.e2e.wire import REPO, Message, Wire
 
 SESSION = REPO / "fixtures" / "clients" / "session-jupyterlab-lsp-5.3.0.jsonl"
 METHOD_NOT_FOUND = -32601
@@ -25,7 +26,7 @@ async def replayed(
 ) -> AsyncIterator[tuple[Wire, Journal, Message]]:
     """The session up to its last message, a request for completion. `settings` in place of the session's own."""
     journal = Journal(tmp_path / "journal")
-    async with serving(fake_command({"texts": [fill], "journal": str(journal.path)})) as server:
+    async with scripted({"texts": [fill], "journal": str(journal.path)}) as server:
         *before, last = session()
         for message in before:
             if settings is not None and message["params"].get("settings"):

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from dgls.server.frames import LONGEST
-from tests.e2e.wire import Message, Wire, completion, fake_command, frame, insertion, serving
+from tests.e2e.forked import scripted
+from tests.e2e.wire import Message, Wire, completion, frame, insertion, serving
 
 METHOD = "textDocument/inlineCompletion"
 URI = "file:///a.py"
@@ -20,7 +21,7 @@ NOT_INITIALIZED = -32002
 
 @asynccontextmanager
 async def initialized() -> AsyncIterator[Wire]:
-    async with serving(fake_command({"texts": ["1"]})) as server:
+    async with scripted({"texts": ["1"]}) as server:
         await server.wire.initialize()
         await server.wire.status("ready")
         server.wire.open(URI, "x = \n")
@@ -202,7 +203,7 @@ async def test_answer_without_a_waiting_request_is_ignored() -> None:
 
 
 async def test_answer_to_the_clients_own_request_is_ignored() -> None:
-    async with serving(fake_command({"texts": ["1"], "steps": 20, "step_ms": 20})) as server:
+    async with scripted({"texts": ["1"], "steps": 20, "step_ms": 20}) as server:
         wire = server.wire
         await wire.initialize()
         await wire.status("ready")
@@ -214,7 +215,7 @@ async def test_answer_to_the_clients_own_request_is_ignored() -> None:
 
 
 async def test_cancelling_an_answered_request_logs_nothing() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         await server.wire.initialize()
         server.wire.open(URI, "x = \n")
         asked = server.wire.ask(METHOD, completion(URI, 0, 4))
@@ -233,7 +234,7 @@ async def test_parameters_that_look_like_a_message_are_plain_values() -> None:
 
 
 async def test_request_before_initialize_gets_an_error() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         wire = server.wire
         for method in (METHOD, "shutdown", "dgls/nonsense"):
             assert (await wire.reply(wire.ask(method)))["error"]["code"] == NOT_INITIALIZED
@@ -246,7 +247,7 @@ async def test_request_before_initialize_gets_an_error() -> None:
 
 
 async def test_initialize_can_be_repeated_after_an_error_only() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         wire = server.wire
         assert (await wire.reply(wire.ask("initialize", {"capabilities": 3})))["error"]["code"] == INVALID_PARAMS
         await wire.initialize()
@@ -255,7 +256,7 @@ async def test_initialize_can_be_repeated_after_an_error_only() -> None:
 
 
 async def test_request_after_shutdown_gets_an_error() -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         await server.wire.initialize()
         await server.wire.request("shutdown")
         for method in (METHOD, "shutdown", "initialize"):

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from tests.e2e.acting import heard, shown
-from tests.e2e.wire import PATIENCE, Message, Wire, fake_command, serving
+from tests.e2e.forked import scripted
+from tests.e2e.wire import PATIENCE, Message, Wire
 
 ADVICE = "The small model is not on this machine"
 OFFER, FETCH = "window/showMessageRequest", {"title": "Fetch it"}
@@ -42,7 +43,7 @@ def models(wire: Wire) -> list[Any]:
 
 @pytest.mark.parametrize("name", ["Neovim", "helix", "emacs", "Eglot"])
 async def test_start_without_small_tells_a_client_that_would_stop_for_an_offer(name: str) -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         await server.wire.initialize(client(name))
         await server.wire.status("ready")
         await server.wire.until(lambda: len(shown(server.wire)) == 1)
@@ -54,7 +55,7 @@ async def test_start_without_small_tells_a_client_that_would_stop_for_an_offer(n
 
 
 async def test_start_without_small_offers_to_fetch_it_and_then_opens_it(tmp_path: Path) -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         wire = server.wire
         wire.answers[OFFER] = FETCH
         await wire.initialize(client())
@@ -70,7 +71,7 @@ async def test_start_without_small_offers_to_fetch_it_and_then_opens_it(tmp_path
 
 async def test_offer_refused_fetches_nothing_and_is_not_repeated(tmp_path: Path) -> None:
     journal = tmp_path / "journal"
-    async with serving(fake_command({"journal": str(journal)})) as server:
+    async with scripted({"journal": str(journal)}) as server:
         wire = server.wire
         await wire.initialize(client())
         await wire.until(lambda: len(heard(wire, OFFER)) == 1)
@@ -86,7 +87,7 @@ async def test_offer_refused_fetches_nothing_and_is_not_repeated(tmp_path: Path)
 
 
 async def test_fetch_that_fails_says_why_and_keeps_the_model() -> None:
-    async with serving(fake_command({"pull_fails": "pip could not download it; check the network"})) as server:
+    async with scripted({"pull_fails": "pip could not download it; check the network"}) as server:
         wire = server.wire
         wire.answers[OFFER] = FETCH
         await wire.initialize(client())
@@ -102,7 +103,7 @@ async def test_fetch_that_fails_says_why_and_keeps_the_model() -> None:
     ids=["embedded", "another model", "a team server"],
 )
 async def test_start_on_a_model_that_the_user_chose_does_not_mention_small(options: Message) -> None:
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         await server.wire.initialize(client(**options))
         await server.wire.status("ready")
         await asyncio.sleep(0.1)
@@ -112,7 +113,7 @@ async def test_start_on_a_model_that_the_user_chose_does_not_mention_small(optio
 
 async def test_start_paused_mentions_small_only_when_a_model_is_opened() -> None:
     paused = {"enabled": False}
-    async with serving(fake_command({})) as server:
+    async with scripted({}) as server:
         await server.wire.initialize(client("Neovim", inlineCompletion=paused))
         await server.wire.status("paused")
         await asyncio.sleep(0.1)

@@ -9,10 +9,13 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dgls.server.frames import Frames
 from dgls.server.settings import own_options
+
+if TYPE_CHECKING:
+    from tests.e2e.forked import Forked
 
 REPO = Path(__file__).resolve().parents[2]
 PATIENCE = 20.0
@@ -136,7 +139,7 @@ def insertion(uri: str, version: int, line: int, character: int, text: str) -> M
 class Server:
     """The process behind a `Wire`, with its stderr so far."""
 
-    def __init__(self, process: asyncio.subprocess.Process, wire: Wire) -> None:
+    def __init__(self, process: asyncio.subprocess.Process | Forked, wire: Wire) -> None:
         self.process = process
         self.wire = wire
         self.stderr = b""
@@ -163,14 +166,17 @@ class Server:
 
 @asynccontextmanager
 async def serving(command: list[str], cwd: Path | None = None, wire: type[Wire] = Wire) -> AsyncIterator[Server]:
+    pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
-        *command,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=cwd,
-        env=environment(),
+        *command, stdin=pipe, stdout=pipe, stderr=pipe, cwd=cwd, env=environment()
     )
+    async with driving(process, wire) as server:
+        yield server
+
+
+@asynccontextmanager
+async def driving(process: asyncio.subprocess.Process | Forked, wire: type[Wire]) -> AsyncIterator[Server]:
+    """Ends the process in the end."""
     assert process.stdin is not None
     assert process.stdout is not None
     server = Server(process, wire(process.stdout, process.stdin.write))
