@@ -1,8 +1,9 @@
 """`python -m tests.stress.soak [--keys N] [--seed S]`: hours of typing, against a real server with the embedded model.
 
-Types into 50 files in 10 languages over stdio (`tests.stress.typist`), in four rounds through all of them. The server
-must have our text all the time and answer each request, memory and latency must stay what they are, and when all files
-are closed nothing may be kept. The last line is JSON; exits with 1 if something did not hold.
+Types into 50 files in 10 languages over stdio (`tests.stress.typist`), in four rounds through all of them. The last
+round has the keys of the first, so that their latencies can be compared. The server must have our text all the time and
+answer each request, memory and latency must stay what they are, and when all files are closed nothing may be kept. The
+last line is JSON; exits with 1 if something did not hold.
 """
 
 from __future__ import annotations
@@ -63,8 +64,10 @@ class Soak:
             assert isinstance(wire, TimedWire)
             await wire.initialize()
             await wire.status("ready")
-            typist = Typist(wire, Random(self.seed))
-            await typist.visit(self.files[0], 20)  # what is started or imported on demand is there then
+            typist = Typist(wire)
+            await typist.visit(
+                self.files[0], 20, Random(self.seed)
+            )  # what is started or imported on demand is there then
             await typist.close_all()
             self.held.append(await _held(server))
             self.tally = typist.tally = Tally()
@@ -81,8 +84,9 @@ class Soak:
         for number in range(ROUNDS):
             for source in self.files:
                 goal = typist.tally.keys + each
+                random = Random(f"{self.seed} {number % (ROUNDS - 1)} {source.name}")
                 while typist.tally.keys < goal:
-                    await typist.visit(source, goal - typist.tally.keys)
+                    await typist.visit(source, goal - typist.tally.keys, random)
                 self.memory.append((typist.tally.keys, process.memory_info().rss))
             line = f"round {number + 1}: {typist.tally.keys} keys, {time.monotonic() - begun:.0f} s"
             print(f"{line}, {self.memory[-1][1] >> 20} MB, {len(typist.tally.unequal)} unequal", flush=True)

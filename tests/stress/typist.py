@@ -85,15 +85,16 @@ class File:
 class Typist:
     """Types into one file after the other. `tally` has what happened so far."""
 
-    def __init__(self, wire: TimedWire, random: Random) -> None:
+    def __init__(self, wire: TimedWire) -> None:
         self.tally = Tally()
-        self._wire, self._random = wire, random
+        self._wire, self._random = wire, Random()
         self._pending: dict[int, str] = {}
         self._opened: list[str] = []
 
-    async def visit(self, source: Source, keys: int) -> None:
-        """Open a file without a part of it, and type that part, for a number of keys or to the end of the part."""
-        random, whole = self._random, source.text
+    async def visit(self, source: Source, keys: int, random: Random) -> None:
+        """Open a file without a part of it, and type that part, for a number of keys or to the end of the part. What is
+        typed and asked depends on `random` alone."""
+        self._random, whole = random, source.text
         start = _outside_breaks(whole, random.randrange(len(whole) // 2))
         end = _outside_breaks(whole, start + keys)
         part = whole[start:end]
