@@ -27,7 +27,7 @@ demo: $(VENV)/.runtime  ## watch the model fill a line of each function in five 
 test: $(VENV)/.contributor  ## run the tests, on up to four cores
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
-soak: $(VENV)/.contributor  ## type 100,000 keys into 50 files of a real server; takes hours, the last line is JSON
+soak: $(VENV)/.contributor  ## type 100,000 keys into 50 files of a real server; takes 15 to 90 minutes, the last line is JSON
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m tests.stress.soak
 
 fuzz: $(VENV)/.contributor  ## send a million mutated messages, plan any texts, read any settings, open mutated models

@@ -1,4 +1,4 @@
-"""`python -m tests.stress.soak [--keys N] [--seed S]`: hours of typing, against a real server with the embedded model.
+"""`python -m tests.stress.soak [--keys N] [--seed S]`: 100,000 keys, against a real server with the embedded model.
 
 Types into 50 files in 10 languages over stdio (`tests.stress.typist`), in four rounds through all of them. The last
 round has the keys of the first, so that their latencies can be compared. The server must have our text all the time and
