@@ -19,6 +19,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -29,17 +30,19 @@ from rich.table import Table
 from bench.edits.cases import cases
 from bench.edits.source import Case
 from dgls.code.document import Document, Span
+from dgls.code.notebook import Neighbour, view_of
+from dgls.next_edit.cells import places_in_view
 from dgls.next_edit.edit import Edit, Followed, edit_between
-from dgls.next_edit.place import Place
-from dgls.next_edit.places import nearest, places
+from dgls.next_edit.place import Place, by_line, word_spans
+from dgls.next_edit.places import LONGEST, nearest, places
 from dgls.next_edit.search import search
 from dgls.next_edit.words import words
 from dgls_engine import Engine
 from dgls_engine.types import Infill, InfillRequest, Score
 
 OURS, PLANNER, EVERY = "next edit", "planner alone", "every other occurrence"
-Planner = Callable[[Edit], Sequence[Place]]
-Proposer = Callable[[Edit], Place | None]
+Planner = Callable[[Edit, Case], Sequence[Place]]
+Proposer = Callable[[Edit, Case], Place | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,28 +53,45 @@ class Outcome:
 
     @property
     def found(self) -> bool:
-        return self.place is not None and self._line(self.case.final) != self._line(self.case.edited)
+        return self.place is not None and self._line != self.place.line_text
 
     @property
     def right(self) -> bool:
-        return self.found and self.place is not None and self.place.new_line == self._line(self.case.final)
+        return self.found and self.place is not None and self.place.new_line == self._line
 
     @property
     def false(self) -> bool:
         return self.place is not None and not self.found
 
-    def _line(self, text: str) -> str:
+    @property
+    def _line(self) -> str:
+        """The line of the place, where the edit leads."""
         assert self.place is not None
-        return text.split("\n")[self.place.line]
+        finals = {uri(self.case, each.path): each.final for each in self.case.others}
+        return finals.get(self.place.document.uri, self.case.final).split("\n")[self.place.line]
 
 
-def places_without_grammar(edit: Edit) -> list[Place]:
+def uri(case: Case, path: str) -> str:
+    """Of another file; of another cell, if the case is one."""
+    return f"file:///{path}" if case.cell is None else f"vscode-notebook-cell:/{case.path}.ipynb#{path}"
+
+
+def places_by_rules(edit: Edit, case: Case) -> list[Place]:
+    others = [Document(uri(case, each.path), 1, "python", each.now) for each in case.others]
+    if case.cell is None:
+        return places(edit, others)
+    above, below = map(Neighbour, others[: case.cell]), map(Neighbour, others[case.cell :])
+    view = partial(view_of, above=list(above), below=list(below), reach=LONGEST)
+    return places_in_view(edit, view, [], (edit.after.uri, edit.new.start))
+
+
+def places_without_grammar(edit: Edit, case: Case) -> list[Place]:
     return nearest(edit, words(edit))
 
 
 def with_model(engine: Engine, planner: Planner) -> Proposer:
-    def propose(edit: Edit) -> Place | None:
-        asking = search(edit, planner(edit), edit.after.uri.rpartition("/")[2])
+    def propose(edit: Edit, case: Case) -> Place | None:
+        asking = search(edit, planner(edit, case), case.path.rpartition("/")[2])
         answer: Sequence[Score] | Infill | None = None
         try:
             while True:
@@ -90,37 +110,31 @@ def with_model(engine: Engine, planner: Planner) -> Proposer:
 
 
 def alone(planner: Planner) -> Proposer:
-    return lambda edit: next(iter(planner(edit)), None)
+    return lambda edit, case: next(iter(planner(edit, case)), None)
 
 
-def every_other_occurrence(edit: Edit) -> Place | None:
+def every_other_occurrence(edit: Edit, case: Case) -> Place | None:
     replaced = edit.replaced()
     if not replaced or not re.fullmatch(r"\w+", replaced[0][0]):
         return None
     old, new, at = replaced[0]
-    spans = [match.span() for match in re.finditer(rf"(?<!\w){re.escape(old)}(?!\w)", edit.after.text)]
-    nearest = min(spans, key=lambda span: abs(span[0] - at), default=None)
-    if nearest is None:
-        return None
-    line = edit.after.line_at(nearest[0])
-    same = [span for span in spans if edit.after.line_at(span[0]) == line]
-    start, end = same[0][0], same[-1][1]
-    return Place(
-        edit.after,
-        Span(start, end),
-        re.sub(rf"(?<!\w){re.escape(old)}(?!\w)", new, edit.after.text[start:end]),
-        "rename",
-    )
+    others = [Document(uri(case, each.path), 1, "python", each.now) for each in case.others]
+    for document in (edit.after, *others):
+        spans = list(word_spans(document, old, Span(0, len(document.text))))
+        found = list(by_line(document, spans, new, "rename"))
+        if found:
+            return min(found, key=lambda place: abs(place.span.start - at) if document is edit.after else 0)
+    return None
 
 
 def outcome(case: Case, propose: Proposer) -> Outcome:
-    uri = f"file:///{case.path}"
-    base, edited = Document(uri, 1, "python", case.base), Document(uri, 2, "python", case.edited)
-    first = edit_between(Document(uri, 0, "python", case.earlier), base) if case.earlier is not None else None
-    followed = tuple(Followed(uri, Span(*cut)) for cut in case.followed)
+    own = uri(case, case.path if case.cell is None else str(case.cell))
+    base, edited = Document(own, 1, "python", case.base), Document(own, 2, "python", case.edited)
+    first = edit_between(Document(own, 0, "python", case.earlier), base) if case.earlier is not None else None
+    followed = tuple(Followed(own, Span(*cut)) for cut in case.followed)
     edit = edit_between(base, edited, followed, first.replacement if first is not None else None)
     started = time.perf_counter()
-    place = propose(edit) if edit is not None else None
+    place = propose(edit, case) if edit is not None else None
     return Outcome(case, place, (time.perf_counter() - started) * 1000)
 
 
@@ -166,7 +180,9 @@ def main() -> None:
     parser.add_argument("--verbose", action="store_true", help="show each proposal that is not right")
     options = parser.parse_args()
     every = [case for wanted in (True, False) for case in cases(options.limit, wanted, options.seed, options.invented)]
-    planner = places_without_grammar if options.words else places
+    if options.words:
+        every = [case for case in every if not case.others]  # other documents are read by rules alone
+    planner = places_without_grammar if options.words else places_by_rules
     proposers: dict[str, Proposer] = {PLANNER: alone(planner), EVERY: every_other_occurrence}
     if not options.no_model:
         proposers = {OURS: with_model(Engine.open(options.model, "cpu", threads=options.threads), planner), **proposers}

@@ -35,7 +35,7 @@ def _pool(maker: Maker, found: list[Source], count: int, order: random.Random) -
 
 def _parses(case: Case) -> bool:
     try:
-        for text in (case.base, case.edited, case.final):
+        for text in (case.base, case.edited, case.final, *(each.final for each in case.others)):
             ast.parse(text)
     except SyntaxError:
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
@@ -20,9 +20,19 @@ Cut = tuple[int, int]
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """Another document, and where the edit leads in it."""
+
+    path: str
+    now: str
+    final: str
+
+
+@dataclass(frozen=True, slots=True)
 class Case:
     """`base` became `edited`. `final` is where the edit leads; the same as `edited` if it asks for nothing. `earlier`
-    is the text before another edit, which led to `base`. `followed`: where `base` is as it is because of this edit."""
+    is the text before another edit, which led to `base`. `followed`: where `base` is as it is because of this edit.
+    `others` are the other open files, or, if this is the `cell` with that number, the other cells of the notebook."""
 
     kind: str
     path: str
@@ -31,21 +41,31 @@ class Case:
     final: str
     earlier: str | None = None
     followed: tuple[Cut, ...] = ()
+    others: tuple[Part, ...] = ()
+    cell: int | None = None
 
     @property
     def wanted(self) -> bool:
-        return self.edited != self.final
+        return self.edited != self.final or any(each.now != each.final for each in self.others)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file, its tree, and names that do not occur in it, to stand for older names; if `invented`, for newer ones."""
+    """One of the `files`, its tree, and names that do not occur in it, to stand for older names; if `invented`, for
+    newer ones."""
 
     path: str
     text: str
     tree: ast.Module
     fresh: Sequence[str]
+    files: Mapping[str, tuple[str, ast.Module]]
     invented: bool
+
+    @property
+    def beside(self) -> list[str]:
+        """The paths of the package's other files."""
+        package = self.path.partition("/")[0]
+        return [path for path in self.files if path.partition("/")[0] == package and path != self.path]
 
     def at(self, line: int, column: int) -> int:
         """The offset of a place of the tree, whose columns count UTF-8 bytes."""
@@ -78,7 +98,7 @@ def sources(order: random.Random, invented: bool) -> Iterator[Source]:
     for shown, (text, tree) in sorted(texts.items()):
         words = set(re.findall(r"\w+", text))
         fresh = [name for name in order.sample(usual, 60) if name not in words]
-        yield Source(shown, text, tree, fresh, invented)
+        yield Source(shown, text, tree, fresh, texts, invented)
 
 
 def moved(cut: Cut, cuts: Sequence[Cut], new: str) -> Cut:

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterator, Mapping
 
+from bench.edits.elsewhere import own_local, own_name
 from bench.edits.source import (
     Case,
     Cut,
@@ -172,4 +173,6 @@ UNWANTED: Mapping[str, Maker] = {
     "one alike": one_alike,
     "one type": one_type,
     "plain word": plain_word,
+    "own name": own_name,
+    "own local": own_local,
 }

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
+from bench.edits.elsewhere import cell, other_file
 from bench.edits.source import Case, Maker, Source, alike, functions, led, led_again, moved, plain, said, uses
 
 
@@ -150,4 +151,6 @@ WANTED: Mapping[str, Maker] = {
     "type again": partial(type_, again=True),
     "parallel again": partial(parallel, again=True),
     "documented": documented,
+    "other file": other_file,
+    "cell": cell,
 }

@@ -16,6 +16,7 @@ from dgls.code.syntax import parse
 from dgls.next_edit.edit import Edit
 from dgls.next_edit.judgement import fill_request, score_request
 from dgls.next_edit.place import Kind, Place
+from dgls.next_edit.symbols import is_out_of_scope
 from dgls_engine.types import Infill, InfillRequest, Score, ScoreRequest
 
 ASKED = 3
@@ -45,6 +46,8 @@ def search(edit: Edit, places: Sequence[Place], path: str) -> Search:
             infill = yield fill_request(edit, place, path)
             assert isinstance(infill, Infill)
             place = _filled(place, infill.texts[0].strip())
+            if _is_out_of_scope(place):
+                continue
         if not _sound(place):
             continue
         margin = _margin(edit, place)
@@ -70,6 +73,12 @@ def _margin(edit: Edit, place: Place) -> float:
 def _filled(place: Place, text: str) -> Place:
     new = place.text.replace(place.opened, text, 1) if text else place.old_text
     return replace(place, text=new, opened="")
+
+
+def _is_out_of_scope(place: Place) -> bool:
+    """Whether the new text has a variable of another function. Small models like to repeat the parameter's name."""
+    syntax = parse(replace(place.document, text=place.result, _starts=[]), place.span.start)
+    return syntax is not None and is_out_of_scope(syntax, Span(place.span.start, place.span.start + len(place.text)))
 
 
 def _sound(place: Place) -> bool:

@@ -171,6 +171,22 @@ def rebinding(syntax: Syntax, found: Sequence[Symbol], scope: Node | None) -> li
     return spans
 
 
+def is_out_of_scope(syntax: Syntax, within: Span) -> bool:
+    """Whether the code in a span uses a name that only functions around other code define. A name that the file does
+    not define at all may be the language's own."""
+    whole = Span(syntax.start, syntax.start + len(syntax.text))
+    for match in re.finditer(r"[^\W\d]\w*", syntax.text[within.start - syntax.start : within.end - syntax.start]):
+        used = symbol_at(syntax, within.start + match.start())
+        if used is None or used.role != "name":
+            continue
+        found = [each for each in symbols(syntax, match[0], whole) if each.role == "name" and defines(each)]
+        scopes = [function_around(syntax, each) for each in found if not inside(each.span, [within])]
+        seen = [scope is None or inside(within, [span_of(syntax, scope)]) for scope in scopes]
+        if seen and len(seen) == len(found) and not any(seen):
+            return True
+    return False
+
+
 def inside(span: Span, others: Sequence[Span]) -> bool:
     return any(other.start <= span.start and span.end <= other.end for other in others)
 

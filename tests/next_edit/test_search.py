@@ -89,6 +89,26 @@ def test_search_new_argument_that_is_none_or_breaks_code_is_dropped(fill: str) -
     assert answered(CALL, [5.0], fill=fill)[0] is None
 
 
+SCOPES = (
+    "SIZE = 2\n\n\ndef f(a{}):\n    return a\n\n\ndef g(data):\n"
+    "    def inner(part):\n        return f(1)\n\n    return inner\n\n\n"
+    "def other(rest):\n    kept = rest\n    return kept\n"
+)
+SCOPED = edit_of(SCOPES.format(""), SCOPES.format(", limit"))
+
+
+@pytest.mark.parametrize("fill", ["part", "data", "SIZE", "g", "len(part)", "part.kept", "'rest'", "lambda kept: kept"])
+def test_search_new_argument_of_names_in_scope_is_proposed(fill: str) -> None:
+    place, _ = answered(SCOPED, [5.0], fill=fill)
+    assert place is not None
+    assert place.new_line.strip() == f"return f(1, {fill})"
+
+
+@pytest.mark.parametrize("fill", ["limit", "rest", "kept", "part + rest", "other(kept)", "kept.part"])
+def test_search_new_argument_that_only_other_functions_know_is_dropped(fill: str) -> None:
+    assert answered(SCOPED, [5.0], fill=fill)[0] is None
+
+
 LINES = 'a = get("a")\nb = get("b")\n', 'a = fetch("a")\nb = get("b")\n'
 
 
