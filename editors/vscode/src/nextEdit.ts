@@ -237,8 +237,8 @@ export class NextEdits implements vscode.Disposable {
     this.drop();
     if (applied) {
       await this.answer({ id: proposal.id, accepted: true });
-      await this.ask(editor, false);
     }
+    await this.ask(editor, false); // shows the same place again where VS Code refused the change
   }
 
   private async answer(answered: Answered): Promise<void> {
