@@ -12,9 +12,12 @@ import { Program } from './scripted.ts';
 import { small } from './small.ts';
 import { ui } from './ui.ts';
 
-const TESTS = { hosted, ui, nextEdit, notebook, small, offer };
+type Part = (editor: Editor, program: Program, pictures: string) => Promise<void>;
+type Parts = Record<string, Part>;
+
+const TESTS: Parts = { hosted, ui, nextEdit, notebook, small, offer };
 /** Run by name only: they depend on what the model writes, so they are no tests. */
-const SHOWN = { pictures, feel };
+const SHOWN: Parts = { pictures, feel };
 
 const build = join(import.meta.dirname, '..', 'build', 'e2e');
 const folder = join(build, 'pictures');
@@ -23,16 +26,28 @@ if (vsix === undefined || vscode === undefined || browser === undefined) {
   throw new Error('run this by `make e2e-vscode`');
 }
 
+const paths = { vsix, vscode, browser };
 mkdirSync(folder, { recursive: true });
 const named = process.argv.slice(2);
-for (const [name, run] of Object.entries({ ...TESTS, ...SHOWN })) {
-  if (named.length === 0 ? name in TESTS : named.includes(name)) {
-    const editor = new Editor({ vscode, browser, work: join(build, 'runs', name), vsix });
-    const program = new Program(join(build, 'runs', name));
-    try {
-      await run(editor, program, folder);
-    } finally {
-      await editor.stop();
-    }
+for (const name of named.length === 0 ? Object.keys(TESTS) : named) {
+  const part = { ...TESTS, ...SHOWN }[name];
+  if (part === undefined) {
+    throw new Error(`there is no part ${name}`);
+  }
+  try {
+    await inItsOwnEditor(name, part);
+  } catch (error) {
+    console.log(`FAILED ONCE: ${name}, which is tried again: a busy machine may stop an editor for seconds`, error);
+    await inItsOwnEditor(name, part);
+  }
+}
+
+async function inItsOwnEditor(name: string, part: Part): Promise<void> {
+  const work = join(build, 'runs', name);
+  const editor = new Editor({ ...paths, work });
+  try {
+    await part(editor, new Program(work), folder);
+  } finally {
+    await editor.stop();
   }
 }
