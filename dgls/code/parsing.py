@@ -2,8 +2,9 @@
 
 Where code does not parse, tree-sitter looks for the cheapest repair, and for some texts that are no code its time grows
 with the square of their length: 24 kB of `\n/-` take Python's grammar a minute. So a text is tried in small pieces
-first, and given up if one of them takes far longer than code does. (tree-sitter can call back while it parses, but then
-its binding 0.26 leaks what it reads.) Pure; grammars are imported on first use.
+first, and given up if one of them, or all, take far longer than code does, or if some together take far longer than one
+by one. (tree-sitter can call back while it parses, but then its binding 0.26 leaks what it reads.) Pure; grammars are
+imported on first use.
 """
 
 from __future__ import annotations
@@ -19,10 +20,17 @@ from tree_sitter import Parser, Tree
 from dgls.code.languages import Language
 
 PIECE = 3_000
-"""Bytes of a piece. In 5,500 pieces of half this size, of 14 languages, real code took 1 millisecond in the mean here,
-and at most 12, where a comment was cut."""
+"""Bytes of a piece. Real code of 10 languages takes 1 to 3 milliseconds a piece here, under a wrong grammar up to 12; a
+cut comment took 12 on a slower machine."""
 _SECONDS = 0.08
-"""Of the thread's computing, so that a busy machine does not count. Python's case above takes 0.7 for a piece."""
+"""Of one piece. Python's case above takes 0.7. Only the thread's computing counts, so that a busy machine does not."""
+_SECONDS_EACH = 0.015
+"""Of each piece, besides that."""
+_SOME_SECONDS = 0.05
+"""All pieces of 100 kB of code take about this long. What takes less may grow with the square."""
+_TOGETHER, _MOST_GROWTH = 4, 2.5
+"""So many pieces are tried together. That takes code as long as one by one; where time grows with the square, it takes
+`_TOGETHER` times as long."""
 _SURROGATE, _REPLACEMENT = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), "\ufffd".encode()
 """tree-sitter's scanners know no lone surrogates, and Lua's takes seconds for them. Both have three bytes."""
 
@@ -36,14 +44,27 @@ def parsed(language: Language, source: bytes, old: Tree | None = None) -> Tree |
     source, parser = _SURROGATE.sub(_REPLACEMENT, source), Parser(grammar)
     if old is not None:
         return parser.parse(source, old)
-    pieces = (source[at : at + PIECE] for at in range(0, len(source), PIECE)) if len(source) > PIECE else ()
-    return None if any(_is_slow(parser, piece) for piece in pieces) else parser.parse(source)
+    return None if len(source) > PIECE and _is_slow(parser, source) else parser.parse(source)
 
 
-def _is_slow(parser: Parser, piece: bytes) -> bool:
+def _is_slow(parser: Parser, source: bytes) -> bool:
+    taken: list[float] = []
+    for at in range(0, len(source), PIECE):
+        taken.append(_seconds(parser, source[at : at + PIECE]))
+        if taken[-1] > _SECONDS or sum(taken) > _SECONDS + _SECONDS_EACH * len(taken):
+            return True
+    if sum(taken) < _SOME_SECONDS:
+        return False
+    first = min(taken.index(max(taken)), max(0, len(taken) - _TOGETHER))
+    several = slice(first, first + _TOGETHER)
+    together = _seconds(parser, source[first * PIECE : several.stop * PIECE])
+    return together > max(_SOME_SECONDS, _MOST_GROWTH * sum(taken[several]))
+
+
+def _seconds(parser: Parser, source: bytes) -> float:
     begun = time.thread_time()
-    parser.parse(piece)
-    return time.thread_time() - begun > _SECONDS
+    parser.parse(source)
+    return time.thread_time() - begun
 
 
 def grammar_of(language: Language) -> Grammar | None:

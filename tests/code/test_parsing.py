@@ -26,6 +26,26 @@ def test_parsed_no_code_is_given_up_soon() -> None:
     assert time.thread_time() - begun < 10.0, "it takes a minute"
 
 
+@pytest.mark.parametrize(
+    ("language", "repeated"),
+    [
+        ("css", "\ud800/*"),
+        ("lua", "}_"),
+        ("lua", "["),
+        ("lua", "+"),
+        ("css", "->].^"),
+        ("ruby", '@"'),
+        ("go", "class _/*"),
+    ],
+)
+def test_parsed_no_code_whose_pieces_are_quick_is_given_up(language: str, repeated: str) -> None:
+    """Many pieces that take long, or some that take longer together, up to 13 seconds for all."""
+    source = (repeated * 40_000).encode("utf-8", "surrogatepass")[:40_000]
+    begun = time.thread_time()
+    assert parsed(language_of(language), source) is None
+    assert time.thread_time() - begun < 10.0
+
+
 @pytest.mark.parametrize("language", [each.id for each in LANGUAGES if each.grammar])
 def test_parsed_lone_surrogates_take_their_bytes_and_no_time(language: str) -> None:
     source = ("\ud800" * 8_000).encode("utf-8", "surrogatepass")
@@ -36,7 +56,14 @@ def test_parsed_lone_surrogates_take_their_bytes_and_no_time(language: str) -> N
 
 
 @pytest.mark.parametrize(
-    "text", ["x = (\n" + "y = 1\n" * 400, "x = '''\n" + "y = 1\n" * 400, "def f(:\n" * 300, "(" * 9_000]
+    "text",
+    [
+        "x = (\n" + "y = 1\n" * 9_000,
+        "x = '''\n" + "y = 1\n" * 9_000,
+        "y = f(1)\n" * 9_000 + "def f(:\n",
+        "def f(:\n" * 300,
+        "(" * 9_000,
+    ],
 )
 def test_parsed_broken_code_has_a_tree(text: str) -> None:
     tree = parsed(language_of("python"), text.encode())
