@@ -27,7 +27,8 @@ def other_file(source: Source, order: random.Random) -> Iterator[Case]:
             cuts = _imported(other, source, name)
             if cuts and not _words(text, old):
                 base, edited = _before_and_after(source.text, own, old, source.invented)
-                yield Case("other file", source.path, base, edited, edited, others=(_part(other, cuts, old),))
+                part = Part(path, *_before_and_after(text, cuts, old, source.invented))
+                yield Case("other file", source.path, base, edited, edited, others=(part,))
                 break
 
 
@@ -37,11 +38,8 @@ def own_name(source: Source, order: random.Random) -> Iterator[Case]:
         beside = order.sample(source.beside, len(source.beside)) if len(_words(source.text, name)) == 1 else []
         for path in beside:
             text, tree = source.files[path]
-            stored = [
-                node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-            ]
-            olds = sorted({old for old in stored if not _words(source.text, old)})
-            if olds and not re.search(rf"\b{re.escape(name)}\b", text):
+            olds = sorted(old for old in _stored(tree) if not _words(source.text, old))
+            if olds and not _words(text, name):
                 base = replaced(source.text, [(start, start + len(name))], order.choice(olds))
                 yield Case("own name", source.path, base, source.text, source.text, others=(Part(path, text, text),))
                 break
@@ -49,15 +47,12 @@ def own_name(source: Source, order: random.Random) -> Iterator[Case]:
 
 def cell(source: Source, order: random.Random) -> Iterator[Case]:
     """A top-level name that its own cell names once was renamed; other cells have the old name."""
-    stored = {
-        node.id for node in ast.walk(source.tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    }
     given = {node.arg for node in ast.walk(source.tree) if isinstance(node, ast.arg)}
     cells = _cells(source)
     for name, start in _defined(source, order):
         read = [source.span(node) for node in ast.walk(source.tree) if isinstance(node, ast.Name) and node.id == name]
         cuts, old = sorted([(start, start + len(name)), *read]), order.choice(source.fresh)
-        if name in stored | given or cuts != _words(source.text, name):
+        if name in _stored(source.tree) | given or cuts != _words(source.text, name):
             continue
         number = next(at for at, (begin, end) in enumerate(cells) if begin <= start < end)
         parts = [[(a - begin, b - begin) for a, b in cuts if begin <= a < end] for begin, end in cells]
@@ -111,8 +106,8 @@ def _words(text: str, word: str) -> list[Cut]:
     return [match.span() for match in re.finditer(rf"\b{re.escape(word)}\b", text)]
 
 
-def _part(other: Source, cuts: Sequence[Cut], old: str) -> Part:
-    return Part(other.path, *_before_and_after(other.text, cuts, old, other.invented))
+def _stored(tree: ast.Module) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
 
 
 def _before_and_after(text: str, cuts: Sequence[Cut], old: str, invented: bool) -> tuple[str, str]:
