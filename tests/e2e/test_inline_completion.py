@@ -88,9 +88,7 @@ async def test_invoked_request_returns_distinct_candidates_at_any_confidence(tmp
         wire.open(URI, "x = \n")
         assert texts(await wire.request(METHOD, completion(URI, 0, 4, INVOKED))) == ["1", "2", "3"]
         assert [entry["seed"] for entry in journal.entries("infill")] == [0, 1, 2]
-        assert texts(await wire.request(METHOD, completion(URI, 0, 4, AUTOMATIC))) == [], (
-            "not confident enough for an automatic request"
-        )
+        assert texts(await wire.request(METHOD, completion(URI, 0, 4, AUTOMATIC))) == [], "not confident enough"
 
 
 async def test_invoked_request_returns_equal_candidates_once(tmp_path: Path) -> None:
