@@ -62,6 +62,10 @@ class Document:
         if not self._starts:
             object.__setattr__(self, "_starts", _line_starts(self.text))
 
+    def with_text(self, text: str) -> Document:
+        """The document with another text."""
+        return replace(self, text=text, _starts=[])
+
     @property
     def line_count(self) -> int:
         """At least 1; a text that ends in a line break has an empty last line."""

@@ -95,7 +95,7 @@ class Neighbour:
         masked = mask(self.document)
         language = language_of(self.document.language, self.document.uri)
         short = len(masked) <= _LONGEST and grammar_of(language) is not None
-        syntax = parse_all(replace(self.document, text=masked, _starts=[])) if short else None
+        syntax = parse_all(self.document.with_text(masked)) if short else None
         unsound = short and (syntax is None or syntax.tree.root_node.has_error)
         broken = unsound or continues(self.document)
         return re.sub(r"[^\r\n]", " ", masked) if broken else masked

@@ -20,17 +20,19 @@ from tree_sitter import Parser, Tree
 from dgls.code.languages import Language
 
 PIECE = 3_000
-"""Bytes of a piece. Real code of 10 languages takes 1 to 3 milliseconds a piece here, under a wrong grammar up to 12; a
-cut comment took 12 on a slower machine."""
+"""Bytes of a piece. A file of real code, of 10 languages, takes 1 to 4 milliseconds a piece in the mean here, under a
+wrong grammar up to 12. Of single pieces the slowest took 19."""
 _SECONDS = 0.08
 """Of one piece. Python's case above takes 0.7. Only the thread's computing counts, so that a busy machine does not."""
 _SECONDS_EACH = 0.015
 """Of each piece, besides that."""
 _SOME_SECONDS = 0.05
-"""All pieces of 100 kB of code take about this long. What takes less may grow with the square."""
+"""Of all pieces: some 50 kB of code. What takes less is parsed at once, because its square is bearable."""
 _TOGETHER, _MOST_GROWTH = 4, 2.5
 """So many pieces are tried together. That takes code as long as one by one; where time grows with the square, it takes
 `_TOGETHER` times as long."""
+_SOME_TOGETHER = 0.02
+"""Seconds. What takes less together is too short to tell."""
 _SURROGATE, _REPLACEMENT = re.compile(rb"\xed[\xa0-\xbf][\x80-\xbf]"), "\ufffd".encode()
 """tree-sitter's scanners know no lone surrogates, and Lua's takes seconds for them. Both have three bytes."""
 
@@ -49,16 +51,18 @@ def parsed(language: Language, source: bytes, old: Tree | None = None) -> Tree |
 
 def _is_slow(parser: Parser, source: bytes) -> bool:
     taken: list[float] = []
+    total = 0.0
     for at in range(0, len(source), PIECE):
         taken.append(_seconds(parser, source[at : at + PIECE]))
-        if taken[-1] > _SECONDS or sum(taken) > _SECONDS + _SECONDS_EACH * len(taken):
+        total += taken[-1]
+        if taken[-1] > _SECONDS or total > _SECONDS + _SECONDS_EACH * len(taken):
             return True
-    if sum(taken) < _SOME_SECONDS:
+    if total < _SOME_SECONDS:
         return False
     first = min(taken.index(max(taken)), max(0, len(taken) - _TOGETHER))
     several = slice(first, first + _TOGETHER)
     together = _seconds(parser, source[first * PIECE : several.stop * PIECE])
-    return together > max(_SOME_SECONDS, _MOST_GROWTH * sum(taken[several]))
+    return together > max(_SOME_TOGETHER, _MOST_GROWTH * sum(taken[several]))
 
 
 def _seconds(parser: Parser, source: bytes) -> float:

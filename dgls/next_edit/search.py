@@ -77,7 +77,7 @@ def _filled(place: Place, text: str) -> Place:
 
 def _is_out_of_scope(place: Place) -> bool:
     """Whether the new text has a variable of another function. Small models like to repeat the parameter's name."""
-    syntax = parse(replace(place.document, text=place.result, _starts=[]), place.span.start)
+    syntax = parse(place.document.with_text(place.result), place.span.start)
     return syntax is not None and is_out_of_scope(syntax, Span(place.span.start, place.span.start + len(place.text)))
 
 

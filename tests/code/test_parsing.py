@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import psutil
 import pytest
 
+from dgls.code import parsing
 from dgls.code.document import Document, Span
 from dgls.code.languages import LANGUAGES, language_of
 from dgls.code.parsing import parsed
@@ -27,23 +29,29 @@ def test_parsed_no_code_is_given_up_soon() -> None:
 
 
 @pytest.mark.parametrize(
-    ("language", "repeated"),
+    ("seconds", "given_up"),
     [
-        ("css", "\ud800/*"),
-        ("lua", "}_"),
-        ("lua", "["),
-        ("lua", "+"),
-        ("css", "->].^"),
-        ("ruby", '@"'),
-        ("go", "class _/*"),
+        (lambda pieces: 0.003 * pieces, False),
+        (lambda pieces: 0.012 * pieces, False),
+        (lambda pieces: 0.025 * pieces, True),
+        (lambda pieces: 0.014 * pieces**2, True),
+        (lambda pieces: 0.002 * pieces**2, True),
+        (lambda pieces: 0.0001 * pieces**2, False),
+        (lambda pieces: 0.1, True),
     ],
+    ids=["code", "a wrong grammar", "slow pieces", "a slow square", "a square", "a quick square", "one slow piece"],
 )
-def test_parsed_no_code_whose_pieces_are_quick_is_given_up(language: str, repeated: str) -> None:
-    """Many pieces that take long, or some that take longer together, up to 13 seconds for all."""
-    source = (repeated * 40_000).encode("utf-8", "surrogatepass")[:40_000]
+def test_parsed_is_given_up_by_what_its_parts_take(
+    seconds: Callable[[float], float], given_up: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parsing, "_seconds", lambda parser, source: seconds(len(source) / parsing.PIECE))
+    assert (parsed(language_of("python"), b"x = 1\n" * 20_000) is None) == given_up
+
+
+def test_parsed_no_code_whose_pieces_are_quick_ends_soon() -> None:
     begun = time.thread_time()
-    assert parsed(language_of(language), source) is None
-    assert time.thread_time() - begun < 10.0
+    parsed(language_of("css"), (b"->].^" * 8_000))
+    assert time.thread_time() - begun < 8.0, "it takes 13 seconds"
 
 
 @pytest.mark.parametrize("language", [each.id for each in LANGUAGES if each.grammar])

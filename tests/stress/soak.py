@@ -65,9 +65,8 @@ class Soak:
             await wire.initialize()
             await wire.status("ready")
             typist = Typist(wire)
-            await typist.visit(
-                self.files[0], 20, Random(self.seed)
-            )  # what is started or imported on demand is there then
+            # What is started or imported on demand is there then.
+            await typist.visit(self.files[0], 20, Random(self.seed))
             await typist.close_all()
             self.held.append(await _held(server))
             self.tally = typist.tally = Tally()

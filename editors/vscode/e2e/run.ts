@@ -37,7 +37,7 @@ for (const name of named.length === 0 ? Object.keys(TESTS) : named) {
   try {
     await inItsOwnEditor(name, part);
   } catch (error) {
-    console.log(`FAILED ONCE: ${name}, which is tried again: a busy machine may stop an editor for seconds`, error);
+    console.log(`FAILED ONCE: ${name}, which is tried once more`, error);
     await inItsOwnEditor(name, part);
   }
 }
